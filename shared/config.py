@@ -225,8 +225,8 @@ class Settings(Struct, frozen=True):
                 for name, key in given.items()
                 if name.startswith(GATEWAY_KEY)
             },
-            gateways=tuple(_as_in_keys(each) for each in given.get(GATEWAYS, "").split(",") if each.strip()),
-            exports=frozenset(each for each in get_args(Exported) if _is_exported(each, given)),
+            gateways=tuple(_as_in_keys(word) for word in given.get(GATEWAYS, "").split(",") if word.strip()),
+            exports=frozenset(item for item in get_args(Exported) if _is_exported(item, given)),
             sampler=given.get("OTEL_TRACES_SAMPLER"),
             default_budget_micros=_dollars("RENDERLANE_DEFAULT_BUDGET", given.get("RENDERLANE_DEFAULT_BUDGET")),
             confirmed_live=_confirmed(given.get("RENDERLANE_CONFIRM", "")),
@@ -309,7 +309,7 @@ def _images(text: str, name: str = "RENDERLANE_IMAGES") -> str:
 
 
 def _references(text: str) -> tuple[str, ...]:
-    prefixes = tuple(each.strip() for each in text.split(",") if each.strip())
+    prefixes = tuple(name.strip() for name in text.split(",") if name.strip())
     for prefix in prefixes:
         parts = urlsplit(prefix)
         place = parts.path if parts.scheme == "file" else parts.netloc
@@ -363,16 +363,16 @@ def emulator_host(name: str, text: str) -> str | None:
     host = text.strip().removeprefix("http://").rstrip("/")
     if not host:
         return None
-    found = re.fullmatch(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):(\d{1,5})", host)
-    if found is None or not 1 <= int(found[1]) <= 65_535:
+    match = re.fullmatch(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):(\d{1,5})", host)
+    if match is None or not 1 <= int(match[1]) <= 65_535:
         raise _wrong(name, text, "HOST:PORT, e.g. 127.0.0.1:8085; leave it unset for Google's own")
     return host
 
 
 def _is_server(text: str) -> bool:
     """Plain HTTP without credentials: a stand-in on this machine or beside it."""
-    found = re.fullmatch(r"http://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\]):(\d{1,5})/?", text)
-    return found is not None and 1 <= int(found[1]) <= 65_535
+    match = re.fullmatch(r"http://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\]):(\d{1,5})/?", text)
+    return match is not None and 1 <= int(match[1]) <= 65_535
 
 
 def _provider(text: str | None) -> str | None:

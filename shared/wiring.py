@@ -408,12 +408,12 @@ def references(settings: Settings, images: ObjectImages | None = None, cache_byt
 def gateway_keys(settings: Settings, models: Catalogue) -> dict[str, str]:
     """By the gateway's name. Raises InvalidSetting for a key of one that the catalogue does not have."""
     keys = settings.gateway_keys
-    return {_named_gateway(each, models, f"{GATEWAY_KEY}{each.upper()}"): key for each, key in keys.items()}
+    return {_named_gateway(name, models, f"{GATEWAY_KEY}{name.upper()}"): key for name, key in keys.items()}
 
 
 def gateways_in_use(settings: Settings, models: Catalogue) -> frozenset[str]:
     """Those that have a key here, and those of which the worker that renders has one. Raises InvalidSetting."""
-    named = {_named_gateway(each, models, GATEWAYS) for each in settings.gateways}
+    named = {_named_gateway(gateway, models, GATEWAYS) for gateway in settings.gateways}
     return frozenset(named | set(gateway_keys(settings, models)))
 
 
@@ -422,7 +422,7 @@ def _named_gateway(said: str, models: Catalogue, variable: str) -> str:
     names = {name.lower().replace("-", "_"): name for name in models.gateways}
     if said in names:
         return names[said]
-    allowed = ", ".join(names[known] for known in sorted(names)) or "none"
+    allowed = ", ".join(names[name] for name in sorted(names)) or "none"
     raise InvalidSetting(f"{variable}: found a gateway that the catalogue does not have ({said}); allowed: {allowed}")
 
 
@@ -571,7 +571,7 @@ def spans(settings: Settings, trace_id: str) -> list[SpanView]:
     from shared.adapters.telemetry import span_file
     from shared.core.observability import trace_tree
 
-    return [trace_tree.of_otlp(each) for each in span_file.read(settings.traces, trace_id)]
+    return [trace_tree.of_otlp(item) for item in span_file.read(settings.traces, trace_id)]
 
 
 def body_of(order: Order) -> Mapping[str, Any]:

@@ -57,5 +57,5 @@ QUERIES: dict[str, Query] = {
     "webhook_deliveries": queries.webhook_deliveries("web", None, 10),
     "webhook_deliveries in state": queries.webhook_deliveries("web", "dead", 10),
     "flag_history": queries.flag_history(10),
-    **{f"outlived {each}": queries.outlived(each, NOW, 10) for each in queries.EXPIRING},
+    **{f"outlived {name}": queries.outlived(name, NOW, 10) for name in queries.EXPIRING},
 }

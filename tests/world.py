@@ -186,10 +186,10 @@ class World:
     def attempts(self, request_id: str = "r-1") -> list[dict[str, Any]]:
         keys = [row.id for row in self.store.all("requests") if request_id in (row.id, id_of(row.id))]
         key = keys[0] if keys else request_id
-        return [dict(each.data) for each in self.store.all(request_record.attempts(key))]
+        return [dict(document.data) for document in self.store.all(request_record.attempts(key))]
 
     def results(self, request_id: str | None = None) -> list[dict[str, Any]]:
-        events = [json.loads(each.data) for each in self.topics.on(RENDER_RESULTS)]
+        events = [json.loads(item.data) for item in self.topics.on(RENDER_RESULTS)]
         return [event for event in events if request_id in (None, event["request_id"])]
 
     # -- what the platform does ---------------------------------------------------------------------------------------
@@ -204,7 +204,7 @@ class World:
 
     async def run_for(self, time: timedelta, *stories: Awaitable[None]) -> None:
         """Deliver, pump and watch for so long, beside stories of the test's own that end within it."""
-        begun = [asyncio.ensure_future(each) for each in stories]
+        begun = [asyncio.ensure_future(awaitable) for awaitable in stories]
         await self.clock.run(self._until_quiet(time, only_for=True))
         for story in begun:
             story.result()
@@ -217,7 +217,7 @@ class World:
         try:
             while True:
                 self.topics.news.clear()
-                flying |= {asyncio.ensure_future(each) for each in self._deliveries()}
+                flying |= {asyncio.ensure_future(delivery) for delivery in self._deliveries()}
                 news = asyncio.ensure_future(self.topics.news.wait())
                 if end.done() if only_for else not flying and self._all_over():
                     news.cancel()
@@ -239,18 +239,19 @@ class World:
 
     def _all_over(self) -> bool:
         return all(
-            each.data["status"] in FINAL and each.data["announce"] is None for each in self.store.all("requests")
+            document.data["status"] in FINAL and document.data["announce"] is None
+            for document in self.store.all("requests")
         )
 
     def _deliveries(self) -> list[Awaitable[None]]:
-        found: list[tuple[Subscription, Delivery]] = []
+        subscriptionses: list[tuple[Subscription, Delivery]] = []
         for subscription in SUBSCRIPTIONS:
-            found += [(subscription, delivery) for delivery in self.topics.take(subscription.name)]
+            subscriptionses += [(subscription, delivery) for delivery in self.topics.take(subscription.name)]
         if self.deliver_twice:
-            found = found * 2
+            subscriptionses = subscriptionses * 2
         if self.shuffled:
-            self._chance.shuffle(found)
-        return [self._deliver(subscription, delivery) for subscription, delivery in found]
+            self._chance.shuffle(subscriptionses)
+        return [self._deliver(subscription, delivery) for subscription, delivery in subscriptionses]
 
     async def _deliver(self, subscription: Subscription, delivery: Delivery) -> None:
         """One push: an exception is a 500, and the message comes again."""
@@ -297,7 +298,7 @@ class World:
         await self.clock.run(self.kicks.kick())
 
     def ledger_micros(self) -> int:
-        return sum(each.data["cost_micros"] for each in self.store.all("ledger"))
+        return sum(document.data["cost_micros"] for document in self.store.all("ledger"))
 
     def request(self, request_id: str = "r-1") -> Document:
         """By id or key."""

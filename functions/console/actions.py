@@ -111,11 +111,11 @@ async def _change(request: Request, change: Awaitable[object], did: str, flag_id
 
 async def cancel(request: Request, form: Form) -> Response:
     """Asked for as any publisher asks: one that has begun ends as it ends."""
-    ports, found = desk_of(request).ports, await pages.of_address(request)
-    await ports.topics.publish(RENDER_REQUESTS, cancellation(found.record.tenant, id_of(found.request_id)))
-    actor, trace_id = request.state.actor, found.record.trace_id
-    ports.signals.emit(events.OPERATED, action="cancel", request_id=found.request_id, actor=actor, trace_id=trace_id)
-    return _back(request, f"/requests/{quote(found.request_id)}?did=cancel")
+    ports, look = desk_of(request).ports, await pages.of_address(request)
+    await ports.topics.publish(RENDER_REQUESTS, cancellation(look.record.tenant, id_of(look.request_id)))
+    actor, trace_id = request.state.actor, look.record.trace_id
+    ports.signals.emit(events.OPERATED, action="cancel", request_id=look.request_id, actor=actor, trace_id=trace_id)
+    return _back(request, f"/requests/{quote(look.request_id)}?did=cancel")
 
 
 async def revive(request: Request, form: Form) -> Response:
@@ -141,10 +141,10 @@ async def packet_with_prompt(request: Request, form: Form) -> Response:
 
 async def _note_prompt(request: Request, where: str) -> None:
     """Who looked, never at what."""
-    ports, found = desk_of(request).ports, await pages.of_address(request)
+    ports, look = desk_of(request).ports, await pages.of_address(request)
     ports.signals.emit(
-        events.OPERATED, action="show-prompt", request_id=found.request_id, actor=request.state.actor,
-        trace_id=found.record.trace_id, detail=where,
+        events.OPERATED, action="show-prompt", request_id=look.request_id, actor=request.state.actor,
+        trace_id=look.record.trace_id, detail=where,
     )  # fmt: skip
 
 

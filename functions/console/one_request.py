@@ -86,10 +86,10 @@ class Looked(Struct, frozen=True):
 
 async def find(store: Store, request_id: str) -> Looked | None:
     """None where there is no such request."""
-    found = await store.get(request_record.path(request_id))
-    if not isinstance(found, Document):
+    document = await store.get(request_record.path(request_id))
+    if not isinstance(document, Document):
         return None
-    request = request_in(found)
+    request = request_in(document)
     attempts = await store.query(queries.attempts_of(request_id)) if request.record.attempt_count else []
     records = tuple(attempt_in(attempt).record for attempt in attempts)
     return Looked(request_id, request.record, records, request.read_at)
@@ -102,9 +102,9 @@ async def image_of(ports: Ports, uri: str) -> tuple[bytes, str]:
     return data, kind if kind in PICTURE_TYPES else "application/octet-stream"
 
 
-def spans_of(found: Looked, read: Callable[[str], Sequence[SpanView]], now: datetime) -> tuple[list[SpanView], bool]:
+def spans_of(look: Looked, read: Callable[[str], Sequence[SpanView]], now: datetime) -> tuple[list[SpanView], bool]:
     """And whether they are all; else they are what the store can tell."""
-    spans = read(found.record.trace_id)
+    spans = read(look.record.trace_id)
     if spans:
-        return [*with_root(spans, found.record, now), *still_open(found.record, found.attempts, now)], True
-    return of_documents(found.record, found.attempts, now), False
+        return [*with_root(spans, look.record, now), *still_open(look.record, look.attempts, now)], True
+    return of_documents(look.record, look.attempts, now), False

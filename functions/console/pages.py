@@ -153,10 +153,10 @@ def _gateways(view: Overview) -> set[str]:
 
 
 async def one(request: Request) -> Response:
-    desk, found = desk_of(request), await of_address(request)
-    ended = found.record.is_final
-    values: dict[str, Any] = {"one": found, "runbook": desk.runbook, "ended": ended, "did": _did(request)}
-    values["prospect"] = None if ended else await _prospect(request, found)
+    desk, look = desk_of(request), await of_address(request)
+    ended = look.record.is_final
+    values: dict[str, Any] = {"one": look, "runbook": desk.runbook, "ended": ended, "did": _did(request)}
+    values["prospect"] = None if ended else await _prospect(request, look)
     if request.query_params.get("part") == "facts":
         return page(request, "facts.html", **values)
     token = await token_for(request)
@@ -184,23 +184,23 @@ async def thumbnail(request: Request) -> Response:
 
 
 async def image(request: Request) -> Response:
-    found = await of_address(request)
-    if found.record.image_uri is None:
+    look = await of_address(request)
+    if look.record.image_uri is None:
         raise HTTPException(404, "this request has no image")
-    data, kind = await image_of(desk_of(request).ports, found.record.image_uri)
+    data, kind = await image_of(desk_of(request).ports, look.record.image_uri)
     return Response(data, media_type=kind, headers={"content-security-policy": "default-src 'none'; sandbox"})
 
 
 async def trace(request: Request) -> Response:
-    desk, found = desk_of(request), await of_address(request)
+    desk, look = desk_of(request), await of_address(request)
     spans, complete = await asyncio.to_thread(
-        spans_of, found, lambda trace_id: wiring.spans(desk.settings, trace_id), datetime.now(UTC)
+        spans_of, look, lambda trace_id: wiring.spans(desk.settings, trace_id), datetime.now(UTC)
     )
-    cloud = desk.cloud_trace(found.record.trace_id)
+    cloud = desk.cloud_trace(look.record.trace_id)
     publishes = [span for span in spans if span.name.startswith("intake")]
     values: dict[str, Any] = {"drawn": waterfall(spans), "complete": complete, "cloud": cloud}
     values["publishes"] = publishes if len(publishes) > 1 else []
-    return page(request, "trace.html", one=found, part=_is_part(request), **values)
+    return page(request, "trace.html", one=look, part=_is_part(request), **values)
 
 
 async def packet(request: Request) -> Response:
@@ -208,23 +208,21 @@ async def packet(request: Request) -> Response:
 
 
 async def packet_page(request: Request, *, with_prompt: bool) -> Response:
-    desk, found = desk_of(request), await of_address(request)
-    attempt = packets.chosen(found.attempts, None)
+    desk, look = desk_of(request), await of_address(request)
+    attempt = packets.chosen(look.attempts, None)
     if attempt is None:
         raise HTTPException(404, "this request has no attempt yet")
     how = Repeating(desk.settings.project, desk.settings.base_url, wiring.body_of)
     made = packet_flow.made(
-        found.request_id, found.record, attempt, desk.ports.catalogue, how, with_prompt=with_prompt
+        look.request_id, look.record, attempt, desk.ports.catalogue, how, with_prompt=with_prompt
     )  # fmt: skip
     token = await token_for(request)
-    return keep_cookie(
-        request, page(request, "packet.html", one=found, made=made, with_prompt=with_prompt, token=token)
-    )
+    return keep_cookie(request, page(request, "packet.html", one=look, made=made, with_prompt=with_prompt, token=token))
 
 
 async def prompt_page(request: Request) -> Response:
-    found = await of_address(request)
-    return page(request, "prompt.html", one=found, prompt=found.record.prompt, part=_is_part(request))
+    look = await of_address(request)
+    return page(request, "prompt.html", one=look, prompt=look.record.prompt, part=_is_part(request))
 
 
 async def confirm_cancel(request: Request) -> Response:
@@ -236,9 +234,9 @@ async def confirm_revive(request: Request) -> Response:
 
 
 async def _confirm(request: Request, action: str) -> Response:
-    found = await of_address(request)
+    look = await of_address(request)
     token = await token_for(request)
-    return keep_cookie(request, page(request, "confirm.html", one=found, action=action, token=token))
+    return keep_cookie(request, page(request, "confirm.html", one=look, action=action, token=token))
 
 
 def request_id(request: Request) -> str:

@@ -166,14 +166,14 @@ async def look(ports: Ports) -> Overview:
     return Overview(now, shown(now.routing))
 
 
-def shown(known: RoutingSnapshot) -> tuple[ShownFlag, ...]:
+def shown(snapshot: RoutingSnapshot) -> tuple[ShownFlag, ...]:
     """Breakers' after all others."""
     return tuple(
         ShownFlag(
-            flag, known.routing.effects.get(flag.id, Effect()), known.routing.circuits.get(flag.circuit or ""),
-            flag.id in known.own.flags,
+            flag, snapshot.routing.effects.get(flag.id, Effect()), snapshot.routing.circuits.get(flag.circuit or ""),
+            flag.id in snapshot.own.flags,
         )
-        for flag in known.tripped
+        for flag in snapshot.tripped
     )  # fmt: skip
 
 

@@ -59,8 +59,8 @@ def warm() -> None:
 def stamp() -> str:
     """Changes with any file that pages load: an old one is never taken for the new."""
     digest = hashlib.sha256()
-    for each in sorted(STATIC.iterdir()):
-        digest.update(each.read_bytes())
+    for path in sorted(STATIC.iterdir()):
+        digest.update(path.read_bytes())
     return digest.hexdigest()[:12]
 
 

@@ -116,8 +116,8 @@ def main() -> int:
             server.join()
     where = "Firestore's emulator" if chosen.emulator else "SQLite"
     rows = [
-        [name, *(f"{each:,.1f}" for each in (found.p50, found.p95, found.most)), _goal(found)]
-        for name, found in figures.items()
+        [name, *(f"{value:,.1f}" for value in (figure.p50, figure.p95, figure.most)), _goal(figure)]
+        for name, figure in figures.items()
     ]
     rig.print_table(
         f"The console, {queued:,} requests queued, {finished:,} finished, {where}",
@@ -126,15 +126,15 @@ def main() -> int:
     )
     rig.write_json(chosen.json, {
         "queued": queued, "finished": finished, "calls": calls, "store": where,
-        "pages": {name: found.to_json() for name, found in figures.items()},
+        "pages": {name: figure.to_json() for name, figure in figures.items()},
     })  # fmt: skip
-    return int(any(found.goal is not None and found.p95 > found.goal for found in figures.values()))
+    return int(any(figure.goal is not None and figure.p95 > figure.goal for figure in figures.values()))
 
 
-def _goal(found: Figure) -> str:
-    if found.goal is None:
+def _goal(figure: Figure) -> str:
+    if figure.goal is None:
         return ""
-    return f"< {found.goal:,.0f}: {'yes' if found.p95 < found.goal else 'NO'}"
+    return f"< {figure.goal:,.0f}: {'yes' if figure.p95 < figure.goal else 'NO'}"
 
 
 @contextlib.contextmanager

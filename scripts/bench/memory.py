@@ -47,9 +47,9 @@ def main() -> int:
             console.print(f"{kind}, {count} at once")
             peaks[count] = _peak_in_a_process(count, int(megabytes * MB))
         most = max(peaks)
-        each = (peaks[most] - peaks[1]) / (most - 1)
-        rows.append([kind, f"{megabytes:.1f}", *(f"{peaks[count]:.0f}" for count in peaks), f"{each:.1f}"])
-        figures.append({"answer": kind, "image_mb": megabytes, "peak_mb": peaks, "mb_each": round(each, 1)})
+        value = (peaks[most] - peaks[1]) / (most - 1)
+        rows.append([kind, f"{megabytes:.1f}", *(f"{peaks[count]:.0f}" for count in peaks), f"{value:.1f}"])
+        figures.append({"answer": kind, "image_mb": megabytes, "peak_mb": peaks, "mb_each": round(value, 1)})
     counts = [f"{count} at once, MB" for count in peaks]
     rig.print_table(
         "Peak memory of a process that renders", ["answer", "image, MB", *counts, "each further one, MB"], rows

@@ -32,28 +32,31 @@ def main() -> int:
     options.add_argument("--ours", action="store_true", help="the embedded home alone on the machine")
     options.add_argument("--quick", action="store_true", help="one minute's worth of requests, embedded only")
     options.add_argument("--json", metavar="FILE")
-    asked = options.parse_args()
-    if asked.quick:
-        asked.requests = asked.rpm
+    arguments = options.parse_args()
+    if arguments.quick:
+        arguments.requests = arguments.rpm
     together: dict[str, Callable[[], dict[str, Any]]] = {
-        "google-genai as it comes": lambda: _plain(asked, "sdk"),
-        "full jitter, ten attempts": lambda: _plain(asked, "jitter"),
-        "renderlane, embedded": lambda: _worker(asked, "embedded"),
+        "google-genai as it comes": lambda: _plain(arguments, "sdk"),
+        "full jitter, ten attempts": lambda: _plain(arguments, "jitter"),
+        "renderlane, embedded": lambda: _worker(arguments, "embedded"),
     }
-    if asked.ours:
+    if arguments.ours:
         together = {"renderlane, embedded": together["renderlane, embedded"]}
     with Console(stderr=True).status("each on a simulator of its own …"), ThreadPoolExecutor() as pool:
         begun = {name: pool.submit(run) for name, run in together.items()}
         figures = {name: run.result() for name, run in begun.items()}
-        if not (asked.quick or asked.ours):  # the emulators' Java takes a processor for itself
-            figures["renderlane, emulators"] = _worker(asked, "emulators")
+        if not (arguments.quick or arguments.ours):  # the emulators' Java takes a processor for itself
+            figures["renderlane, emulators"] = _worker(arguments, "emulators")
     rows = [
         [name, f"{run['succeeded']}", f"{run['lost']}", f"{run['rejected_calls']}", f"{run['seconds']:.1f}"]
         for name, run in figures.items()
     ]
-    title = f"{asked.requests} requests at once, {asked.rpm} a minute ({asked.window} window), calls of 1 s"
+    title = f"{arguments.requests} requests at once, {arguments.rpm} a minute ({arguments.window} window), calls of 1 s"
     rig.print_table(title, ["", "succeeded", "lost", "rejected calls (429)", "seconds"], rows)
-    rig.write_json(asked.json, {"requests": asked.requests, "rpm": asked.rpm, "window": asked.window, "runs": figures})
+    rig.write_json(
+        arguments.json,
+        {"requests": arguments.requests, "rpm": arguments.rpm, "window": arguments.window, "runs": figures},
+    )
     ours = [run for name, run in figures.items() if name.startswith("renderlane")]
     return 0 if all(run["lost"] == 0 and run["rejected_calls"] == 0 for run in ours) else 1
 

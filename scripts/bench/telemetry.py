@@ -63,24 +63,24 @@ async def _measured(requests: int, address: str, file: bool, sent: bool) -> floa
         home = Path(folder)
         settings = Settings.read(dict(os.environ), home)
         events = JsonSignals(io.StringIO(), SystemClock(), "local")
-        told = wiring.telemetry(settings, events, "boot", home / "traces.jsonl" if file else None)
-        await _write(told, 50)
+        telemetry = wiring.telemetry(settings, events, "boot", home / "traces.jsonl" if file else None)
+        await _write(telemetry, 50)
         began = time.process_time()
-        await _write(told, requests)
+        await _write(telemetry, requests)
         micros = (time.process_time() - began) * 1e6 / requests
-        await told.close()
+        await telemetry.close()
     return micros
 
 
-async def _write(told: Telemetry, requests: int) -> None:
+async def _write(telemetry: Telemetry, requests: int) -> None:
     """Flushed after every hundredth request, as a home would that is idle now and then."""
     for number in range(requests):
         root = Place(f"{number + 1:032x}", f"{number + 1:016x}")
         for stage in STAGES:
-            told.span(_span(stage, root))
+            telemetry.span(_span(stage, root))
         if number % 100 == 99:
-            await told.flush()
-    await told.flush()
+            await telemetry.flush()
+    await telemetry.flush()
 
 
 def _span(stage: spans.Stage, root: Place) -> Span:

@@ -32,26 +32,28 @@ def main() -> int:
     options.add_argument("--home", choices=["embedded", "emulators", "both"], default="both")
     options.add_argument("--quick", action="store_true", help="100 requests on the embedded home only")
     options.add_argument("--json", metavar="FILE")
-    asked = options.parse_args()
-    if asked.quick:
-        asked.requests, asked.home = 100, "embedded"
-    kinds: list[rig.HomeKind] = ["embedded", "emulators"] if asked.home == "both" else [asked.home]
+    arguments = options.parse_args()
+    if arguments.quick:
+        arguments.requests, arguments.home = 100, "embedded"
+    kinds: list[rig.HomeKind] = ["embedded", "emulators"] if arguments.home == "both" else [arguments.home]
     console = Console(stderr=True)
     figures: dict[str, dict[str, Any]] = {}
     with console.status("plain google-genai calls …"):
-        figures[PLAIN] = _plain(asked.requests, asked.latency)
+        figures[PLAIN] = _plain(arguments.requests, arguments.latency)
     for kind in kinds:
         with console.status(f"renderlane, {kind} …") as status:
             figures[f"renderlane, {kind}"] = _worker(
                 kind,
-                asked.requests,
-                asked.latency,
+                arguments.requests,
+                arguments.latency,
                 lambda ended, kind=kind, status=status: status.update(f"renderlane, {kind}: {ended} ended"),
             )
-    _print(figures, asked.requests, asked.latency)
-    rig.write_json(asked.json, {"requests": asked.requests, "latency": asked.latency, "runs": figures})
+    _print(figures, arguments.requests, arguments.latency)
+    rig.write_json(arguments.json, {"requests": arguments.requests, "latency": arguments.latency, "runs": figures})
     wrong = [
-        name for name, run in figures.items() if run["images"] != asked.requests or run["charges"] != asked.requests
+        name
+        for name, run in figures.items()
+        if run["images"] != arguments.requests or run["charges"] != arguments.requests
     ]
     for name in wrong:
         print(f"{name}: not exactly one image and one charge for each request", file=sys.stderr)
@@ -69,16 +71,16 @@ def _worker(kind: rig.HomeKind, requests: int, latency: str, on_progress: Any) -
         documents, ended = asyncio.run(_drive(environment, requests, on_progress))
         took = time.monotonic() - began
         charged = [call for call in rig.calls(provider.url) if call["charged"]]
-        one_each = sum(1 for each in documents if each["attempt_count"] == 1 and each["image_uri"])
+        one_each = sum(1 for document in documents if document["attempt_count"] == 1 and document["image_uri"])
         return {
             "succeeded": ended.get("succeeded", 0),
-            "images": len({each["image_uri"] for each in documents}) if one_each == requests else one_each,
+            "images": len({document["image_uri"] for document in documents}) if one_each == requests else one_each,
             "charges": len(charged),
             "seconds": round(took, 2),
             "requests_per_second": round(requests / took, 1),
             "cpu_ms_per_render": round((up.cpu_seconds() - cpu_before) * 1000 / requests, 1),
             "peak_memory_mb": round(up.peak_bytes() / 1e6),
-            "ledger_equals_bill": sum(each["cost_micros"] for each in documents)
+            "ledger_equals_bill": sum(document["cost_micros"] for document in documents)
             == sum(call["cost_micros"] for call in charged),
         }
 

@@ -34,8 +34,8 @@ def read(said: str) -> list[Check]:
     """Raises Stopped where doctor itself could not run; its own words say why."""
     try:
         return [
-            Check(each["owner"], each["check"], each["verdict"], each["found"], each["remedy"])
-            for each in json.loads(said)["checks"]
+            Check(check["owner"], check["check"], check["verdict"], check["found"], check["remedy"])
+            for check in json.loads(said)["checks"]
         ]
     except (ValueError, KeyError, TypeError) as error:
         raise Stopped(f"renderlane doctor could not check anything:\n{said.strip()}") from error
@@ -43,18 +43,20 @@ def read(said: str) -> list[Check]:
 
 def judge(checks: list[Check], despite: Collection[str]) -> Iterator[str]:
     """Lines that say what was found. Raises Stopped with the remedy of each check that fails and was not excepted."""
-    unknown = [each.name for each in checks if each.verdict == "unknown"]
-    failed = [each for each in checks if each.verdict == "fail"]
-    yield f"doctor: {sum(each.verdict == 'pass' for each in checks)} checks pass, {len(failed)} fail"
+    unknown = [check.name for check in checks if check.verdict == "unknown"]
+    failed = [check for check in checks if check.verdict == "fail"]
+    yield f"doctor: {sum(check.verdict == 'pass' for check in checks)} checks pass, {len(failed)} fail"
     if unknown:
         yield f"doctor does not know: {', '.join(unknown)}"
-    yield from (f"goes on despite {each.name}: {each.found}" for each in failed if each.name in despite)
+    yield from (f"goes on despite {check.name}: {check.found}" for check in failed if check.name in despite)
     advice = [check for check in failed if check.name in ADVISORY and check.name not in despite]
     yield from (f"goes on with {check.name}: {check.found}. {check.remedy}" for check in advice)
-    stopping = [each for each in failed if each.name not in {*despite, *ADVISORY}]
+    stopping = [check for check in failed if check.name not in {*despite, *ADVISORY}]
     if stopping:
-        told = "\n".join(f"  {each.name} ({each.owner} owner): {each.found}\n    {each.remedy}" for each in stopping)
-        names = " ".join(f"--despite {each.name}" for each in stopping)
+        text = "\n".join(
+            f"  {check.name} ({check.owner} owner): {check.found}\n    {check.remedy}" for check in stopping
+        )
+        names = " ".join(f"--despite {check.name}" for check in stopping)
         raise Stopped(
-            f"doctor stops it; nothing was changed:\n{told}\nWhere this deployment is itself the remedy: {names}"
+            f"doctor stops it; nothing was changed:\n{text}\nWhere this deployment is itself the remedy: {names}"
         )

@@ -41,14 +41,14 @@ def modules(root: Path) -> dict[str, Path]:
 def targets(root: Path) -> list[str]:
     """The functions that functions/main.py offers."""
     tree = ast.parse((root / "functions/main.py").read_text("utf-8"))
-    return [each.name for each in tree.body if isinstance(each, ast.AsyncFunctionDef) and each.decorator_list]
+    return [item.name for item in tree.body if isinstance(item, ast.AsyncFunctionDef) and item.decorator_list]
 
 
 def requirements(root: Path) -> str:
     """The part of requirements.lock that the project's own dependencies bring in, versions and hashes as they are."""
     locked = _locked((root / "requirements.lock").read_text("utf-8"))
     direct = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["project"]["dependencies"]
-    wanted = {_name(each) for each in direct}
+    wanted = {_name(item) for item in direct}
     before: set[str] = set()
     while wanted != before:
         before = set(wanted)
@@ -71,9 +71,9 @@ def _locked(text: str) -> dict[str, tuple[str, set[str]]]:
 
 def _name(requirement: str) -> str:
     """`Google_Cloud-pubsub>=2` -> `google-cloud-pubsub`."""
-    found = re.match(r"[A-Za-z0-9._-]+", requirement)
-    assert found is not None, requirement
-    return re.sub(r"[-_.]+", "-", found[0]).lower()
+    match = re.match(r"[A-Za-z0-9._-]+", requirement)
+    assert match is not None, requirement
+    return re.sub(r"[-_.]+", "-", match[0]).lower()
 
 
 def _imported(path: Path) -> Iterator[str]:
@@ -96,4 +96,4 @@ def _file(root: Path, name: str) -> Path | None:
     if name.partition(".")[0] not in ("functions", "shared"):
         return None
     path = Path(*name.split("."))
-    return next((each for each in (path.with_suffix(".py"), path / "__init__.py") if (root / each).is_file()), None)
+    return next((item for item in (path.with_suffix(".py"), path / "__init__.py") if (root / item).is_file()), None)

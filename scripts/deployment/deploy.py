@@ -134,8 +134,8 @@ class Deployment(Struct, frozen=True):
         )  # fmt: skip
 
     def _services(self) -> list[str]:
-        found = self.shell.look("terraform", "-chdir=terraform", "output", "-json", "entry_points")
-        return [f"renderlane-{name}" for name in json.loads(found or "[]")] or ["renderlane-render"]
+        text = self.shell.look("terraform", "-chdir=terraform", "output", "-json", "entry_points")
+        return [f"renderlane-{name}" for name in json.loads(text or "[]")] or ["renderlane-render"]
 
     def _revisions(self, service: str) -> list[Any]:
         return list(self._json("run", "revisions", "list", f"--service={service}") or [])

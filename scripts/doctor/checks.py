@@ -36,15 +36,18 @@ def _model(facts: Facts) -> list[Finding]:
     falling = [name for name in catalogue.ladder if catalogue.models[name].status == "deprecated"]
     served = ", ".join(f"{purpose} = {catalogue.live(name).id}" for purpose, name in catalogue.purposes.items())
     default, best = catalogue.live(catalogue.purposes["default"]).id, catalogue.ladder[0]
-    found = [
+    findings = [
         fails("model", "models", f"deprecated: {', '.join(falling)}", "Move to the successor: shared/catalogue.toml.")
         if falling
         else passes("model", "models", served + (f" (retired: {', '.join(old.values())})" if old else ""))
     ]
     if default == best:
         remedy = "Let [purposes] default name a cheaper model, and `final` the dearest."
-        return [*found, fails("model", "pro-is-no-default", f"{default} is the default, and the dearest model", remedy)]
-    return [*found, passes("model", "pro-is-no-default", f"the default is {default}")]
+        return [
+            *findings,
+            fails("model", "pro-is-no-default", f"{default} is the default, and the dearest model", remedy),
+        ]
+    return [*findings, passes("model", "pro-is-no-default", f"the default is {default}")]
 
 
 def _price(facts: Facts) -> list[Finding]:
@@ -136,7 +139,7 @@ def _key_works(facts: Facts) -> Finding:
     models = closed(facts.held, "credential")
     if models:
         return fails("credential", "key-works", f"rejected for {models}", "Create or migrate the key in AI Studio.")
-    ended = [each["finished_at"] for each in facts.held.ended if each["status"] == "succeeded"]
+    ended = [item["finished_at"] for item in facts.held.ended if item["status"] == "succeeded"]
     if not ended:
         return unknown("credential", "key-works", "no request has succeeded yet", call)
     if facts.simulated:
@@ -159,19 +162,21 @@ def _permissions(facts: Facts) -> Finding:
 
 def _cost(facts: Facts) -> list[Finding]:
     if isinstance(facts.held, str):
-        return [unknown("cost", each, facts.held, START) for each in ("costs-known", "budgets")]
+        return [unknown("cost", item, facts.held, START) for item in ("costs-known", "budgets")]
     ended = facts.held.ended
-    open_bills = [each for each in ended if each["cost_unknown_attempts"]]
-    attempts = sum(each["cost_unknown_attempts"] for each in open_bills)
+    open_bills = [item for item in ended if item["cost_unknown_attempts"]]
+    attempts = sum(open_bill["cost_unknown_attempts"] for open_bill in open_bills)
     latest = f"the last {count(len(ended), 'request')} that ended after a call"
     if not ended:
-        known = unknown("cost", "costs-known", "no request has ended yet", "Let one draft go through.")
+        finding = unknown("cost", "costs-known", "no request has ended yet", "Let one draft go through.")
     elif len(open_bills) * 20 > len(ended):
         what = f"{len(open_bills):,} of {latest} have {count(attempts, 'attempt')} of unknown cost"
-        known = fails("cost", "costs-known", what, "Look at them with `renderlane packet`, and at the provider's bill.")
+        finding = fails(
+            "cost", "costs-known", what, "Look at them with `renderlane packet`, and at the provider's bill."
+        )
     else:
-        known = passes("cost", "costs-known", f"the cost of {len(ended) - len(open_bills):,} of {latest}")
-    return [known, _budgets(facts, facts.held)]
+        finding = passes("cost", "costs-known", f"the cost of {len(ended) - len(open_bills):,} of {latest}")
+    return [finding, _budgets(facts, facts.held)]
 
 
 def _budgets(facts: Facts, state: StoreFacts) -> Finding:
@@ -213,7 +218,7 @@ def _data(facts: Facts) -> list[Finding]:
             bucket,
             *machine,
             references,
-            *(unknown("data", each, facts.held, START) for each in ("indexes", "retention")),
+            *(unknown("data", item, facts.held, START) for item in ("indexes", "retention")),
         ]
     slow, late = facts.held.slow, facts.held.outlived
     indexes = (
@@ -253,7 +258,7 @@ def _machine(facts: Facts) -> list[Finding]:
 
 def _fallback(facts: Facts) -> list[Finding]:
     catalogue = facts.catalogue
-    stuck = [each for each in ("default", "final") if not _steps_down(catalogue, each)]
+    stuck = [item for item in ("default", "final") if not _steps_down(catalogue, item)]
     steps = (
         fails("fallback", "steps-down", f"no cheaper size, model or lane for: {', '.join(stuck)}", "Widen [ladder].")
         if stuck
@@ -272,8 +277,8 @@ def _gateway_proof(facts: Facts) -> Finding:
     proofs = {} if isinstance(facts.held, str) else facts.held.proofs
     lacking = [
         off
-        for name, found in proofs.items()
-        if (off := found.off(name, gateway.fingerprint(known[name]), facts.now, known[name].fresh_for)) is not None
+        for name, proof in proofs.items()
+        if (off := proof.off(name, gateway.fingerprint(known[name]), facts.now, known[name].fresh_for)) is not None
     ]
     if lacking:
         remedy = "Complete it: `renderlane gateway record NAME ITEM`, `renderlane gateway prove NAME`."
@@ -290,12 +295,12 @@ def _steps_down(catalogue: Catalogue, purpose: str) -> bool:
 
 def _rollback(facts: Facts) -> list[Finding]:
     if isinstance(facts.held, str):
-        return [unknown("rollback", each, facts.held, START) for each in ("flags-left-tripped", "flag-ready")]
+        return [unknown("rollback", item, facts.held, START) for item in ("flags-left-tripped", "flag-ready")]
     in_force = facts.held.board.in_force(facts.held.read_at)
-    left = [each for each in in_force if not each.shadow and each.actor != BREAKER]
-    broken = [each for each in in_force if each.actor == BREAKER]
-    told = [f"{each.id} by {each.actor}: {each.reason}" for each in left]
-    told += [f"{each.circuit} is out by its breaker" for each in broken]
+    left = [flag for flag in in_force if not flag.shadow and flag.actor != BREAKER]
+    broken = [flag for flag in in_force if flag.actor == BREAKER]
+    told = [f"{flag.id} by {flag.actor}: {flag.reason}" for flag in left]
+    told += [f"{flag.circuit} is out by its breaker" for flag in broken]
     flags = (
         fails("rollback", "flags-left-tripped", "; ".join(told), "Reset what is no longer needed: `renderlane flags`.")
         if told

@@ -155,21 +155,21 @@ async def _held(settings: Settings, catalogue: Catalogue) -> StoreFacts | str:
 
 async def _read(store: Store, settings: Settings, catalogue: Catalogue) -> StoreFacts:
     asked_at = datetime.now(UTC)
-    found = await store.get(BOARD)
-    seen = await quota_state.read(store, wiring.quota(settings, catalogue), catalogue.ladder)
+    document = await store.get(BOARD)
+    reading = await quota_state.read(store, wiring.quota(settings, catalogue), catalogue.ladder)
     return StoreFacts(
-        read_at=found.read_at,
+        read_at=document.read_at,
         asked_at=asked_at,
-        live=seen.live,
-        models=seen.models,
-        board=Board.from_json(found.data) if isinstance(found, Document) else Board(),
-        tenants={each.id: each.data for each in await store.query(Query("tenants", limit=MOST_TENANTS))},
-        recent=[each.data for each in await store.query(queries.newest(None, RECENT))],
+        live=reading.live,
+        models=reading.models,
+        board=Board.from_json(document.data) if isinstance(document, Document) else Board(),
+        tenants={document.id: document.data for document in await store.query(Query("tenants", limit=MOST_TENANTS))},
+        recent=[document.data for document in await store.query(queries.newest(None, RECENT))],
         ended=await _ended(store),
         proofs=await _proofs(store, catalogue),
-        spend=seen.spend,
+        spend=reading.spend,
         slow=[problem for problem in [await _refused(store, *index) for index in queries.INDEXES] if problem],
-        outlived=[each for each in queries.EXPIRING if await _has_outlived(store, each, found.read_at)],
+        outlived=[name for name in queries.EXPIRING if await _has_outlived(store, name, document.read_at)],
         webhook_at=await _webhook_at(store),
         left_with_provider=await store.count(queries.leftovers(queries.FAR_AHEAD, MOST_LEFT)),
     )
@@ -192,7 +192,7 @@ async def _webhook_at(store: Store) -> datetime | None:
 
 async def _proofs(store: Store, catalogue: Catalogue) -> dict[str, Proof]:
     found = await store.get_all([gateway_proof.path(name) for name in catalogue.gateways])
-    return {each.id: Proof.from_json(each.data) for each in found if isinstance(each, Document)}
+    return {document.id: Proof.from_json(document.data) for document in found if isinstance(document, Document)}
 
 
 async def _refused(store: Store, collection: str, fields: tuple[str, ...]) -> str | None:

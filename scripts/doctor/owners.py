@@ -57,14 +57,16 @@ def _owner(reader: TomlFields, name: str, table: Mapping[str, object]) -> Owner:
 
 def examine(owners: Owners, today: date, file: str) -> list[Finding]:
     """Who is named, and what was seen to by hand, for each owner."""
-    found = []
+    findings = []
     for owner, said in owners.items():
         if said.name:
-            found.append(passes(owner, "owner", f"{said.name}: {said.duty}"))
+            findings.append(passes(owner, "owner", f"{said.name}: {said.duty}"))
         else:
-            found.append(unknown(owner, "owner", f"nobody is named: {said.duty}", f"Name them in {file}: [{owner}]."))
-        found += [_by_hand(owner, item, said.checked.get(item), today, file) for item in BY_HAND[owner]]
-    return found
+            findings.append(
+                unknown(owner, "owner", f"nobody is named: {said.duty}", f"Name them in {file}: [{owner}].")
+            )
+        findings += [_by_hand(owner, item, said.checked.get(item), today, file) for item in BY_HAND[owner]]
+    return findings
 
 
 def _by_hand(owner: str, item: str, day: date | None, today: date, file: str) -> Finding:

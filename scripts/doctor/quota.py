@@ -30,7 +30,7 @@ def _billing_project(facts: Facts) -> Finding:
     remedy = "Link billing to the project, or top the account up."
     if not isinstance(facts.held, str):
         broke = closed(facts.held, "balance")
-        zero = [each.model for each in facts.held.models if any(limit.value == 0 for limit in each.limits.values())]
+        zero = [model.model for model in facts.held.models if any(limit.value == 0 for limit in model.limits.values())]
         if broke or zero:
             what = f"no balance for {broke}" if broke else f"a limit of 0 for {', '.join(zero)}"
             return fails("quota", "billing-project", what, remedy)
@@ -102,25 +102,25 @@ def _planned_load(facts: Facts, load: Load) -> list[Finding]:
         return [unknown("quota", "planned-load", "no planned load is named", remedy)]
     if isinstance(facts.held, str):
         return [unknown("quota", "planned-load", facts.held, START)]
-    by_model = {each.model: each.limits for each in facts.held.models}
-    found = []
+    by_model = {model_quota.model: model_quota.limits for model_quota in facts.held.models}
+    findings = []
     for model, wanted in load.items():
         limit = by_model.get(model, {}).get("rpm")
         day = by_model.get(model, {}).get("rpd")
         if limit is None:
             remedy = "Read the limits (RENDERLANE_LIVE_QUOTA), or name them (RENDERLANE_QUOTA)."
-            found.append(unknown("quota", "planned-load", f"{model}: no limit a minute is known", remedy))
+            findings.append(unknown("quota", "planned-load", f"{model}: no limit a minute is known", remedy))
         elif limit.value is not None and limit.value < wanted:
             remedy = "Request quota, lower the load, or let the rest wait: `renderlane plan` shows for how long."
             what = f"{model}: {wanted} a minute planned, {limit.value} allowed ({limit.source})"
-            found.append(fails("quota", "planned-load", what, remedy))
+            findings.append(fails("quota", "planned-load", what, remedy))
         else:
             allowed = "no limit" if limit.value is None else str(limit.value)
             lasts = f"; a day's {day.value} last {day.value / wanted:.0f} minutes" if day and day.value else ""
-            found.append(
+            findings.append(
                 passes("quota", "planned-load", f"{model}: {wanted} a minute of {allowed} ({limit.source}){lasts}")
             )
-    return found
+    return findings
 
 
 def _clock(facts: Facts) -> Finding:
@@ -132,10 +132,10 @@ def _clock(facts: Facts) -> Finding:
     return passes("quota", "clock", f"within {off.total_seconds():.1f} s of the store's")
 
 
-def closed(held: StoreFacts, why: str) -> str:
+def closed(store_facts: StoreFacts, why: str) -> str:
     """Models that start nothing for this reason now."""
     return ", ".join(
-        each.model
-        for each in held.models
-        if each.closed_why == why and each.closed_until is not None and each.closed_until > held.read_at
+        model.model
+        for model in store_facts.models
+        if model.closed_why == why and model.closed_until is not None and model.closed_until > store_facts.read_at
     )

@@ -54,9 +54,9 @@ def page(text: str, root: Path = ROOT) -> str:
     imports = imports_of(root)
     for section, patterns in SECTIONS.items():
         begin, end = f"<!-- generated: {section} -->", "<!-- end -->"
-        before, found, rest = text.partition(begin)
+        before, line, rest = text.partition(begin)
         _, closed, after = rest.partition(end)
-        if not found or not closed:
+        if not line or not closed:
             raise ValueError(f"{PAGE}: the markers `{begin}` and `{end}` are missing; put them where the table belongs")
         text = f"{before}{begin}\n\n{_section(packages(root, patterns, imports))}\n\n{end}{after}"
     return text
@@ -85,9 +85,9 @@ def packages(root: Path, patterns: tuple[str, ...], imports: Mapping[str, frozen
             names += sorted({".".join(name.split(".")[:depth]) for name in imports if name.startswith(f"{parent}.")})
     made = []
     for name in names:
-        members = [each for each in imports if _inside(each, name)]
+        members = [word for word in imports if _inside(word, name)]
         targets = {target for member in members for target in imports[member]}
-        reached = frozenset(each for each in names if each != name and any(_inside(target, each) for target in targets))
+        reached = frozenset(word for word in names if word != name and any(_inside(target, word) for target in targets))
         files = [member for member in members if member != name] or members
         made.append(Package(name, _rule(root, name), len(files), reached))
     return made
@@ -96,22 +96,22 @@ def packages(root: Path, patterns: tuple[str, ...], imports: Mapping[str, frozen
 def drawing(drawn: list[Package]) -> str:
     """Mermaid. An arrow that follows from others is left out."""
     lines = ["flowchart TD"]
-    lines += [f"    {_node(each.name)}[{each.name.rpartition('.')[2]}]" for each in drawn]
-    by_name = {each.name: each for each in drawn}
-    for each in drawn:
-        implied = {further for near in each.imports for further in _reached(near, by_name) - {near}}
-        lines += [f"    {_node(each.name)} --> {_node(target)}" for target in sorted(each.imports - implied)]
+    lines += [f"    {_node(package.name)}[{package.name.rpartition('.')[2]}]" for package in drawn]
+    by_name = {package.name: package for package in drawn}
+    for package in drawn:
+        implied = {further for near in package.imports for further in _reached(near, by_name) - {near}}
+        lines += [f"    {_node(package.name)} --> {_node(target)}" for target in sorted(package.imports - implied)]
     return "\n".join(["```mermaid", *lines, "```"])
 
 
 def _section(drawn: list[Package]) -> str:
     rows = [
-        f"| `{each.name}` | {each.rule} | {each.modules} |"
-        f" {', '.join(name.rpartition('.')[2] for name in sorted(each.imports)) or 'none of these'} |"
-        for each in drawn
+        f"| `{package.name}` | {package.rule} | {package.modules} |"
+        f" {', '.join(name.rpartition('.')[2] for name in sorted(package.imports)) or 'none of these'} |"
+        for package in drawn
     ]
     table = "\n".join(["| package | rule | modules | imports |", "|---|---|---|---|", *rows])
-    return f"{table}\n\n{drawing(drawn)}" if any(each.imports for each in drawn) else table
+    return f"{table}\n\n{drawing(drawn)}" if any(package.imports for package in drawn) else table
 
 
 def _reached(name: str, by_name: Mapping[str, Package]) -> set[str]:
@@ -128,7 +128,7 @@ def _reached(name: str, by_name: Mapping[str, Package]) -> set[str]:
 
 def _rule(root: Path, name: str) -> str:
     place = Path(*name.split("."))
-    path = next(each for each in (root / place / "__init__.py", (root / place).with_suffix(".py")) if each.is_file())
+    path = next(item for item in (root / place / "__init__.py", (root / place).with_suffix(".py")) if item.is_file())
     docstring = ast.get_docstring(ast.parse(path.read_text("utf-8"))) or ""
     return re.sub(r"\s+", " ", docstring.partition("\n\n")[0]).replace("|", "\\|")
 

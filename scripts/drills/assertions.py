@@ -35,8 +35,8 @@ def some_end_as(status: str, least: int = 1) -> Hold:
     """Else the scene would prove nothing."""
 
     def check(played: DrillRecording) -> str | None:
-        found = played.statuses()[status]
-        return None if found >= least else f"{found} requests {status}, at least {least} should be"
+        count = played.statuses()[status]
+        return None if count >= least else f"{count} requests {status}, at least {least} should be"
 
     return Hold(f"at least {least} are {status}", check)
 
@@ -57,9 +57,9 @@ def booked_as_charged() -> Hold:
 
     def check(played: DrillRecording) -> str | None:
         wrong = [
-            each.request_id
-            for each in played.delivered
-            if each.cost_micros != sum(call.cost_micros for call in played.of(each.request_id))
+            ended_request.request_id
+            for ended_request in played.delivered
+            if ended_request.cost_micros != sum(call.cost_micros for call in played.of(ended_request.request_id))
         ]
         return f"booked otherwise than charged: {_names(wrong)}" if wrong else None
 
@@ -77,8 +77,8 @@ def failing_calls_at_most(most: int) -> Hold:
     """Calls of the primary model that ended in the failure."""
 
     def check(played: DrillRecording) -> str | None:
-        found = sum(call.outcome != "image" for call in played.primary())
-        return None if found <= most else f"{found} primary calls met the failure, at most {most} may"
+        count = sum(call.outcome != "image" for call in played.primary())
+        return None if count <= most else f"{count} primary calls met the failure, at most {most} may"
 
     return Hold(f"at most {most} primary calls meet the failure", check)
 
@@ -107,10 +107,14 @@ def only_the_marked_fail(mark: str) -> Hold:
     """Whoever is always turned away ends; all others have their image of the model that they asked for."""
 
     def check(played: DrillRecording) -> str | None:
-        marked = {each.request_id: each for each in played.requests if mark in each.fields["prompt"]}
-        wrong = [each.request_id for each in marked.values() if each.status != "failed"]
-        others = [each for each in played.requests if each.request_id not in marked]
-        wrong += [each.request_id for each in others if each.status != "succeeded" or each.model != PRIMARY]
+        marked = {request.request_id: request for request in played.requests if mark in request.fields["prompt"]}
+        wrong = [ended_request.request_id for ended_request in marked.values() if ended_request.status != "failed"]
+        others = [request for request in played.requests if request.request_id not in marked]
+        wrong += [
+            ended_request.request_id
+            for ended_request in others
+            if ended_request.status != "succeeded" or ended_request.model != PRIMARY
+        ]
         return f"{len(marked)} are marked, and it went otherwise: {_names(wrong)}" if wrong or not marked else None
 
     return Hold("the marked fail, the others have images of what they asked for", check)
@@ -118,7 +122,7 @@ def only_the_marked_fail(mark: str) -> Hold:
 
 def nothing_is_concluded() -> Hold:
     def check(played: DrillRecording) -> str | None:
-        found = [str(each["conclusion"]) for each in played.said("conclusion_reached")]
+        found = [str(item["conclusion"]) for item in played.said("conclusion_reached")]
         return f"concluded: {', '.join(found)}" if found else None
 
     return Hold("nothing is concluded from single requests", check)
@@ -126,8 +130,8 @@ def nothing_is_concluded() -> Hold:
 
 def the_others_wait_at_most(seconds: float, mark: str) -> Hold:
     def check(played: DrillRecording) -> str | None:
-        late = [each.request_id for each in played.delivered
-                if mark not in each.fields["prompt"] and (each.seconds or 0.0) > seconds]  # fmt: skip
+        late = [ended_request.request_id for ended_request in played.delivered
+                if mark not in ended_request.fields["prompt"] and (ended_request.seconds or 0.0) > seconds]  # fmt: skip
         return f"waited for more than {seconds:g} s: {_names(late)}" if late else None
 
     return Hold(f"the others have their images within {seconds:g} s", check)
@@ -137,8 +141,8 @@ def the_failure_is_met(least: int = 1) -> Hold:
     """Else the scene would prove nothing."""
 
     def check(played: DrillRecording) -> str | None:
-        found = sum(call.outcome != "image" for call in played.all_calls)
-        return None if found >= least else f"{found} calls met the failure, at least {least} should"
+        count = sum(call.outcome != "image" for call in played.all_calls)
+        return None if count >= least else f"{count} calls met the failure, at least {least} should"
 
     return Hold(f"the failure is met by {least} calls at least", check)
 
@@ -169,12 +173,12 @@ def nobody_before_the_hint(seconds: float) -> Hold:
 
     def check(played: DrillRecording) -> str | None:
         early = []
-        for each in played.requests:
-            calls = [call for call in played.of(each.request_id) if call.model == PRIMARY]
+        for request in played.requests:
+            calls = [call for call in played.of(request.request_id) if call.model == PRIMARY]
             for first, then in pairwise(calls):
                 waited = (then.received_at - (first.finished_at or first.received_at)).total_seconds()
                 if first.status == REJECTED and waited < seconds - 0.05:
-                    early.append(f"{each.request_id} after {waited:.1f} s")
+                    early.append(f"{request.request_id} after {waited:.1f} s")
         return f"asked before the hint of {seconds:g} s: {_names(early)}" if early else None
 
     return Hold(f"nobody asks again before the hint of {seconds:g} s", check)
@@ -231,9 +235,9 @@ def refused_are_asked_once() -> Hold:
 
     def check(played: DrillRecording) -> str | None:
         often = [
-            each.request_id
-            for each in played.requests
-            if each.status == "refused" and len(played.of(each.request_id)) != 1
+            request.request_id
+            for request in played.requests
+            if request.status == "refused" and len(played.of(request.request_id)) != 1
         ]
         return f"refused and asked again: {_names(often)}" if often else None
 
@@ -242,7 +246,11 @@ def refused_are_asked_once() -> Hold:
 
 def only_refusals_are_refused(mark: str = "[refuse]") -> Hold:
     def check(played: DrillRecording) -> str | None:
-        wrong = [each.request_id for each in played.requests if (each.status == "refused") != _is_marked(each, mark)]
+        wrong = [
+            request.request_id
+            for request in played.requests
+            if (request.status == "refused") != _is_marked(request, mark)
+        ]
         return f"neither refused nor not as the provider did: {_names(wrong)}" if wrong else None
 
     return Hold("exactly what the provider refuses is refused", check)
@@ -252,7 +260,11 @@ def due_ones_have_images() -> Hold:
     """A request with a deadline goes to the next model; one without may wait."""
 
     def check(played: DrillRecording) -> str | None:
-        late = [each.request_id for each in played.requests if "deadline" in each.fields and each.status != "succeeded"]
+        late = [
+            request.request_id
+            for request in played.requests
+            if "deadline" in request.fields and request.status != "succeeded"
+        ]
         return f"with a deadline and without an image: {_names(late)}" if late else None
 
     return Hold("each request with a deadline has an image", check)
@@ -263,11 +275,13 @@ def nobody_begins_after_the_deadline() -> Hold:
 
     def check(played: DrillRecording) -> str | None:
         begun = []
-        for each in played.requests:
-            deadline = datetime.fromisoformat(each.fields["deadline"])
-            calls = [call for call in played.of(each.request_id) if call.status != REJECTED]
-            if any(call.received_at > deadline + ON_ITS_WAY for call in calls) or (each.status == "expired" and calls):
-                begun.append(each.request_id)
+        for request in played.requests:
+            deadline = datetime.fromisoformat(request.fields["deadline"])
+            calls = [call for call in played.of(request.request_id) if call.status != REJECTED]
+            if any(call.received_at > deadline + ON_ITS_WAY for call in calls) or (
+                request.status == "expired" and calls
+            ):
+                begun.append(request.request_id)
         return f"asked though too late: {_names(begun)}" if begun else None
 
     return Hold("nothing begins after its deadline, and what expires is not asked", check)
@@ -277,16 +291,16 @@ def escalated(runbook: str, most: int = 3) -> Hold:
     """Somebody is told, and not in a flood."""
 
     def check(played: DrillRecording) -> str | None:
-        found = len(played.said("escalation", runbook=runbook))
-        return None if 1 <= found <= most else f"{found} escalations `{runbook}`, 1 to {most} should be"
+        count = len(played.said("escalation", runbook=runbook))
+        return None if 1 <= count <= most else f"{count} escalations `{runbook}`, 1 to {most} should be"
 
     return Hold(f"somebody is told (runbook {runbook}), at most {most} times", check)
 
 
 def warned_of_a_lack() -> Hold:
     def check(played: DrillRecording) -> str | None:
-        found = len(played.said("route_lacking"))
-        return None if found == 1 else f"{found} warnings `route_lacking`, one should be"
+        count = len(played.said("route_lacking"))
+        return None if count == 1 else f"{count} warnings `route_lacking`, one should be"
 
     return Hold("one warning names the model that is gone", check)
 
@@ -296,9 +310,11 @@ def no_downgrade_unexplained() -> Hold:
 
     def check(played: DrillRecording) -> str | None:
         silent = [
-            each.request_id
-            for each in played.delivered
-            if each.fields.get("model") == PRIMARY and each.model != PRIMARY and not each.reasons
+            ended_request.request_id
+            for ended_request in played.delivered
+            if ended_request.fields.get("model") == PRIMARY
+            and ended_request.model != PRIMARY
+            and not ended_request.reasons
         ]
         return f"another model and no reason: {_names(silent)}" if silent else None
 
@@ -310,12 +326,17 @@ def what_came_otherwise_is_flagged() -> Hold:
 
     def check(played: DrillRecording) -> str | None:
         wrong = []
-        for each in played.delivered:
-            came = {FLAGGED_AS[call.outcome] for call in played.of(each.request_id) if call.outcome in FLAGGED_AS}
-            flagged = set(each.mismatches)
-            told = each.announced is not None and list(each.announced) == list(each.mismatches)
-            if not came <= flagged or (flagged and not came) or len(each.reasons) < len(flagged) or not told:
-                wrong.append(f"{each.request_id} {sorted(came)} as {sorted(flagged)}, announced {each.announced}")
+        for ended_request in played.delivered:
+            came = {
+                FLAGGED_AS[call.outcome] for call in played.of(ended_request.request_id) if call.outcome in FLAGGED_AS
+            }
+            flagged = set(ended_request.mismatches)
+            told = ended_request.announced is not None and list(ended_request.announced) == list(
+                ended_request.mismatches
+            )
+            if not came <= flagged or (flagged and not came) or len(ended_request.reasons) < len(flagged) or not told:
+                announced = f"{sorted(came)} as {sorted(flagged)}, announced {ended_request.announced}"
+                wrong.append(f"{ended_request.request_id} {announced}")
         return f"not flagged as it came: {_names(wrong)}" if wrong else None
 
     return Hold("what came otherwise than ordered is flagged in receipt and event, and nothing else is", check)
@@ -347,7 +368,7 @@ def google_is_not_blamed() -> Hold:
     def check(played: DrillRecording) -> str | None:
         closed = [event["model"] for event in played.said("calendar_closed")]
         told = [event["what"] for event in played.said("escalation")]
-        blamed = [str(each) for each in (*closed, *told) if not str(each).startswith("gateway:")]
+        blamed = [str(item) for item in (*closed, *told) if not str(item).startswith("gateway:")]
         blamed += [event["flag_id"] for event in played.said("flag_changed", actor="breaker")]
         return f"blamed: {_names(blamed)}" if blamed else None
 
@@ -366,7 +387,9 @@ def the_gateway_is_closed_by_name() -> Hold:
 
 def only_those_that_consent_leave_google() -> Hold:
     def check(played: DrillRecording) -> str | None:
-        consenting = {each.request_id for each in played.requests if each.fields.get("allow", {}).get("gateway")}
+        consenting = {
+            request.request_id for request in played.requests if request.fields.get("allow", {}).get("gateway")
+        }
         left = sorted({call.marker for call in played.gateway_calls} - consenting)
         return f"left Google without consent: {_names(left)}" if left else None
 
@@ -381,7 +404,7 @@ def those_turned_away_go_elsewhere_within(seconds: float) -> Hold:
         for call in played.gateway_calls:
             if was_used(call) or call.finished_at is None:
                 continue
-            after = [each for each in played.calls if each.marker == call.marker and was_used(each)]
+            after = [item for item in played.calls if item.marker == call.marker and was_used(item)]
             if not after or (after[0].received_at - call.finished_at).total_seconds() > seconds:
                 late.append(call.marker)
         return f"turned away and not at Google within {seconds:g} s: {_names(late)}" if late else None
@@ -395,11 +418,11 @@ def _is_wasted(call: Call) -> bool:
 
 
 def _within_a_minute(calls: list[datetime], first: datetime) -> int:
-    return sum(first <= each < first + timedelta(seconds=59) for each in calls)
+    return sum(first <= call < first + timedelta(seconds=59) for call in calls)
 
 
-def _is_marked(each: EndedRequest, mark: str) -> bool:
-    return mark in str(each.fields["prompt"])
+def _is_marked(ended_request: EndedRequest, mark: str) -> bool:
+    return mark in str(ended_request.fields["prompt"])
 
 
 def _counts(counts: dict[str, int]) -> str:

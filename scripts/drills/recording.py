@@ -81,10 +81,10 @@ class DrillRecording(Struct, frozen=True):
 
     @property
     def delivered(self) -> list[EndedRequest]:
-        return [each for each in self.requests if each.status == "succeeded"]
+        return [request for request in self.requests if request.status == "succeeded"]
 
     def statuses(self) -> Counter[str]:
-        return Counter(each.status for each in self.requests)
+        return Counter(request.status for request in self.requests)
 
     def primary(self, since: datetime | None = None, until: datetime | None = None) -> list[Call]:
         """Calls of the primary model that arrived then, at whoever fails."""
@@ -111,8 +111,8 @@ class DrillRecording(Struct, frozen=True):
     def wasted_micros(self) -> int:
         """What the provider charged beyond one image for each request that has one."""
         useful = 0
-        for each in self.delivered:
-            images = [call.cost_micros for call in self.of(each.request_id) if was_used(call)]
+        for ended_request in self.delivered:
+            images = [call.cost_micros for call in self.of(ended_request.request_id) if was_used(call)]
             useful += images[-1] if images else 0
         return self.charged_micros - useful
 
@@ -127,11 +127,14 @@ class DrillRecording(Struct, frozen=True):
 
     def mean_seconds(self) -> float | None:
         """From sending to the image, of what was delivered."""
-        taken = [each.seconds for each in self.delivered if each.seconds is not None]
+        taken = [ended_request.seconds for ended_request in self.delivered if ended_request.seconds is not None]
         return fmean(taken) if taken else None
 
     def worst_seconds(self) -> float | None:
-        return max((each.seconds for each in self.delivered if each.seconds is not None), default=None)
+        return max(
+            (ended_request.seconds for ended_request in self.delivered if ended_request.seconds is not None),
+            default=None,
+        )
 
     def said(self, message: str, **fields: Any) -> list[Mapping[str, Any]]:
         """The worker's events of this name with these fields."""

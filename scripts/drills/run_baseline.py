@@ -27,7 +27,10 @@ def play_in_process(names: tuple[str, ...], at_once: int, *, quick: bool) -> dic
     """Several beside each other, in an event loop of their own. What is played comes back without its checks, which
     are the worker's and cannot be handed from process to process."""
     found = asyncio.run(_play_all(scenes(names, quick=quick), at_once))
-    return {name: replace(each, scene=replace(each.scene, holds=(), afterwards=())) for name, each in found.items()}
+    return {
+        name: replace(recording, scene=replace(recording.scene, holds=(), afterwards=()))
+        for name, recording in found.items()
+    }
 
 
 async def _play_all(chosen: Sequence[Scene], at_once: int) -> dict[str, DrillRecording]:
@@ -68,11 +71,11 @@ async def _play(scene: Scene, simulation: Simulation, client: genai.Client) -> D
     asked = await _ask_all(scene, partial(call, client))
     await asyncio.wait([task for _, _, tasks in asked for task in tasks], timeout=scene.patience)
     requests = tuple([await _ended(request, at, tasks) for request, at, tasks in asked])
-    seen = [call for call in simulation.ledger.since(0) if call.marker != WARM_UP]
+    calls = [call for call in simulation.ledger.since(0) if call.marker != WARM_UP]
     return DrillRecording(
         scene=scene,
         requests=requests,
-        calls=() if scene.gateway else tuple(seen),
+        calls=() if scene.gateway else tuple(calls),
         gateway_calls=marked(simulation, [request for request, _, _ in asked]) if scene.gateway else (),
         began_at=began_at,
         failed_at=await failing,

@@ -126,7 +126,7 @@ def marked(beside: Simulation | None, requests: Iterable[Mapping[str, Any]]) -> 
     """A gateway's calls, by whose request they were: it is told no labels, so the prompt says it. No logged test."""
     if beside is None:
         return ()
-    names = {sha256(str(each["prompt"]).encode()).hexdigest(): str(each["request_id"]) for each in requests}
+    names = {sha256(str(request["prompt"]).encode()).hexdigest(): str(request["request_id"]) for request in requests}
     calls = beside.ledger.since(0)
     return tuple(replace(call, marker=names[call.prompt_sha256]) for call in calls if call.prompt_sha256 in names)
 
@@ -142,9 +142,9 @@ async def _heard(topics: Messaging, sent: Container[str]) -> dict[str, list[str]
     """The mismatches of each result, by request."""
     found: dict[str, list[str]] = {}
     while deliveries := await topics.pull(UPSTREAM.name, PAGE, timedelta(seconds=0.5)):
-        await topics.acknowledge(UPSTREAM.name, [each.handle for each in deliveries])
-        results = [json.loads(each.data) for each in deliveries]
-        found |= {each["request_id"]: each["mismatches"] for each in results if each["request_id"] in sent}
+        await topics.acknowledge(UPSTREAM.name, [delivery.handle for delivery in deliveries])
+        results = [json.loads(delivery.data) for delivery in deliveries]
+        found |= {result["request_id"]: result["mismatches"] for result in results if result["request_id"] in sent}
     return found
 
 
@@ -154,7 +154,7 @@ async def _booked(store: Store) -> int:
     assert len(rows) < MOST_ROWS, "a scene is too small for so many rows"
     warm = await store.get(request_record.path(WARM_UP))
     assert isinstance(warm, Document)
-    return sum(int(each.data["cost_micros"]) for each in rows) - int(warm.data["cost_micros"])
+    return sum(int(row.data["cost_micros"]) for row in rows) - int(warm.data["cost_micros"])
 
 
 async def break_it(scene: Scene, simulation: Simulation, mark: Mark = _nothing) -> datetime:
@@ -205,7 +205,7 @@ async def _await_ends(store: Store, tenants: Mapping[str, str], patience: float)
         for start in range(0, len(waiting), PAGE):
             page = waiting[start : start + PAGE]
             read = await store.get_all([request_record.path_of(tenants[name], name) for name in page])
-            found |= {id_of(each.id): request_in(each) for each in read if isinstance(each, Document)}
+            found |= {id_of(document.id): request_in(document) for document in read if isinstance(document, Document)}
         waiting = [name for name in waiting if name not in found or not found[name].record.is_final]
         if loop.time() > give_up_at:
             break
@@ -250,5 +250,5 @@ async def play_all(
         return played
 
     ordered = sorted(scenes, key=lambda scene: -(scene.traffic.seconds + scene.recovery + scene.patience))
-    found = await asyncio.gather(*(one(scene) for scene in ordered))
-    return {played.scene.name: played for played in found}
+    recordings = await asyncio.gather(*(one(scene) for scene in ordered))
+    return {played.scene.name: played for played in recordings}

@@ -60,7 +60,7 @@ _POISONED = tuple(
 
 def _marked(marks: Sequence[str]) -> Traffic:
     """So that each failure meets a request of its own: one that met two would end, as it should."""
-    mix = tuple({"model": PRIMARY, "mark": f" [{each}]"} for each in marks)
+    mix = tuple({"model": PRIMARY, "mark": f" [{mark}]"} for mark in marks)
     return replace(STEADY, mix=(*mix, {"model": PRIMARY}))
 
 

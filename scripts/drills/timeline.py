@@ -70,8 +70,8 @@ class Story:
     def _routes(self, outcome: str) -> str:
         return ", ".join(
             f"{count} {route.removeprefix('standard ')}"
-            for (route, each), count in sorted(self._answers.items())
-            if each == outcome
+            for (route, name), count in sorted(self._answers.items())
+            if name == outcome
         )
 
     def _line(self, line: Line) -> None:

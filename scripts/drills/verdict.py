@@ -33,7 +33,7 @@ def figures(played: DrillRecording) -> dict[str, Any]:
         "refused": statuses["refused"],
         "waiting": statuses["queued"],
         "failed": statuses["failed"] + statuses["expired"] + statuses["lost"],
-        "images_by_model": dict(Counter(str(each.model) for each in played.delivered)),
+        "images_by_model": dict(Counter(str(ended_request.model) for ended_request in played.delivered)),
         "primary_calls_in_the_failure": len(played.failing()),
         "primary_calls_that_failed": len(played.failed()),
         "charged_micros": played.charged_micros,
@@ -49,13 +49,20 @@ def figures(played: DrillRecording) -> dict[str, Any]:
 
 
 def to_json(played: DrillRecording, lines: Sequence[Line]) -> dict[str, Any]:
-    found = held(played)
+    checked_promises = held(played)
     return {
         "drill": played.scene.name,
         "about": played.scene.about,
         "failure_seconds": played.scene.lasts if played.scene.mends else None,
-        "held": all(each.problem is None for each in found),
-        "promises": [{"promise": each.promise, "held": each.problem is None, "why": each.problem} for each in found],
+        "held": all(checked_promise.problem is None for checked_promise in checked_promises),
+        "promises": [
+            {
+                "promise": checked_promise.promise,
+                "held": checked_promise.problem is None,
+                "why": checked_promise.problem,
+            }
+            for checked_promise in checked_promises
+        ],
         "figures": figures(played),
         "timeline": [
             {"second": round((line.at - played.began_at).total_seconds(), 1), "who": line.who, "what": line.what}

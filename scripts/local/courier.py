@@ -50,7 +50,7 @@ class Courier:
 
     async def start(self) -> None:
         await self._subscriptions.ensure(SUBSCRIPTIONS)
-        self._pullers = [asyncio.create_task(self._pull(each)) for each in SUBSCRIPTIONS]
+        self._pullers = [asyncio.create_task(self._pull(subscription)) for subscription in SUBSCRIPTIONS]
 
     async def stop(self, patience: timedelta) -> int:
         """Pull no more, wait for what is in flight. How many deliveries were abandoned (they come again)."""

@@ -128,7 +128,7 @@ class _Body:
         self._deadline: float | None = None
 
     def check_length(self, stated: Sequence[str]) -> None:
-        if any(each.isdecimal() and int(each[:20]) > BODY_LIMIT_BYTES for each in stated):
+        if any(name.isdecimal() and int(name[:20]) > BODY_LIMIT_BYTES for name in stated):
             raise _too_large(f"{int(stated[0][:20]):,}")
 
     async def receive(self) -> Message:
@@ -192,7 +192,7 @@ def _is_api(path: str) -> bool:
 def _check_page(scope: Scope, host: str) -> None:
     """A page of another site may be followed here by a link, and may do nothing else."""
     origins, sites = _values(scope, "origin"), _values(scope, "sec-fetch-site")
-    foreign = [each for each in origins if urlsplit(each).netloc != host or urlsplit(each).scheme != "http"]
+    foreign = [origin for origin in origins if urlsplit(origin).netloc != host or urlsplit(origin).scheme != "http"]
     if foreign:
         raise Refused(
             403,
@@ -201,7 +201,7 @@ def _check_page(scope: Scope, host: str) -> None:
             "A web page cannot call this server; call it from a program, or from the page's own server.",
         )
     is_link = scope["method"] in SAFE and _values(scope, "sec-fetch-mode") == ["navigate"]
-    if any(each not in ("none", "same-origin") for each in sites) and not is_link:
+    if any(site not in ("none", "same-origin") for site in sites) and not is_link:
         raise Refused(
             403,
             "PERMISSION_DENIED",
@@ -214,7 +214,7 @@ def _check_type(scope: Scope) -> None:
     """No type at all is what plain HTTP clients send with bytes. A browser that sends none says so by its origin."""
     types = _values(scope, "content-type")
     from_browser = bool(_values(scope, "origin") or _values(scope, "sec-fetch-site"))
-    kinds = [each.partition(";")[0].strip().lower() for each in types]
+    kinds = [name.partition(";")[0].strip().lower() for name in types]
     if kinds == ["application/json"] or (not kinds and not from_browser):
         return
     raise Refused(

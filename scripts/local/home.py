@@ -236,8 +236,8 @@ async def until_signalled(on_stopping: Callable[[], None]) -> None:
 
     loop = asyncio.get_running_loop()
     ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
-    for each in (signal.SIGINT, signal.SIGTERM, *(() if ignored else (signal.SIGHUP,))):
-        loop.add_signal_handler(each, heard, each)
+    for item in (signal.SIGINT, signal.SIGTERM, *(() if ignored else (signal.SIGHUP,))):
+        loop.add_signal_handler(item, heard, item)
     await stop.wait()
 
 

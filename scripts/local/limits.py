@@ -133,9 +133,9 @@ def _free(folder: Path | None) -> int | None:
     """Bytes at the nearest parent that exists."""
     if folder is None:
         return None
-    for each in (folder, *folder.absolute().parents):
+    for path in (folder, *folder.absolute().parents):
         try:
-            return shutil.disk_usage(each).free
+            return shutil.disk_usage(path).free
         except OSError:
             continue
     return None

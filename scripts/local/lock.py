@@ -93,15 +93,15 @@ def _look(path: Path) -> Standing:
 
 
 def _remedy(path: Path, failure: OSError) -> str:
-    found = f"{path}: found a lock that cannot be opened ({failure.strerror}"
+    text = f"{path}: found a lock that cannot be opened ({failure.strerror}"
     try:
         owner = path.stat().st_uid
     except OSError:
-        return f"{found}). Make its folder writable, or set RENDERLANE_HOME to another one."
+        return f"{text}). Make its folder writable, or set RENDERLANE_HOME to another one."
     if owner == os.geteuid():
-        return f"{found}). Make it readable: chmod 600 {path}"
+        return f"{text}). Make it readable: chmod 600 {path}"
     return (
-        f"{found}; it belongs to {_name(owner)}); allowed: one of this account. Was `renderlane up` started with sudo? "
+        f"{text}; it belongs to {_name(owner)}); allowed: one of this account. Was `renderlane up` started with sudo? "
         f"Stop it, then `sudo chown -R {_name(os.geteuid())} {path.parent}`, or set RENDERLANE_HOME to another folder."
     )
 

@@ -28,7 +28,7 @@ def prepare(settings: Settings) -> None:
     if is_new:
         return
     inside = [home / name for name in OF_A_HOME]
-    if any(each.exists() for each in inside) and not _belongs_to_all(home):
+    if any(item.exists() for item in inside) and not _belongs_to_all(home):
         private_file.tighten(home)
     for path in [*inside, *_elsewhere(settings)]:
         private_file.tighten(path)

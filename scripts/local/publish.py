@@ -68,7 +68,7 @@ def _messages(body: bytes) -> list[tuple[bytes, dict[str, str]]]:
         raise BadPublish(f"messages: found {'an empty list' if found == [] else 'nothing'}; allowed: {example}")
     if len(found) > MOST_MESSAGES:
         raise BadPublish(f"messages: found {len(found):,}; allowed: {MOST_MESSAGES:,} a publish. Send them in several.")
-    return [_message(each, f"messages[{index}]") for index, each in enumerate(found)]
+    return [_message(item, f"messages[{index}]") for index, item in enumerate(found)]
 
 
 def _message(found: Any, at: str) -> tuple[bytes, dict[str, str]]:

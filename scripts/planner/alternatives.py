@@ -31,7 +31,7 @@ class Alternative(Struct, frozen=True):
     @property
     def through_the_queue(self) -> Sequence[Wanted]:
         """What needs slots: a batch waits for nobody's minute."""
-        return [each for each in self.wanted if each.route.lane != BATCH]
+        return [wanted for wanted in self.wanted if wanted.route.lane != BATCH]
 
 
 def alternatives(wanted: Sequence[Wanted], catalogue: Catalogue) -> list[Alternative]:
@@ -43,7 +43,7 @@ def alternatives(wanted: Sequence[Wanted], catalogue: Catalogue) -> list[Alterna
     )
     found = [Alternative("as asked", wanted, 0)]
     for name, change in ways:
-        changed = [change(each, catalogue) for each in wanted]
+        changed = [change(item, catalogue) for item in wanted]
         count = sum(new is not old for new, old in zip(changed, wanted, strict=True))
         if count:
             found.append(Alternative(name, changed, count))

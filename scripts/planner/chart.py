@@ -38,8 +38,8 @@ class Panel(Struct, frozen=True):
 
 def draw(panels: Sequence[Panel], stage: Stage, path: str, title: str) -> None:
     """Writes an SVG or a PNG, by the name's ending. One column for each alternative that was rehearsed."""
-    lasts = max(each.played.rehearsal.ended_at for each in panels)
-    unit, unit_name = next((each for each in UNITS if lasts >= 2 * each[0]), UNITS[-1])
+    lasts = max(item.played.rehearsal.ended_at for item in panels)
+    unit, unit_name = next((pair for pair in UNITS if lasts >= 2 * pair[0]), UNITS[-1])
     with mpl.rc_context({"font.size": 10, "svg.hashsalt": "renderlane", "text.color": INK}):
         figure, axes = pyplot.subplots(
             2, len(panels), figsize=(1.6 + 5.4 * len(panels), 6.6), sharex=True, sharey="row", squeeze=False
@@ -68,13 +68,13 @@ def _queue(axes: Axes, panel: Panel, unit: float, lasts: float) -> None:
 
 
 def _starts(axes: Axes, panel: Panel, stage: Stage, unit: float, lasts: float) -> None:
-    step = next((each for each in STEPS if lasts / each <= 200), STEPS[-1])
+    step = next((value for value in STEPS if lasts / value <= 200), STEPS[-1])
     edges = [step * number for number in range(math.ceil(lasts / step) + 1)]
     for number, (model, (_, begun)) in enumerate(_by_model(panel.played).items()):
         colour = COLOURS[number % 5]
         counts = [(bisect_right(begun, end) - bisect_right(begun, begin)) * 60 / step for begin, end in pairwise(edges)]
-        axes.stairs(counts, [each / unit for each in edges], color=colour, label=_short(model), linewidth=1.8)
-        tokens = [each.planned.input_tokens for each in panel.played.wanted if each.route.model == model]
+        axes.stairs(counts, [edge / unit for edge in edges], color=colour, label=_short(model), linewidth=1.8)
+        tokens = [wanted.planned.input_tokens for wanted in panel.played.wanted if wanted.route.model == model]
         rate = tightest(numbers(stage.limits.get(model, {})), sum(tokens) / len(tokens))
         if rate is not None:
             label = f"{_short(model)} may: {rate[1]:,.0f} ({rate[0]})"
@@ -87,10 +87,10 @@ def _starts(axes: Axes, panel: Panel, stage: Stage, unit: float, lasts: float) -
 def _by_model(played: Forecast) -> Mapping[str, tuple[list[float], list[float]]]:
     """When each model's requests were published, and when they left the queue."""
     found: dict[str, tuple[list[float], list[float]]] = {}
-    for each in played.rehearsal.requests:
-        published, begun = found.setdefault(each.arrival.model, ([], []))
-        published.append(each.arrival.at)
-        left = each.began_at if each.began_at is not None else each.ended_at
+    for request in played.rehearsal.requests:
+        published, begun = found.setdefault(request.arrival.model, ([], []))
+        published.append(request.arrival.at)
+        left = request.began_at if request.began_at is not None else request.ended_at
         begun += [] if left is None else [left]
     for published, begun in found.values():
         published.sort()

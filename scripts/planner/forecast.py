@@ -73,13 +73,13 @@ class _Told(Renderlane):
 
 def play(wanted: Sequence[Wanted], stage: Stage, tell: Tell = lambda ended: None) -> Forecast:
     """Until every request has ended. The same arguments give the same course."""
-    arrivals = [_arrival(number, each, stage.latencies) for number, each in enumerate(wanted)]
-    limits = {model: numbers(held) for model, held in stage.limits.items()}
+    arrivals = [_arrival(number, item, stage.latencies) for number, item in enumerate(wanted)]
+    limits = {model: numbers(limit) for model, limit in stage.limits.items()}
     strategy = _Told(tell, _page(limits.values()))
     setting = Setting(
         start=stage.start,
         arrivals=lambda chance: arrivals,
-        terms={model: ProviderTerms.fixed(each) for model, each in limits.items()},
+        terms={model: ProviderTerms.fixed(limit) for model, limit in limits.items()},
         fleet=_fleet(stage.capacity),
         known=limits,
         until=LONGEST,
@@ -91,7 +91,7 @@ def play(wanted: Sequence[Wanted], stage: Stage, tell: Tell = lambda ended: None
 def _page(limits: Iterable[Limits]) -> int:
     """Enough for what may begin in a tick and a little."""
     most = max(
-        (MOST_PAGE if each.rpm is None else math.ceil(each.rpm * PAGE_SECONDS / 60) for each in limits), default=0
+        (MOST_PAGE if limit.rpm is None else math.ceil(limit.rpm * PAGE_SECONDS / 60) for limit in limits), default=0
     )
     return min(max(most, LEAST_PAGE), MOST_PAGE)
 

@@ -30,9 +30,9 @@ class Latencies(Struct, frozen=True):
     about: str
 
     def of(self, model: str, size: str) -> Latency:
-        found = self.given.get(model) or self.given.get("*")
-        if found is not None:
-            return found
+        latency = self.given.get(model) or self.given.get("*")
+        if latency is not None:
+            return latency
         medians = MEDIANS.get(model, MEDIANS["*"])
         median = medians.get(size, MEDIANS["*"].get(size, MOST))
         return Latency(Distribution("lognormal", median, SPREAD), LEAST, MOST)
@@ -44,14 +44,14 @@ ASSUMED = Latencies({}, "assumed per model and size, within 8-60 s (--latency sa
 def parse(text: str, catalogue: Catalogue) -> Latencies:
     """`lognormal:18,0.4` for all, or `MODEL=fixed:12;*=…`: models that are not named keep the assumption."""
     try:
-        found = written.parse(text)
+        latency = written.parse(text)
     except InvalidLatency as error:
         raise InvalidLoad(f"--latency: {error}") from error
     given: dict[str, Distribution] = {}
-    for name, spread in found.by_model.items():
+    for name, spread in latency.by_model.items():
         if name not in catalogue.names:
             raise wrong("--latency", name, f"* and {', '.join(catalogue.names)}")
         given[catalogue.live(name).id] = spread
     if "=" not in text or "*" in text:
-        given["*"] = found.others
+        given["*"] = latency.others
     return Latencies({name: Latency(spread, 0.0, math.inf) for name, spread in given.items()}, text)

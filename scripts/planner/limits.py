@@ -67,9 +67,9 @@ def numbers(of: Mapping[str, KnownLimit]) -> Limits:
     return Limits(**{dimension: limit.value for dimension, limit in of.items()})
 
 
-def refuse_zero(found: HeldByModel) -> None:
+def refuse_zero(held_by_model: HeldByModel) -> None:
     """A limit of zero never lets anything begin. Raises InvalidLoad."""
-    for model, dimensions in found.items():
+    for model, dimensions in held_by_model.items():
         for dimension, limit in dimensions.items():
             if limit.value == 0:
                 word = WORDS.get(dimension, dimension)

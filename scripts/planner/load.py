@@ -52,7 +52,7 @@ class Load(Struct, frozen=True):
     @property
     def models(self) -> tuple[str, ...]:
         """The models called, most requests first."""
-        return tuple(model for model, _ in Counter(each.route.model for each in self.wanted).most_common())
+        return tuple(model for model, _ in Counter(wanted.route.model for wanted in self.wanted).most_common())
 
 
 def of_lines(lines: Sequence[Line], file: str, catalogue: Catalogue, start: datetime) -> Load:

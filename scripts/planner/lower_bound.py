@@ -14,7 +14,7 @@ MINUTE = 60.0
 
 def last_start(arrivals: Iterable[tuple[float, int]], limits: Limits, start: datetime) -> float:
     """Seconds after `start` at which the last one begins. `arrivals`: seconds and input tokens, by time."""
-    rates = [each for each in (limits.rpm, limits.ipm) if each is not None]
+    rates = [number for number in (limits.rpm, limits.ipm) if number is not None]
     most = min(rates, default=None)
     window: deque[tuple[float, int]] = deque()
     used = 0

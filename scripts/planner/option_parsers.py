@@ -19,16 +19,16 @@ SHARES = "NAME=SHARE,NAME=SHARE with shares above 0, for example interactive=30,
 
 def seconds(field: str, text: str) -> float:
     """`15m` -> 900. Raises InvalidLoad."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd])", text.strip())
-    if found is None or not 0 < (value := float(found[1]) * SECONDS[found[2]]) < math.inf:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd])", text.strip())
+    if match is None or not 0 < (value := float(match[1]) * SECONDS[match[2]]) < math.inf:
         raise wrong(field, text, DURATION)
     return value
 
 
 def per_minute(field: str, text: str) -> float:
     """`450/m` -> 450. Raises InvalidLoad."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*/\s*([smh])", text.strip())
-    if found is None or not 0 < (value := float(found[1]) * 60.0 / SECONDS[found[2]]) < math.inf:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*/\s*([smh])", text.strip())
+    if match is None or not 0 < (value := float(match[1]) * 60.0 / SECONDS[match[2]]) < math.inf:
         raise wrong(field, text, RATE)
     return value
 
@@ -37,7 +37,7 @@ def shares(field: str, text: str, read: Callable[[str, str], T]) -> Mapping[T, f
     """`a=30,b=70` with each name read by `read(field, name)`; one without a share counts as 1. Raises InvalidLoad."""
     found: dict[T, float] = {}
     for part in text.split(","):
-        name, equals, share = (each.strip() for each in part.partition("="))
+        name, equals, share = (word.strip() for word in part.partition("="))
         if not name or (equals and not re.fullmatch(r"\d+(\.\d+)?", share)) or (equals and float(share) <= 0):
             raise wrong(field, part.strip(), SHARES)
         key = read(field, name)

@@ -97,7 +97,7 @@ class Figures(Struct, frozen=True):
 
 
 def figures(of: Alternative, played: Forecast | None, stage: Stage, catalogue: Catalogue) -> Figures:
-    lanes = Counter(each.route.lane for each in of.wanted)
+    lanes = Counter(wanted.route.lane for wanted in of.wanted)
     return Figures(
         name=of.name,
         requests=len(of.wanted),
@@ -111,12 +111,12 @@ def figures(of: Alternative, played: Forecast | None, stage: Stage, catalogue: C
 
 def cost(wanted: Iterable[Wanted], catalogue: Catalogue) -> Cost:
     listed = estimate = most = 0
-    for each in wanted:
-        one = each.planned.estimate_micros
-        rates = catalogue.models[each.route.model].lanes[each.route.lane]
-        cap = each.ask.max_cost_micros
+    for item in wanted:
+        one = item.planned.estimate_micros
+        rates = catalogue.models[item.route.model].lanes[item.route.lane]
+        cap = item.ask.max_cost_micros
         estimate += one
-        listed += rates.listed.get(each.route.image_size, one)
+        listed += rates.listed.get(item.route.image_size, one)
         repeated = one * (1 + MAX_AMBIGUOUS_REPEATS)
         most += repeated if cap is None else min(repeated, cap)
     return Cost(listed, estimate, most)
@@ -124,18 +124,20 @@ def cost(wanted: Iterable[Wanted], catalogue: Catalogue) -> Cost:
 
 def course(played: Forecast, stage: Stage) -> QueueForecast:
     requests, wanted = played.rehearsal.requests, played.wanted
-    begun = max((each.began_at for each in requests if each.began_at is not None), default=0.0)
+    begun = max((request.began_at for request in requests if request.began_at is not None), default=0.0)
     most = most_at_once(requests)
     capacity = math.ceil(most / USED_SHARE)
     instances = max(1, math.ceil(capacity / AT_ONCE_EACH))
-    largest = max(IMAGE_BYTES.get(each.route.image_size, IMAGE_BYTES["4K"]) for each in wanted)
-    models = dict.fromkeys(each.route.model for each in wanted)
+    largest = max(IMAGE_BYTES.get(item.route.image_size, IMAGE_BYTES["4K"]) for item in wanted)
+    models = dict.fromkeys(item.route.model for item in wanted)
     return QueueForecast(
         begun=begun,
         ideal=max(_ideal(model, wanted, stage) for model in models),
-        finished=max((each.ended_at for each in requests if each.accepted and each.ended_at is not None), default=0.0),
-        unrendered=sum(each.status != "succeeded" for each in requests),
-        waits={each: waits for each in PRIORITIES if (waits := _waits(requests, each))},
+        finished=max(
+            (request.ended_at for request in requests if request.accepted and request.ended_at is not None), default=0.0
+        ),
+        unrendered=sum(request.status != "succeeded" for request in requests),
+        waits={priority: waits for priority in PRIORITIES if (waits := _waits(requests, priority))},
         most_at_once=most,
         instances=instances,
         memory_bytes=instances * PROCESS_BYTES + int(most * largest * COPIES),
@@ -146,7 +148,7 @@ def course(played: Forecast, stage: Stage) -> QueueForecast:
 
 def _together(model: str, wanted: Sequence[Wanted], stage: Stage) -> float:
     """How many of a model may be in flight by its limits alone, where no call takes longer than a minute."""
-    tokens = [each.planned.input_tokens for each in wanted if each.route.model == model]
+    tokens = [item.planned.input_tokens for item in wanted if item.route.model == model]
     limits = numbers(stage.limits.get(model, {}))
     rate = tightest(limits, sum(tokens) / len(tokens))
     return min(
@@ -157,8 +159,10 @@ def _together(model: str, wanted: Sequence[Wanted], stage: Stage) -> float:
 
 
 def most_at_once(requests: Iterable[Request]) -> int:
-    begun = [each for each in requests if each.began_at is not None]
-    steps = sorted([(each.began_at or 0.0, 1) for each in begun] + [(each.ended_at or math.inf, -1) for each in begun])
+    begun = [request for request in requests if request.began_at is not None]
+    steps = sorted(
+        [(request.began_at or 0.0, 1) for request in begun] + [(request.ended_at or math.inf, -1) for request in begun]
+    )
     most = now = 0
     for _, step in steps:
         now += step
@@ -168,22 +172,24 @@ def most_at_once(requests: Iterable[Request]) -> int:
 
 def _waits(requests: Sequence[Request], priority: str) -> Mapping[str, float]:
     waits = [
-        math.inf if each.wait is None else max(each.wait, 0.0) for each in requests if each.arrival.priority == priority
+        math.inf if request.wait is None else max(request.wait, 0.0)
+        for request in requests
+        if request.arrival.priority == priority
     ]
     return {f"p{share * 100:.0f}": quantile(waits, share) for share in SHARES} if waits else {}
 
 
 def _ideal(model: str, wanted: Sequence[Wanted], stage: Stage) -> float:
-    arrivals = [(each.at, each.planned.input_tokens) for each in wanted if each.route.model == model]
+    arrivals = [(item.at, item.planned.input_tokens) for item in wanted if item.route.model == model]
     return lower_bound.last_start(arrivals, numbers(stage.limits.get(model, {})), stage.start)
 
 
 def _model(model: str, played: Forecast, stage: Stage) -> ModelFigures:
     limits = numbers(stage.limits.get(model, {}))
-    requests = [each for each in played.rehearsal.requests if each.arrival.model == model]
-    starts = sorted(each.began_at for each in requests if each.began_at is not None)
-    tokens = sum(each.arrival.tokens for each in requests) / len(requests)
-    begins = min(each.arrival.at for each in requests)
+    requests = [request for request in played.rehearsal.requests if request.arrival.model == model]
+    starts = sorted(request.began_at for request in requests if request.began_at is not None)
+    tokens = sum(request.arrival.tokens for request in requests) / len(requests)
+    begins = min(request.arrival.at for request in requests)
     lasts = (starts[-1] if starts else played.rehearsal.ended_at) - begins
     full = most_at_once(played.rehearsal.requests) >= NEARLY * most_running(stage.capacity)
     reason, held = _longest(model, played, limits, tokens, "capacity" if full else "deliveries")
@@ -204,7 +210,7 @@ def _longest(model: str, played: Forecast, limits: Limits, tokens: float, fleet:
     for (of, reason), lasted in played.held.items():
         if of == model:
             seconds[_word(reason, limits, tokens, fleet)] += lasted
-    longest = max(seconds.items(), key=lambda each: each[1], default=("", 0.0))
+    longest = max(seconds.items(), key=lambda pair: pair[1], default=("", 0.0))
     return longest if longest[1] >= LEAST_WAITED else ("", 0.0)
 
 
@@ -228,7 +234,7 @@ def tightest(limits: Limits, tokens: float) -> tuple[str, float] | None:
     """The rate that lets the fewest begin in a minute, and how many; `tokens` is the mean of a request."""
     each_takes = {"rpm": 1.0, "ipm": 1.0, "tpm": max(tokens, 1.0)}
     allowed = {rate: value / each_takes[rate] for rate in RATES if (value := getattr(limits, rate)) is not None}
-    return min(allowed.items(), key=lambda each: each[1]) if allowed else None
+    return min(allowed.items(), key=lambda pair: pair[1]) if allowed else None
 
 
 def _idle(starts: int, lasts: float, days: int, limits: Limits, tokens: float) -> float | None:

@@ -113,12 +113,12 @@ def load(
         raise InvalidLoad("the load has no request; ask for a larger --backlog, --arrivals, --for or --curve")
     if len(times) > MOST:
         raise InvalidLoad(f"the load has {len(times):,} requests; allowed: at most {MOST:,}; plan a part of it")
-    planned = {each: _planned(each, catalogue, tokens) for each in kinds}
+    planned = {item: _planned(item, catalogue, tokens) for item in kinds}
     drawn_kinds = chance.choices(list(kinds), list(kinds.values()), k=len(times))
     drawn = chance.choices(list(priorities), list(priorities.values()), k=len(times))
     wanted = [
-        Wanted(at, each, "default", None, *planned[what], catalogue.default_floor_size, may_batch=False)
-        for at, each, what in zip(sorted(times), drawn, drawn_kinds, strict=True)
+        Wanted(at, item, "default", None, *planned[what], catalogue.default_floor_size, may_batch=False)
+        for at, item, what in zip(sorted(times), drawn, drawn_kinds, strict=True)
     ]
     return Load(about, wanted)
 

@@ -244,7 +244,7 @@ class Fleet:
     def crash(self, instance: int) -> None:
         """The instance dies with all it holds; its messages are delivered again, and it comes back."""
         lost, self._held[instance] = self._held[instance], {}
-        self._room = [each for each in self._room if each != instance]
+        self._room = [number for number in self._room if number != instance]
         for delivery in lost:
             delivery.alive = False
             self._in_the_air -= 1

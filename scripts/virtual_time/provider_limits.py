@@ -48,11 +48,11 @@ class ProviderTerms(Struct, frozen=True):
         return cls((LimitsFrom(0.0, limits),), window)
 
     def limits_at(self, seconds: float) -> Limits:
-        held = self.limits[0].limits
-        for each in self.limits:
-            if each.at <= seconds:
-                held = each.limits
-        return held
+        limits = self.limits[0].limits
+        for limit in self.limits:
+            if limit.at <= seconds:
+                limits = limit.limits
+        return limits
 
 
 class Throttle:

@@ -58,7 +58,7 @@ class Provider:
         self.calls: list[Call] = []
         self._engine = engine
         self._chance = chance
-        self._models = {model: _Model(each) for model, each in terms.items()}
+        self._models = {model: _Model(provider_terms) for model, provider_terms in terms.items()}
 
     def limits(self, model: str) -> Limits:
         """As they can be read at this instant."""
@@ -112,7 +112,7 @@ class _Model:
 
 
 def _passes(throttle: Throttle, spans: Sequence[Narrow], now: float) -> bool:
-    return all(throttle.passes(now, each.per_minute) for each in spans if each.begins <= now < each.ends)
+    return all(throttle.passes(now, span.per_minute) for span in spans if span.begins <= now < span.ends)
 
 
 def _rejection(rejected: Rejected) -> Rejection:

@@ -40,7 +40,7 @@ from shared.flows.pump import loop, observations, queue_fronts, release, state
 from shared.flows.render import limit_reports
 from shared.flows.upkeep import live_quota
 
-TICK, FULL_TICK, LEAST_BETWEEN = (each.total_seconds() for each in (loop.TICK, loop.FULL_TICK, loop.LEAST_BETWEEN))
+TICK, FULL_TICK, LEAST_BETWEEN = (item.total_seconds() for item in (loop.TICK, loop.FULL_TICK, loop.LEAST_BETWEEN))
 LEAD, RENEW_WITHIN = state.LEADER_LEASE.total_seconds(), state.RENEW_WITHIN.total_seconds()
 KICKED_AFTER = (0.1, 1.5)
 """Seconds from a lapsed lead to the kick of whoever settles next."""
@@ -149,40 +149,40 @@ class Renderlane:
     # -- intake -------------------------------------------------------------------------------------------------------
 
     def _take_in(self, request: Request) -> None:
-        asked = request.arrival
-        queue = fair_queueing.queue_name(asked.model, asked.priority)
-        waiting = self._waiting.get((queue, asked.tenant), 0)
+        arrival = request.arrival
+        queue = fair_queueing.queue_name(arrival.model, arrival.priority)
+        waiting = self._waiting.get((queue, arrival.tenant), 0)
         tag = fair_queueing.fair_tag(self._memory.served.get(queue, 0.0), waiting, 1.0)
         empty = not self._store.get(queue)
-        queued = Queued(request, _planned(asked), tag)
+        queued = Queued(request, _planned(arrival), tag)
         self._queue(queued)
-        if asked.deadline is not None:
-            self._engine.at(asked.deadline, partial(self._expire, queued))
-        if asked.priority == "interactive" or empty or not self._leads:
+        if arrival.deadline is not None:
+            self._engine.at(arrival.deadline, partial(self._expire, queued))
+        if arrival.priority == "interactive" or empty or not self._leads:
             self._engine.after(self._world.chance.uniform(0.03, 0.15), partial(self._kick, queue))
 
     def _queue(self, queued: Queued) -> None:
-        asked = queued.request.arrival
+        arrival = queued.request.arrival
         queued.request.status = "queued"
-        queue = fair_queueing.queue_name(asked.model, asked.priority)
-        self._store.setdefault(queue, {})[asked.request_id] = queued
-        key = (queue, asked.tenant)
+        queue = fair_queueing.queue_name(arrival.model, arrival.priority)
+        self._store.setdefault(queue, {})[arrival.request_id] = queued
+        key = (queue, arrival.tenant)
         self._waiting[key] = self._waiting.get(key, 0) + 1
 
     def _unqueue(self, queued: Queued) -> None:
-        asked = queued.request.arrival
-        queue = fair_queueing.queue_name(asked.model, asked.priority)
-        del self._store[queue][asked.request_id]
-        self._waiting[queue, asked.tenant] -= 1
+        arrival = queued.request.arrival
+        queue = fair_queueing.queue_name(arrival.model, arrival.priority)
+        del self._store[queue][arrival.request_id]
+        self._waiting[queue, arrival.tenant] -= 1
         if queue in self._pages:
-            self._pages[queue].queued.pop(asked.request_id, None)
+            self._pages[queue].queued.pop(arrival.request_id, None)
 
     def _expire(self, queued: Queued) -> None:
         """Its deadline has come: what has not begun ends unpaid."""
-        asked = queued.request.arrival
+        arrival = queued.request.arrival
         if queued in self._asleep:
             self._asleep.remove(queued)
-        elif asked.request_id in self._store.get(fair_queueing.queue_name(asked.model, asked.priority), {}):
+        elif arrival.request_id in self._store.get(fair_queueing.queue_name(arrival.model, arrival.priority), {}):
             self._unqueue(queued)
         else:
             return
@@ -235,13 +235,15 @@ class Renderlane:
         self._crowded = ticked.crowded
         self._held = [(model, full.reason) for model, full in ticked.held.items()]
         self._decided_at = self._engine.now
-        by_id = {each.request.arrival.request_id: each for each in heads}
+        by_id = {head.request.arrival.request_id: head for head in heads}
         for grant in ticked.grants:
             model = grant.candidate.model
             self._unqueue(by_id[grant.candidate.head.request_id])
             self._counted[model] = self._counted.get(model, 0) + 1
         paths = [
-            f"calendars/{model}" for model, each in ticked.memory.standings.items() if self._changed(each, model, now)
+            f"calendars/{model}"
+            for model, model_state in ticked.memory.standings.items()
+            if self._changed(model_state, model, now)
         ]
         self._memory = ticked.memory
         if paths or self._lead_until - self._engine.now < RENEW_WITHIN:
@@ -253,10 +255,10 @@ class Renderlane:
     def _conclude(self, now: datetime) -> None:
         reports = list(self._heard_reports.values())
         heard = {
-            name: summed_heard([each[name] for each in reports if name in each], now)
-            for name in {name for each in reports for name in each}
+            name: summed_heard([report[name] for report in reports if name in report], now)
+            for name in {name for report in reports for name in report}
         }
-        circuits = {name: each.forget(now) for name, each in self._routing.circuits.items()}
+        circuits = {name: circuit.forget(now) for name, circuit in self._routing.circuits.items()}
         routing = replace(self._routing, circuits=circuits)
         self._routing = replace(routing, conclusions=judge(routing.conclusions, heard, routing.starts, now))
 
@@ -288,8 +290,8 @@ class Renderlane:
 
     def _room_at(self, ticked: TickResult) -> float:
         """Before this instant no tick finds room for what waits; 0 where that is not known."""
-        woken = (each.wake_at for each in self._asleep if each.wake_at is not None)
-        found = min(woken, default=float("inf"))
+        woken = (item.wake_at for item in self._asleep if item.wake_at is not None)
+        value = min(woken, default=float("inf"))
         for model, full in ticked.held.items():
             buckets = ticked.memory.standings[model].calendar.buckets
             if full.until is not None:
@@ -298,8 +300,8 @@ class Renderlane:
                 room_at = begin_of(min(buckets) + WINDOW_BUCKETS)
             else:
                 return 0.0
-            found = min(found, self._engine.seconds(room_at - ticked.memory.fleet.lead - INTERACTIVE_HORIZON))
-        return 0.0 if found == float("inf") else found
+            value = min(value, self._engine.seconds(room_at - ticked.memory.fleet.lead - INTERACTIVE_HORIZON))
+        return 0.0 if value == float("inf") else value
 
     def _store_is_waiting(self) -> bool:
         return any(self._store.values()) or bool(self._asleep)
@@ -319,8 +321,8 @@ class Renderlane:
             in_air = 0  # a redelivery is counted no second time
 
         def tight(instance: int) -> None:
-            seen = self._of(instance, model).with_sign(StartSignal.TIGHT, grant.slot_at, self._engine.wall())
-            self._note(instance, model, seen)
+            observed = self._of(instance, model).with_sign(StartSignal.TIGHT, grant.slot_at, self._engine.wall())
+            self._note(instance, model, observed)
 
         ended = partial(self._ended, grant, queued)
         fleet = self._world.fleet
@@ -347,29 +349,29 @@ class Renderlane:
     # -- what the pump sees -------------------------------------------------------------------------------------------
 
     def _heads(self) -> list[Queued]:
-        found: list[Queued] = []
+        queueds: list[Queued] = []
         for queue, waiting in self._store.items():
             page = self._pages.setdefault(queue, Page())
             used_up = page.more and not page.queued
             if used_up or self._engine.now - page.read_at >= PAGE_FRESH_FOR:
-                first = heapq.nsmallest(self._page, waiting.items(), key=lambda each: (each[1].tag, each[0]))
+                first = heapq.nsmallest(self._page, waiting.items(), key=lambda pair: (pair[1].tag, pair[0]))
                 page = self._pages[queue] = Page(dict(first), len(first) == self._page, self._engine.now)
-            found += page.queued.values()
-        return found
+            queueds += page.queued.values()
+        return queueds
 
     def _sight(self, heads: Sequence[Queued], now: datetime) -> Observation:
         if self._crowded or self._engine.now - self._counted_at >= COUNT_EVERY:
             self._counted, self._counted_at = dict(self._running), self._engine.now
-        models = {model for seen in self._reports.values() for model in seen}
+        models = {model for report in self._reports.values() for model in report}
         return Observation(
             now=now,
-            candidates=self._with_probes([self._candidate(each) for each in heads], now),
+            candidates=self._with_probes([self._candidate(head) for head in heads], now),
             concluded=self._routing.conclusions.closings(),
             day_goes_on=self._routing.conclusions.day_goes_on,
             configured=self._quota,
             capacity=self._world.fleet.size.capacity,
             reports={
-                model: summed(seen.get(model, NOTHING_SEEN) for seen in self._reports.values()) for model in models
+                model: summed(report.get(model, NOTHING_SEEN) for report in self._reports.values()) for model in models
             },
             live=self._live,
             running=self._counted,
@@ -380,11 +382,11 @@ class Renderlane:
         """One asks about each conclusion that is due, best one that did not make it."""
         for about in self._routing.conclusions.due(now):
             voices = self._routing.conclusions.cases[about.id].voices
-            of_pool = [each for each in candidates if each.model == about.subject]
+            of_pool = [candidate for candidate in candidates if candidate.model == about.subject]
             if of_pool:
-                asks = min(of_pool, key=lambda each: asks_best(voices, short(each.head.request_id), ""))
+                asks = min(of_pool, key=lambda candidate: asks_best(voices, short(candidate.head.request_id), ""))
                 probe = replace(asks, planned=replace(asks.planned, probe=about.id))
-                candidates = [probe if each is asks else each for each in candidates]
+                candidates = [probe if candidate is asks else candidate for candidate in candidates]
         return candidates
 
     def _candidate(self, queued: Queued) -> Candidate:
@@ -393,24 +395,24 @@ class Renderlane:
         return queued.candidate
 
     def _head(self, queued: Queued) -> Head:
-        asked = queued.request.arrival
-        deadline = None if asked.deadline is None else self._engine.start + timedelta(seconds=asked.deadline)
+        arrival = queued.request.arrival
+        deadline = None if arrival.deadline is None else self._engine.start + timedelta(seconds=arrival.deadline)
         return Head(
-            asked.request_id, "", ASK, asked.model, asked.priority, asked.tenant, queued.tag, deadline, 1,
+            arrival.request_id, "", ASK, arrival.model, arrival.priority, arrival.tenant, queued.tag, deadline, 1,
             queued.release, queued.unused, queued.late, False,
         )  # fmt: skip
 
     def _wake(self) -> None:
-        awake = [each for each in self._asleep if each.wake_at is not None and each.wake_at <= self._engine.now]
-        self._asleep = [each for each in self._asleep if each not in awake]
-        for each in awake:
-            each.wake_at = None
-            self._queue(each)
-            self._stale(each)
+        awake = [item for item in self._asleep if item.wake_at is not None and item.wake_at <= self._engine.now]
+        self._asleep = [item for item in self._asleep if item not in awake]
+        for item in awake:
+            item.wake_at = None
+            self._queue(item)
+            self._stale(item)
 
     def _stale(self, queued: Queued) -> None:
-        asked = queued.request.arrival
-        page = self._pages.get(fair_queueing.queue_name(asked.model, asked.priority))
+        arrival = queued.request.arrival
+        page = self._pages.get(fair_queueing.queue_name(arrival.model, arrival.priority))
         if page is not None:
             page.read_at = float("-inf")
 
@@ -435,8 +437,8 @@ class Renderlane:
             case Late() | DeliveredLate():
                 sort = StartSignal.LATE if isinstance(attempt.end, Late) else StartSignal.DELIVERED_LATE
                 self._back(grant, queued)
-                seen = self._of(attempt.instance, model).with_sign(sort, grant.slot_at, self._engine.wall())
-                self._note(attempt.instance, model, seen)
+                observed = self._of(attempt.instance, model).with_sign(sort, grant.slot_at, self._engine.wall())
+                self._note(attempt.instance, model, observed)
                 if self._leaps:
                     self._kick(fair_queueing.queue_name(model, queued.request.arrival.priority))
             case MinuteFull() | DayFull() | Unexplained() | Overloaded():
@@ -450,11 +452,11 @@ class Renderlane:
         """A picture speaks against what is open, and is not reported otherwise."""
         said = False
         own = self._heard.setdefault(instance, {})
-        for each in contradicted_by(grant.candidate.planned.route):
-            heard = own.get(each, NOTHING_HEARD)
+        for name in contradicted_by(grant.candidate.planned.route):
+            heard = own.get(name, NOTHING_HEARD)
             after = heard.with_success(grant.slot_at)
-            if after.success > heard.success and (heard.is_open or each in self._routing.conclusions.open):
-                own[each], said = after, True
+            if after.success > heard.success and (heard.is_open or name in self._routing.conclusions.open):
+                own[name], said = after, True
         if said:
             model = grant.candidate.model
             self._note(instance, model, self._of(instance, model))
@@ -466,19 +468,19 @@ class Renderlane:
             own, request = self._heard.setdefault(instance, {}), short(queued.request.arrival.request_id)
             voice = Voice(int(slot_at.timestamp()), short(queued.request.arrival.tenant), failure.explicit)
             own[claim] = own.get(claim, NOTHING_HEARD).with_failure(request, voice, now)
-        seen = self._of(instance, model)
+        observed = self._of(instance, model)
         sort, closes, named = (
             failure_evidence.sign(failure),
             failure_evidence.closing(failure, now),
             failure_evidence.named_limit(failure),
         )
         if sort is not None:
-            seen = seen.with_sign(sort, slot_at, now)
+            observed = observed.with_sign(sort, slot_at, now)
         if closes is not None:
-            seen = seen.with_closing(closes, now)
+            observed = observed.with_closing(closes, now)
         if named is not None:
-            seen = replace(seen, named={**seen.named, named[0]: NamedLimit(named[1], now)})
-        self._note(instance, model, seen)
+            observed = replace(observed, named={**observed.named, named[0]: NamedLimit(named[1], now)})
+        self._note(instance, model, observed)
         queued.failures += int(failure.kind is FailureKind.OVERLOAD)
         queued.waits += int(failure.kind is not FailureKind.OVERLOAD)
         tally = Tally(queued.failures, 0, 0, queued.waits, 0, 0, None, None)
@@ -493,9 +495,9 @@ class Renderlane:
     def _of(self, instance: int, model: str) -> ModelObservations:
         return self._seen.get(instance, {}).get(model, NOTHING_SEEN)
 
-    def _note(self, instance: int, model: str, seen: ModelObservations) -> None:
+    def _note(self, instance: int, model: str, observed: ModelObservations) -> None:
         """Reported at once, or when the last report is old enough."""
-        self._seen.setdefault(instance, {})[model] = seen
+        self._seen.setdefault(instance, {})[model] = observed
         if instance in self._reporting:
             return
         self._reporting.add(instance)

@@ -57,7 +57,10 @@ class Scenario(Struct, frozen=True):
     @property
     def goals(self) -> Sequence[Goal]:
         """Its own, and that every request is rendered."""
-        return (*self.own_goals, Goal(LOST, 0, lambda each: measures.lost(each) + measures.unfinished(each)))
+        return (
+            *self.own_goals,
+            Goal(LOST, 0, lambda rehearsal: measures.lost(rehearsal) + measures.unfinished(rehearsal)),
+        )
 
     @property
     def quick(self) -> bool:

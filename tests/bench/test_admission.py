@@ -15,8 +15,8 @@ from scripts.bench.admission.figures import Job, ScenarioFigures, rows, spoken
 from scripts.virtual_time.scenarios import BACK, FINISH, LOST, OVERLOADED, REJECTED, SCENARIOS, WAIT_P99
 from scripts.virtual_time.strategies import OURS
 
-OVERLOAD = next(number for number, each in enumerate(SCENARIOS) if each.name == "overload")
-SMALL = next(number for number, each in enumerate(SCENARIOS) if each.name == "interactive at 10 RPM")
+OVERLOAD = next(number for number, scenario in enumerate(SCENARIOS) if scenario.name == "overload")
+SMALL = next(number for number, scenario in enumerate(SCENARIOS) if scenario.name == "interactive at 10 RPM")
 
 
 def a_played(
@@ -69,8 +69,8 @@ def test_a_run_prints_tables_and_writes_figures_and_a_chart(
     assert "hottest document, mean (writes a second)" in shown
     assert "1 instance, 60 RPM" in shown
     written = json.loads(figures.read_text(), parse_constant=pytest.fail)
-    assert {each["unit"] for each in written["measures"]} == {"writes a second", "requests"}
-    assert {each["strategy"] for each in written["rehearsals"]} == {"google-genai", "minute counter"}
+    assert {measure["unit"] for measure in written["measures"]} == {"writes a second", "requests"}
+    assert {rehearsal["strategy"] for rehearsal in written["rehearsals"]} == {"google-genai", "minute counter"}
     assert chart.read_text().startswith("<?xml")
 
 
@@ -85,8 +85,8 @@ def test_a_name_that_no_scenario_has_is_refused_with_the_names_there_are(
 
 def test_a_chart_shows_every_measure_even_where_figures_never_come_about(tmp_path: Path) -> None:
     all_of = [
-        a_played(name, 1, [math.inf if name == "full jitter" else 0.0] * len(each.goals), scenario=number)
-        for number, each in enumerate(SCENARIOS)
+        a_played(name, 1, [math.inf if name == "full jitter" else 0.0] * len(scenario.goals), scenario=number)
+        for number, scenario in enumerate(SCENARIOS)
         for name in ("full jitter", "Retry-After")
     ]
     found = rows(SCENARIOS, all_of)

@@ -12,7 +12,7 @@ INTAKE = Start("intake", "main.py", "intake", FLOOR_ALONE)
 
 
 def a_pair(wall: float, cpu: float, *floors: float) -> Pair:
-    before, after = (Took(each, 900) for each in floors)
+    before, after = (Took(floor, 900) for floor in floors)
     return Pair(Took(wall, cpu), (before, after))
 
 
@@ -32,7 +32,7 @@ def test_more_than_the_goal_is_missed_and_a_floor_has_no_verdict() -> None:
 def test_every_function_is_measured_and_has_a_key_only_where_terraform_gives_it_one() -> None:
     described = Path("terraform/services.tf").read_text("utf-8")
     given = dict(re.findall(r"^    (\w+) = \{\n(?:.*\n)*?.*key = (true|false)", described, re.MULTILINE))
-    starts = {each.name.partition(",")[0]: each for each in FUNCTIONS}
+    starts = {function.name.partition(",")[0]: function for function in FUNCTIONS}
     assert set(given) == {"intake", "pump", "render", "collect", "watch", "bury", "deliver"}
     assert {name: starts[name].has_key for name in given} == {name: key == "true" for name, key in given.items()}
     browsers_and_strangers = {"console", "api", "arrive"}  # these stand in Terraform files of their own
@@ -40,6 +40,6 @@ def test_every_function_is_measured_and_has_a_key_only_where_terraform_gives_it_
 
 
 def test_what_calls_a_model_is_compared_with_a_floor_that_loads_its_library() -> None:
-    compared = {each.name: each.floor for each in FUNCTIONS}
+    compared = {function.name: function.floor for function in FUNCTIONS}
     assert compared.pop("render, first call") is WITH_GENAI
     assert set(compared.values()) == {FLOOR_ALONE}

@@ -34,8 +34,8 @@ def a_render(name: str, model: str, *, told: bool) -> Request:
 
 
 def figures(after: list[Request], calls: list[Any]) -> FlagFigures:
-    before = {each.id: a_request(each.id) for each in after}
-    return judge(before, {each.id: each for each in after}, calls, at(0), at(15))
+    before = {versioned.id: a_request(versioned.id) for versioned in after}
+    return judge(before, {versioned.id: versioned for versioned in after}, calls, at(0), at(15))
 
 
 def by(model: str, name: str, seconds: float) -> Any:
@@ -45,24 +45,24 @@ def by(model: str, name: str, seconds: float) -> Any:
 def test_a_flag_that_bends_in_time_and_rewrites_nothing_holds() -> None:
     after = [a_render("a", PRO, told=False), a_render("b", NB21, told=True), a_render("c", PRO, told=False),
              a_request("d")]  # fmt: skip
-    found = figures(after, [by(PRO, "a", 1.0), by(NB21, "b", 2.0), by(PRO, "c", 17.0)])
-    assert found.problems() == []
-    assert (found.trip.first_new, found.trip.last_old, found.reset.first_new) == (2.0, 1.0, 2.0)
-    assert found.to_json()["trip"] == {"first_new_seconds": 2.0, "last_old_seconds": 1.0}
+    flag_figures = figures(after, [by(PRO, "a", 1.0), by(NB21, "b", 2.0), by(PRO, "c", 17.0)])
+    assert flag_figures.problems() == []
+    assert (flag_figures.trip.first_new, flag_figures.trip.last_old, flag_figures.reset.first_new) == (2.0, 1.0, 2.0)
+    assert flag_figures.to_json()["trip"] == {"first_new_seconds": 2.0, "last_old_seconds": 1.0}
 
 
 def test_a_late_effect_a_rewritten_backlog_and_a_wrong_receipt_are_told() -> None:
     after = [a_render("a", PRO, told=True), a_render("b", NB21, told=True), a_request("d", version="2")]
-    found = figures(after, [by(PRO, "a", 4.0), by(NB21, "b", 2.0), by(PRO, "x", 17.0)])
-    told = "; ".join(found.problems())
-    assert "trip: the last call of the old route left 4.0 s later" in told
-    assert "1 queued documents were rewritten" in told
-    assert "1 receipts are wrong: a" in told
+    flag_figures = figures(after, [by(PRO, "a", 4.0), by(NB21, "b", 2.0), by(PRO, "x", 17.0)])
+    text = "; ".join(flag_figures.problems())
+    assert "trip: the last call of the old route left 4.0 s later" in text
+    assert "1 queued documents were rewritten" in text
+    assert "1 receipts are wrong: a" in text
 
 
 def test_a_release_that_came_to_nothing_does_not_count_as_rewriting() -> None:
-    found = figures([a_request("d", version="2", release=1)], [])
-    assert (found.untouched, found.rewritten) == (0, 0)
+    flag_figures = figures([a_request("d", version="2", release=1)], [])
+    assert (flag_figures.untouched, flag_figures.rewritten) == (0, 0)
 
 
 @pytest.mark.slow
@@ -115,11 +115,11 @@ async def test_a_gateway_without_balance_costs_its_requests_a_moment_and_a_plain
 @pytest.mark.slow
 def test_a_flag_over_a_backlog_is_seen_by_the_provider_and_rewrites_nothing() -> None:
     said: list[str] = []
-    found = asyncio.run(flag_scene.play(Scale(600, 4.0), said.append))
-    assert found.queued == 600
-    assert found.bent > 0
-    assert found.untouched > 0
-    assert found.rewritten == 0
-    assert found.receipts_wrong == []
-    assert found.booked_micros == found.charged_micros
+    flag_figures = asyncio.run(flag_scene.play(Scale(600, 4.0), said.append))
+    assert flag_figures.queued == 600
+    assert flag_figures.bent > 0
+    assert flag_figures.untouched > 0
+    assert flag_figures.rewritten == 0
+    assert flag_figures.receipts_wrong == []
+    assert flag_figures.booked_micros == flag_figures.charged_micros
     assert said

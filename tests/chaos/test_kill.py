@@ -54,14 +54,14 @@ async def test_five_kills_under_load_lose_nothing_and_pay_twice_only_for_what_wa
     given_up = [document for document in documents if document["status"] == "failed"]
     assert sum(ended.values()) == REQUESTS == len(succeeded) + len(given_up)
     # Without a cap what may have been billed is repeated at most twice: a request hit by three kills ends so.
-    assert all(each["outcome"]["code"] == "crashed" and each["crash_count"] == 3 for each in given_up)
-    assert len({each["image_uri"] for each in succeeded}) == len(succeeded)
+    assert all(item["outcome"]["code"] == "crashed" and item["crash_count"] == 3 for item in given_up)
+    assert len({item["image_uri"] for item in succeeded}) == len(succeeded)
     # Each charge is one image of a request that ended well, or stands in the books as an attempt with unknown bill.
-    unknown = sum(each["cost_unknown_attempts"] for each in documents)
+    unknown = sum(document["cost_unknown_attempts"] for document in documents)
     assert len(succeeded) <= len(charged) <= len(succeeded) + unknown
     assert unknown <= in_flight_at_kills
     most = max(Counter(call["prompt_sha256"] for call in charged).values())
-    assert most <= 1 + max(each["crash_count"] for each in documents)
+    assert most <= 1 + max(document["crash_count"] for document in documents)
     # The same prompt always has the same thoughts, so each picture has one price, however often it was made.
     prices = {(call["prompt_sha256"], call["cost_micros"]) for call in charged}
     price_of = dict(prices)

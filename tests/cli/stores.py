@@ -42,7 +42,7 @@ def a_breaker(model: str = PRO, lane: str = "standard") -> Flag:
 
 
 def flags(*tripped: Flag, **more: Any) -> Create:
-    return Create(flag_board.PATH, Board({each.id: each for each in tripped}, **more).to_json())
+    return Create(flag_board.PATH, Board({flag.id: flag for flag in tripped}, **more).to_json())
 
 
 def pump(routing: Routing | None = None, **more: Any) -> Create:
@@ -56,7 +56,7 @@ def probed(at: datetime = TRIPPED_AT, trips: int = 2) -> Circuit:
 def concluded(*found: Conclusion) -> Conclusions:
     """As the pump has reached them, each from one request."""
     voice = Voice(int(TRIPPED_AT.timestamp()), "0123456789", explicit=True)
-    return Conclusions({each.id: Case({"abcdef0123": voice}, conclusion=each) for each in found})
+    return Conclusions({conclusion.id: Case({"abcdef0123": voice}, conclusion=conclusion) for conclusion in found})
 
 
 def a_conclusion(claim: Claim, subject: str) -> Conclusion:
@@ -95,5 +95,5 @@ def read(collection: str) -> list[Document]:
 
 def tripped() -> Board:
     """The flags as the store has them."""
-    found: Iterable[Document] = read("flags")
-    return next((Board.from_json(each.data) for each in found), Board())
+    documents: Iterable[Document] = read("flags")
+    return next((Board.from_json(document.data) for document in documents), Board())

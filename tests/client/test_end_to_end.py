@@ -180,6 +180,8 @@ def test_a_subscription_has_the_filter_and_goes_when_nobody_reads_it(
         filtered.create_subscription(having_prefix("shop-7f3a-"))
         filtered.create_subscription(having_prefix("shop-7f3a-"))
     with pubsub_v1.SubscriberClient() as subscriber:
-        found = subscriber.get_subscription(subscription=subscriber.subscription_path(project, "filtered"), timeout=20)
-    assert found.filter == 'hasPrefix(attributes.request_id, "shop-7f3a-")'
-    assert found.expiration_policy.ttl.days == 1
+        subscription = subscriber.get_subscription(
+            subscription=subscriber.subscription_path(project, "filtered"), timeout=20
+        )
+    assert subscription.filter == 'hasPrefix(attributes.request_id, "shop-7f3a-")'
+    assert subscription.expiration_policy.ttl.days == 1

@@ -30,9 +30,9 @@ def a_result(request_id: str = "a", status: str = "succeeded", message_id: str =
 def offered(inbox: Inbox, *results: Result) -> list[list[str]]:
     """What became of each delivery."""
     deliveries = [Delivery() for _ in results]
-    for each, delivery in zip(results, deliveries, strict=True):
-        inbox.offer(each, delivery)
-    return [each.said for each in deliveries]
+    for result, delivery in zip(results, deliveries, strict=True):
+        inbox.offer(result, delivery)
+    return [item.said for item in deliveries]
 
 
 @pytest.fixture
@@ -174,11 +174,11 @@ def test_more_than_can_be_held_comes_again_later(inbox: Inbox) -> None:
 
 def test_closing_leaves_what_nobody_took_and_tells_who_waits(inbox: Inbox) -> None:
     inbox.publishing("a")
-    held = Delivery()
-    inbox.offer(a_result("a"), held)
+    delivery = Delivery()
+    inbox.offer(a_result("a"), delivery)
     waiting: Future[Result] = inbox.wait("b")
     inbox.close()
-    assert held.said == ["left"]
+    assert delivery.said == ["left"]
     with pytest.raises(Closed):
         waiting.result(0)
 

@@ -32,7 +32,7 @@ def test_every_field_that_the_worker_announces_is_read() -> None:
     event = result_event("a", RequestRecord.from_json(data | {"attempt_count": 2, "revives": "older"}))
     read = Result.parse(event.data)
     announced = json.loads(event.data)
-    assert {each.name for each in dataclasses.fields(Result)} == set(announced)
+    assert {field.name for field in dataclasses.fields(Result)} == set(announced)
     assert read.ok
     assert (read.cost_usd, read.attempt_count, read.revives) == (Decimal("0.134400"), 2, "older")
     assert read.delivered is not None

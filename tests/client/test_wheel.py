@@ -92,7 +92,9 @@ def test_it_is_installed_by_itself_and_works(wheel: Path, tmp_path: Path) -> Non
     ran = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
     said = json.loads(ran.stdout)
     assert said["version"] == "0.1.0"
-    assert [each.replace('"', "'") for each in said["requires"]] == ["google-cloud-pubsub>=2.40; extra == 'pubsub'"]
+    assert [require.replace('"', "'") for require in said["requires"]] == [
+        "google-cloud-pubsub>=2.40; extra == 'pubsub'"
+    ]
     assert "google-cloud-pubsub: pip install 'renderlane[pubsub]'" in said["without"]
     assert json.loads(said["data"]) == {"request_id": "a", "prompt": "a lighthouse", "image_size": "2K"}
     assert said["told"] == ["request_id"]

@@ -34,9 +34,9 @@ class Browser:
     async def send(self, path: str, page: str = "/flags", **fields: str) -> httpx2.Response:
         """A form of `page`, with its token, sent to `path` from our own origin."""
         shown = await self.look(page)
-        found = re.search(r'name="token" value="([0-9a-f]+)"', shown.text)
-        assert found is not None, shown.text
-        return await self.post(path, token=found[1], **fields)
+        match = re.search(r'name="token" value="([0-9a-f]+)"', shown.text)
+        assert match is not None, shown.text
+        return await self.post(path, token=match[1], **fields)
 
     async def post(self, path: str, origin: str | None = ORIGIN, **fields: str) -> httpx2.Response:
         headers = {} if origin is None else {"origin": origin}

@@ -54,9 +54,9 @@ def form_of(text: str, action: str) -> dict[str, str]:
 
 
 async def published(desk: ConsoleContext, function: str) -> list[dict[str, Any]]:
-    name = next(each.name for each in SUBSCRIPTIONS if each.function == function)
+    name = next(subscription.name for subscription in SUBSCRIPTIONS if subscription.function == function)
     found = await desk.ports.topics.pull(name, 10, timedelta(0))  # type: ignore[attr-defined]
-    return [json.loads(each.data) for each in found]
+    return [json.loads(item.data) for item in found]
 
 
 async def test_a_flag_is_tripped_in_the_name_of_whoever_looks_at_the_page_and_wakes_the_pump(
@@ -141,7 +141,7 @@ async def test_a_flag_is_reset_and_extended_by_its_own_forms(desk: ConsoleContex
     assert answer.status_code == 303
     assert not (await board(desk)).flags
     lines = await desk.ports.store.query(queries.flag_history(10))
-    assert [(each.data["action"], each.data["actor"]) for each in lines] == [
+    assert [(line.data["action"], line.data["actor"]) for line in lines] == [
         ("reset", ME), ("extend", ME), ("trip", "ann"),
     ]  # fmt: skip
 
@@ -267,8 +267,8 @@ async def test_a_revival_goes_round_again_in_the_name_of_whoever_asked_and_a_ref
 
 
 def posts(desk: ConsoleContext) -> list[str]:
-    routes = [each for each in app(desk).routes if isinstance(each, Route) and "POST" in (each.methods or ())]
-    return [each.path.format(flag_id="use-flex-1a2b", request_id="r-1", tenant="web") for each in routes]
+    routes = [route for route in app(desk).routes if isinstance(route, Route) and "POST" in (route.methods or ())]
+    return [route.path.format(flag_id="use-flex-1a2b", request_id="r-1", tenant="web") for route in routes]
 
 
 async def test_no_form_is_taken_without_its_token_from_elsewhere_or_under_another_name(
@@ -317,8 +317,8 @@ async def test_looking_changes_nothing(desk: ConsoleContext, browser: Browser) -
                  "/requests/r-1/revive", "/requests/r-1/trace", "/search?id=r-1"):  # fmt: skip
         assert (await browser.look(path)).status_code in (200, 303)
     after = await desk.ports.store.get_all(paths)
-    assert [each.version for each in before if isinstance(each, Document)] == [
-        each.version for each in after if isinstance(each, Document)
+    assert [document.version for document in before if isinstance(document, Document)] == [
+        document.version for document in after if isinstance(document, Document)
     ]
     assert await published(desk, "intake") == await published(desk, "pump") == []
 
@@ -333,7 +333,7 @@ async def test_a_form_too_large_or_of_another_kind_is_refused(browser: Browser) 
 
 
 async def test_the_cookie_is_for_this_site_alone_and_no_script(browser: Browser) -> None:
-    said = (await browser.look("/flags")).headers["set-cookie"].lower()
-    assert "samesite=strict" in said
-    assert "httponly" in said
+    text = (await browser.look("/flags")).headers["set-cookie"].lower()
+    assert "samesite=strict" in text
+    assert "httponly" in text
     assert "set-cookie" not in (await browser.look("/flags")).headers

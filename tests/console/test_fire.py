@@ -60,7 +60,7 @@ class Fire:
                  "priority": "bulk", "tenant": "web" if number % 3 else "print"}
                 for number in range(first, min(first + 50, count))
             ]  # fmt: skip
-            messages = [{"data": base64.b64encode(json.dumps(each).encode()).decode()} for each in payloads]
+            messages = [{"data": base64.b64encode(json.dumps(payload).encode()).decode()} for payload in payloads]
             publish = f"{self.url}/v1/projects/local/topics/render-requests:publish"
             httpx2.post(publish, json={"messages": messages}).raise_for_status()
 
@@ -123,7 +123,7 @@ def test_on_call_sees_a_fire_puts_it_out_and_clears_up(fire: Fire, browser: Brow
         # The breaker trips by itself.
         breaker = page.locator("#flags .flagline", has_text=f"standard/{PRO}")
         expect(breaker).to_contain_text("breaker", timeout=SOON)
-        assert [each.circuit for each in fire.board().flags.values()] == [f"standard/{PRO}"]
+        assert [item.circuit for item in fire.board().flags.values()] == [f"standard/{PRO}"]
         chromium.shot(page, "fire-breaker")
 
         # On-call looks what lower-resolution would change: nothing is tripped by that.
@@ -142,7 +142,7 @@ def test_on_call_sees_a_fire_puts_it_out_and_clears_up(fire: Fire, browser: Brow
         # Tripped: on the page, in the store, in the name of whoever did it.
         form.get_by_role("button", name="Trip lower-resolution").click()
         expect(page.locator(".notice.good")).to_contain_text("Tripped: lower-resolution-")
-        (flag,) = [each for each in fire.board().flags.values() if each.circuit is None]
+        (flag,) = [item for item in fire.board().flags.values() if item.circuit is None]
         assert (flag.name, flag.to, flag.actor, flag.reason) == ("lower-resolution", "1K", ME, REASON)
         chromium.shot(page, "fire-flags")
 
@@ -155,13 +155,15 @@ def test_on_call_sees_a_fire_puts_it_out_and_clears_up(fire: Fire, browser: Brow
         expect(page.locator("#queue")).to_be_hidden()
         expect(page.locator("#cost")).to_contain_text(re.compile(r"\$[1-9]\d*\.\d+"), timeout=SOON)
         made = fire.requests("succeeded")
-        bent = [each for each in made if flag.id in (each.data["flags"] or ())]
-        others = [each for each in made if flag.id not in (each.data["flags"] or ())]
+        bent = [document for document in made if flag.id in (document.data["flags"] or ())]
+        others = [document for document in made if flag.id not in (document.data["flags"] or ())]
         assert len(bent) > BACKLOG / 4
-        assert {each.data["receipt"]["delivered"]["image_size"] for each in bent} == {"1K"}
-        assert all(flag.because in "; ".join(each.data["receipt"]["reasons"]) for each in bent)
-        assert max(each.data["cost_micros"] for each in bent) < min(
-            each.data["cost_micros"] for each in others if each.data["receipt"]["delivered"]["image_size"] == "4K"
+        assert {document.data["receipt"]["delivered"]["image_size"] for document in bent} == {"1K"}
+        assert all(flag.because in "; ".join(document.data["receipt"]["reasons"]) for document in bent)
+        assert max(document.data["cost_micros"] for document in bent) < min(
+            document.data["cost_micros"]
+            for document in others
+            if document.data["receipt"]["delivered"]["image_size"] == "4K"
         )
 
         # One of them, in full.
@@ -184,6 +186,11 @@ def test_on_call_sees_a_fire_puts_it_out_and_clears_up(fire: Fire, browser: Brow
         page.get_by_role("link", name="Overview").click()
         expect(page.locator("#flags")).not_to_contain_text(REASON)
         history = fire.ask(lambda store: store.query(Query("flag_history", order_by=("-at",), limit=10)))
-        assert [(each.data["action"], each.data["actor"]) for each in history if each.data["flag_id"] == flag.id] == [
-            ("reset", ME), ("trip", ME),
-        ]  # fmt: skip
+        assert [
+            (document.data["action"], document.data["actor"])
+            for document in history
+            if document.data["flag_id"] == flag.id
+        ] == [
+            ("reset", ME),
+            ("trip", ME),
+        ]

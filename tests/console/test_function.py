@@ -37,7 +37,7 @@ def test_the_function_serves_the_whole_console_and_takes_its_forms(tmp_path: Pat
 def test_the_bundle_holds_every_page_every_static_file_and_the_runbook() -> None:
     held = set(contents.data(ROOT))
     assert {f"functions/console/templates/{name}" for name in environment().list_templates()} <= held
-    assert {f"functions/console/static/{each.name}" for each in STATIC.iterdir()} <= held
+    assert {f"functions/console/static/{path.name}" for path in STATIC.iterdir()} <= held
     assert "RUNBOOK.md" in held
     modules = contents.modules(ROOT)
     assert {"functions.console.app", "shared.adapters.identity.iap", "shared.flows.intake.revive"} <= modules.keys()

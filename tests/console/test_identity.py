@@ -53,10 +53,10 @@ async def test_this_machine_is_its_account(peer: str, host: str) -> None:
     ],
 )
 async def test_nobody_else_is_known_here(asked: CallerInfo, told: str) -> None:
-    with pytest.raises(NotIdentified, match="allowed") as found:
+    with pytest.raises(NotIdentified, match="allowed") as exception_info:
         await LoopbackIdentities().actor(asked)
-    assert told in str(found.value)
-    assert "RENDERLANE_CONSOLE_AUDIENCE" in str(found.value)
+    assert told in str(exception_info.value)
+    assert "RENDERLANE_CONSOLE_AUDIENCE" in str(exception_info.value)
 
 
 async def test_every_address_of_the_console_is_closed_to_other_machines_and_to_rebound_names(

@@ -113,7 +113,7 @@ def test_a_flag_is_tripped_by_the_keyboard_alone(served: Served, browser: Browse
         page.keyboard.press("Enter")
         expect(page.locator(".notice.good")).to_contain_text("Tripped: pause-")
         board = served.ask(read_own(served.desk.ports.store))
-        assert [each.reason for each in board.flags.values() if each.name == "pause"] == ["by keyboard"]
+        assert [flag.reason for flag in board.flags.values() if flag.name == "pause"] == ["by keyboard"]
         page.wait_for_load_state("networkidle")  # the page that answered has its script by now
         page.keyboard.press("/")
         assert page.evaluate("document.activeElement.id") == "search"

@@ -144,9 +144,9 @@ async def test_a_panel_refreshes_without_the_page_and_a_flag_shows_at_once_betwe
 
 async def test_a_summary_that_nobody_renews_asks_for_a_person(desk: ConsoleContext, browser: Browser) -> None:
     await summary.write(desk.ports)
-    found = await desk.ports.store.get("summary/summary")
-    assert isinstance(found, Document)
-    await desk.ports.store.commit(Update(found.path, {"at": now() - timedelta(minutes=9)}, found.version))
+    document = await desk.ports.store.get("summary/summary")
+    assert isinstance(document, Document)
+    await desk.ports.store.commit(Update(document.path, {"at": now() - timedelta(minutes=9)}, document.version))
     text = (await browser.look()).text
     assert "No worker: silent for 9 min" in text
     assert 'class="verdict red"' in text

@@ -32,8 +32,8 @@ async def test_every_request_is_read_once_and_the_newest_come_first(
     monkeypatch.setattr(filters, "PAGE", page)
     await fill(store)
     found = await filters.read(store, Choice())
-    assert sorted(each.id for each in found) == [f"r-{number:02}" for number in range(COUNT)]
-    times = [each.record.created_at for each in found]
+    assert sorted(versioned.id for versioned in found) == [f"r-{number:02}" for number in range(COUNT)]
+    times = [versioned.record.created_at for versioned in found]
     assert times == sorted(times, reverse=True)
     assert "request" not in found[0].data
 
@@ -45,22 +45,22 @@ async def test_status_time_tenant_and_model_choose_together(store: Store, monkey
         statuses=("failed",), tenant="web", model="nano-banana-pro", since=NOW + timedelta(seconds=1),
         until=NOW + timedelta(seconds=3),
     )  # fmt: skip
-    found = await filters.read_whole(store, choice.with_models(a_catalogue()))
+    whole = await filters.read_whole(store, choice.with_models(a_catalogue()))
     meant = [n for n in range(COUNT) if n % 2 and n % 3 and 1 <= max(0, n - 5) // 3 <= 3]
-    assert sorted(each.id for each in found) == [f"r-{number:02}" for number in meant]
-    assert found[0].data["request"]["prompt"]
+    assert sorted(versioned.id for versioned in whole) == [f"r-{number:02}" for number in meant]
+    assert whole[0].data["request"]["prompt"]
 
 
 async def test_a_limit_takes_the_newest_of_what_is_meant(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(filters, "PAGE", 4)
     await fill(store)
     found = await filters.read(store, Choice(statuses=("failed", "queued"), tenant="web"), limit=3)
-    assert [each.id for each in found] == ["r-21", "r-19", "r-17"]
+    assert [versioned.id for versioned in found] == ["r-21", "r-19", "r-17"]
 
 
 async def test_a_document_of_an_earlier_version_is_read_all_the_same(store: Store) -> None:
     old = {name: value for name, value in a_record().items() if name not in ("flags", "asked_model")}
     await store.commit(Create(request_record.path("old"), old))
     routed = Choice(model=old["route"]["model"]).with_models(a_catalogue())
-    assert [each.id for each in await filters.read(store, routed)] == ["old"]
+    assert [versioned.id for versioned in await filters.read(store, routed)] == ["old"]
     assert await filters.read(store, Choice(flag="pause")) == []

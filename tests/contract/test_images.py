@@ -72,9 +72,9 @@ async def test_another_attempt_or_request_is_not_found(home: Home, prefix: str) 
 async def test_attempt_1_is_not_taken_for_attempt_12(home: Home) -> None:
     await home.images().put("web/d/r/12.jpg", a_picture(), {"attempt": "12"})
     await home.images().put("web/d/r/1.png", a_picture(content_type="image/png"), {"attempt": "1"})
-    found = await home.images().find("web/d/r/1.")
-    assert found is not None
-    assert (found.key, found.facts) == ("web/d/r/1.png", {"attempt": "1"})
+    stored_image = await home.images().find("web/d/r/1.")
+    assert stored_image is not None
+    assert (stored_image.key, stored_image.facts) == ("web/d/r/1.png", {"attempt": "1"})
 
 
 async def test_an_existing_key_keeps_its_bytes_and_its_facts_and_is_returned(home: Home) -> None:
@@ -82,8 +82,8 @@ async def test_an_existing_key_keeps_its_bytes_and_its_facts_and_is_returned(hom
     second = await home.images().put(KEY, a_picture(b"\xff\xd8\xffthe second"), {"attempt": "second"})
     assert second == first
     assert await home.images().read(first.uri) == b"\xff\xd8\xfffirst"
-    found = await home.images().find("web/2026-11-22/spring-hero-001/1.")
-    assert found == first
+    stored_image = await home.images().find("web/2026-11-22/spring-hero-001/1.")
+    assert stored_image == first
 
 
 async def test_of_many_writers_of_one_key_one_wins_with_its_own_facts(home: Home) -> None:
@@ -91,7 +91,7 @@ async def test_of_many_writers_of_one_key_one_wins_with_its_own_facts(home: Home
     stored = await asyncio.gather(
         *(images.put(KEY, a_picture(b"\xff\xd8\xff%d" % n), {"writer": str(n)}) for n in range(20))
     )
-    assert len({(each.uri, each.facts["writer"]) for each in stored}) == 1
+    assert len({(stored_image.uri, stored_image.facts["writer"]) for stored_image in stored}) == 1
     assert await images.read(stored[0].uri) == b"\xff\xd8\xff" + stored[0].facts["writer"].encode()
 
 
@@ -142,9 +142,9 @@ def test_any_facts_come_back_as_they_were_given(
 ) -> None:
     async def there_and_back(url: str, options: dict[str, object] | None) -> None:
         await ObjectImages(url, options).put(KEY, a_picture(), facts)
-        found = await ObjectImages(url, options).find("web/2026-11-22/spring-hero-001/1.")
-        assert found is not None
-        assert found.facts == facts
+        stored_image = await ObjectImages(url, options).find("web/2026-11-22/spring-hero-001/1.")
+        assert stored_image is not None
+        assert stored_image.facts == facts
 
     async def both() -> None:
         await there_and_back(tmp_path_factory.mktemp("images").as_uri(), None)

@@ -32,8 +32,8 @@ async def spools(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
             return made[-1]
 
         yield on_disk
-        for each in made:
-            each.close()
+        for spool in made:
+            spool.close()
         return
     async with serving(gcs.Gcs().app) as server:
         yield lambda: ObjectSpool("gs://pictures/kept", gcs.options(server))

@@ -178,8 +178,10 @@ async def test_a_commit_of_many_kinds_happens_together(store: Store) -> None:
     assert isinstance(answer, Committed)
     assert [bool(version) for version in answer.versions] == [True, True, False, True]
     documents = await store.get_all(["things/new", "things/changed", "things/old", "things/sum"])
-    assert [type(each) for each in documents] == [Document, Document, Absent, Document]
-    assert answer.versions == tuple(each.version if isinstance(each, Document) else "" for each in documents)
+    assert [type(document) for document in documents] == [Document, Document, Absent, Document]
+    assert answer.versions == tuple(
+        document.version if isinstance(document, Document) else "" for document in documents
+    )
 
 
 async def test_an_update_of_a_missing_document_conflicts(store: Store) -> None:
@@ -299,10 +301,10 @@ async def test_get_all_keeps_the_order_and_names_what_is_absent(store: Store) ->
 
     documents = await store.get_all(["things/c", "things/none", "things/a", "things/c", "others/b", "things/b"])
 
-    assert [each.path for each in documents] == [
+    assert [document.path for document in documents] == [
         "things/c", "things/none", "things/a", "things/c", "others/b", "things/b",
     ]  # fmt: skip
-    assert [isinstance(each, Document) for each in documents] == [True, False, True, True, False, True]
+    assert [isinstance(document, Document) for document in documents] == [True, False, True, True, False, True]
     assert await store.get_all([]) == []
 
 
@@ -341,18 +343,18 @@ async def queue(store: Store) -> Store:
 async def test_a_query_reads_one_collection_and_not_what_lies_below_or_beside(queue: Store) -> None:
     assert ids(await queue.query(Query("requests"))) == ["a", "b", "c", "d", "e", "f"]
     attempts = await queue.query(Query("requests/a/attempts"))
-    assert [each.path for each in attempts] == ["requests/a/attempts/1", "requests/a/attempts/2"]
+    assert [attempt.path for attempt in attempts] == ["requests/a/attempts/1", "requests/a/attempts/2"]
     assert ids(await queue.query(Query("requests/a/attempts", equal=[("status", "done")]))) == ["2"]
     assert await queue.query(Query("nothing")) == []
 
 
 async def test_equality_on_several_fields(queue: Store) -> None:
-    found = await queue.query(Query("requests", equal=[("status", "queued"), ("tag", 2)]))
+    documents = await queue.query(Query("requests", equal=[("status", "queued"), ("tag", 2)]))
 
-    assert ids(found) == ["a", "d", "e"]
-    assert all(type(each.read_at) is datetime for each in found)
-    assert found[0] == Document(
-        "requests/a", found[0].data, (await read(queue, "requests/a")).version, found[0].read_at
+    assert ids(documents) == ["a", "d", "e"]
+    assert all(type(document.read_at) is datetime for document in documents)
+    assert documents[0] == Document(
+        "requests/a", documents[0].data, (await read(queue, "requests/a")).version, documents[0].read_at
     )
 
 
@@ -374,9 +376,9 @@ async def test_a_value_equals_its_own_type_only(store: Store, value: Any) -> Non
               NOON, [], {}, [1, "a"], {"a.b": 1, "b": [NOON]}, None, "ü 'quoted' \"twice\""]  # fmt: skip
     await store.commit(*(Create(f"things/{n:02}", {"value": other}) for n, other in enumerate(others)))
 
-    found = await store.query(Query("things", equal=[("value", value)]))
+    documents = await store.query(Query("things", equal=[("value", value)]))
 
-    assert [(type(each.data["value"]), each.data["value"]) for each in found] == [(type(value), value)]
+    assert [(type(document.data["value"]), document.data["value"]) for document in documents] == [(type(value), value)]
 
 
 async def test_a_whole_number_equals_the_float_of_its_value(store: Store) -> None:
@@ -684,7 +686,9 @@ class TestFirestore:
         assert lost_answers == []
         assert isinstance(answer, Committed)
         documents = await firestore.get_all(["things/a", "things/old", "things/b", "things/sum"])
-        assert answer.versions == tuple(each.version if isinstance(each, Document) else "" for each in documents)
+        assert answer.versions == tuple(
+            document.version if isinstance(document, Document) else "" for document in documents
+        )
         assert (await read(firestore, "things/sum")).data == {"n": 1}
 
     async def test_an_increment_whose_answer_was_lost_is_not_repeated(
@@ -703,8 +707,8 @@ class TestFirestore:
         await a_document(firestore, "things/a", n=1)
         waited: list[timedelta] = []
         clock = SimpleNamespace(monotonic=lambda: time.monotonic() + sum(waited, timedelta()).total_seconds())
-        for each in (retry_base, retry_unary_async):
-            monkeypatch.setattr(each, "time", clock)
+        for module_type in (retry_base, retry_unary_async):
+            monkeypatch.setattr(module_type, "time", clock)
         get_all = AsyncClient.get_all
 
         def lose_the_first(client: AsyncClient, *references: Any, **options: Any) -> Any:

@@ -443,7 +443,9 @@ class TestPubsub:
             await topics.publish(RENDER_REQUESTS, data)
         await asyncio.sleep(0.5)
 
-        found = [each.data for _ in range(3) for each in await topics.pull(INTAKE.name, 1, timedelta(seconds=10))]
+        found = [
+            delivery.data for _ in range(3) for delivery in await topics.pull(INTAKE.name, 1, timedelta(seconds=10))
+        ]
         assert sorted(found) == [b"a", b"b", b"c"]
         await topics.close()
 
@@ -454,10 +456,10 @@ async def test_messages_of_a_clock_that_was_set_back_are_due_as_soon_as_before(t
     await topics.ensure([INTAKE])
     await topics.publish(INTAKE.topic, b"waiting")
     clock.set_back(timedelta(hours=1))
-    assert [each.data for each in await topics.pull(INTAKE.name, 10, timedelta(0))] == [b"waiting"]
+    assert [delivery.data for delivery in await topics.pull(INTAKE.name, 10, timedelta(0))] == [b"waiting"]
     clock.set_back(timedelta(hours=1))
     clock.advance(INTAKE.ack_deadline + timedelta(seconds=1))
-    assert [each.data for each in await topics.pull(INTAKE.name, 10, timedelta(0))] == [b"waiting"]
+    assert [delivery.data for delivery in await topics.pull(INTAKE.name, 10, timedelta(0))] == [b"waiting"]
     await topics.close()
 
 
@@ -472,5 +474,5 @@ async def test_a_home_that_starts_after_the_clock_was_set_back_hands_out_what_wa
     clock.set_back(timedelta(hours=1))
     second = LocalTopics(tmp_path / "state.db", clock, "test")
     await second.redeliver_all()
-    assert [each.data for each in await second.pull(INTAKE.name, 10, timedelta(0))] == [b"waiting"]
+    assert [delivery.data for delivery in await second.pull(INTAKE.name, 10, timedelta(0))] == [b"waiting"]
     await second.close()

@@ -176,9 +176,9 @@ def filled(value: Any, host: str) -> Any:
         case str():
             return _filled_text(value, host)
         case Mapping():
-            return {name: filled(each, host) for name, each in value.items()}
+            return {name: filled(item, host) for name, item in value.items()}
         case list() | tuple():
-            return [filled(each, host) for each in value]
+            return [filled(item, host) for item in value]
         case _:
             return value
 
@@ -199,14 +199,14 @@ def _problems(case: Case) -> list[str]:
         found.append("url and symptom are not empty")
     if not case.answers:
         found.append("there is at least one answer")
-    kinds = {each.value for each in FailureKind}
-    unknown = [each for each in one_of(case.expected.failure) if each is not None and each not in kinds]
+    kinds = {failure_kind.value for failure_kind in FailureKind}
+    unknown = [item for item in one_of(case.expected.failure) if item is not None and item not in kinds]
     if unknown:
         found.append(f"expected.failure {unknown} is no kind of failure")
     if case.expected.picture == (case.expected.failure is not None):
         found.append("the first answer is either a picture or a failure")
-    if any(f"[[{case.name}]]" not in str(each.get("prompt")) for each in case.requests):
+    if any(f"[[{case.name}]]" not in str(request.get("prompt")) for request in case.requests):
         found.append(f"each prompt holds [[{case.name}]]")
-    if len({each.get("request_id") for each in case.requests}) != len(case.requests):
+    if len({request.get("request_id") for request in case.requests}) != len(case.requests):
         found.append("each request has an id of its own")
     return found

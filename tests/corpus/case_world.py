@@ -96,7 +96,7 @@ class CorpusWorld(World):
         await self._batches.close()
 
     def in_ledger(self, amount: str) -> int:
-        return sum(each.data.get(amount, 0) for each in self.store.all("ledger"))
+        return sum(document.data.get(amount, 0) for document in self.store.all("ledger"))
 
 
 def _catalogue(case: Case, url: str) -> Catalogue:

@@ -33,9 +33,9 @@ def paths(value: Json, at: Path = ()) -> Iterator[Path]:
             yield (*at, name)
             yield from paths(value[name], (*at, name))
     elif isinstance(value, list):
-        for index, each in enumerate(value):
+        for index, item in enumerate(value):
             yield (*at, index)
-            yield from paths(each, (*at, index))
+            yield from paths(item, (*at, index))
 
 
 def get(value: Json, path: Path) -> Json:
@@ -61,7 +61,7 @@ def reordered(value: Json) -> Json:
     """The same members in the opposite order, all the way down; lists keep theirs."""
     if isinstance(value, dict):
         return {name: reordered(value[name]) for name in reversed(value)}
-    return [reordered(each) for each in value] if isinstance(value, list) else value
+    return [reordered(item) for item in value] if isinstance(value, list) else value
 
 
 def doubled(value: Json, path: Path) -> Json:

@@ -68,7 +68,7 @@ class StandIn:
     @property
     def calls(self) -> list[Billed]:
         """Those of the case's own requests."""
-        return [each for each in self.bills if each.of_case]
+        return [bill for bill in self.bills if bill.of_case]
 
     async def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._connections.add(writer)
@@ -88,8 +88,8 @@ class StandIn:
             writer.close()
 
     def hang_up(self) -> None:
-        for each in self._connections:
-            each.transport.abort()
+        for connection in self._connections:
+            connection.transport.abort()
 
     async def _pause(self, seconds: float) -> None:
         """The provider takes its time: nothing moves on the wire."""
@@ -105,9 +105,9 @@ class StandIn:
             return self._turn(f"file {path}", self._case.files[path], "file", "")
         if path.endswith("/interactions") and request.method == "POST":
             return self._called("interactions", request, request.json["model"])
-        if found := GENERATE.fullmatch(path):
+        if match := GENERATE.fullmatch(path):
             at_gateway = "authorization" in request.headers
-            return self._called("native" if at_gateway else "generate", request, found[1])
+            return self._called("native" if at_gateway else "generate", request, match[1])
         if path == "/v1/chat/completions":
             return self._called("chat", request, request.json["model"])
         if path == "/v1/images/generations":
@@ -126,9 +126,9 @@ class StandIn:
 
     def _turn(self, key: str, script: Iterable[Told], form: str, model: str) -> Reply:
         answers = list(script)
-        told = answers[min(self._turns[key], len(answers) - 1)]
+        scripted = answers[min(self._turns[key], len(answers) - 1)]
         self._turns[key] += 1
-        return sent(told, form, model, self.url), Scripted(body="ok") if told == "ok" else told
+        return sent(scripted, form, model, self.url), Scripted(body="ok") if scripted == "ok" else scripted
 
     # -- batches ------------------------------------------------------------------------------------------------------
 
@@ -140,11 +140,11 @@ class StandIn:
             name = path.removeprefix("/put/")
             files.uploaded[name] = [json.loads(line) for line in request.body.splitlines() if line.strip()]
             return {"file": {"name": name}}
-        if found := BATCH.fullmatch(path):
+        if match := BATCH.fullmatch(path):
             name = f"batches/b{len(files.batches)}"
             source = request.json["batch"]["inputConfig"]["fileName"]
             files.batches[name] = source
-            files.answers[name] = [self._line(each, found[1]) for each in files.uploaded[source]]
+            files.answers[name] = [self._line(item, match[1]) for item in files.uploaded[source]]
             return {"name": name, "metadata": {"state": "BATCH_STATE_PENDING"}}
         if path == "/v1beta/batches":
             return {"operations": []}
@@ -152,7 +152,7 @@ class StandIn:
             lines = files.answers[
                 path.removeprefix("/v1beta/").removesuffix(":download").replace("files/out-", "batches/")
             ]
-            return b"".join(json.dumps(each).encode() + b"\n" for each in lines)
+            return b"".join(json.dumps(line).encode() + b"\n" for line in lines)
         return self._operation(path.removeprefix("/v1beta/"))
 
     def _line(self, asked: dict[str, Any], model: str) -> dict[str, Any]:
@@ -175,9 +175,9 @@ class StandIn:
             output = {"responsesFile": name.replace("batches/", "files/out-")}
             return {"name": name, "done": True, "metadata": metadata | {"output": output}, "response": output}
         lines = []
-        for each in answers:
-            line = {what: each[what] for what in ("response", "error") if what in each}
-            lines.append(line if shape.keyless else line | {"metadata": {"key": each["key"]}})
+        for answer in answers:
+            line = {what: answer[what] for what in ("response", "error") if what in answer}
+            lines.append(line if shape.keyless else line | {"metadata": {"key": answer["key"]}})
         return {
             "name": name,
             "done": True,

@@ -29,14 +29,14 @@ BOUNDED = settings(max_examples=400)
 
 def _json_cases(*, pictured: bool) -> list[Case]:
     """Cases whose first answer is JSON: a picture that lies in it, or an error."""
-    found = []
+    cases = []
     for case in all_cases().values():
         first = case.first
         if isinstance(first, Scripted) and isinstance(first.body, dict | list) and not first.sse:
             inline = case.expected.picture and not case.files
             if (inline and case.form != "batch") if pictured else first.status >= 400:
-                found.append(case)
-    return found
+                cases.append(case)
+    return cases
 
 
 PICTURED = _json_cases(pictured=True)
@@ -55,7 +55,7 @@ def _of(case: Case) -> Any:
 def _holds_picture(value: Any) -> bool:
     """The value is, or holds, the text of a picture."""
     text = json.dumps(value)
-    return any(json.dumps(each)[1:-1] in text for each in _PICTURE_TEXTS)
+    return any(json.dumps(picture_text)[1:-1] in text for picture_text in _PICTURE_TEXTS)
 
 
 _PICTURE_TEXTS = [text for name, text in pictures.texts().items() if not name.endswith("HALF") and name != "@GIF"]

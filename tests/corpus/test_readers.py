@@ -15,14 +15,14 @@ HOST = "http://127.0.0.1:9"
 
 def _read_by() -> list[tuple[Case, Form]]:
     """Each case with each form that its first answer can be read in; an answer that breaks off is no reader's."""
-    found = []
+    caseses = []
     for case in all_cases().values():
         first = case.first
         if isinstance(first, Scripted) and _is_whole(first):
-            found += [(case, form) for form in forms_like(case.form) if form != "batch" or _fits_a_line(case, first)]
+            caseses += [(case, form) for form in forms_like(case.form) if form != "batch" or _fits_a_line(case, first)]
             if case.form == "interactions" and first.status >= 400 and _in_batch(case) is not None:
-                found.append((case, "batch"))
-    return found
+                caseses.append((case, "batch"))
+    return caseses
 
 
 def _fits_a_line(case: Case, first: Scripted) -> bool:

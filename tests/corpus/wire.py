@@ -83,6 +83,6 @@ def _plain(scripted: Scripted, form: str, model: str, host: str) -> bytes:
         return pictures.encoded("PNG")
     body = ordinary(form, model) if scripted.body == "ok" else filled(scripted.body, host)
     if scripted.sse:
-        events = [f"data: {json.dumps(each)}\n\n" for each in body]
+        events = [f"data: {json.dumps(item)}\n\n" for item in body]
         return (scripted.pad + "".join(events) + "data: [DONE]\n\n").encode()
     return scripted.pad.encode() + json.dumps(body).encode()

@@ -86,24 +86,26 @@ async def played(case: Case, loop: VirtualLoop, folder: Path) -> Seen:
         try:
             await world.prove()
             bystander = await _run(world, case, folder)
-            ids = [each["request_id"] for each in case.requests if _known(world, each["request_id"])]
-            attempts = [each for request_id in world.statuses() for each in world.attempts(request_id)]
+            ids = [request["request_id"] for request in case.requests if _known(world, request["request_id"])]
+            attempts = [attempt for request_id in world.statuses() for attempt in world.attempts(request_id)]
             rejected = [Ended("rejected", "", (), ())] * (len(case.requests) - len(ids))
             assert not provider.faults, provider.faults
             return Seen(
-                requests=(*(_ended(world, each) for each in ids), *rejected),
+                requests=(*(_ended(world, item) for item in ids), *rejected),
                 bystander=bystander,
                 calls=len(provider.calls),
-                paid=sum(each.is_billed for each in provider.calls),
-                billed=sum(each.is_billed for each in provider.bills),
-                booked=sum(each["cost_micros"] > 0 or each["cost_basis"] in (None, "unknown") for each in attempts),
+                paid=sum(call.is_billed for call in provider.calls),
+                billed=sum(bill.is_billed for bill in provider.bills),
+                booked=sum(
+                    attempt["cost_micros"] > 0 or attempt["cost_basis"] in (None, "unknown") for attempt in attempts
+                ),
                 unknown=(
-                    sum(each["cost_basis"] == "unknown" for each in attempts),
+                    sum(attempt["cost_basis"] == "unknown" for attempt in attempts),
                     world.in_ledger("unknown_attempts"),
                 ),
-                micros=(sum(each["cost_micros"] for each in attempts), world.in_ledger("cost_micros")),
+                micros=(sum(attempt["cost_micros"] for attempt in attempts), world.in_ledger("cost_micros")),
                 crashes=tuple(map(repr, (*world.crashes, *world.watch_crashes))),
-                pictures=sum(world.status(each)["image_uri"] is not None for each in ids),
+                pictures=sum(world.status(item)["image_uri"] is not None for item in ids),
             )
         finally:
             await world.close()
@@ -115,7 +117,7 @@ def _ended(world: CorpusWorld, request_id: str) -> Ended:
     return Ended(
         status["status"],
         f"{outcome.get('code')}: {outcome.get('message')} {outcome.get('advice')}",
-        tuple(_attempt(each) for each in world.attempts(request_id)),
+        tuple(_attempt(attempt) for attempt in world.attempts(request_id)),
         tuple(status["avoided"]),
     )
 
@@ -156,8 +158,8 @@ async def _quiet(world: CorpusWorld, within: timedelta) -> None:
 
 def _request(request: dict[str, Any], folder: Path) -> dict[str, Any]:
     references = [
-        {**each, "uri": each["uri"].replace("file://REFS", f"file://{folder}")}
-        for each in request.get("references", ())
+        {**reference, "uri": reference["uri"].replace("file://REFS", f"file://{folder}")}
+        for reference in request.get("references", ())
     ]
     return request | ({"references": references} if references else {})
 

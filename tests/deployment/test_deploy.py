@@ -118,7 +118,7 @@ def test_it_plans_applies_and_smokes_in_that_order() -> None:
     shell = Told(SIGNED_IN)
     deployment, _ = a_deployment(shell, apply=True)
     planned_and_applied(deployment)
-    order = [re.sub(r".*terraform (\w+).*|.*/(smoke).*", r"\1\2", each) for each in shell.done if "gcloud" not in each]
+    order = [re.sub(r".*terraform (\w+).*|.*/(smoke).*", r"\1\2", name) for name in shell.done if "gcloud" not in name]
     assert order == ["init", "plan", "apply", "smoke"]
     made = next(command for command in shell.done if " plan " in command)
     assert "-var-file=envs/staging.tfvars" in made
@@ -133,7 +133,7 @@ def test_a_key_that_is_not_there_stops_before_the_functions_with_the_command_tha
         planned_and_applied(deployment)
     assert "-target=google_secret_manager_secret.gemini_key" in shell.done[-1]
     assert "-target=google_logging_metric.event" in shell.done[-1], "alert policies find metrics only minutes later"
-    assert not any(" plan " in each for each in shell.done)
+    assert not any(" plan " in name for name in shell.done)
 
 
 NO_METRIC = 'Error 404: Cannot find metric(s) that match type = "logging.googleapis.com/user/renderlane/rejected"'
@@ -157,7 +157,7 @@ def test_an_apply_that_will_not_go_through_stops_with_the_way_back(problems: lis
 
 
 def test_every_api_is_enabled_before_the_first_plan_and_the_state_lies_in_the_region() -> None:
-    shell = Told({name: said for name, said in SIGNED_IN.items() if "buckets" not in name})
+    shell = Told({name: text for name, text in SIGNED_IN.items() if "buckets" not in name})
     deployment, _ = a_deployment(shell, apply=True)
     planned_and_applied(deployment)
     enabled = {word for command in shell.done if "services enable" in command for word in command.split()}
@@ -224,7 +224,7 @@ def test_a_work_tree_that_differs_from_its_commit_is_not_deployed() -> None:
 
 
 def test_an_image_is_built_once_and_by_the_build_account() -> None:
-    has_none = {name: said for name, said in SIGNED_IN.items() if "artifacts" not in name}
+    has_none = {name: text for name, text in SIGNED_IN.items() if "artifacts" not in name}
     shell = Told(has_none)
     a_deployment(shell, apply=True)[0].plan()
     (built,) = [command for command in shell.done if "builds submit" in command]
@@ -347,7 +347,7 @@ def test_doctor_looks_at_what_is_deployed_before_anything_is_done() -> None:
 
 
 def test_of_a_project_with_nothing_in_it_only_what_can_be_known_is_asked() -> None:
-    shell = Told({name: said for name, said in SIGNED_IN.items() if "gcloud run" not in name})
+    shell = Told({name: text for name, text in SIGNED_IN.items() if "gcloud run" not in name})
     deployment, _ = a_deployment(shell, apply=True)
     planned_and_applied(deployment)
     assert "RENDERLANE_HOME=build/nothing-deployed" in shell.asked[0]
@@ -394,14 +394,14 @@ def test_a_console_needs_its_function_in_the_bundle_and_the_agent_of_its_proxy(
         assert shell.done == []
         return
     planned_and_applied(with_console)
-    assert any("identity create --service=iap.googleapis.com" in each for each in shell.done)
+    assert any("identity create --service=iap.googleapis.com" in name for name in shell.done)
 
 
 def test_without_a_console_nothing_is_made_for_its_proxy() -> None:
     shell = Told(SIGNED_IN)
     deployment, _ = a_deployment(shell, apply=True)
     planned_and_applied(deployment)
-    assert not any("iap" in each for each in shell.done)
+    assert not any("iap" in name for name in shell.done)
 
 
 def test_what_doctor_really_says_of_a_home_that_does_not_exist_is_understood(tmp_path: Path) -> None:
@@ -414,8 +414,8 @@ def test_what_doctor_really_says_of_a_home_that_does_not_exist_is_understood(tmp
         [sys.executable, "-c", code, "doctor", "--json"], env=kept | settings, capture_output=True, text=True
     )
     checks = checklist.read(ended.stdout)
-    assert {each.owner for each in checks} >= {"model", "price", "credential", "quota", "rollback"}
-    assert not any(each.verdict == "fail" and each.owner in ("data", "quota", "rollback") for each in checks)
+    assert {check.owner for check in checks} >= {"model", "price", "credential", "quota", "rollback"}
+    assert not any(check.verdict == "fail" and check.owner in ("data", "quota", "rollback") for check in checks)
     assert not (tmp_path / "nothing/state.db").exists()
 
 

@@ -37,10 +37,10 @@ def test_every_package_states_its_rule_and_imports_nothing_itself() -> None:
 @pytest.mark.parametrize("layer", ["core", "flows", "adapters", "ports", "simulator", "cli"])
 def test_no_package_imports_another_that_leads_back_to_it(layer: str) -> None:
     drawn = import_graph.packages(Path.cwd(), import_graph.SECTIONS[layer], import_graph.imports_of(Path.cwd()))
-    by_name = {each.name: each for each in drawn}
-    for each in drawn:
-        back = [name for name in each.imports if each.name in import_graph._reached(name, by_name)]
-        assert not back, f"{each.name} and {back} import each other"
+    by_name = {package.name: package for package in drawn}
+    for package in drawn:
+        back = [name for name in package.imports if package.name in import_graph._reached(name, by_name)]
+        assert not back, f"{package.name} and {back} import each other"
 
 
 def test_no_folder_is_flat_again() -> None:

@@ -25,8 +25,8 @@ CONFIG = Path("shared/config.py").read_text("utf-8")
 
 def test_the_help_text_is_the_commands_own() -> None:
     command = str(Path(sys.executable).parent / "renderlane")
-    said = subprocess.run([command, "--help"], capture_output=True, text=True, check=True).stdout
-    shown = "\n".join(f"    {line}".rstrip() for line in said.strip().splitlines())
+    output = subprocess.run([command, "--help"], capture_output=True, text=True, check=True).stdout
+    shown = "\n".join(f"    {line}".rstrip() for line in output.strip().splitlines())
     assert shown in PAGES["docs/cli.md"]
 
 

@@ -27,8 +27,8 @@ def test_nothing_is_wrong_with_one_image_for_one_request() -> None:
 
 def test_what_is_charged_beyond_the_image_that_was_used_is_wasted() -> None:
     timed_out = a_call(seconds=0, client_disconnected=True)
-    found = played([an_end()], [timed_out, a_call(seconds=3)])
-    assert found.wasted_micros == IMAGE_COSTS
+    recording = played([an_end()], [timed_out, a_call(seconds=3)])
+    assert recording.wasted_micros == IMAGE_COSTS
     assert played([an_end(status="failed")], [a_call()]).wasted_micros == IMAGE_COSTS
 
 
@@ -84,15 +84,15 @@ def test_a_call_before_the_hint_is_early_and_one_after_it_is_not() -> None:
 
 def test_probes_each_fifteen_seconds_are_four_a_minute_and_each_ten_seconds_are_not() -> None:
     hold = assertions.four_primary_calls_a_minute()
-    probes = [a_call(seconds=each, outcome="service_unavailable") for each in (16, 31, 46, 61)]
-    hasty = [a_call(seconds=each, outcome="service_unavailable") for each in range(10, 60, 10)]
+    probes = [a_call(seconds=item, outcome="service_unavailable") for item in (16, 31, 46, 61)]
+    hasty = [a_call(seconds=number, outcome="service_unavailable") for number in range(10, 60, 10)]
     assert played([], probes, [a_trip(1)], [hold], lasts=62).problems() == []
     assert played([], hasty, [a_trip(1)], [hold], lasts=62).problems()
     assert played([], [], [], [hold]).problems() == ["the breaker never tripped"]
 
 
 def test_calls_that_were_released_before_the_trip_are_not_counted_against_it() -> None:
-    early = [a_call(seconds=each, outcome="service_unavailable") for each in (1, 1.5, 2, 2.5, 3, 3.5)]
+    early = [a_call(seconds=item, outcome="service_unavailable") for item in (1, 1.5, 2, 2.5, 3, 3.5)]
     assert played([], early, [a_trip(1)], [assertions.four_primary_calls_a_minute()]).problems() == []
 
 
@@ -125,8 +125,8 @@ def beside(
     *gateway_calls: Call, calls: Sequence[Call] = (), requests: Sequence[EndedRequest] = (), **more: Any
 ) -> DrillRecording:
     """A scene with a gateway."""
-    found = played(requests, calls, **more)
-    return replace(found, scene=replace(found.scene, gateway=True), gateway_calls=gateway_calls)
+    recording = played(requests, calls, **more)
+    return replace(recording, scene=replace(recording.scene, gateway=True), gateway_calls=gateway_calls)
 
 
 def turned_away(seconds: float = 0.0) -> Call:
@@ -136,11 +136,13 @@ def turned_away(seconds: float = 0.0) -> Call:
 def test_what_came_otherwise_and_is_flagged_with_a_reason_and_announced_is_as_it_should_be() -> None:
     flagged = an_end(mismatches=("image_size",), announced=("image_size",), reasons=("1K came",))
     smaller = a_call(outcome="wrong_size", charged=True, cost_micros=IMAGE_COSTS)
-    found = played(
+    recording = played(
         [flagged], [smaller], holds=[assertions.what_came_otherwise_is_flagged(), assertions.nothing_wasted()]
     )
-    assert found.problems() == []
-    assert replace(found, booked_micros=IMAGE_COSTS, scene=_with(assertions.the_ledger_is_the_bill())).problems() == []
+    assert recording.problems() == []
+    assert (
+        replace(recording, booked_micros=IMAGE_COSTS, scene=_with(assertions.the_ledger_is_the_bill())).problems() == []
+    )
 
 
 def _with(hold: Hold) -> Scene:
@@ -173,8 +175,8 @@ def test_without_consent_no_call_may_be_at_the_gateway() -> None:
 
 
 def test_the_primary_of_a_scene_with_a_gateway_is_the_gateway() -> None:
-    found = beside(turned_away(1), a_call("r-2", 70), calls=[a_call(seconds=2)], requests=[an_end(), an_end("r-2")])
-    assert (len(found.failing()), len(found.failed())) == (1, 1)
-    assert found.back_after() == 10.0
-    assert found.wasted_micros == 0
-    assert found.charged_micros == 2 * IMAGE_COSTS
+    recording = beside(turned_away(1), a_call("r-2", 70), calls=[a_call(seconds=2)], requests=[an_end(), an_end("r-2")])
+    assert (len(recording.failing()), len(recording.failed())) == (1, 1)
+    assert recording.back_after() == 10.0
+    assert recording.wasted_micros == 0
+    assert recording.charged_micros == 2 * IMAGE_COSTS

@@ -66,8 +66,8 @@ class ScriptedBatches:
 
     async def upload(self, display_name: str, orders: AsyncIterable[tuple[str, Order]]) -> str | Failure:
         taken = []
-        async for each in orders:
-            taken.append(each)
+        async for order in orders:
+            taken.append(order)
             await self._clock.sleep(A_LINE)
         if not taken:
             return Failure(FailureKind.INVALID_REQUEST, "a file without requests is not sent")
@@ -90,15 +90,15 @@ class ScriptedBatches:
         await asyncio.sleep(0)
         if failure := self._refusal("find"):
             return failure
-        listed = [each for each in self.jobs if self._clock.now() - each.created_at >= self.listed_after]
-        found = [each.name for each in listed if each.display_name == display_name and each.created_at >= since]
+        listed = [job for job in self.jobs if self._clock.now() - job.created_at >= self.listed_after]
+        found = [job.name for job in listed if job.display_name == display_name and job.created_at >= since]
         return found[0] if found else None
 
     async def look(self, name: str) -> Progress | Failure:
         await asyncio.sleep(0)
         if failure := self._refusal("look"):
             return failure
-        job = next(each for each in self.jobs if each.name == name)
+        job = next(item for item in self.jobs if item.name == name)
         if job.cancelled and not self.deaf:
             return Progress("cancelled")
         if self._clock.now() - job.created_at < self.takes:
@@ -110,7 +110,7 @@ class ScriptedBatches:
 
     async def results(self, file: str, model: str, prompts: Mapping[str, Written]) -> AsyncIterator[Result]:
         await asyncio.sleep(0)
-        return self._lines(next(each for each in self.jobs if each.name == file))
+        return self._lines(next(job for job in self.jobs if job.name == file))
 
     async def _lines(self, job: Job) -> AsyncIterator[Result]:
         breaks_after, self.breaks_after = self.breaks_after, None
@@ -122,7 +122,7 @@ class ScriptedBatches:
 
     async def cancel(self, name: str) -> None:
         await asyncio.sleep(0)
-        next(each for each in self.jobs if each.name == name).cancelled = True
+        next(job for job in self.jobs if job.name == name).cancelled = True
 
     async def close(self) -> None:
         pass

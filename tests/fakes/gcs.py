@@ -51,13 +51,18 @@ class Gcs:
         if request.method == "DELETE":
             known = self.objects.pop(name, None) is not None
             return Response(status_code=204) if known else _error(404, "NoSuchKey")
-        found = self.objects.get(name)
-        if found is None:
+        stored_object = self.objects.get(name)
+        if stored_object is None:
             return _error(404, "NoSuchKey")
-        headers = {**found.headers, "etag": _etag(found), "last-modified": MODIFIED, "x-goog-generation": "1"}
+        headers = {
+            **stored_object.headers,
+            "etag": _etag(stored_object),
+            "last-modified": MODIFIED,
+            "x-goog-generation": "1",
+        }
         if request.method == "HEAD":
-            return Response(headers={**headers, "content-length": str(len(found.data))})
-        return Response(found.data, headers=headers)
+            return Response(headers={**headers, "content-length": str(len(stored_object.data))})
+        return Response(stored_object.data, headers=headers)
 
     def _put(self, name: str, data: bytes, request: Request) -> Response:
         if request.headers.get("x-goog-if-generation-match") == "0" and name in self.objects:
@@ -72,7 +77,7 @@ class Gcs:
         bucket = request.path_params["bucket"]
         prefix, delimiter = request.query_params.get("prefix", ""), request.query_params.get("delimiter", "")
         contents, folders = "", set()
-        for name, each in sorted(self.objects.items()):
+        for name, stored_object in sorted(self.objects.items()):
             in_bucket, _, key = name.partition("/")
             if in_bucket != bucket or not key.startswith(prefix):
                 continue
@@ -81,10 +86,10 @@ class Gcs:
                 folders.add(prefix + rest.partition(delimiter)[0] + delimiter)
                 continue
             contents += (
-                f"<Contents><Key>{escape(key)}</Key><Size>{len(each.data)}</Size>"
-                f"<LastModified>2026-11-22T12:00:00.000Z</LastModified><ETag>{escape(_etag(each))}</ETag></Contents>"
+                f"<Contents><Key>{escape(key)}</Key><Size>{len(stored_object.data)}</Size>"
+                f"<LastModified>2026-11-22T12:00:00.000Z</LastModified><ETag>{escape(_etag(stored_object))}</ETag></Contents>"
             )
-        common = "".join(f"<CommonPrefixes><Prefix>{escape(each)}</Prefix></CommonPrefixes>" for each in folders)
+        common = "".join(f"<CommonPrefixes><Prefix>{escape(folder)}</Prefix></CommonPrefixes>" for folder in folders)
         body = f"<?xml version='1.0'?><ListBucketResult>{contents}{common}</ListBucketResult>"
         return Response(body, media_type="application/xml")
 
@@ -99,8 +104,8 @@ def options(server: Loopback) -> dict[str, Any]:
     }
 
 
-def _etag(each: StoredObject) -> str:
-    return f'"{hashlib.md5(each.data, usedforsecurity=False).hexdigest()}"'
+def _etag(stored_object: StoredObject) -> str:
+    return f'"{hashlib.md5(stored_object.data, usedforsecurity=False).hexdigest()}"'
 
 
 def _error(status: int, code: str) -> Response:

@@ -33,14 +33,14 @@ async def serving(app: Any, **settings: Any) -> AsyncIterator[Loopback]:
     try:
         yield Loopback(f"{'https' if config.is_ssl else 'http'}://127.0.0.1:{listener.getsockname()[1]}")
     finally:
-        for each in server.servers:
-            each.close()
+        for item in server.servers:
+            item.close()
         for connection in list(server.server_state.connections):
             connection.transport.abort()
         tasks = list(server.server_state.tasks)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        for each in server.servers:
-            await each.wait_closed()
+        for item in server.servers:
+            await item.wait_closed()
         listener.close()

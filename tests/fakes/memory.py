@@ -131,19 +131,23 @@ class MemoryStore:
             and all(name in data for name in names)
         ]
         last_descends = bool(query.order_by) and query.order_by[-1].startswith("-")
-        found = [self._document(path) for path in sorted(paths, reverse=last_descends)]
+        documents = [self._document(path) for path in sorted(paths, reverse=last_descends)]
         for name in reversed(query.order_by):
             plain = name.removeprefix("-")
-            found.sort(key=lambda document, by=plain: _rank(document.data[by]), reverse=name.startswith("-"))  # type: ignore[misc]
+            documents.sort(key=lambda document, by=plain: _rank(document.data[by]), reverse=name.startswith("-"))  # type: ignore[misc]
         if query.after:
-            found = [each for each in found if _is_behind(each, query)]
+            documents = [document for document in documents if _is_behind(document, query)]
         if query.fields:
-            found = [
-                Document(each.path, {name: each.data[name] for name in query.fields if name in each.data}, each.version,
-                         each.read_at)
-                for each in found
-            ]  # fmt: skip
-        return found[: query.limit]
+            documents = [
+                Document(
+                    document.path,
+                    {name: document.data[name] for name in query.fields if name in document.data},
+                    document.version,
+                    document.read_at,
+                )
+                for document in documents
+            ]
+        return documents[: query.limit]
 
 
 def _check_size(write: Create | Update) -> None:
@@ -158,9 +162,9 @@ def _size(value: Value) -> int:
         case str():
             return len(value.encode())
         case Mapping():
-            return sum(_size(each) for each in value.values())
+            return sum(_size(item) for item in value.values())
         case list() | tuple():
-            return sum(_size(each) for each in value)
+            return sum(_size(item) for item in value)
         case _:
             return 0
 
@@ -212,9 +216,9 @@ def _kept(value: Value) -> Value:
         case datetime():
             return value.astimezone(UTC)
         case Mapping():
-            return {name: _kept(each) for name, each in value.items()}
+            return {name: _kept(item) for name, item in value.items()}
         case list() | tuple():
-            return [_kept(each) for each in value]
+            return [_kept(item) for item in value]
         case _:
             return value
 
@@ -233,7 +237,7 @@ class MemoryTopics:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._ids = itertools.count(1)
-        self._queues: dict[str, list[Delivery]] = {each.name: [] for each in SUBSCRIPTIONS}
+        self._queues: dict[str, list[Delivery]] = {subscription.name: [] for subscription in SUBSCRIPTIONS}
         self.published: list[Published] = []
         self.news = asyncio.Event()
 
@@ -256,9 +260,9 @@ class MemoryTopics:
         attributes = dict(delivery.attributes)
         if 0 < subscription.max_deliveries <= delivery.number:
             attributes[DEAD_LETTER_SOURCE] = subscription.name
-            for each in SUBSCRIPTIONS:
-                if each.topic == RENDER_DEAD_LETTERS:
-                    self.put(each.name, delivery.message_id, delivery.data, attributes, 1)
+            for item in SUBSCRIPTIONS:
+                if item.topic == RENDER_DEAD_LETTERS:
+                    self.put(item.name, delivery.message_id, delivery.data, attributes, 1)
             return
         self.put(subscription.name, delivery.message_id, delivery.data, attributes, delivery.number + 1)
 
@@ -276,7 +280,7 @@ class MemoryTopics:
         return {delivery.message_id for delivery in self._queues[subscription]}
 
     def on(self, topic: str) -> list[Published]:
-        return [each for each in self.published if each.topic == topic]
+        return [item for item in self.published if item.topic == topic]
 
     async def close(self) -> None:
         pass
@@ -379,13 +383,13 @@ class RecordedSignals:
 
     def span(self, span: Span) -> None:
         spans.check(span)
-        for each in metrics.of_span(span):
-            metrics.check(each)
+        for measure in metrics.of_span(span):
+            metrics.check(measure)
         self.spans.append(span)
 
     def observe(self, measures: Sequence[Measure]) -> None:
-        for each in measures:
-            metrics.check(each)
+        for measure in measures:
+            metrics.check(measure)
         self.observed = list(measures)
 
     async def flush(self) -> None:
@@ -395,7 +399,7 @@ class RecordedSignals:
         pass
 
     def of(self, signal: Signal) -> list[dict[str, object]]:
-        return [fields for each, fields in self.emitted if each is signal]
+        return [fields for item, fields in self.emitted if item is signal]
 
     def stages(self, stage: Stage) -> list[Span]:
         return [span for span in self.spans if span.stage is stage]

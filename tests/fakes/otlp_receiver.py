@@ -28,7 +28,7 @@ class Receiver:
         self.raw.append(body)
         if path == "/v1/traces":
             for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
-                said = {each.key: each.value.string_value for each in resource.resource.attributes}
+                said = {attribute.key: attribute.value.string_value for attribute in resource.resource.attributes}
                 self.resources.append(said)
                 self.spans += [span for scope in resource.scope_spans for span in scope.spans]
         else:
@@ -38,12 +38,12 @@ class Receiver:
 
 def attributes(span: Any) -> dict[str, Any]:
     """By name, each value as itself."""
-    return {each.key: _value(each.value) for each in span.attributes}
+    return {attribute.key: _value(attribute.value) for attribute in span.attributes}
 
 
 def _value(value: Any) -> Any:
     found = getattr(value, value.WhichOneof("value"))
-    return tuple(_value(each) for each in found.values) if hasattr(found, "values") else found
+    return tuple(_value(item) for item in found.values) if hasattr(found, "values") else found
 
 
 @contextlib.contextmanager

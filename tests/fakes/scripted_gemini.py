@@ -87,8 +87,8 @@ async def scripted(*replies: Reply) -> AsyncIterator[ScriptedGemini]:
         yield gemini
     finally:
         server.close()
-        for each in gemini.connections:
-            each.transport.abort()
+        for connection in gemini.connections:
+            connection.transport.abort()
         await server.wait_closed()
         await asyncio.sleep(0)
 

@@ -48,14 +48,14 @@ class SimulatedBatches:
 
     async def find(self, display_name: str, since: datetime) -> str | Failure | None:
         jobs = self._simulation.jobs.values()
-        return next((each.name for each in jobs if each.display_name == display_name), None)
+        return next((job.name for job in jobs if job.display_name == display_name), None)
 
     async def look(self, name: str) -> Progress | Failure:
         job = self._simulation.jobs[name]
         if job.work is not None:
             await asyncio.wait({job.work})
-        said = msgspec.json.encode(job.to_json(self._clock.now()))
-        return progress_of(msgspec.json.decode(said, type=Operation), self._clock.now())
+        body = msgspec.json.encode(job.to_json(self._clock.now()))
+        return progress_of(msgspec.json.decode(body, type=Operation), self._clock.now())
 
     async def results(self, file: str, model: str, prompts: Mapping[str, Written]) -> AsyncIterator[Result]:
         return self._results(file, model, prompts)

@@ -100,9 +100,9 @@ class SimulatedLane:
         return InteractionRequest(key="AQ.test", body=body_of(order), resumed=None, form=self.simulation.error_form)
 
     def _read(self, body: bytes, order: Order, headers: dict[str, str]) -> Answer:
-        found = read_answer(bytearray(body), order, headers, self._clock.now())
-        assert not isinstance(found, Elsewhere), "its images lie in the answer"
-        return found
+        answer = read_answer(bytearray(body), order, headers, self._clock.now())
+        assert not isinstance(answer, Elsewhere), "its images lie in the answer"
+        return answer
 
 
 class SimulatedGateway(SimulatedLane):
@@ -117,6 +117,6 @@ class SimulatedGateway(SimulatedLane):
         return OpenAiRequest("sk-test", body, "chat", self._tariff, base_url="http://gateway.example")
 
     def _read(self, body: bytes, order: Order, headers: dict[str, str]) -> Answer:
-        found = openai_response.read_chat(body, order, headers, self._clock.now())
-        assert not isinstance(found, Elsewhere), "its images lie in the answer"
-        return found
+        chat = openai_response.read_chat(body, order, headers, self._clock.now())
+        assert not isinstance(chat, Elsewhere), "its images lie in the answer"
+        return chat

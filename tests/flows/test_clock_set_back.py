@@ -101,7 +101,7 @@ async def test_no_minute_is_overrun_by_a_step(by: timedelta) -> None:
     assert set(world.statuses().values()) == {"succeeded"}
 
 
-@pytest.mark.parametrize("by", [*SMALL, *(-each for each in STEPS)], ids=str)
+@pytest.mark.parametrize("by", [*SMALL, *(-step for step in STEPS)], ids=str)
 async def test_small_steps_back_and_steps_forward_heal(by: timedelta) -> None:
     world = World()
 

@@ -44,16 +44,16 @@ async def test_where_all_requests_meet_it_it_is_concluded_told_probed_and_left_w
     world.lane.sick = always(a_failure(KIND_OF[claim]), until=over)
     await world.run_for(8 * MINUTE, steady(world, 100, 4))
     await world.run_until_quiet()
-    (said,) = [each for each in world.signals.of(events.CONCLUDED) if str(each["conclusion"]).endswith(PRO)]
+    (said,) = [item for item in world.signals.of(events.CONCLUDED) if str(item["conclusion"]).endswith(PRO)]
     assert said["requests"] >= POLICIES[claim].requests  # type: ignore[operator]
-    runbooks = [each["runbook"] for each in world.signals.of(events.ESCALATION)]
+    runbooks = [item["runbook"] for item in world.signals.of(events.ESCALATION)]
     assert (POLICIES[claim].runbook in runbooks) == bool(POLICIES[claim].runbook)
     failed = [call for call in world.lane.calls if call.order.model == PRO and call.at < over]
     assert len(failed) <= 24, "a handful concludes it, then one at a time asks"
     assert conclusions(world).reached == {}
     late = [call.order.model for call in world.lane.calls if call.at > over + 3 * MINUTE]
     assert set(late) == {PRO}, "back on its route within a probe"
-    ended = {each["outcome"]["code"] for each in (dict(doc.data) for doc in world.store.all("requests"))}
+    ended = {item["outcome"]["code"] for item in (dict(doc.data) for doc in world.store.all("requests"))}
     assert "succeeded" in ended
 
 
@@ -73,10 +73,10 @@ async def test_one_request_that_always_meets_it_stops_nobody_and_is_no_conclusio
         await steady(world, 60, 0.5, name="s")
 
     await world.run_for(2 * MINUTE, story())
-    good = [dict(each.data) for each in world.store.all("requests") if not each.id.startswith("bad")]
-    assert {each["status"] for each in good} == {"succeeded"}
-    assert {each["route"]["model"] for each in good} == {PRO}
-    assert max((each["finished_at"] - each["created_at"]).total_seconds() for each in good) < 8
+    good = [dict(document.data) for document in world.store.all("requests") if not document.id.startswith("bad")]
+    assert {item["status"] for item in good} == {"succeeded"}
+    assert {item["route"]["model"] for item in good} == {PRO}
+    assert max((item["finished_at"] - item["created_at"]).total_seconds() for item in good) < 8
     assert world.signals.of(events.CONCLUDED) == []
 
 
@@ -89,9 +89,9 @@ async def test_a_plain_statement_in_a_lull_closes_the_pool_and_another_request_a
         await steady(world, 5, 0)
 
     await world.run_for(20 * SECOND, story())
-    assert [each["conclusion"] for each in world.signals.of(events.CONCLUDED)] == [f"credential:{PRO}"]
+    assert [item["conclusion"] for item in world.signals.of(events.CONCLUDED)] == [f"credential:{PRO}"]
     assert {world.status(f"r-{number:03d}")["status"] for number in range(5)} == {"succeeded"}
-    probes = [each["request_id"] for each in world.signals.of(events.BREAKER_PROBED)]
+    probes = [item["request_id"] for item in world.signals.of(events.BREAKER_PROBED)]
     assert len(probes) <= 2
     assert probes[-1] != "bad-000", "it asks itself only as long as nobody else is there"
     assert len(world.signals.of(events.CONCLUSION_CLEARED)) == 1
@@ -111,7 +111,7 @@ async def test_where_no_route_is_left_a_request_waits_with_the_conclusion_and_it
     assert held["reason"] == "no route"
     assert f"model_gone:*/{PRO}" in held["why"]
     assert "next probe 2026" in held["why"]
-    (told,) = [each for each in world.signals.of(events.ESCALATION) if each["runbook"] == "no-route"]
+    (told,) = [item for item in world.signals.of(events.ESCALATION) if item["runbook"] == "no-route"]
     assert f"{PRO} is gone (404)" in str(told["what"])
     await world.run_until_quiet()
     assert {world.status(f"waits-{number:03d}")["status"] for number in range(5)} == {"succeeded"}
@@ -125,8 +125,8 @@ async def test_on_call_resets_a_conclusion_and_the_route_is_used_at_once() -> No
 
     async def story() -> None:
         await steady(world, 35, 2)
-        (found,) = conclusions(world).reached.values()
-        await flags.reset_conclusion(world.store, world.signals, found, "ann", "it is back")
+        (conclusion,) = conclusions(world).reached.values()
+        await flags.reset_conclusion(world.store, world.signals, conclusion, "ann", "it is back")
         await world.clock.sleep(3)
         await steady(world, 3, 1, name="after")
 
@@ -157,7 +157,7 @@ async def test_answers_that_are_paid_for_and_hold_no_picture_stop_a_backlog_afte
     await world.run_until_quiet()
     paid = [call for call in world.lane.calls if call.order.model == PRO]
     assert len(paid) <= 30, "of 200 that two tries of each would have cost"
-    told = [each for each in world.signals.of(events.ESCALATION) if each["runbook"] == "paid-and-nothing-came"]
+    told = [item for item in world.signals.of(events.ESCALATION) if item["runbook"] == "paid-and-nothing-came"]
     assert len(told) == 1
     assert list(world.statuses().values()).count("succeeded") >= 90, "by their next route"
 
@@ -183,7 +183,7 @@ async def test_successes_and_failures_of_the_same_second_conclude_nothing_at_any
     await world.run_until_quiet()
     assert world.signals.of(events.CONCLUDED) == []
     kept = [world.status(f"r-{number:03d}") for number in range(120) if number % 3]
-    assert {each["route"]["model"] for each in kept} == {PRO}
+    assert {item["route"]["model"] for item in kept} == {PRO}
 
 
 async def test_a_lone_request_that_is_turned_away_is_told_of_though_nothing_is_concluded() -> None:
@@ -193,7 +193,7 @@ async def test_a_lone_request_that_is_turned_away_is_told_of_though_nothing_is_c
     await world.run_for(3 * MINUTE)
     assert world.status("lone")["status"] == "queued"
     assert world.signals.of(events.CONCLUDED) == []
-    assert [each["runbook"] for each in world.signals.of(events.ESCALATION)] == ["credential"]
+    assert [item["runbook"] for item in world.signals.of(events.ESCALATION)] == ["credential"]
 
 
 async def test_one_tenants_server_errors_beside_as_many_good_requests_leave_the_breaker_closed() -> None:
@@ -207,7 +207,7 @@ async def test_one_tenants_server_errors_beside_as_many_good_requests_leave_the_
     )
     assert world.signals.of(events.FLAG_CHANGED) == []
     good = [world.status(f"good-{number:03d}") for number in range(50)]
-    assert {(each["status"], each["route"]["model"]) for each in good} == {("succeeded", PRO)}
+    assert {(item["status"], item["route"]["model"]) for item in good} == {("succeeded", PRO)}
 
 
 async def test_a_request_that_was_sick_on_a_route_does_not_probe_it_while_another_waits() -> None:
@@ -219,7 +219,7 @@ async def test_a_request_that_was_sick_on_a_route_does_not_probe_it_while_anothe
         await steady(world, 30, 2, name="good", tenant="good", floor="exact")
 
     await world.run_for(2 * MINUTE, story())
-    probes = [str(each["request_id"]) for each in world.signals.of(events.BREAKER_PROBED)]
+    probes = [str(item["request_id"]) for item in world.signals.of(events.BREAKER_PROBED)]
     assert probes, "its breaker tripped: nothing else was answered there"
-    assert [each for each in probes if each.startswith("bad")] == []
+    assert [probe for probe in probes if probe.startswith("bad")] == []
     assert {world.status(f"good-{number:03d}")["status"] for number in range(30)} == {"succeeded"}

@@ -50,12 +50,12 @@ class Home:
         connection.close()
 
     def skipped(self) -> list[str]:
-        return [str(each["document"]) for each in self.world.signals.of(events.DOCUMENT_SKIPPED)]
+        return [str(item["document"]) for item in self.world.signals.of(events.DOCUMENT_SKIPPED)]
 
     async def status(self, request_id: str) -> str:
-        found = await self.store.get(request_record.path(request_id))
-        assert isinstance(found, Document), found
-        return str(found.data["status"])
+        absent = await self.store.get(request_record.path(request_id))
+        assert isinstance(absent, Document), absent
+        return str(absent.data["status"])
 
 
 @pytest.fixture
@@ -122,7 +122,7 @@ async def test_what_is_damaged_is_forgotten_in_its_time(home: Home) -> None:
     home.damage("requests/a-bad", deadline={"$at": "tomorrow"})
     await watch(home.ports, home.kicks, home.collector)
     left = await home.store.get_all(["requests/a-bad", "requests/b-good"])
-    assert [isinstance(each, Document) for each in left] == [False, False]
+    assert [isinstance(item, Document) for item in left] == [False, False]
 
 
 async def test_a_damaged_result_holds_no_other_back(home: Home) -> None:
@@ -131,8 +131,10 @@ async def test_a_damaged_result_holds_no_other_back(home: Home) -> None:
         await home.store.commit(Create(request.path, request.data), Create(attempt.path, attempt.data))
         await recover(home.ports, request_in(await _found(home, request_id)))
         changes = {"status": "failed", "announce": "pending", "outcome": {"code": "x", "message": "", "advice": ""}}
-        found = await _found(home, request_id)
-        await home.store.commit(Update(found.path, changes | {"finished_at": NOW, "updated_at": NOW}, found.version))
+        document = await _found(home, request_id)
+        await home.store.commit(
+            Update(document.path, changes | {"finished_at": NOW, "updated_at": NOW}, document.version)
+        )
     home.damage("requests/a-bad", finished_at=None)
     await watch(home.ports, home.kicks, home.collector)
     assert {event["request_id"] for event in home.world.results()} == {"b-good"}
@@ -173,17 +175,17 @@ async def test_every_year_is_written_in_four_digits_and_read_back(home: Home, ye
     at = datetime(year, 2, 3, 4, 5, 6, 7, tzinfo=UTC)
     assert encoded(at) == {"$at": f"{year:04d}-02-03T04:05:06.000007Z"}
     await home.store.commit(Create("things/a", {"at": at}))
-    found = await home.store.get("things/a")
-    assert isinstance(found, Document)
-    assert found.data["at"] == at
+    document = await home.store.get("things/a")
+    assert isinstance(document, Document)
+    assert document.data["at"] == at
 
 
 async def test_a_date_that_an_earlier_release_wrote_without_its_zeros_is_read(home: Home) -> None:
     await home.store.commit(Create("things/a", {"at": NOW}))
     home.damage("things/a", at=LONG_AGO)
-    found = await home.store.get("things/a")
-    assert isinstance(found, Document)
-    assert found.data["at"] == datetime(2, 1, 1, tzinfo=UTC)
+    document = await home.store.get("things/a")
+    assert isinstance(document, Document)
+    assert document.data["at"] == datetime(2, 1, 1, tzinfo=UTC)
 
 
 # -- an answer that cannot be stored whole ----------------------------------------------------------------------------
@@ -205,7 +207,7 @@ async def test_what_a_store_refuses_for_another_reason_is_settled_bare_and_the_i
     real, refused = world.store.commit, []
 
     async def commit(*writes: Any) -> Any:
-        closed = [each for each in writes if isinstance(each, Update) and each.changes.get("usage")]
+        closed = [write for write in writes if isinstance(write, Update) and write.changes.get("usage")]
         if closed:
             refused.append(closed)
             from shared.core.values.documents import InvalidDocument
@@ -237,6 +239,6 @@ async def _queue(home: Home, *request_ids: str) -> None:
 
 
 async def _found(home: Home, request_id: str) -> Document:
-    found = await home.store.get(request_record.path(request_id))
-    assert isinstance(found, Document)
-    return found
+    document = await home.store.get(request_record.path(request_id))
+    assert isinstance(document, Document)
+    return document

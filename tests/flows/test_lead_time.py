@@ -50,7 +50,7 @@ class SlowClaims:
         return getattr(self._store, name)
 
     async def commit(self, *writes: Write) -> Any:
-        if any(isinstance(each, Update) and each.changes.get("status") == "rendering" for each in writes):
+        if any(isinstance(write, Update) and write.changes.get("status") == "rendering" for write in writes):
             await self._world.clock.sleep(0.75)
         return await self._store.commit(*writes)
 
@@ -63,7 +63,7 @@ async def test_a_worker_whose_claims_are_slow_is_late_at_first_and_then_claims_s
         await world.submit(f"r-{number:02d}", priority="bulk")
     await world.run_until_quiet()
     assert set(world.statuses().values()) == {"succeeded"}
-    requeued = [each for each in world.signals.emitted if each[0] is events.REQUEUED]
+    requeued = [signals for signals in world.signals.emitted if signals[0] is events.REQUEUED]
     assert len(requeued) <= 4, requeued
 
 

@@ -121,7 +121,7 @@ class Day(GatewayWorld):
     def gateway_calls(self) -> list[Call]:
         """Without the logged test of its proof."""
         test = sha256(TEST_PROMPT.encode()).hexdigest()
-        return [each for each in self.beside.simulation.ledger.since() if each.prompt_sha256 != test]
+        return [call for call in self.beside.simulation.ledger.since() if call.prompt_sha256 != test]
 
 
 async def a_day(*faults: Fault, requests: int = 120) -> tuple[Day, list[Call]]:
@@ -144,7 +144,7 @@ async def a_day(*faults: Fault, requests: int = 120) -> tuple[Day, list[Call]]:
 
 
 def rows(world: World) -> list[Any]:
-    return [each.data for each in world.store.all("ledger")]
+    return [document.data for document in world.store.all("ledger")]
 
 
 def billed(calls: list[Call], by: str) -> dict[str, int]:
@@ -161,12 +161,12 @@ def booked(world: World, by: str) -> dict[str, int]:
 
 async def test_a_day_whose_every_charge_is_told_is_booked_exactly_in_all_by_model_and_by_tier() -> None:
     world, calls = await a_day(*TOLD)
-    assert {each.outcome for each in calls} >= {"image", "wrong_size", "served_by", "tier_downgraded", "no_image"}
+    assert {call.outcome for call in calls} >= {"image", "wrong_size", "served_by", "tier_downgraded", "no_image"}
     assert world.crashes == []
     total = bills(rows(world), "day").google.total
-    assert total.micros == sum(each.cost_micros for each in calls) > 5_000_000
+    assert total.micros == sum(call.cost_micros for call in calls) > 5_000_000
     assert total["attempts"] == len(calls)
-    assert total["searches"] == sum(each.usage.searches for each in calls if each.charged)
+    assert total["searches"] == sum(call.usage.searches for call in calls if call.charged)
     assert booked(world, "model") == billed(calls, "model")
     assert booked(world, "lane") == billed(calls, "lane")
     assert total["mismatches"] > 0
@@ -191,8 +191,8 @@ async def test_a_gateways_calls_of_that_day_are_a_bill_of_their_own_and_booked_e
     world, _ = await a_day(*TOLD)
     calls = world.gateway_calls
     total = bills(rows(world), "day").gateways.total
-    assert {each.outcome for each in calls} >= {"image", "refusal", "no_image"}
-    assert total.micros == sum(each.cost_micros for each in calls) > 500_000
+    assert {call.outcome for call in calls} >= {"image", "refusal", "no_image"}
+    assert total.micros == sum(call.cost_micros for call in calls) > 500_000
     assert total["attempts"] == len(calls)
     assert total["micros_refused"] > 0
 
@@ -203,8 +203,8 @@ async def test_what_was_charged_and_not_told_lies_within_the_range_of_the_attemp
     untold = [call for call in calls if call.charged and call.outcome in {*kinds, LOST_IN_A_BATCH}]
     assert {call.outcome for call in untold} >= kinds
     total = bills(rows(world), "day").google.total
-    bill = sum(each.cost_micros for each in calls)
-    assert total.micros == bill - sum(each.cost_micros for each in untold)
+    bill = sum(call.cost_micros for call in calls)
+    assert total.micros == bill - sum(call.cost_micros for call in untold)
     assert total["unknown_attempts"] >= len(untold)
     assert total.micros < bill <= total.micros + total["unknown_held_micros"]
     assert total["unknown_held_micros"] <= total["unknown_most_micros"]
@@ -213,9 +213,9 @@ async def test_what_was_charged_and_not_told_lies_within_the_range_of_the_attemp
 async def test_every_split_of_the_bill_adds_up_to_it() -> None:
     world, _ = await a_day(*TOLD, *UNTOLD, requests=60)
     for by in DIMENSIONS:
-        found = bills(rows(world), by).google
-        assert sum(each.micros for each in found.groups.values()) == found.total.micros
-        for total in (found.total, *found.groups.values()):
+        bill = bills(rows(world), by).google
+        assert sum(group.micros for group in bill.groups.values()) == bill.total.micros
+        for total in (bill.total, *bill.groups.values()):
             assert sum(total.by_why.values()) == sum(total.by_use.values()) == total.micros
             assert total.unsplit_micros == 0
             assert sum(total[f"attempts_retry_{repeat}"] for repeat in REPEATS) <= total["attempts_retry"]
@@ -227,7 +227,7 @@ async def test_a_ledger_has_one_row_a_combination_and_shard_and_no_more() -> Non
     world, calls = await a_day(requests=70)
     combinations = {(row["day"], row["tenant"], row["model"], row["lane"], row["flag"]) for row in rows(world)}
     assert len(rows(world)) <= min(64 * len(combinations), len(calls) + len(world.gateway_calls))
-    assert {row["name"] for row in rows(world)} == {each.id for each in world.store.all("ledger")}
+    assert {row["name"] for row in rows(world)} == {document.id for document in world.store.all("ledger")}
 
 
 @pytest.mark.parametrize("twice", [False, True], ids=["once", "twice"])
@@ -239,10 +239,10 @@ async def test_deliveries_that_come_twice_book_nothing_twice(twice: bool) -> Non
     await world.run_until_quiet()
     total: Total = bills(rows(world), "day").google.total
     assert (total["attempts"], total["images"]) == (5, 5)
-    assert total.micros == sum(each.data["cost_micros"] for each in world.store.all("requests"))
+    assert total.micros == sum(document.data["cost_micros"] for document in world.store.all("requests"))
 
 
-SERVED: dict[str, Tier] = {each: each for each in (*SERVICE_TIERS, "batch")}
+SERVED: dict[str, Tier] = {item: item for item in (*SERVICE_TIERS, "batch")}
 SKUS = {
     "gemini-3-pro-image": "Gemini 3 Pro Image",
     "gemini-nano-banana-2.1": "Gemini Nano Banana 2.1",
@@ -284,15 +284,15 @@ def an_export(calls: list[Call]) -> str:
 
 async def test_a_bill_made_of_the_simulators_calls_agrees_with_the_ledger_by_day_and_sku() -> None:
     world, calls = await a_day(*TOLD, requests=60)
-    found = reconcile(read_export(an_export(calls)), rows(world), world.catalogue.billing)
-    assert found.differences == ()
-    assert found.agreeing > 6
-    assert abs(found.billed_micros - found.booked_micros) <= len(calls)
+    reconciliation = reconcile(read_export(an_export(calls)), rows(world), world.catalogue.billing)
+    assert reconciliation.differences == ()
+    assert reconciliation.agreeing > 6
+    assert abs(reconciliation.billed_micros - reconciliation.booked_micros) <= len(calls)
 
 
 async def test_a_call_that_nobody_booked_is_found_in_the_bill() -> None:
     world, calls = await a_day(requests=14)
-    image = next(each for each in calls if each.served_model == "gemini-3-pro-image" and each.size == "4K")
-    found = reconcile(read_export(an_export([*calls, image])), rows(world), world.catalogue.billing)
-    [difference] = found.differences
+    image = next(call for call in calls if call.served_model == "gemini-3-pro-image" and call.size == "4K")
+    reconciliation = reconcile(read_export(an_export([*calls, image])), rows(world), world.catalogue.billing)
+    [difference] = reconciliation.differences
     assert (difference.what, difference.micros) == ("gemini-3-pro-image standard image", 240_000)

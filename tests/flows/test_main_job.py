@@ -42,7 +42,7 @@ async def test_150_requests_at_once_under_60_a_minute_take_two_minutes_and_no_wi
     await world.run_until_quiet()
     assert set(world.statuses().values()) == {"succeeded"}
     assert world.lane.most_starts_in(timedelta(seconds=60)) <= 60
-    last = max(each.data["finished_at"] for each in world.store.all("requests"))
+    last = max(document.data["finished_at"] for document in world.store.all("requests"))
     assert 120 <= (last - world.started).total_seconds() - began <= 125
 
 
@@ -53,7 +53,9 @@ async def test_the_projects_spend_window_is_kept_over_all_models() -> None:
         await world.submit(f"lite-{number}", purpose="draft")
     await world.run_until_quiet()
     assert set(world.statuses().values()) == {"succeeded"}
-    ended = sorted((each.data["finished_at"], each.data["cost_micros"]) for each in world.store.all("requests"))
+    ended = sorted(
+        (document.data["finished_at"], document.data["cost_micros"]) for document in world.store.all("requests")
+    )
     for first, _ in ended:
         window = sum(cost for at, cost in ended if first <= at < first + timedelta(minutes=10))
         assert window <= 250_000
@@ -100,7 +102,7 @@ async def test_interactive_requests_go_before_a_backlog_of_bulk() -> None:
         await world.submit(f"bulk-{number}", priority="bulk")
     await world.submit("now", priority="interactive")
     await world.run_until_quiet()
-    started = {each.id: each.data["finished_at"] for each in world.store.all("requests")}
+    started = {document.id: document.data["finished_at"] for document in world.store.all("requests")}
     assert sum(1 for at in started.values() if at < started["now"]) <= 10
 
 
@@ -206,7 +208,7 @@ async def test_a_floor_that_names_no_model_is_rejected_with_whatever_else_is_wro
     await world.submit("right")
     await world.run_until_quiet()
     (rejected,) = world.store.all("rejected")
-    assert [each["field"] for each in rejected.data["problems"]] == ["floor.model", "lane"]
+    assert [problem["field"] for problem in rejected.data["problems"]] == ["floor.model", "lane"]
     assert world.crashes == []
 
 
@@ -217,9 +219,11 @@ async def test_why_a_closed_model_waits_stands_in_the_pumps_document() -> None:
     await world.clock.run(_some_minutes(world))
     await world.submit("second")
     await world.clock.run(_some_minutes(world))
-    held = world.store.all("pump")[0].data["held"]["gemini-nano-banana-2.1"]
-    assert (held["reason"], held["why"]) == ("closed", "quota_day")
-    assert held["until"] < datetime(2026, 11, 23, 8, tzinfo=UTC), "a probe comes long before midnight in Los Angeles"
+    gemini_nano_banana_2_1 = world.store.all("pump")[0].data["held"]["gemini-nano-banana-2.1"]
+    assert (gemini_nano_banana_2_1["reason"], gemini_nano_banana_2_1["why"]) == ("closed", "quota_day")
+    assert gemini_nano_banana_2_1["until"] < datetime(2026, 11, 23, 8, tzinfo=UTC), (
+        "a probe comes long before midnight in Los Angeles"
+    )
 
 
 async def _some_minutes(world: World) -> None:

@@ -76,7 +76,7 @@ async def played(answers: Sequence[tuple[int, bytes]], spread: str, *, gap: floa
 def good(world: World, spread: str) -> list[float]:
     """Seconds from the start to the end of each good request."""
     ends = [world.status(f"r-{number:03d}")["finished_at"] for number in range(COUNT) if not is_poison(number, spread)]
-    return [(each - world.started).total_seconds() for each in ends]
+    return [(end - world.started).total_seconds() for end in ends]
 
 
 @pytest.mark.parametrize("spread", ["even", "first", "clumps"])
@@ -134,7 +134,7 @@ async def test_a_state_of_the_key_or_the_project_that_one_request_alone_meets_en
 
     world.lane.sick = answer
     await world.run_for(4 * MINUTE, arrive())
-    documents = {each.id: each.data for each in world.store.all("requests")}
+    documents = {item.id: item.data for item in world.store.all("requests")}
     for request_id, document in documents.items():
         if request_id.startswith("good"):
             assert document["status"] == "succeeded"

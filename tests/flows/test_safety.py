@@ -98,7 +98,7 @@ async def test_a_process_killed_at_any_step_loses_nothing_and_pays_at_most_for_w
     # Every image the provider made is either booked or counted as unknown; none is paid in silence.
     booked = sum(1 for attempt in world.attempts() if attempt["cost_micros"])
     assert made_images <= booked + status["cost_unknown_attempts"]
-    assert world.ledger_micros() == status["cost_micros"] == sum(each["cost_micros"] for each in world.attempts())
+    assert world.ledger_micros() == status["cost_micros"] == sum(attempt["cost_micros"] for attempt in world.attempts())
     if len(world.lane.calls) == 2:
         assert status["cost_unknown_attempts"] == 1
         assert world.attempts()[0]["outcome"]["code"] == "crashed"
@@ -156,7 +156,7 @@ async def test_every_message_delivered_twice_in_any_order_comes_to_the_same_end(
     assert set(world.statuses().values()) == {"succeeded"}
     assert len(world.lane.calls) == 12
     assert len(world.images.stored) == 12
-    assert world.ledger_micros() == sum(each.data["cost_micros"] for each in world.store.all("requests"))
+    assert world.ledger_micros() == sum(document.data["cost_micros"] for document in world.store.all("requests"))
 
 
 async def test_a_stale_release_is_acknowledged_and_ignored() -> None:
@@ -201,10 +201,10 @@ async def test_two_workers_that_both_believe_in_their_attempt_book_a_duplicate_a
     async def frozen_worker() -> None:
         story = asyncio.ensure_future(world._until_quiet(timedelta(hours=1)))
         await world.clock.sleep(5)
-        held = world.request()
+        document = world.request()
         # The worker is frozen: its lease lapses, and the watch gives its attempt up.
         lapsed = {"lease_until": world.clock.now() - timedelta(seconds=1)}
-        await world.store.commit(Update(held.path, lapsed, held.version))
+        await world.store.commit(Update(document.path, lapsed, document.version))
         await watch(world.ports, world.kicks, world.collector)
         assert world.status()["status"] == "queued"
         await story
@@ -260,7 +260,7 @@ async def test_a_release_whose_publication_was_lost_is_taken_back_and_granted_ag
     assert world.status()["status"] == "succeeded"
     assert world.status()["release"] == 2
     assert len(world.lane.calls) == 1
-    calendar = next(each for each in world.store.all("calendars"))
+    calendar = next(document for document in world.store.all("calendars"))
     assert sum(bucket[0] for bucket in calendar.data["buckets"].values()) == 1, "the lost slot was given back"
 
 
@@ -479,7 +479,7 @@ async def test_a_bill_over_the_estimate_is_told_and_stands_in_the_receipt() -> N
     await world.run_until_quiet()
     (told,) = world.signals.of(events.COST_OVER_ESTIMATE)
     assert told["request_id"] in ("dear", "usual")
-    (reason,) = [each for each in world.status(str(told["request_id"]))["receipt"]["reasons"] if "bill" in each]
+    (reason,) = [item for item in world.status(str(told["request_id"]))["receipt"]["reasons"] if "bill" in item]
     assert "is over the estimate of" in reason
 
 
@@ -491,7 +491,7 @@ async def test_a_call_too_late_for_its_slot_is_not_made_and_its_slot_is_given_ba
     assert world.status()["status"] == "succeeded"
     assert [attempt["outcome"]["code"] for attempt in world.attempts()] == ["succeeded"], "no call left, no attempt"
     assert world.status()["late_count"] == 2
-    assert sum(each.data["attempts"] for each in world.store.all("ledger")) == 1
+    assert sum(document.data["attempts"] for document in world.store.all("ledger")) == 1
     assert world.status()["cost_unknown_attempts"] == 0
     calendar = next(iter(world.store.all("calendars")))
     assert sum(bucket[0] for bucket in calendar.data["buckets"].values()) == 1
@@ -537,4 +537,4 @@ async def test_a_cancellation_noted_while_the_call_turned_out_too_late_keeps_nob
     assert noted
     assert world.status()["status"] != "rendering"
     assert world.status()["late_count"] == 1
-    assert [each for each in world.attempts() if each["outcome"] is None] == []
+    assert [attempt for attempt in world.attempts() if attempt["outcome"] is None] == []

@@ -254,7 +254,7 @@ async def test_every_event_of_a_request_carries_its_trace() -> None:
     await world.submit("gone", priority="bulk")
     await world.run(cancel(world.ports, "default", "gone"))
     await world.run_until_quiet()
-    own = {each.id: each.data["trace_id"] for each in world.store.all("requests")}
+    own = {document.id: document.data["trace_id"] for document in world.store.all("requests")}
     told = [(signal.name, fields) for signal, fields in world.signals.emitted if fields.get("request_id") in own]
     assert {name for name, _ in told} >= {
         "request_accepted", "request_repeated", "request_released", "attempt_ended", "request_finished",

@@ -20,7 +20,7 @@ SECOND = timedelta(seconds=1)
 
 def kicks(world: World) -> list[frozenset[str]]:
     """The queues that each kick so far named."""
-    return [frozenset(Kick.parse(each.data).queues) for each in world.topics.on(PUMP_KICKS)]
+    return [frozenset(Kick.parse(item.data).queues) for item in world.topics.on(PUMP_KICKS)]
 
 
 async def test_the_first_request_of_an_empty_system_kicks_its_queue() -> None:
@@ -72,7 +72,7 @@ async def test_kicks_that_come_too_soon_go_out_together_and_name_every_queue() -
     async def story() -> None:
         await world.kicks.kick("a/normal")
         began = world.clock.monotonic()
-        await asyncio.gather(*(world.kicks.kick(each) for each in ("b/normal", "c/bulk", "d/bulk")))
+        await asyncio.gather(*(world.kicks.kick(item) for item in ("b/normal", "c/bulk", "d/bulk")))
         assert 0.8 <= world.clock.monotonic() - began <= 1.0
 
     await world.clock.run(story())

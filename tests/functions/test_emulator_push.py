@@ -31,17 +31,17 @@ async def test_the_emulators_push_reaches_intake_and_the_request_is_on_record(
     with started("intake", tmp_path) as url:
         await asyncio.to_thread(_subscribe_by_push, project, url)
         await topics.publish(RENDER_REQUESTS, b'{"request_id": "pushed-1", "prompt": "a lighthouse"}')
-        found: Document | Absent = await store.get("requests/pushed-1")
+        document: Document | Absent = await store.get("requests/pushed-1")
         for _ in range(600):
-            if isinstance(found, Document):
+            if isinstance(document, Document):
                 break
             await asyncio.sleep(0.1)
-            found = await store.get("requests/pushed-1")
+            document = await store.get("requests/pushed-1")
     await topics.close()
     await store.close()
-    assert isinstance(found, Document), "the push did not arrive within 60 s"
-    assert found.data["status"] == "queued"
-    assert found.data["message_id"]
+    assert isinstance(document, Document), "the push did not arrive within 60 s"
+    assert document.data["status"] == "queued"
+    assert document.data["message_id"]
 
 
 def _subscribe_by_push(project: str, url: str) -> None:

@@ -141,19 +141,19 @@ async def ailing(written: Written) -> None:
 def leaves(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
     """Each field with the type of its value; numbers and dates in keys are one."""
     if isinstance(value, dict):
-        for key, each in value.items():
+        for key, item in value.items():
             name = "*" if key[:1].isdigit() else key
-            yield from leaves(each, f"{path}.{name}")
+            yield from leaves(item, f"{path}.{name}")
     elif isinstance(value, list):
-        for each in value:
-            yield from leaves(each, f"{path}[]")
+        for item in value:
+            yield from leaves(item, f"{path}[]")
     else:
         yield path, type(value).__name__
 
 
 def chosen(documents: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Few that show everything: always the one that shows most that is new, the smaller one of two."""
-    forms = [(set(leaves(each)), len(repr(each)), each) for each in documents]
+    forms = [(set(leaves(item)), len(repr(item)), item) for item in documents]
     shown: set[tuple[str, str]] = set()
     kept: list[dict[str, Any]] = []
     while True:
@@ -169,7 +169,7 @@ async def main() -> None:
     await busy(written)
     await ailing(written)
     for collection, documents in written.items():
-        text = json.dumps([encoded(each) for each in chosen(documents)], indent=1, sort_keys=True, ensure_ascii=False)
+        text = json.dumps([encoded(item) for item in chosen(documents)], indent=1, sort_keys=True, ensure_ascii=False)
         (HERE / f"{collection}.json").write_text(text + "\n", "utf-8")
 
 

@@ -64,9 +64,9 @@ class House:
         """The requests, as soon as something is true of them. `watched`: the watch runs each second, not each 15."""
         async with asyncio.timeout(PATIENCE), httpx2.AsyncClient(trust_env=False, timeout=60) as client:
             while True:
-                found = await self.requests()
-                if true_of(found):
-                    return found
+                documents = await self.requests()
+                if true_of(documents):
+                    return documents
                 if watched:
                     await client.post(f"{self.home.url}/functions/watch", headers={SECRET: self.home.secret})
                 await asyncio.sleep(1)
@@ -78,7 +78,7 @@ class House:
         (document,) = await self.ports.store.query(Query("budgets", limit=5))
         account = BudgetAccount.from_json(document.data)
         shards = await self.ports.store.get_all(budget.shard_paths(account.tenant, account.period))
-        return WorkerTotals.sum_of(each.data for each in shards if isinstance(each, Document)), account
+        return WorkerTotals.sum_of(shard.data for shard in shards if isinstance(shard, Document)), account
 
 
 @contextlib.asynccontextmanager
@@ -113,12 +113,12 @@ async def house(
             simulation.close()
 
 
-def statuses(found: list[Document]) -> dict[str, str]:
-    return {each.id: each.data["status"] for each in found}
+def statuses(documents: list[Document]) -> dict[str, str]:
+    return {document.id: document.data["status"] for document in documents}
 
 
 def all_over(count: int) -> Callable[[list[Document]], bool]:
-    return lambda found: len(found) == count and all(each.data["status"] in FINAL for each in found)
+    return lambda documents: len(documents) == count and all(document.data["status"] in FINAL for document in documents)
 
 
 async def test_a_batch_is_collected_submitted_once_and_settled_to_the_micro_dollar(
@@ -133,15 +133,15 @@ async def test_a_batch_is_collected_submitted_once_and_settled_to_the_micro_doll
         for number in range(3):
             await found.publish(request_id=f"b-{number}", **BATCH)
         ended = await found.until(all_over(3), watched=True)
-        booked = sum(each.data["cost_micros"] for each in await found.ledger())
+        booked = sum(document.data["cost_micros"] for document in await found.ledger())
         settled, account = await found.settled()
         batches = await found.ports.store.query(Query("batches", limit=10))
     calls = found.google.ledger.since()
     assert sorted(statuses(ended).values()) == ["refused", "succeeded", "succeeded"]
-    assert [len(each.data["items"]) for each in batches] == [3]
-    assert {each.api for each in calls} == {"batch"}
+    assert [len(batch.data["items"]) for batch in batches] == [3]
+    assert {call.api for call in calls} == {"batch"}
     assert len(calls) == 4, "three lines, and one of them twice"
-    assert booked == sum(each.cost_micros for each in calls) == settled.cost_micros > 0
+    assert booked == sum(call.cost_micros for call in calls) == settled.cost_micros > 0
     assert account.reserved_micros == settled.returned_micros > 0
 
 
@@ -159,14 +159,14 @@ async def test_concurrent_requests_never_overspend_a_budget_and_a_raise_lets_the
         )
 
         def stands(requests: list[Document]) -> bool:
-            waiting = [each for each in requests if each.data["reason"] == OVER_BUDGET]
-            done = [each for each in requests if each.data["status"] in FINAL]
+            waiting = [request for request in requests if request.data["reason"] == OVER_BUDGET]
+            done = [request for request in requests if request.data["status"] in FINAL]
             return len(waiting) + len(done) == count and len(done) > 0
 
         await found.until(stands)
         settled, account = await found.settled()
-        charged = sum(each.cost_micros for each in found.google.ledger.since())
-        images = sum(each.charged for each in found.google.ledger.since())
+        charged = sum(call.cost_micros for call in found.google.ledger.since())
+        images = sum(call.charged for call in found.google.ledger.since())
         assert settled.cost_micros == charged <= limit
         assert account.reserved_micros == settled.returned_micros
         assert limit // 34_400 <= images < count, "what the estimate allows for at least, and not all"
@@ -174,9 +174,9 @@ async def test_concurrent_requests_never_overspend_a_budget_and_a_raise_lets_the
         await found.ports.topics.publish(PUMP_KICKS, b"{}")
         ended = await found.until(all_over(count))
         settled, account = await found.settled()
-        booked = sum(each.data["cost_micros"] for each in await found.ledger())
+        booked = sum(document.data["cost_micros"] for document in await found.ledger())
     assert set(statuses(ended).values()) == {"succeeded"}
-    charged = sum(each.cost_micros for each in found.google.ledger.since())
+    charged = sum(call.cost_micros for call in found.google.ledger.since())
     assert booked == settled.cost_micros == charged
     assert account.reserved_micros == settled.returned_micros
     assert len(found.google.ledger.since()) == count
@@ -196,11 +196,11 @@ async def test_a_gateway_serves_once_it_is_proven_and_not_before(
         for number in itertools.count(1):  # the pump looks at proofs every few seconds while it runs
             proven = f"proven-{number}"
             await found.publish(request_id=proven, **consents)
-            ended = {each.id: each.data for each in await found.until(all_over(1 + number))}
+            ended = {document.id: document.data for document in await found.until(all_over(1 + number))}
             if ended[proven]["receipt"]["delivered"]["lane"] == "gateway" or number == 60:
                 break
         await found.publish(request_id="no-consent", model=PRO)
-        ended = {each.id: each.data for each in await found.until(all_over(2 + number))}
+        ended = {document.id: document.data for document in await found.until(all_over(2 + number))}
         attempt = await found.ports.store.get(request_record.attempt_path(proven, 1))
         rows = await found.ledger()
     assert ended[proven]["receipt"]["delivered"]["lane"] == "gateway"
@@ -211,7 +211,7 @@ async def test_a_gateway_serves_once_it_is_proven_and_not_before(
     assert len(at_gateway) == 2, "the logged test and one request"
     assert at_gateway[0].prompt_sha256 != at_gateway[1].prompt_sha256
     booked = {"gateway": 0, "google": 0}
-    for each in rows:
-        booked["gateway" if each.data["lane"] == "gateway" else "google"] += each.data["cost_micros"]
+    for row in rows:
+        booked["gateway" if row.data["lane"] == "gateway" else "google"] += row.data["cost_micros"]
     assert booked["gateway"] == at_gateway[1].cost_micros == 90_000
-    assert booked["google"] == sum(each.cost_micros for each in found.google.ledger.since())
+    assert booked["google"] == sum(call.cost_micros for call in found.google.ledger.since())

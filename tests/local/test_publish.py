@@ -62,12 +62,12 @@ async def test_a_node_program_can_publish(home: tuple[str, dict[str, str]], tmp_
     script = tmp_path / "publish.mjs"
     script.write_text(NODE_PUBLISHER)
     running = await asyncio.create_subprocess_exec(node, str(script), url, "node-1", stdout=asyncio.subprocess.PIPE)
-    said, _ = await running.communicate()
-    assert len(json.loads(said)["messageIds"]) == 1
+    body, _ = await running.communicate()
+    assert len(json.loads(body)["messageIds"]) == 1
     client = rig.Client(environment)
     ended = {"node-1": ""}
     while ended["node-1"] != "succeeded":
-        ended = {"node-1": ""} | {each["id"]: each["status"] for each in await client.documents(10)}
+        ended = {"node-1": ""} | {document["id"]: document["status"] for document in await client.documents(10)}
     await client.close()
 
 

@@ -17,14 +17,14 @@ from tests.planner.worlds import BANANA, LITE, PRO, a_file, a_load, a_stage
 
 def test_requests_of_a_file_get_the_workers_own_route_and_estimate() -> None:
     load = a_file({"purpose": "draft", "image_size": "512"}, {"purpose": "final", "image_size": "4K"})
-    assert [str(each.route) for each in load.wanted] == [f"standard {LITE} 1K", f"standard {PRO} 4K"]
+    assert [str(wanted.route) for wanted in load.wanted] == [f"standard {LITE} 1K", f"standard {PRO} 4K"]
     assert load.wanted[1].planned.estimate_micros > 240_000
 
 
 def test_what_would_be_rejected_is_named_and_not_planned() -> None:
     load = a_file({"image_size": "2k"}, {"lane": "batch"}, {})
     assert len(load.wanted) == 1
-    assert [each.split(": ")[:2] for each in load.rejected] == [
+    assert [name.split(": ")[:2] for name in load.rejected] == [
         ["load.jsonl:1", "image_size"],
         ["load.jsonl:2", "lane"],
     ]
@@ -57,7 +57,7 @@ def test_a_mix_of_kinds_has_each_its_model_and_about_its_share() -> None:
     assert dict(kinds) == {Kind("final", None, "2K"): 20.0, Kind("draft"): 80.0}
     load = synthetic_load.load("", [0.0] * 1000, {"bulk": 1.0}, kinds, catalogue, Random(1), tokens=50)
     assert load.models == (LITE, PRO)
-    assert 150 < sum(each.route.model == PRO for each in load.wanted) < 250
+    assert 150 < sum(wanted.route.model == PRO for wanted in load.wanted) < 250
 
 
 def test_the_parts_of_a_kind_come_in_any_order() -> None:
@@ -112,7 +112,7 @@ def test_even_arrivals_keep_their_distance_and_random_ones_their_mean() -> None:
 def test_a_curve_puts_each_minutes_requests_into_it() -> None:
     rows = synthetic_load.curve("c.csv", "minute,requests\n0,2\n5,3\n")
     instants = synthetic_load.instants(rows, Random(1))
-    assert [int(each // 60) for each in instants] == [0, 0, 5, 5, 5]
+    assert [int(instant // 60) for instant in instants] == [0, 0, 5, 5, 5]
 
 
 @pytest.mark.parametrize("text", ["", "0", "0,x", "-1,5", "0,-5"])

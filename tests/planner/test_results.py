@@ -22,16 +22,16 @@ def foreseen(load: Load, stage: Stage) -> QueueForecast:
 
 
 def by_name(ways: Sequence[Alternative]) -> dict[str, Alternative]:
-    return {each.name: each for each in ways}
+    return {alternative.name: alternative for alternative in ways}
 
 
 def test_a_backlog_takes_the_minutes_that_its_limit_needs() -> None:
-    found = foreseen(a_load(60), a_stage("*=rpm:20"))
-    assert found.ideal == 120
-    assert 120 <= found.begun <= 127
-    assert found.finished == pytest.approx(found.begun + 10, abs=1)
-    assert found.waits["normal"]["p50"] == pytest.approx(62, abs=4)
-    model = found.models[BANANA]
+    forecast = foreseen(a_load(60), a_stage("*=rpm:20"))
+    assert forecast.ideal == 120
+    assert 120 <= forecast.begun <= 127
+    assert forecast.finished == pytest.approx(forecast.begun + 10, abs=1)
+    assert forecast.waits["normal"]["p50"] == pytest.approx(62, abs=4)
+    model = forecast.models[BANANA]
     assert (model.binds, model.idle_share) == ("rpm", 0.0)
     assert model.bound_share > 0.9
 
@@ -42,51 +42,51 @@ def test_the_same_seed_foresees_the_same() -> None:
 
 def test_each_model_has_its_own_quota() -> None:
     load = a_file(*[{"purpose": "draft"}] * 20, *[{"purpose": "final"}] * 40)
-    found = foreseen(load, a_stage("*=rpm:20"))
-    assert found.models[LITE].begun < 10
-    assert 60 <= found.models[PRO].begun < 70
+    forecast = foreseen(load, a_stage("*=rpm:20"))
+    assert forecast.models[LITE].begun < 10
+    assert 60 <= forecast.models[PRO].begun < 70
 
 
 def test_tokens_bind_where_they_are_what_is_short() -> None:
-    found = foreseen(a_load(30, tokens=1000), a_stage("*=rpm:100,tpm:10000"))
-    assert found.models[BANANA].binds == "tpm"
-    assert found.ideal == 120
-    assert 120 <= found.begun <= 127
+    forecast = foreseen(a_load(30, tokens=1000), a_stage("*=rpm:100,tpm:10000"))
+    assert forecast.models[BANANA].binds == "tpm"
+    assert forecast.ideal == 120
+    assert 120 <= forecast.begun <= 127
 
 
 def test_the_project_spend_binds_over_ten_minutes() -> None:
-    found = foreseen(a_load(6, Kind("final", None, "4K")), a_stage("*=rpm:100,spend10m_usd:1"))
-    assert found.models[PRO].binds == "spend10m_usd"
-    assert found.begun > 600
+    forecast = foreseen(a_load(6, Kind("final", None, "4K")), a_stage("*=rpm:100,spend10m_usd:1"))
+    assert forecast.models[PRO].binds == "spend10m_usd"
+    assert forecast.begun > 600
 
 
 def test_what_does_not_fit_into_the_day_waits_for_pacific_midnight() -> None:
-    found = foreseen(a_load(30), a_stage("*=rpm:20,rpd:25"))
+    forecast = foreseen(a_load(30), a_stage("*=rpm:20,rpd:25"))
     midnight = 23 * 3600
-    assert found.ideal == midnight
-    assert midnight <= found.begun < midnight + 15
-    assert found.models[BANANA].by_day == {"2026-12-01": 25, "2026-12-02": 5}
-    assert found.models[BANANA].binds == "rpd"
+    assert forecast.ideal == midnight
+    assert midnight <= forecast.begun < midnight + 15
+    assert forecast.models[BANANA].by_day == {"2026-12-01": 25, "2026-12-02": 5}
+    assert forecast.models[BANANA].binds == "rpd"
 
 
 def test_a_small_fleet_is_named_as_what_holds_and_told_how_large_is_enough() -> None:
-    found = foreseen(a_load(60), a_stage("*=rpm:600", capacity=10))
-    assert found.models[BANANA].binds == "capacity"
-    assert found.most_at_once == 8
-    assert found.capacity_enough == 75
+    forecast = foreseen(a_load(60), a_stage("*=rpm:600", capacity=10))
+    assert forecast.models[BANANA].binds == "capacity"
+    assert forecast.most_at_once == 8
+    assert forecast.capacity_enough == 75
 
 
 def test_unknown_limits_leave_idle_quota_unknown() -> None:
-    found = foreseen(a_load(60), a_stage(""))
-    assert found.models[BANANA].idle_share is None
-    assert found.ideal == 0
+    forecast = foreseen(a_load(60), a_stage(""))
+    assert forecast.models[BANANA].idle_share is None
+    assert forecast.ideal == 0
 
 
 def test_requests_past_their_deadline_are_not_rendered() -> None:
     soon = {"deadline": "2026-12-01T09:00:30Z"}
-    found = foreseen(a_file(*[soon] * 30), a_stage("*=rpm:20"))
-    assert found.unrendered == 10
-    assert found.waits["normal"]["p99"] == float("inf")
+    forecast = foreseen(a_file(*[soon] * 30), a_stage("*=rpm:20"))
+    assert forecast.unrendered == 10
+    assert forecast.waits["normal"]["p99"] == float("inf")
 
 
 def test_interactive_requests_overtake() -> None:
@@ -99,7 +99,7 @@ def test_alternatives_stand_only_where_they_change_something() -> None:
     assert list(by_name(alternatives(a_load(2, Kind("draft")).wanted, a_catalogue()))) == ["as asked", "batch lane"]
     ways = by_name(alternatives(a_load(2, Kind("final", None, "4K")).wanted, a_catalogue()))
     assert list(ways) == ["as asked", "one size lower", "flex lane", "batch lane"]
-    assert {each.route.image_size for each in ways["one size lower"].wanted} == {"2K"}
+    assert {wanted.route.image_size for wanted in ways["one size lower"].wanted} == {"2K"}
 
 
 def test_no_size_goes_below_its_floor() -> None:
@@ -110,25 +110,25 @@ def test_no_size_goes_below_its_floor() -> None:
 def test_interactive_requests_stay_out_of_the_batch_lane() -> None:
     load = a_file({"priority": "interactive"}, {"priority": "bulk"})
     batch = by_name(alternatives(load.wanted, a_catalogue()))["batch lane"]
-    assert [each.route.lane for each in batch.wanted] == ["standard", "batch"]
+    assert [wanted.route.lane for wanted in batch.wanted] == ["standard", "batch"]
     assert len(batch.through_the_queue) == 1
 
 
 def test_cost_is_the_catalogues_and_batch_is_half_of_it() -> None:
     stage, catalogue = a_stage(), a_catalogue()
     found: dict[str, Figures] = {
-        each.name: figures(each, None, stage, catalogue)
-        for each in alternatives(a_load(10, Kind("final", None, "2K")).wanted, catalogue)
+        alternative.name: figures(alternative, None, stage, catalogue)
+        for alternative in alternatives(a_load(10, Kind("final", None, "2K")).wanted, catalogue)
     }
-    asked, batch = found["as asked"].cost, found["batch lane"].cost
-    assert asked.listed == 10 * 134_000
-    assert asked.listed < asked.estimate < asked.most == 3 * asked.estimate
-    assert batch.estimate * 2 == asked.estimate
+    cost, batch = found["as asked"].cost, found["batch lane"].cost
+    assert cost.listed == 10 * 134_000
+    assert cost.listed < cost.estimate < cost.most == 3 * cost.estimate
+    assert batch.estimate * 2 == cost.estimate
 
 
 def test_no_request_costs_more_than_its_cap() -> None:
-    (asked, *_) = alternatives(a_file({"max_cost_usd": "0.05"}).wanted, a_catalogue())
-    assert figures(asked, None, a_stage(), a_catalogue()).cost.most == 50_000
+    (alternative, *_) = alternatives(a_file({"max_cost_usd": "0.05"}).wanted, a_catalogue())
+    assert figures(alternative, None, a_stage(), a_catalogue()).cost.most == 50_000
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,9 @@ def a_load(count: int = 60, kind: Kind | None = None, *, tokens: int = 200) -> L
 
 
 def a_file(*requests: dict[str, Any]) -> Load:
-    lines = [json.dumps(a_payload(**({"request_id": f"r-{number}"} | each))) for number, each in enumerate(requests)]
+    lines = [
+        json.dumps(a_payload(**({"request_id": f"r-{number}"} | request))) for number, request in enumerate(requests)
+    ]
     return of_lines(read_lines("\n".join(lines).encode(), ""), "load.jsonl", a_catalogue(), START)
 
 

@@ -50,7 +50,7 @@ def test_a_deed_by_hand_is_an_event(home: Path, words: tuple[str, ...], action: 
     result = renderlane(*words)
     assert result.exit_code == 0, result.output
     text = (home / "events.jsonl").read_text("utf-8")
-    (event,) = [each for each in map(json.loads, text.splitlines()) if each["message"] == "operated"]
+    (event,) = [item for item in map(json.loads, text.splitlines()) if item["message"] == "operated"]
     assert (event["action"], event["request_id"], event["actor"]) == (action, request_id, getpass.getuser())
     assert "secret" not in text
 

@@ -36,7 +36,7 @@ READABLE = "Größe, naïve, 日本語, עברית, العربية, 🏳️‍�
 
 def steering(text: str, but: str = "\n") -> set[str]:
     """By Unicode's own categories, not by our list."""
-    found = {each for each in text if unicodedata.category(each) in ("Cc", "Cf", "Cs", "Zl", "Zp")}
+    found = {name for name in text if unicodedata.category(name) in ("Cc", "Cf", "Cs", "Zl", "Zp")}
     return found - set(but) - {"\u200c", "\u200d"}
 
 
@@ -90,7 +90,11 @@ def test_a_rejection_holds_no_control_character(attack: str, place: str) -> None
     }
     payload |= hostile[place]
     with pytest.raises(InvalidRequest) as rejected:
-        raise found if isinstance(found := _parsed(payload), InvalidRequest) else InvalidRequest((), None)
+        raise (
+            invalid_request
+            if isinstance(invalid_request := _parsed(payload), InvalidRequest)
+            else InvalidRequest((), None)
+        )
     assert steering("\n".join(str(problem) for problem in rejected.value.problems)) == set()
 
 

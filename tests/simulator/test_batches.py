@@ -25,7 +25,7 @@ def line(key: str, prompt: str = "a red cube", **config: Any) -> dict[str, Any]:
 
 
 async def uploaded(house: House, *lines: dict[str, Any]) -> str:
-    content = b"".join(json.dumps(each).encode() + b"\n" for each in lines)
+    content = b"".join(json.dumps(item).encode() + b"\n" for item in lines)
     start = KEY | {"x-goog-upload-protocol": "resumable", "x-goog-upload-command": "start"}
     begun = await house.http.post("/upload/v1beta/files", json={"file": {"displayName": "in"}}, headers=start)
     assert begun.status_code == 200
@@ -57,7 +57,7 @@ async def ended(house: House, *lines: dict[str, Any]) -> tuple[dict[str, Any], l
     if output is None:
         return found, []
     download = await house.http.get(f"/v1beta/{output['responsesFile']}:download", params={"alt": "media"}, headers=KEY)
-    return found, [json.loads(each) for each in download.content.splitlines()]
+    return found, [json.loads(splitline) for splitline in download.content.splitlines()]
 
 
 async def test_a_batch_goes_from_pending_to_its_answers(house: House) -> None:
@@ -80,12 +80,12 @@ async def test_a_batch_goes_from_pending_to_its_answers(house: House) -> None:
 
 async def test_each_answer_is_billed_at_half_the_price(house: House) -> None:
     _, answers = await ended(house, line("a"), line("b"))
-    assert [each["key"] for each in answers] == ["a", "b"]
+    assert [answer["key"] for answer in answers] == ["a", "b"]
     assert answers[0]["response"]["usageMetadata"]["candidatesTokensDetails"] == [
         {"modality": "IMAGE", "tokenCount": 1120}
     ]
     calls = house.simulation.ledger.since()
-    assert [(each.api, each.tier, each.charged) for each in calls] == [("batch", "batch", True)] * 2
+    assert [(call.api, call.tier, call.charged) for call in calls] == [("batch", "batch", True)] * 2
     rates = house.simulation.models.by_id[PRO].rates["batch"]
     assert calls[0].cost_micros >= 1120 * rates.image // 1000 == 67_200
 
@@ -107,7 +107,7 @@ async def test_keys_may_be_missing_doubled_or_strange_and_all_are_billed(house: 
         Fault(kind="strange_key", prompt="odd"),
     )
     _, answers = await ended(house, line("a", "gone"), line("b", "many"), line("c", "odd"))
-    assert [each["key"] for each in answers] == ["b"] * 21 + ["c-strange"]
+    assert [answer["key"] for answer in answers] == ["b"] * 21 + ["c-strange"]
     assert house.simulation.ledger.bill().total.images == 23
 
 
@@ -140,10 +140,10 @@ async def test_the_list_is_newest_first_and_comes_in_pages(house: House) -> None
         house.clock.advance(60)
         assert (await created(house, file, name=f"job-{number}")).status_code == 200
     first = (await house.http.get("/v1beta/batches", params={"pageSize": "2"}, headers=KEY)).json()
-    assert [each["metadata"]["displayName"] for each in first["operations"]] == ["job-2", "job-1"]
+    assert [operation["metadata"]["displayName"] for operation in first["operations"]] == ["job-2", "job-1"]
     query = {"pageSize": "2", "pageToken": first["nextPageToken"]}
     second = (await house.http.get("/v1beta/batches", params=query, headers=KEY)).json()
-    assert [each["metadata"]["displayName"] for each in second["operations"]] == ["job-0"]
+    assert [operation["metadata"]["displayName"] for operation in second["operations"]] == ["job-0"]
     assert "nextPageToken" not in second
 
 
@@ -180,9 +180,9 @@ async def test_the_unmodified_sdk_can_upload_create_and_look(house: House, tmp_p
     job = await client.aio.batches.create(model=PRO, src=file.name, config={"display_name": "by-sdk"})
     assert job.name
     assert job.display_name == "by-sdk"
-    found = await client.aio.batches.get(name=job.name)
-    assert found.state is not None
-    assert found.state.value == "JOB_STATE_PENDING"
-    assert [each.name async for each in await client.aio.batches.list()] == [job.name]
+    batch_job = await client.aio.batches.get(name=job.name)
+    assert batch_job.state is not None
+    assert batch_job.state.value == "JOB_STATE_PENDING"
+    assert [batch_job.name async for batch_job in await client.aio.batches.list()] == [job.name]
     await client.aio.aclose()
     client.close()

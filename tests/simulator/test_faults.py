@@ -35,12 +35,12 @@ async def refused(house: House, fault: Fault, **changes: Any) -> sdk.APIStatusEr
 
 async def ask_and_leave(house: House) -> None:
     """Until the simulator has seen the caller go."""
-    asked = asyncio.create_task(house.ask())
+    task = asyncio.create_task(house.ask())
     await until(lambda: bool(house.simulation.ledger.since()))
     connections = house.server.connections
-    asked.cancel()
+    task.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await asked
+        await task
     await until(lambda: house.server.connections < connections)
 
 

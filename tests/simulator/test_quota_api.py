@@ -28,13 +28,13 @@ def source(house: House) -> CloudQuotas:
 async def limits(house: House) -> dict[str, dict[str, int | None]]:
     found = await source(house).limits()
     assert not isinstance(found, NotAsked)
-    return {model: dict(each.dims) for model, each in found.items()}
+    return {model: dict(live_limits.dims) for model, live_limits in found.items()}
 
 
 async def usage(house: House) -> UsageByModel:
-    asked = source(house)
-    await asked.limits()
-    used = await asked.usage()
+    cloud_quotas = source(house)
+    await cloud_quotas.limits()
+    used = await cloud_quotas.usage()
     assert not isinstance(used, NotAsked)
     return used
 
@@ -50,7 +50,7 @@ async def test_it_tells_its_own_limits_and_unlimited_where_it_has_none(house: Ho
     assert found[PRO] == {"rpm": 60, "ipm": 50, "tpm": 9_000, "rpd": 1_000}
     assert found[LITE] == {"rpm": 100, "ipm": None, "tpm": 9_000, "rpd": None}
     house.simulation.set_limits("")
-    assert all(each == UNLIMITED for each in (await limits(house)).values())
+    assert all(limit == UNLIMITED for limit in (await limits(house)).values())
 
 
 async def test_changed_limits_are_told_at_once(house: House) -> None:
@@ -111,11 +111,11 @@ async def test_a_fault_is_switched_on_and_off(house: House, fault: str, code: st
 
 
 async def test_a_fault_holds_for_usage_too(house: House) -> None:
-    asked = source(house)
-    await asked.limits()
+    cloud_quotas = source(house)
+    await cloud_quotas.limits()
     await control(house, "POST", fault="denied")
     with pytest.raises(QuotaUnreadable) as refused:
-        await asked.usage()
+        await cloud_quotas.usage()
     assert "roles/monitoring.viewer" in refused.value.remedy
 
 
@@ -124,7 +124,7 @@ async def test_rows_without_a_model_can_be_asked_for(house: House) -> None:
     await control(house, "POST", fault="missing_dimensions")
     found = await limits(house)
     assert set(found) == set(a_catalogue().models)
-    assert all(each == UNLIMITED | {"rpm": 60} for each in found.values())
+    assert all(item == UNLIMITED | {"rpm": 60} for item in found.values())
 
 
 async def test_unlimited_can_be_said_of_everything(house: House) -> None:
@@ -167,7 +167,7 @@ async def test_a_question_that_is_not_simulated_is_refused(house: House, changed
         "aggregation.groupByFields": "metric.labels.model",
     }
     whole, wrong = await asyncio.gather(
-        *(house.http.get("/v3/projects/p/timeSeries", params=each) for each in (asked, asked | changed))
+        *(house.http.get("/v3/projects/p/timeSeries", params=item) for item in (asked, asked | changed))
     )
     assert whole.status_code == 200
     assert wrong.status_code == 400

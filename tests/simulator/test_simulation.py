@@ -109,11 +109,11 @@ async def test_concurrency_counts_calls_in_flight(house: House) -> None:
     house.simulation.set_latency("fixed:1")
     house.simulation.sleep = wait
     try:
-        held = [asyncio.create_task(house.ask()) for _ in range(2)]
+        tasks = [asyncio.create_task(house.ask()) for _ in range(2)]
         await until(lambda: house.simulation.quota_of(PRO).in_flight == 2)
         await rejected(house)
         gate.set()
-        await asyncio.gather(*held)
+        await asyncio.gather(*tasks)
     finally:
         house.simulation.sleep = house.clock.sleep
     await house.ask()
@@ -300,5 +300,5 @@ async def test_who_hangs_up_before_the_body_is_charged_nothing_and_raises_nothin
 
     scope = {"type": "http", "method": "POST", "path": path, "query_string": b"", "headers": []}
     await build(house.simulation)(scope, hang_up, send)  # type: ignore[arg-type]
-    assert [each["status"] for each in sent if "status" in each] == [499]
+    assert [item["status"] for item in sent if "status" in item] == [499]
     assert not house.simulation.ledger.since()

@@ -29,7 +29,7 @@ EVERY_FIELD = "*"
 
 def needed(query: Query) -> Index:
     """Equalities first, then the field of the order. A collection below a document counts by its own name."""
-    ordered = list(query.order_by) or [each.field for each in query.bounds]
+    ordered = list(query.order_by) or [bound.field for bound in query.bounds]
     return query.collection.rpartition("/")[2], (*(name for name, _ in query.equal), *ordered)
 
 
@@ -42,7 +42,7 @@ def layout() -> dict[str, Any]:
     indexes = {needed(query) for query in every_query()}
     return {
         "composite": [
-            {"collection": collection, "fields": [[each.removeprefix("-"), order(each)] for each in fields]}
+            {"collection": collection, "fields": [[field.removeprefix("-"), order(field)] for field in fields]}
             for collection, fields in sorted(indexes)
             if len(fields) > 1
         ],
@@ -76,7 +76,7 @@ def main() -> None:
 
 def text() -> str:
     written = json.dumps(layout(), indent=1)
-    return re.sub(r"\[\s+([^\[\]{}]*?)\s+\]", lambda found: f"[{' '.join(found[1].split())}]", written) + "\n"
+    return re.sub(r"\[\s+([^\[\]{}]*?)\s+\]", lambda match: f"[{' '.join(match[1].split())}]", written) + "\n"
 
 
 if __name__ == "__main__":

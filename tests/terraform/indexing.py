@@ -20,7 +20,7 @@ LATER = "a_field_of_a_later_version"
 def configured(plan: Planned) -> Configured:
     return {
         (values["collection"], values["field"]): frozenset(
-            each["order"] for each in values["index_config"][0]["indexes"]
+            index["order"] for index in values["index_config"][0]["indexes"]
         )
         for values in plan.of("google_firestore_field").values()
     }

@@ -66,13 +66,13 @@ class Terraform:
             text=True,
             timeout=300,
         )
-        said = COLOUR.sub("", f"{ended.stdout}\n{ended.stderr}")
-        return Ended(ended.returncode, " ".join(said.split()))
+        text = COLOUR.sub("", f"{ended.stdout}\n{ended.stderr}")
+        return Ended(ended.returncode, " ".join(text.split()))
 
     def plan(self, *options: str, **variables: Any) -> Ended:
         """The plan is kept for `planned`."""
         given = {**REQUIRED, "image": IMAGE, **variables}
-        if any(each.startswith("-var-file") for each in options):
+        if any(option.startswith("-var-file") for option in options):
             given = {"image": IMAGE, **variables}
         (self.folder / "given.tfvars.json").write_text(json.dumps(given))
         return self.run("plan", "-input=false", "-out=kept", "-var-file=given.tfvars.json", *options)
@@ -89,8 +89,8 @@ class Terraform:
             check=True,
         )
         values = json.loads(shown.stdout)["planned_values"]
-        resources = {each["address"]: each["values"] for each in values["root_module"]["resources"]}
-        return Planned(resources, {name: each.get("value") for name, each in values.get("outputs", {}).items()})
+        resources = {resource["address"]: resource["values"] for resource in values["root_module"]["resources"]}
+        return Planned(resources, {name: output.get("value") for name, output in values.get("outputs", {}).items()})
 
 
 @contextmanager

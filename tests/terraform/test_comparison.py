@@ -65,25 +65,29 @@ def test_the_topics_are_the_topologys(plan: Planned) -> None:
 
 def test_the_subscriptions_are_the_topologys(plan: Planned) -> None:
     made = {values["name"]: values for values in plan.of("google_pubsub_subscription").values()}
-    assert set(made) - OF_OUR_OWN == {each.name for each in SUBSCRIPTIONS}
-    for each in SUBSCRIPTIONS:
-        values = made[each.name]
-        assert values["topic"].endswith(f"/{each.topic}")
-        assert values["push_config"][0]["push_endpoint"] == plan.outputs["functions"][each.function]
-        assert timedelta(seconds=values["ack_deadline_seconds"]) == each.ack_deadline
+    assert set(made) - OF_OUR_OWN == {subscription.name for subscription in SUBSCRIPTIONS}
+    for subscription in SUBSCRIPTIONS:
+        values = made[subscription.name]
+        assert values["topic"].endswith(f"/{subscription.topic}")
+        assert values["push_config"][0]["push_endpoint"] == plan.outputs["functions"][subscription.function]
+        assert timedelta(seconds=values["ack_deadline_seconds"]) == subscription.ack_deadline
         given_up = [
             (policy["max_delivery_attempts"], policy["dead_letter_topic"]) for policy in values["dead_letter_policy"]
         ]
-        wanted = [(each.max_deliveries, f"google_pubsub_topic/{RENDER_DEAD_LETTERS}")] if each.max_deliveries else []
+        wanted = (
+            [(subscription.max_deliveries, f"google_pubsub_topic/{RENDER_DEAD_LETTERS}")]
+            if subscription.max_deliveries
+            else []
+        )
         assert given_up == wanted
         retry = values["retry_policy"][0]
-        assert retry["minimum_backoff"] == f"{each.minimum_backoff.total_seconds():.0f}s"
-        assert retry["maximum_backoff"] == f"{each.maximum_backoff.total_seconds():.0f}s"
+        assert retry["minimum_backoff"] == f"{subscription.minimum_backoff.total_seconds():.0f}s"
+        assert retry["maximum_backoff"] == f"{subscription.maximum_backoff.total_seconds():.0f}s"
 
 
 def test_every_function_of_the_image_is_deployed_and_no_other(plan: Planned, full: Planned) -> None:
     tree = ast.parse(Path("functions/main.py").read_text("utf-8"))
-    targets = {each.name for each in tree.body if isinstance(each, ast.AsyncFunctionDef) and each.decorator_list}
+    targets = {item.name for item in tree.body if isinstance(item, ast.AsyncFunctionDef) and item.decorator_list}
     optional = {"console", "arrive", "api"}
     assert set(plan.outputs["entry_points"]) == targets - optional, "off until somebody turns them on"
     assert set(full.outputs["entry_points"]) == targets
@@ -102,8 +106,8 @@ def test_every_query_has_its_index(query: Query, plan: Planned) -> None:
 def test_every_query_of_the_code_is_among_the_compared() -> None:
     written = {
         name
-        for name, each in vars(queries).items()
-        if callable(each) and getattr(each, "__annotations__", {}).get("return") == "Query"
+        for name, var in vars(queries).items()
+        if callable(var) and getattr(var, "__annotations__", {}).get("return") == "Query"
     }
     compared = Path("tests/every_query.py").read_text("utf-8") + Path("tests/terraform/firestore_layout.py").read_text(
         "utf-8"
@@ -146,7 +150,7 @@ def test_every_variable_has_its_place(full: Planned) -> None:
     named = read | set(re.findall(r"`([A-Z][A-Z_]+)`", rows))
     secrets = [*_secrets(full, "render"), *_of_arrive(full, secrets=True)]
     placed = _environment(full, "render") | dict.fromkeys(secrets, "") | _of_console(full) | _of_api(full)
-    begun = {name for name in named if name.endswith("_") and any(each.startswith(name) for each in placed)}
+    begun = {name for name in named if name.endswith("_") and any(word.startswith(name) for word in placed)}
     assert named - set(placed) - begun == ONE_MACHINE_ONLY & named
     assert set(_secrets(full, "render")) == SECRET
 
@@ -199,12 +203,12 @@ def test_every_heading_of_the_runbook_but_the_good_ends_has_its_alert(plan: Plan
 
 def test_an_alert_over_what_is_counted_names_a_metric_a_label_and_an_outcome_that_exist(plan: Planned) -> None:
     metrics = {
-        values["name"]: {each["key"] for each in values["metric_descriptor"][0]["labels"]}
+        values["name"]: {label["key"] for label in values["metric_descriptor"][0]["labels"]}
         for values in plan.of("google_logging_metric").values()
     }
     seen = set()
     for values in _alerts(plan).values():
-        for over in [each for condition in values["conditions"] for each in condition["condition_threshold"]]:
+        for over in [item for condition in values["conditions"] for item in condition["condition_threshold"]]:
             for metric in re.findall(r'metric.type="logging.googleapis.com/user/([\w/]+)"', over["filter"]):
                 labels = dict(re.findall(r'metric.labels.(\w+)="(\w+)"', over["filter"]))
                 assert set(labels) <= metrics[metric]
@@ -244,7 +248,7 @@ def test_every_event_of_severity_error_is_alerted_on(plan: Planned) -> None:
         for matched in condition["condition_matched_log"]
     )
     alerted = set(re.findall(r'jsonPayload\.message="(\w+)"', filters))
-    errors = {each.name for each in events.ALL.values() if each.severity == "ERROR"}
+    errors = {signal.name for signal in events.ALL.values() if signal.severity == "ERROR"}
     assert {"document_skipped", "pump_tick_failed", "escalation"} <= errors
     assert errors <= alerted, "add an entry to local.events in terraform/alerts.tf, and its heading to RUNBOOK.md"
 
@@ -255,15 +259,15 @@ def test_every_tile_of_the_dashboard_shows_a_metric_that_exists_by_a_label_of_it
     (dashboard,) = (text for text in texts if "prometheusQuery" not in text)
     metrics = {
         f"logging.googleapis.com/user/{values['name']}": {
-            each["key"] for each in values["metric_descriptor"][0]["labels"]
+            label["key"] for label in values["metric_descriptor"][0]["labels"]
         }
         for values in plan.of("google_logging_metric").values()
     }
     tiles = json.loads(dashboard)["mosaicLayout"]["tiles"]
     assert len(tiles) >= 10
     for tile in tiles:
-        for each in tile["widget"]["xyChart"]["dataSets"]:
-            asked = each["timeSeriesQuery"]["timeSeriesFilter"]
+        for dataSet in tile["widget"]["xyChart"]["dataSets"]:
+            asked = dataSet["timeSeriesQuery"]["timeSeriesFilter"]
             (metric,) = re.findall(r'metric.type="([\w./]+)"', asked["filter"])
             if metric.startswith("logging."):
                 assert {
@@ -293,12 +297,16 @@ def test_each_account_can_do_what_is_listed_here_and_nothing_else(plan: Planned)
     publisher, database, traces = "roles/pubsub.publisher", "roles/datastore.user", "roles/telemetry.writer"
     images, read, create = "render-test-renderlane-images", "roles/storage.objectViewer", "roles/storage.objectCreator"
     functions = ("intake", "pump", "render", "collect", "watch", "bury", "deliver")
-    everyone = {(f"renderlane-{each}", publisher, "pump-kicks") for each in functions if each != "deliver"}
-    everyone |= {(f"renderlane-{each}", publisher, "render-results") for each in functions if each != "deliver"}
+    everyone = {(f"renderlane-{function}", publisher, "pump-kicks") for function in functions if function != "deliver"}
+    everyone |= {
+        (f"renderlane-{function}", publisher, "render-results") for function in functions if function != "deliver"
+    }
     everyone |= {(f"renderlane-{name}", publisher, "webhook-deliveries") for name in ("watch", "bury", "deliver")}
-    everyone |= {(f"renderlane-{each}", role, "render-test") for each in functions for role in (database, traces)}
+    everyone |= {
+        (f"renderlane-{function}", role, "render-test") for function in functions for role in (database, traces)
+    }
     pubsub, secrets = (
-        f"service-123456789012@gcp-sa-{each}.iam.gserviceaccount.com" for each in ("pubsub", "secretmanager")
+        f"service-123456789012@gcp-sa-{item}.iam.gserviceaccount.com" for item in ("pubsub", "secretmanager")
     )
     assert rules.grants(plan) == everyone | {
         ("renderlane-pump", publisher, "render-releases"),
@@ -325,8 +333,8 @@ def test_each_account_can_do_what_is_listed_here_and_nothing_else(plan: Planned)
         ("renderlane-watch", "roles/storage.objectUser", "render-test-renderlane-spool"),
         ("renderlane-bury", read, "render-test-renderlane-spool"),
         *(
-            ("renderlane-push", "roles/run.invoker", f"renderlane-{each}")
-            for each in ("intake", "pump", "render", "collect", "bury", "deliver")
+            ("renderlane-push", "roles/run.invoker", f"renderlane-{item}")
+            for item in ("intake", "pump", "render", "collect", "bury", "deliver")
         ),
         ("renderlane-schedule", "roles/run.invoker", "renderlane-watch"),
         ("renderlane-build", read, "render-test-renderlane-source"),
@@ -480,13 +488,13 @@ def test_documents_of_other_databases_are_out_of_reach(plan: Planned) -> None:
 
 def _indexes(plan: Planned) -> set[firestore_layout.Index]:
     composite = {
-        (values["collection"], tuple(_named(each["field_path"], each["order"]) for each in values["fields"]))
+        (values["collection"], tuple(_named(field["field_path"], field["order"]) for field in values["fields"]))
         for values in plan.of("google_firestore_index").values()
     }
     return composite | {
-        (values["collection"], (_named(values["field"], each["order"]),))
+        (values["collection"], (_named(values["field"], index["order"]),))
         for values in plan.of("google_firestore_field").values()
-        for each in values["index_config"][0]["indexes"]
+        for index in values["index_config"][0]["indexes"]
     }
 
 
@@ -500,15 +508,15 @@ def _variables(plan: Planned, address: str) -> list[dict[str, Any]]:
 
 
 def _environment(plan: Planned, function: str) -> dict[str, str]:
-    return {each["name"]: each["value"] for each in _plain(_variables(plan, f'function["{function}"]'))}
+    return {item["name"]: item["value"] for item in _plain(_variables(plan, f'function["{function}"]'))}
 
 
 def _secrets(plan: Planned, function: str) -> list[str]:
-    return [each["name"] for each in _variables(plan, f'function["{function}"]') if each["value_source"]]
+    return [variable["name"] for variable in _variables(plan, f'function["{function}"]') if variable["value_source"]]
 
 
 def _plain(variables: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [each for each in variables if not each["value_source"]]
+    return [variable for variable in variables if not variable["value_source"]]
 
 
 def _of_api(plan: Planned) -> dict[str, str]:
@@ -521,7 +529,7 @@ def _of_arrive(plan: Planned, *, secrets: bool = False) -> dict[str, str]:
 
 
 def _of_console(plan: Planned) -> dict[str, str]:
-    return {each["name"]: each["value"] for each in _plain(_variables(plan, 'console["console"]'))}
+    return {item["name"]: item["value"] for item in _plain(_variables(plan, 'console["console"]'))}
 
 
 def _alerts(plan: Planned) -> dict[str, dict[str, Any]]:

@@ -29,7 +29,7 @@ INNER = re.compile(r"^  message (\w+) \{\n(.*?)^  \}\n", re.MULTILINE | re.DOTAL
 def schema(name: str) -> tuple[Message, dict[str, Message]]:
     """The fields of a schema's message, and of the messages inside it."""
     text = Path(f"terraform/schemas/{name}.proto").read_text("utf-8")
-    inner = {found[1]: {field: kind for kind, field in FIELD.findall(found[2])} for found in INNER.finditer(text)}
+    inner = {match[1]: {field: kind for kind, field in FIELD.findall(match[2])} for match in INNER.finditer(text)}
     return {field: kind for kind, field in FIELD.findall(INNER.sub("", text))}, inner
 
 
@@ -38,8 +38,8 @@ def unfit(value: dict[str, Any], message: Message, inner: dict[str, Message], pa
     found = [f"{path}{name} is in no schema" for name in value if name not in message]
     for name, kind in message.items():
         given = value.get(name)
-        for each in given if kind.startswith("repeated ") and isinstance(given, list) else [given]:
-            found += _unfit_one(each, kind.removeprefix("repeated "), inner, f"{path}{name}")
+        for item in given if kind.startswith("repeated ") and isinstance(given, list) else [given]:
+            found += _unfit_one(item, kind.removeprefix("repeated "), inner, f"{path}{name}")
     return found
 
 
@@ -49,7 +49,7 @@ def _unfit_one(value: Any, kind: str, inner: dict[str, Message], path: str) -> l
     if kind in inner:
         return unfit(value, inner[kind], inner, f"{path}.") if isinstance(value, dict) else [f"{path} is no object"]
     if kind.startswith("map<"):
-        good = isinstance(value, dict) and all(isinstance(each, str) for each in value.values())
+        good = isinstance(value, dict) and all(isinstance(item, str) for item in value.values())
     else:
         good = type(value) is JSON_TYPES[kind]
     return [] if good else [f"{path} is no {kind}"]
@@ -81,8 +81,8 @@ async def test_results_and_rejections_fit() -> None:
         await world.submit(f"r-{number}", group="spring", labels={"campaign": "spring"}, floor={"image_size": "512"})
     await world.run_until_quiet()
     results = world.results()
-    assert {each["status"] for each in results} >= {"succeeded", "refused", "failed", "rejected"}
-    assert [unfit(each, *schema("result")) for each in results] == [[] for _ in results]
+    assert {result["status"] for result in results} >= {"succeeded", "refused", "failed", "rejected"}
+    assert [unfit(result, *schema("result")) for result in results] == [[] for _ in results]
 
 
 def test_a_field_that_no_schema_knows_is_seen() -> None:

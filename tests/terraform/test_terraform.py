@@ -10,7 +10,7 @@ import pytest
 from tests.terraform import rules
 from tests.terraform.terraform import Planned, Terraform
 
-ENVIRONMENTS = sorted(each.name for each in Path("terraform/envs").glob("*.tfvars"))
+ENVIRONMENTS = sorted(path.name for path in Path("terraform/envs").glob("*.tfvars"))
 
 
 def test_it_is_formatted(attachment: dict[str, str]) -> None:
@@ -26,7 +26,7 @@ def test_every_name_type_and_listed_value_is_one_the_provider_knows(terraform: T
 def test_values_and_refusals_hold_in_terraforms_own_tests(terraform: Terraform) -> None:
     ended = terraform.run("test")
     assert ended.code == 0, ended.said
-    written = sum(each.read_text("utf-8").count("\nrun ") for each in Path("terraform/tests").glob("*.tftest.hcl"))
+    written = sum(path.read_text("utf-8").count("\nrun ") for path in Path("terraform/tests").glob("*.tftest.hcl"))
     assert f"{written} passed, 0 failed" in ended.said
 
 

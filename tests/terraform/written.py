@@ -77,8 +77,8 @@ def _named(tree: ast.AST) -> Iterator[str]:
     """A path is a constant, or a text whose first part is one."""
     for node in ast.walk(tree):
         if isinstance(node, ast.JoinedStr):
-            parts = [each.value for each in node.values if isinstance(each, ast.Constant)]
-            yield from (found[1] for part in parts if (found := BELOW.fullmatch(str(part))))
+            parts = [constant.value for constant in node.values if isinstance(constant, ast.Constant)]
+            yield from (match[1] for part in parts if (match := BELOW.fullmatch(str(part))))
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and (found := TOP.fullmatch(node.value)):
             yield found[1]
 

@@ -51,7 +51,9 @@ def rehearsed_starts(arrivals: list[Arrival], rpm: int) -> list[float]:
     setting = replace(
         a_setting(), arrivals=lambda chance: arrivals, terms={MODEL: ProviderTerms.fixed(limits)}, known={MODEL: limits}
     )
-    return sorted(each.began_at for each in rehearse(setting, Renderlane(), 1).requests if each.began_at is not None)
+    return sorted(
+        request.began_at for request in rehearse(setting, Renderlane(), 1).requests if request.began_at is not None
+    )
 
 
 @pytest.mark.parametrize(

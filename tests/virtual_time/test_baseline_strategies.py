@@ -53,7 +53,7 @@ def test_the_sdk_gives_up_after_five_attempts() -> None:
 def test_full_jitter_waits_within_its_exponential_and_gives_up_after_ten() -> None:
     policy, chance = full_jitter(), Random(1)
     waits = [[policy.wait(calls, FULL, chance) or 0.0 for _ in range(300)] for calls in range(1, 10)]
-    assert all(max(each) <= min(2**number, 60) for number, each in enumerate(waits))
+    assert all(max(wait) <= min(2**number, 60) for number, wait in enumerate(waits))
     assert max(waits[8]) > 50
     assert policy.wait(10, FULL, chance) is None
 

@@ -78,7 +78,7 @@ def test_a_release_calls_at_its_slot_and_not_before() -> None:
     _, ended = released(engine, fleet, at=3)
     engine.run()
     assert 3 <= provider.calls[0].at <= 3.05
-    assert [each.end for each in ended] == [IMAGE]
+    assert [attempt.end for attempt in ended] == [IMAGE]
     assert ended[0].request.status == "rendering"
     assert ended[0].request.began_at == provider.calls[0].at
 
@@ -107,7 +107,7 @@ def test_a_call_that_cannot_leave_in_time_is_not_made() -> None:
     fleet, provider = a_fleet(engine)
     ends = [released(engine, fleet, at=1)[1] for _ in range(100)]
     engine.run()
-    late = sum(isinstance(each[0].end, Late) for each in ends)
+    late = sum(isinstance(end[0].end, Late) for end in ends)
     assert 12 <= late <= 25  # half of the work was done before
     assert len(provider.calls) == 100 - late
     assert all(call.at <= 1.45 for call in provider.calls)
@@ -133,7 +133,7 @@ def test_an_instance_that_gets_to_a_release_too_late_tells_that_as_well() -> Non
         fleet.start(a_request(status="queued"), 1.0, 0.4, ended.append, lambda: taken_up.append(engine.now))
     engine.run()
     assert len(taken_up) == 60
-    late = sum(isinstance(each.end, DeliveredLate) for each in ended)
+    late = sum(isinstance(attempt.end, DeliveredLate) for attempt in ended)
     assert late == sum(at > 1.4 for at in taken_up)
     assert late >= 10
 

@@ -43,29 +43,29 @@ def test_who_arrives_during_a_leap_does_not_wait_for_its_end() -> None:
     late = Source("late", "another", priority="interactive").at([90.0 + number for number in range(20)])
     setting = of([*backlog(Source("r", MODEL), 40), *late], Limits(rpm=20))
     terms = {model: ProviderTerms.fixed(Limits(rpm=20)) for model in (MODEL, "another")}
-    found = rehearse(
+    rehearsal = rehearse(
         replace(setting, terms=terms, known=dict.fromkeys(terms, Limits(rpm=20))), Renderlane(leaps=True), 1
     )
-    assert measures.wait(found, 1.0, "interactive") < 3
+    assert measures.wait(rehearsal, 1.0, "interactive") < 3
 
 
 def test_a_day_that_is_used_up_is_leapt_over_and_accounted_for() -> None:
     strategy = Renderlane(leaps=True)
-    found = rehearse(of(backlog(Source("r", MODEL), 30), Limits(rpm=20, rpd=25)), strategy, 1)
-    assert measures.renders(found) == 30
+    rehearsal = rehearse(of(backlog(Source("r", MODEL), 30), Limits(rpm=20, rpd=25)), strategy, 1)
+    assert measures.renders(rehearsal) == 30
     assert strategy.held[MODEL, "day"] == pytest.approx(20 * 3600, rel=0.01)  # from noon UTC to 8 in the morning
 
 
 def test_what_has_not_begun_by_its_deadline_expires_uncalled() -> None:
     source = Source("r", MODEL, deadline_after=30.0)
-    found = rehearse(of(backlog(source, 30), Limits(rpm=20)), Renderlane(), 1)
-    assert (measures.renders(found), measures.lost(found), len(found.calls)) == (20, 10, 20)
+    rehearsal = rehearse(of(backlog(source, 30), Limits(rpm=20)), Renderlane(), 1)
+    assert (measures.renders(rehearsal), measures.lost(rehearsal), len(rehearsal.calls)) == (20, 10, 20)
 
 
 def test_a_request_may_bring_its_own_latency_and_estimate() -> None:
     limits = Limits(spend10m_micros=1_000_000)
     one = Arrival("a", 0.0, "t", "normal", MODEL, 200, None, estimate_micros=600_000, latency=TEN_SECONDS)
-    found = rehearse(of([one, replace(one, request_id="b")], limits), Renderlane(), 1)
-    begun = sorted(at for at in starts(found) if at is not None)
+    rehearsal = rehearse(of([one, replace(one, request_id="b")], limits), Renderlane(), 1)
+    begun = sorted(at for at in starts(rehearsal) if at is not None)
     assert begun[1] > 600
-    assert found.ended_at == pytest.approx(begun[1] + 10.0)
+    assert rehearsal.ended_at == pytest.approx(begun[1] + 10.0)

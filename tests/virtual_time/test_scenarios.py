@@ -12,20 +12,20 @@ def test_every_measure_is_taken_somewhere() -> None:
 
 
 def test_every_scenario_asks_that_nothing_is_lost() -> None:
-    assert all(any(goal.measure == LOST and goal.bound == 0 for goal in each.goals) for each in SCENARIOS)
+    assert all(any(goal.measure == LOST and goal.bound == 0 for goal in scenario.goals) for scenario in SCENARIOS)
 
 
 def test_no_two_scenarios_have_name_and_window_in_common() -> None:
-    assert len({(each.name, each.window) for each in SCENARIOS}) == len(SCENARIOS)
+    assert len({(scenario.name, scenario.window) for scenario in SCENARIOS}) == len(SCENARIOS)
 
 
 def test_arrivals_are_sorted_repeatable_and_have_ids_of_their_own() -> None:
     for scenario in SCENARIOS:
         first, second = (scenario.setting.arrivals(Random(5)) for _ in range(2))
         assert list(first) == list(second)
-        assert list(first) == sorted(first, key=lambda each: each.at)
-        assert len({each.request_id for each in first}) == len(first) > 0
-        assert {each.model for each in first} == {MODEL}
+        assert list(first) == sorted(first, key=lambda arrival: arrival.at)
+        assert len({arrival.request_id for arrival in first}) == len(first) > 0
+        assert {arrival.model for arrival in first} == {MODEL}
 
 
 def test_a_figure_on_the_bound_meets_its_goal() -> None:

@@ -37,7 +37,7 @@ _COLOURS = ("#d55e00", "#e69f00", "#009e73", "#56b4e9", "#cc79a7", "#7f7f7f")
 _SHAPES = ("s", "^", "v", "o", "X", "P")
 MARKS: Mapping[str, Mark] = {OURS: Mark("#0b3d91", "D", 9.0)} | {
     name: Mark(_COLOURS[number % 6], _SHAPES[number % 6], 7.0)
-    for number, name in enumerate(each for each in LINE_UP if each != OURS)
+    for number, name in enumerate(word for word in LINE_UP if word != OURS)
 }
 
 

@@ -89,21 +89,25 @@ def rows(scenarios: Sequence[Scenario], played: Sequence[ScenarioFigures]) -> di
     """By measure; within one in the order of the scenarios."""
     by_measure: dict[Measure, list[Row]] = {}
     for number, scenario in enumerate(scenarios):
-        own = [each for each in played if each.job.scenario == number]
+        own = [scenario_figures for scenario_figures in played if scenario_figures.job.scenario == number]
         if not own:
             continue
-        takes_part = [name for name in LINE_UP if any(each.job.strategy == name for each in own)]
+        takes_part = [
+            name for name in LINE_UP if any(scenario_figures.job.strategy == name for scenario_figures in own)
+        ]
         of = {name: sorted((e for e in own if e.job.strategy == name), key=lambda e: e.job.seed) for name in takes_part}
-        abandons = frozenset(name for name in takes_part if any(each.abandoned for each in of[name]))
+        abandons = frozenset(
+            name for name in takes_part if any(scenario_figures.abandoned for scenario_figures in of[name])
+        )
         for index, goal in enumerate(scenario.goals):
-            figures = {name: [each.figures[index] for each in of[name]] for name in takes_part}
+            figures = {name: [scenario_figures.figures[index] for scenario_figures in of[name]] for name in takes_part}
             by_measure.setdefault(goal.measure, []).append(Row(scenario, goal, figures, abandons))
     return {measure: by_measure[measure] for measure in MEASURES if measure in by_measure}
 
 
 def situation(row: Row) -> str:
     """The scenario's name; with the window where there are others of that name."""
-    alike = sum(each.name == row.scenario.name for each in SCENARIOS)
+    alike = sum(scenario.name == row.scenario.name for scenario in SCENARIOS)
     return f"{row.scenario.name}, {row.scenario.window}" if alike > 1 else row.scenario.name
 
 

@@ -38,12 +38,12 @@ def main() -> int:
     options.add_argument("--seeds", type=int, default=3)
     options.add_argument("--json", metavar="FILE")
     options.add_argument("--chart", metavar="FILE", help="ends in .svg or .png")
-    asked = options.parse_args()
-    if asked.seeds < 1:
-        options.error(f"--seeds: found {asked.seeds}; allowed: 1 or more")
-    if asked.chart and not asked.chart.endswith((".svg", ".png")):
-        options.error(f"--chart: found {asked.chart!r}; allowed: a name that ends in .svg or .png")
-    jobs = list(_jobs(asked.quick, asked.only, asked.strategy, 1 if asked.quick else asked.seeds))
+    arguments = options.parse_args()
+    if arguments.seeds < 1:
+        options.error(f"--seeds: found {arguments.seeds}; allowed: 1 or more")
+    if arguments.chart and not arguments.chart.endswith((".svg", ".png")):
+        options.error(f"--chart: found {arguments.chart!r}; allowed: a name that ends in .svg or .png")
+    jobs = list(_jobs(arguments.quick, arguments.only, arguments.strategy, 1 if arguments.quick else arguments.seeds))
     if not jobs:
         options.error(
             f"--only: nothing is called like that; there are: {', '.join(sorted({s.name for s in SCENARIOS}))}"
@@ -54,12 +54,12 @@ def main() -> int:
     _print(found)
     print(f"{len(jobs)} rehearsals in {time.monotonic() - began:.0f} s; each figure is the worst of the seeds.")
     print(f"{ABANDONS} left requests unrendered: its other figures flatter it.")
-    rig.write_json(asked.json, _as_json(found, played))
-    if asked.chart:
+    rig.write_json(arguments.json, _as_json(found, played))
+    if arguments.chart:
         from scripts.bench.admission import chart
 
-        chart.draw(found, asked.chart)
-    return 1 if any(row.met is False for each in found.values() for row in each) else 0
+        chart.draw(found, arguments.chart)
+    return 1 if any(row.met is False for items in found.values() for row in items) else 0
 
 
 def _jobs(quick: bool, only: Sequence[str] | None, strategies: Sequence[str] | None, seeds: int) -> Iterator[Job]:
@@ -94,12 +94,12 @@ def _play(jobs: Sequence[Job]) -> list[ScenarioFigures]:
 
 
 def _left(jobs: Iterable[Job], played: Iterable[ScenarioFigures], scenario: int) -> int:
-    return sum(job.scenario == scenario for job in jobs) - sum(each.job.scenario == scenario for each in played)
+    return sum(job.scenario == scenario for job in jobs) - sum(figures.job.scenario == scenario for figures in played)
 
 
 def _print(found: Mapping[Measure, Sequence[Row]]) -> None:
     console = Console(width=120)
-    for measure, each in found.items():
+    for measure, item in found.items():
         table = Table(title=f"{measure.name} ({measure.unit})", title_justify="left", box=SIMPLE_HEAD)
         table.add_column("", no_wrap=True, width=39)
         for name in LINE_UP:
@@ -112,7 +112,7 @@ def _print(found: Mapping[Measure, Sequence[Row]]) -> None:
             )
         table.add_column("goal", justify="right", min_width=6)
         table.add_column("met", justify="right")
-        for row in each:
+        for row in item:
             table.add_row(*_cells(row))
         console.print(table)
 
@@ -137,25 +137,27 @@ def _as_json(found: Mapping[Measure, Sequence[Row]], played: Sequence[ScenarioFi
                 "goal": {"at_most" if measure.better == "lower" else "at_least": row.goal.bound},
                 "met": row.met,
                 "worst": {name: _finite(row.worst(name)) for name in row.by_strategy},
-                "by_seed": {name: [_finite(each) for each in of] for name, of in row.by_strategy.items()},
+                "by_seed": {name: [_finite(value) for value in of] for name, of in row.by_strategy.items()},
             }
-            for measure, each in found.items()
-            for row in each
+            for measure, item in found.items()
+            for row in item
         ],
         "rehearsals": [
             {
-                "scenario": SCENARIOS[each.job.scenario].name,
-                "window": SCENARIOS[each.job.scenario].window,
-                "strategy": each.job.strategy,
-                "seed": each.job.seed,
-                "renders": each.renders,
-                "calls": each.calls,
-                "abandoned_requests": each.abandoned,
-                "paid_twice_requests": each.paid_twice,
-                "virtual_seconds": round(each.virtual_seconds, 1),
-                "cpu_seconds": round(each.cpu_seconds, 2),
+                "scenario": SCENARIOS[figures.job.scenario].name,
+                "window": SCENARIOS[figures.job.scenario].window,
+                "strategy": figures.job.strategy,
+                "seed": figures.job.seed,
+                "renders": figures.renders,
+                "calls": figures.calls,
+                "abandoned_requests": figures.abandoned,
+                "paid_twice_requests": figures.paid_twice,
+                "virtual_seconds": round(figures.virtual_seconds, 1),
+                "cpu_seconds": round(figures.cpu_seconds, 2),
             }
-            for each in sorted(played, key=lambda each: (each.job.scenario, each.job.strategy, each.job.seed))
+            for figures in sorted(
+                played, key=lambda figures: (figures.job.scenario, figures.job.strategy, figures.job.seed)
+            )
         ],
         "ours": OURS,
     }

@@ -101,11 +101,11 @@ class Pair(Struct, frozen=True):
 
     @property
     def wall(self) -> float:
-        return self.start.wall_ms / statistics.fmean(each.wall_ms for each in self.floors)
+        return self.start.wall_ms / statistics.fmean(floor.wall_ms for floor in self.floors)
 
     @property
     def cpu(self) -> float:
-        return self.start.cpu_ms / statistics.fmean(each.cpu_ms for each in self.floors)
+        return self.start.cpu_ms / statistics.fmean(floor.cpu_ms for floor in self.floors)
 
 
 class Row(Struct, frozen=True):
@@ -127,15 +127,15 @@ class Row(Struct, frozen=True):
 
     @classmethod
     def of_floor(cls, start: Start, took: Sequence[Took]) -> Row:
-        walls, processor = [each.wall_ms for each in took], [each.cpu_ms for each in took]
+        walls, processor = [item.wall_ms for item in took], [item.cpu_ms for item in took]
         return cls(start.name, statistics.median(walls), statistics.median(processor))
 
     @classmethod
     def of(cls, start: Start, pairs: Sequence[Pair]) -> Row:
-        row = cls.of_floor(start, [each.start for each in pairs])
-        ratios = [each.wall for each in pairs]
+        row = cls.of_floor(start, [pair.start for pair in pairs])
+        ratios = [pair.wall for pair in pairs]
         first, median, third = statistics.quantiles(ratios, n=4, method="inclusive")
-        cpu = statistics.median(each.cpu for each in pairs)
+        cpu = statistics.median(pair.cpu for pair in pairs)
         return replace(row, wall_of_floor=median, middle_half=(first, third), cpu_of_floor=cpu)
 
 
@@ -150,17 +150,17 @@ def main() -> int:
     rig.print_table(
         f"Cold start: exec to first answer, {rounds} rounds",
         ["server", "wall ms", "of its floor", "middle half", f"goal {GOAL}", "processor ms", "of its floor's"],
-        [_shown(each) for each in rows],
+        [_shown(row) for row in rows],
     )
-    told = [to_builtins(each) | {"met": each.met} for each in rows]
+    told = [to_builtins(row) | {"met": row.met} for row in rows]
     rig.write_json(chosen.json, {"goal": GOAL, "rounds": rounds, "rows": told})
     return 0
 
 
 def _measured(rounds: int) -> list[Row]:
     console = Console(stderr=True)
-    floors: dict[str, list[Took]] = {each.name: [] for each in FLOORS}
-    pairs: dict[str, list[Pair]] = {each.name: [] for each in FUNCTIONS}
+    floors: dict[str, list[Took]] = {floor.name: [] for floor in FLOORS}
+    pairs: dict[str, list[Pair]] = {function.name: [] for function in FUNCTIONS}
     with tempfile.TemporaryDirectory() as folder:
         _unpack(Path(folder))
         for number in range(rounds + 1):
@@ -171,25 +171,25 @@ def _measured(rounds: int) -> list[Row]:
                     floors[name] += seen[name]
                 for name in pairs:
                     pairs[name].append(found[name])
-    return [Row.of_floor(each, floors[each.name]) for each in FLOORS] + [
-        Row.of(each, pairs[each.name]) for each in FUNCTIONS
+    return [Row.of_floor(floor, floors[floor.name]) for floor in FLOORS] + [
+        Row.of(function, pairs[function.name]) for function in FUNCTIONS
     ]
 
 
 def _round(first: int, folder: Path) -> tuple[dict[str, list[Took]], dict[str, Pair]]:
     """Every function once, each between two starts of its floor; neighbours of the same floor share one."""
-    seen: dict[str, list[Took]] = {each.name: [] for each in FLOORS}
+    seen: dict[str, list[Took]] = {start.name: [] for start in FLOORS}
     found: dict[str, Pair] = {}
     before: Start | None = None
-    for each in (*FUNCTIONS[first:], *FUNCTIONS[:first]):
-        assert each.floor is not None
-        floor = seen[each.floor.name]
-        if each.floor is not before:
-            floor.append(_start(each.floor, folder))
-        took = _start(each, folder)
-        floor.append(_start(each.floor, folder))
-        found[each.name] = Pair(took, (floor[-2], floor[-1]))
-        before = each.floor
+    for start in (*FUNCTIONS[first:], *FUNCTIONS[:first]):
+        assert start.floor is not None
+        floor = seen[start.floor.name]
+        if start.floor is not before:
+            floor.append(_start(start.floor, folder))
+        took = _start(start, folder)
+        floor.append(_start(start.floor, folder))
+        found[start.name] = Pair(took, (floor[-2], floor[-1]))
+        before = start.floor
     return seen, found
 
 
@@ -253,11 +253,11 @@ def _environment(*, has_key: bool) -> dict[str, str]:
 def _answered(url: str, name: str) -> None:
     """Raises RuntimeError where it answers otherwise than expected, TimeoutError where it does not."""
     began = time.monotonic()
-    asked = urllib.request.Request(url, data=b"{}", method="POST")
+    request = urllib.request.Request(url, data=b"{}", method="POST")
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     while time.monotonic() - began < PATIENCE_SECONDS:
         try:
-            with opener.open(asked, timeout=PATIENCE_SECONDS):
+            with opener.open(request, timeout=PATIENCE_SECONDS):
                 return
         except urllib.error.HTTPError as error:
             if error.code == 400:  # no push: read after the worker was built

@@ -126,7 +126,7 @@ async def _queue(settings: Settings, scene: Scene, say: Callable[[str], None]) -
     say(f"flag: taking in {scene.traffic.count:,} requests")
     try:
         for start in range(0, scene.traffic.count, 1_000):
-            await asyncio.gather(*(one(each) for each in range(start, min(start + 1_000, scene.traffic.count))))
+            await asyncio.gather(*(one(number) for number in range(start, min(start + 1_000, scene.traffic.count))))
     finally:
         await worker.close()
 
@@ -165,8 +165,8 @@ def _flag(at: datetime) -> Flag:
 
 
 async def _documents(home: Home, scale: Scale) -> dict[str, Request]:
-    found = await home.worker.ports.store.query(queries.newest(None, scale.requests + 1))
-    return {each.id: request_in(each) for each in found}
+    documents = await home.worker.ports.store.query(queries.newest(None, scale.requests + 1))
+    return {document.id: request_in(document) for document in documents}
 
 
 def judge(
@@ -179,19 +179,19 @@ def judge(
     """The figures, from the documents before the trip and at the end, and from the provider's calls."""
     untouched = [
         name
-        for name, each in after.items()
-        if each.record.status == "queued" and each.record.release == before[name].record.release == 0
+        for name, versioned in after.items()
+        if versioned.record.status == "queued" and versioned.record.release == before[name].record.release == 0
     ]
-    rendered = {name: each for name, each in after.items() if each.record.status == "succeeded"}
+    rendered = {name: versioned for name, versioned in after.items() if versioned.record.status == "succeeded"}
     charged = {call.marker: call for call in calls if call.charged}
     return FlagFigures(
         queued=len(before),
         untouched=len(untouched),
         rewritten=sum(after[name].version != before[name].version for name in untouched),
         rendered=len(rendered),
-        bent=sum(delivered_model(each) == NB21 for each in rendered.values()),
-        receipts_wrong=[name for name, each in rendered.items() if not _is_right(each, charged.get(name))],
-        booked_micros=sum(each.record.cost_micros for each in rendered.values()),
+        bent=sum(delivered_model(versioned) == NB21 for versioned in rendered.values()),
+        receipts_wrong=[name for name, versioned in rendered.items() if not _is_right(versioned, charged.get(name))],
+        booked_micros=sum(versioned.record.cost_micros for versioned in rendered.values()),
         charged_micros=sum(call.cost_micros for call in calls if call.marker in rendered),
         trip=_change(calls, PRO, NB21, tripped_at, reset_at),
         reset=_change(calls, NB21, PRO, reset_at, None),

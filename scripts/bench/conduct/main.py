@@ -38,29 +38,29 @@ def main() -> int:
         "--quick", action="store_true", help="under a minute: fewer and shorter, not every recovery awaited"
     )
     options.add_argument("--json", metavar="FILE")
-    asked = options.parse_args()
-    chosen = asked.scene or [*(QUICK if asked.quick else BY_NAME), FLAG]
-    at_once = asked.at_once or (AT_ONCE_QUICK if asked.quick else AT_ONCE)
+    arguments = options.parse_args()
+    chosen = arguments.scene or [*(QUICK if arguments.quick else BY_NAME), FLAG]
+    at_once = arguments.at_once or (AT_ONCE_QUICK if arguments.quick else AT_ONCE)
     load = Load()
     say = Progress().say
     figures: dict[str, object] = {}
     failed = False
     if any(name != FLAG for name in chosen):
         wanted = tuple(name for name in chosen if name not in (FLAG, CALM))
-        worker, script = asyncio.run(_play(wanted, at_once, quick=asked.quick, say=say))
+        worker, script = asyncio.run(_play(wanted, at_once, quick=arguments.quick, say=say))
         report.print_scenes(worker, script)
         figures["scenes"] = report.to_json(worker, script)
         failed = any(played.problems() for played in worker.values())
     if FLAG in chosen:
-        found = asyncio.run(flag_scene.play(flag_scene.QUICK if asked.quick else flag_scene.FULL, say))
-        report.print_flag(found)
-        figures["flag"] = found.to_json()
-        failed = failed or bool(found.problems())
+        flag_figures = asyncio.run(flag_scene.play(flag_scene.QUICK if arguments.quick else flag_scene.FULL, say))
+        report.print_flag(flag_figures)
+        figures["flag"] = flag_figures.to_json()
+        failed = failed or bool(flag_figures.problems())
     busy = load.busy()
     print(f"processors busy {100 * busy.machine:.0f} %, of it with this bench {100 * busy.ours:.0f} %")
     figures["processors_busy"] = round(busy.machine, 2)
     figures["processors_busy_with_this_bench"] = round(busy.ours, 2)
-    rig.write_json(asked.json, figures)
+    rig.write_json(arguments.json, figures)
     return 1 if failed else 0
 
 

@@ -64,24 +64,24 @@ def _added(played: DrillRecording, calm: DrillRecording) -> float | None:
     return took - usual
 
 
-def print_flag(found: FlagFigures) -> None:
+def print_flag(flag_figures: FlagFigures) -> None:
     rows = [
-        ("queued when the flag was tripped", f"{found.queued:,}", ""),
-        ("rendered meanwhile, of them by the flag's model", f"{found.rendered:,}, {found.bent:,}", ""),
-        ("receipts wrong", f"{len(found.receipts_wrong)}", _mark(not found.receipts_wrong)),
-        ("queued throughout", f"{found.untouched:,}", ""),
-        ("... and rewritten", f"{found.rewritten:,}", _mark(not found.rewritten)),
-        ("trip: first call of the new route, last of the old", *_change(found.trip)),
-        ("reset: first call of the old route, last of the flag's", *_change(found.reset)),
-        ("booked, charged", f"{found.booked_micros / 1e6:.6f}, {found.charged_micros / 1e6:.6f} $",
-         _mark(found.booked_micros == found.charged_micros)),
+        ("queued when the flag was tripped", f"{flag_figures.queued:,}", ""),
+        ("rendered meanwhile, of them by the flag's model", f"{flag_figures.rendered:,}, {flag_figures.bent:,}", ""),
+        ("receipts wrong", f"{len(flag_figures.receipts_wrong)}", _mark(not flag_figures.receipts_wrong)),
+        ("queued throughout", f"{flag_figures.untouched:,}", ""),
+        ("... and rewritten", f"{flag_figures.rewritten:,}", _mark(not flag_figures.rewritten)),
+        ("trip: first call of the new route, last of the old", *_change(flag_figures.trip)),
+        ("reset: first call of the old route, last of the flag's", *_change(flag_figures.reset)),
+        ("booked, charged", f"{flag_figures.booked_micros / 1e6:.6f}, {flag_figures.charged_micros / 1e6:.6f} $",
+         _mark(flag_figures.booked_micros == flag_figures.charged_micros)),
     ]  # fmt: skip
     table = Table("", "found", "held", title="a flag tripped and reset over a backlog", title_justify="left")
     for row in rows:
         table.add_row(*row)
     console = Console(width=WIDTH)
     console.print(table)
-    for problem in found.problems():
+    for problem in flag_figures.problems():
         console.print(problem, markup=False)
 
 

@@ -187,7 +187,10 @@ class Client:
             await asyncio.sleep(0.25)
 
     async def documents(self, limit: int) -> list[dict[str, Any]]:
-        return [dict(each.data) | {"id": each.id} for each in await self.store.query(queries.newest(None, limit))]
+        return [
+            dict(document.data) | {"id": document.id}
+            for document in await self.store.query(queries.newest(None, limit))
+        ]
 
     async def close(self) -> None:
         await self.topics.close()
@@ -195,8 +198,8 @@ class Client:
 
 
 def bill(simulator_url: str) -> dict[str, Any]:
-    found: dict[str, Any] = httpx2.get(f"{simulator_url}/control/bill", trust_env=False).json()
-    return found
+    payload: dict[str, Any] = httpx2.get(f"{simulator_url}/control/bill", trust_env=False).json()
+    return payload
 
 
 def calls(simulator_url: str, since: int = 0) -> list[dict[str, Any]]:

@@ -28,9 +28,9 @@ class CountedStore:
         return await self._store.get_all(paths)
 
     async def query(self, query: Query) -> list[Document]:
-        found = await self._store.query(query)
-        self._counters.note(self._flow(), "query", collection(query.collection), billed_reads("query", len(found)))
-        return found
+        documents = await self._store.query(query)
+        self._counters.note(self._flow(), "query", collection(query.collection), billed_reads("query", len(documents)))
+        return documents
 
     async def count(self, query: Query) -> int:
         found = await self._store.count(query)

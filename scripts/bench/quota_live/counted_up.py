@@ -39,12 +39,14 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--counters", type=Path, required=True, metavar="FILE")
     options.add_argument("--functions", metavar="NAMES", help="deliver to these alone, e.g. intake,render,bury")
-    asked = options.parse_args()
-    _count(asked.counters)
+    arguments = options.parse_args()
+    _count(arguments.counters)
     _name_flows()
-    if asked.functions:
-        names = asked.functions.split(",")
-        vars(courier)["SUBSCRIPTIONS"] = tuple(each for each in SUBSCRIPTIONS if each.function in names)
+    if arguments.functions:
+        names = arguments.functions.split(",")
+        vars(courier)["SUBSCRIPTIONS"] = tuple(
+            subscription for subscription in SUBSCRIPTIONS if subscription.function in names
+        )
     cli(["up", "--port", "0"], prog_name="renderlane")
 
 

@@ -105,13 +105,13 @@ class Counters(Struct):
 
     def hottest(self, since: float, until: float, most: int = 3) -> list[Heat]:
         """The documents written most often between two moments, in seconds since 1970."""
-        found = []
+        heats = []
         for path, seconds in self.seconds.items():
             within = {second: count for second, count in seconds.items() if since <= second < until}
             if within:
                 writes = sum(within.values())
-                found.append(Heat(path, writes, writes / max(until - since, 1.0), worst_ten_seconds(within)))
-        return sorted(found, key=lambda heat: -heat.writes)[:most]
+                heats.append(Heat(path, writes, writes / max(until - since, 1.0), worst_ten_seconds(within)))
+        return sorted(heats, key=lambda heat: -heat.writes)[:most]
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -179,7 +179,7 @@ def _gives_back(write: Write, commit: Sequence[Write]) -> bool:
     """Back to the queue without having begun: the slot is kept, or no attempt ends in the same commit."""
     if not isinstance(write, Update) or write.changes.get("status") != "queued":
         return False
-    closes = any(isinstance(each, Update) and collection(each.path) == "requests/attempts" for each in commit)
+    closes = any(isinstance(update, Update) and collection(update.path) == "requests/attempts" for update in commit)
     return bool(write.changes.get("unused_slot")) or not (closes or write.changes.get("wake_at"))
 
 

@@ -40,27 +40,27 @@ def main() -> int:
     options.add_argument("--latency", default="uniform:1,3", help="the simulated model's, in seconds")
     options.add_argument("--quick", action="store_true", help="under a minute, without the kill: it runs, no more")
     options.add_argument("--json", metavar="FILE")
-    asked = options.parse_args()
-    if asked.home == "embedded" and (asked.workers or 1) != 1:
+    arguments = options.parse_args()
+    if arguments.home == "embedded" and (arguments.workers or 1) != 1:
         options.error("--workers: the embedded home is one process")
-    with _hosts(asked.home) as hosts:
+    with _hosts(arguments.home) as hosts:
         setting = Setting(
-            kind=asked.home,
-            workers=asked.workers or (1 if asked.home == "embedded" else 2 if asked.quick else 3),
-            pumps=asked.pumps,
-            rpm=120 if asked.quick else asked.rpm,
-            latency="fixed:0.5" if asked.quick else asked.latency,
+            kind=arguments.home,
+            workers=arguments.workers or (1 if arguments.home == "embedded" else 2 if arguments.quick else 3),
+            pumps=arguments.pumps,
+            rpm=120 if arguments.quick else arguments.rpm,
+            latency="fixed:0.5" if arguments.quick else arguments.latency,
             hosts=hosts,
             say=Progress().say,
         )
-        scenes = asked.scene or [scene for scene in SCENES if not (asked.quick and scene in TAKES_LONG)]
-        scale = QUICK if asked.quick else Scale(queued=asked.queued or 14 * asked.rpm)
+        scenes = arguments.scene or [scene for scene in SCENES if not (arguments.quick and scene in TAKES_LONG)]
+        scale = QUICK if arguments.quick else Scale(queued=arguments.queued or 14 * arguments.rpm)
         try:
-            played, beside = asyncio.run(_play(setting, scenes, scale, alone=asked.alone))
+            played, beside = asyncio.run(_play(setting, scenes, scale, alone=arguments.alone))
         except asyncio.CancelledError:
             return 128 + signal.SIGTERM
     report.print_tables(setting, played, beside)
-    rig.write_json(asked.json, report.to_json(setting, played, beside))
+    rig.write_json(arguments.json, report.to_json(setting, played, beside))
     return 0 if all(measure.met for scene in played.values() for measure in scene.measures) else 1
 
 

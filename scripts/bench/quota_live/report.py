@@ -49,15 +49,15 @@ def print_tables(setting: Setting, played: Mapping[str, PlayedScene], beside: Be
 def told(scene: str, played: PlayedScene) -> list[str]:
     """Each measure that has a goal, in a line of its own, for whoever watches while other scenes go on."""
     rows = [_row(measure) for measure in played.measures if measure.kind != "told only"]
-    return [f"{scene}: {name} {found} ({goal}: {met})" for name, found, goal, met in rows]
+    return [f"{scene}: {name} {text} ({goal}: {met})" for name, text, goal, met in rows]
 
 
 def _row(measure: Measure) -> list[str]:
-    found = f"{measure.value:,.1f}" if measure.unit in ("%", "calls") else f"{measure.value:,.2f}".removesuffix(".00")
+    text = f"{measure.value:,.1f}" if measure.unit in ("%", "calls") else f"{measure.value:,.2f}".removesuffix(".00")
     if measure.kind == "told only":
-        return [measure.name, f"{found} {measure.unit}", "", ""]
+        return [measure.name, f"{text} {measure.unit}", "", ""]
     goal = f"{GOAL_SIGNS[measure.kind]} {measure.goal:g} {measure.unit}"
-    return [measure.name, f"{found} {measure.unit}", goal, "yes" if measure.met else "NO"]
+    return [measure.name, f"{text} {measure.unit}", goal, "yes" if measure.met else "NO"]
 
 
 def _print_operations(scene: str, played: PlayedScene) -> None:

@@ -184,12 +184,12 @@ async def kill(stage: Stage, scale: Scale) -> PlayedScene:
     calls = await stage.all_calls()
     documents = await stage.client.documents(scale.queued + 1)
     await stage.fleet.stop()
-    lost = scale.queued - sum(1 for each in documents if each["status"] in FINAL)
+    lost = scale.queued - sum(1 for document in documents if document["status"] in FINAL)
     began = min(began, calls[0].at)  # some workers are ready before the others
-    took = max(each["finished_at"].timestamp() for each in documents if each["finished_at"]) - began
+    took = max(document["finished_at"].timestamp() for document in documents if document["finished_at"]) - began
     ideal += _mean_latency(documents)
     twice = measures.paid_twice(calls)
-    unknown = {each["id"]: each["cost_unknown_attempts"] for each in documents}
+    unknown = {document["id"]: document["cost_unknown_attempts"] for document in documents}
     unbooked = [request_id for request_id, count in twice.items() if count - 1 > unknown[request_id]]
     found = [
         Measure("time to finish, of the ideal", 100 * took / ideal, "%", scale.pace("at most"), 105),
@@ -235,10 +235,14 @@ def _ways(
 ) -> list[Measure]:
     """Where the time to a start goes."""
     first = {call.request_id: call.at for call in reversed(calls)}
-    begun = [each for each in documents if each["slot_at"] and each["id"] in first and each["id"] in published]
-    to_queue = [each["created_at"].timestamp() - published[each["id"]] for each in begun]
-    to_slot = [(each["slot_at"] - each["created_at"]).total_seconds() for each in begun]
-    to_call = [first[each["id"]] - each["slot_at"].timestamp() for each in begun]
+    begun = [
+        document
+        for document in documents
+        if document["slot_at"] and document["id"] in first and document["id"] in published
+    ]
+    to_queue = [item["created_at"].timestamp() - published[item["id"]] for item in begun]
+    to_slot = [(item["slot_at"] - item["created_at"]).total_seconds() for item in begun]
+    to_call = [first[item["id"]] - item["slot_at"].timestamp() for item in begun]
     ways = {"until it is queued": to_queue, "from there to its slot": to_slot, "from its slot to its call": to_call}
     return [Measure(f"... {way}, p50", measures.percentile(took, 0.5), "s") for way, took in ways.items()]
 
@@ -256,25 +260,31 @@ def _slowest(
 ) -> Sequence[Mapping[str, Any]]:
     """The five that waited longest, and where their time went, in seconds."""
     first = {call.request_id: call.at for call in reversed(calls)}
-    begun = [each for each in documents if each["slot_at"] and each["id"] in first and each["id"] in published]
+    begun = [
+        document
+        for document in documents
+        if document["slot_at"] and document["id"] in first and document["id"] in published
+    ]
     waits = [
         {
-            "request_id": each["id"],
-            "waited": round(first[each["id"]] - published[each["id"]], 2),
-            "until_queued": round(each["created_at"].timestamp() - published[each["id"]], 2),
-            "from_its_last_slot_to_its_first_call": round(first[each["id"]] - each["slot_at"].timestamp(), 2),
-            "releases": each["release"],
-            "late": each["late_count"],
-            "attempts": each["attempt_count"],
+            "request_id": item["id"],
+            "waited": round(first[item["id"]] - published[item["id"]], 2),
+            "until_queued": round(item["created_at"].timestamp() - published[item["id"]], 2),
+            "from_its_last_slot_to_its_first_call": round(first[item["id"]] - item["slot_at"].timestamp(), 2),
+            "releases": item["release"],
+            "late": item["late_count"],
+            "attempts": item["attempt_count"],
         }
-        for each in begun
+        for item in begun
     ]
-    return sorted(waits, key=lambda each: -each["waited"])[:5]
+    return sorted(waits, key=lambda item: -item["waited"])[:5]
 
 
 def _mean_latency(documents: Sequence[Mapping[str, Any]]) -> float:
     """Seconds from slot to end: what the ideal has after its last call, too."""
-    took = [(each["finished_at"] - each["slot_at"]).total_seconds() for each in documents if each["slot_at"]]
+    took = [
+        (document["finished_at"] - document["slot_at"]).total_seconds() for document in documents if document["slot_at"]
+    ]
     return sum(took) / len(took) if took else 0.0
 
 

@@ -155,15 +155,15 @@ async def _purse(store: Store, name: str, limit: Budget) -> dict[str, Any]:
 def _lines(seen: dict[str, Any]) -> list[str]:
     from scripts.cli.views.request_view import dollars, moment
 
-    found = seen["budget"]
-    if found is None:
+    budget = seen["budget"]
+    if budget is None:
         return [f"{seen['tenant']}: no budget", *_waiting(seen), *_history(seen)]
-    over = {"queue": "more waits", "step-down": "more takes cheaper routes", "refuse": "more fails"}[found["over"]]
+    over = {"queue": "more waits", "step-down": "more takes cheaper routes", "refuse": "more fails"}[budget["over"]]
     return [
-        f"{seen['tenant']}: {dollars(found['limit_micros'])} a {found['period']}, {over}",
-        f"  {dollars(found['spent_micros']):>12}  spent in {found['now']}, which ends at {moment(found['ends_at'])}",
-        f"  {dollars(found['held_micros']):>12}  held for attempts that are running or may have been billed",
-        f"  {dollars(max(found['available_micros'], 0)):>12}  left",
+        f"{seen['tenant']}: {dollars(budget['limit_micros'])} a {budget['period']}, {over}",
+        f"  {dollars(budget['spent_micros']):>12}  spent in {budget['now']}, which ends at {moment(budget['ends_at'])}",
+        f"  {dollars(budget['held_micros']):>12}  held for attempts that are running or may have been billed",
+        f"  {dollars(max(budget['available_micros'], 0)):>12}  left",
         *_waiting(seen),
         *_history(seen),
     ]

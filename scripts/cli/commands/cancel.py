@@ -108,11 +108,15 @@ async def _cancel_chosen(choice: Choice, *, yes: bool, as_json: bool) -> None:
     if yes and found:
         async with worker_home.publishing(settings) as topics:
             with progress.counted(len(found), "asked to cancel") as report:
-                await send(topics, _lines([(each.record.tenant, id_of(each.id)) for each in found]), report)
-        for each in found:
-            audit.note(settings, "cancel", request_id=each.id, trace_id=each.record.trace_id)
+                await send(
+                    topics, _lines([(versioned.record.tenant, id_of(versioned.id)) for versioned in found]), report
+                )
+        for versioned in found:
+            audit.note(settings, "cancel", request_id=versioned.id, trace_id=versioned.record.trace_id)
     if as_json:
-        click.echo(to_json({"chosen": len(found), "asked": yes, "request_ids": [id_of(each.id) for each in found]}))
+        click.echo(
+            to_json({"chosen": len(found), "asked": yes, "request_ids": [id_of(versioned.id) for versioned in found]})
+        )
         return
     if not found:
         return
@@ -123,13 +127,13 @@ async def _cancel_chosen(choice: Choice, *, yes: bool, as_json: bool) -> None:
         click.echo("preview only, nothing was cancelled. Repeat with --yes to cancel.")
 
 
-def _preview(found: list[Row]) -> None:
+def _preview(rows: list[Row]) -> None:
     from scripts.cli.views import request_view
 
-    if not found:
+    if not rows:
         click.echo("no such requests", err=True)
         return
-    request_view.console().print(*request_view.first_ten(found, "would be cancelled, unpaid"), sep="\n")
+    request_view.console().print(*request_view.first_ten(rows, "would be cancelled, unpaid"), sep="\n")
 
 
 async def _targets(settings: Settings, names: Sequence[str]) -> list[Target]:

@@ -134,12 +134,12 @@ async def _reconcile(path: str, models: Catalogue, *, as_json: bool) -> None:
         raise click.UsageError(f"--reconcile: {path} cannot be read ({error.strerror})") from error
     days = sorted({line.day for line in lines})
     rows = await _rows(date.fromisoformat(days[0]), date.fromisoformat(days[-1]))
-    found = reconcile(lines, rows, models.billing)
+    reconciliation = reconcile(lines, rows, models.billing)
     if as_json:
-        click.echo(to_json(reconciliation_table.document(found)))
+        click.echo(to_json(reconciliation_table.document(reconciliation)))
     else:
-        request_view.console().print(*reconciliation_table.lines(found), sep="\n")
-    if found.differences:
+        request_view.console().print(*reconciliation_table.lines(reconciliation), sep="\n")
+    if reconciliation.differences:
         raise click.exceptions.Exit(1)
 
 
@@ -151,11 +151,11 @@ def _write(path: str, text: str) -> None:
     click.echo(f"wrote {path}", err=True)
 
 
-def _draw(found: Bills, by: str, span: Span, path: str) -> None:
+def _draw(bills: Bills, by: str, span: Span, path: str) -> None:
     from scripts.cli.views import cost_chart
 
     try:
-        cost_chart.draw(found, by, path, f"Cost by {by}, {span}")
+        cost_chart.draw(bills, by, path, f"Cost by {by}, {span}")
     except OSError as error:
         raise click.UsageError(f"--chart: {path} cannot be written ({error.strerror})") from error
     click.echo(f"wrote {path}", err=True)

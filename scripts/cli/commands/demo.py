@@ -116,8 +116,8 @@ async def _run(plan: Plan) -> int:
             console.print()
             _say_end(plan, home, summary, picture)
     different = differences(found, plan.expected, plan.run)
-    for each in different:
-        click.secho(f"not as expected: {each}", fg="red", err=True)
+    for name in different:
+        click.secho(f"not as expected: {name}", fg="red", err=True)
     return 1 if different else 0
 
 
@@ -138,14 +138,14 @@ def _say_end(plan: Plan, home: Home, summary: str, picture: Path) -> None:
 
 def differences(found: Sequence[Found | Rejected], expected: dict[str, str], run: str) -> list[str]:
     """What ended otherwise than the samples expect; a duplicate must not have been rendered twice."""
-    ended = {(each.request_id or "").removeprefix(run): each for each in found}
+    ended = {(item.request_id or "").removeprefix(run): item for item in found}
     different = []
     for name, status in expected.items():
-        each = ended.get(name)
-        if each is None or each.status != status:
-            different.append(f"{name} should be {status} and is {each.status if each else 'not there'}")
-        elif isinstance(each, Found) and status == "succeeded":
-            images = sum(attempt.image_uri is not None for attempt in each.attempts)
+        item = ended.get(name)
+        if item is None or item.status != status:
+            different.append(f"{name} should be {status} and is {item.status if item else 'not there'}")
+        elif isinstance(item, Found) and status == "succeeded":
+            images = sum(attempt.image_uri is not None for attempt in item.attempts)
             if images != 1:
                 different.append(f"{name} has {images} images")
     return different + [f"{name} is not among the samples" for name in ended if name not in expected]

@@ -90,12 +90,12 @@ async def _doctor(loads: Sequence[str], fleet: str | None, file: Path | None, *,
         *checks.examine(facts, load),
         *(await _platform(fleet, settings.project) if fleet else ()),
     ]
-    worst = {each.verdict for each in findings}
+    worst = {finding.verdict for finding in findings}
     bad = "fail" in worst or (strict and "unknown" in worst)
     worker_home.say_if_simulated(settings)
     if as_json:
-        counts = {word: sum(each.verdict == word for each in findings) for word in MARKS}
-        said = {"ready": worst == {"pass"}, **counts, "checks": [asdict(each) for each in findings]}
+        counts = {word: sum(finding.verdict == word for finding in findings) for word in MARKS}
+        said = {"ready": worst == {"pass"}, **counts, "checks": [asdict(finding) for finding in findings]}
         click.echo(to_json(said))
     else:
         request_view.console().print(_sheet(findings, named))
@@ -160,13 +160,15 @@ def _sheet(findings: Sequence[Finding], named: Owners) -> RenderableType:
         grid.add_column(no_wrap=True, width=4)
         grid.add_column(no_wrap=True, style="dim", width=18)
         grid.add_column(overflow="fold")
-        for each in sorted((each for each in findings if each.owner == owner), key=lambda each: rank[each.verdict]):
-            told = Text(each.found)
-            if each.remedy:
-                told.append(f"\n{each.remedy}", "italic")
-            grid.add_row(Text(MARKS[each.verdict], STYLES[each.verdict]), each.check, told)
+        for finding in sorted(
+            (finding for finding in findings if finding.owner == owner), key=lambda item: rank[item.verdict]
+        ):
+            text = Text(finding.found)
+            if finding.remedy:
+                text.append(f"\n{finding.remedy}", "italic")
+            grid.add_row(Text(MARKS[finding.verdict], STYLES[finding.verdict]), finding.check, text)
         parts += [Text.assemble((f"{owner} owner", "bold"), f"  {said.name or 'no name set'}"), grid, Text()]
     counts = ", ".join(
-        f"{sum(each.verdict == word for each in findings)} {word}" for word in ("pass", "fail", "unknown")
+        f"{sum(finding.verdict == word for finding in findings)} {word}" for word in ("pass", "fail", "unknown")
     )
     return Group(*parts, Text(counts, "bold"))

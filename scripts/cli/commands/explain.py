@@ -43,19 +43,19 @@ async def _explain(what: str, *, as_json: bool) -> int:
     settings = worker_home.read_settings()
     catalogue = wiring.catalogue(settings)
     if what == "-" or what.endswith((".json", ".jsonl")) or Path(what).is_file():
-        seen, found = await _of_lines(_lines(what), settings, catalogue)
+        snapshot, explanations = await _of_lines(_lines(what), settings, catalogue)
     else:
-        seen, found = await _of_id(what, settings, catalogue)
+        snapshot, explanations = await _of_id(what, settings, catalogue)
     if as_json:
-        for each in found:
-            click.echo(to_json(ladder_table.document(each)))
+        for explanation in explanations:
+            click.echo(to_json(ladder_table.document(explanation)))
     else:
         console = request_view.console()
-        for number, each in enumerate(found):
-            console.print(*([""] if number else []), *ladder_table.sheet(each), sep="\n")
-        if seen is None:
+        for number, explanation in enumerate(explanations):
+            console.print(*([""] if number else []), *ladder_table.sheet(explanation), sep="\n")
+        if snapshot is None:
             click.echo("note: no worker has ever run here, so no flags are known", err=True)
-    return 1 if any(each.problems for each in found) else 0
+    return 1 if any(explanation.problems for explanation in explanations) else 0
 
 
 def _lines(what: str) -> list[Line]:
@@ -93,9 +93,9 @@ async def _of_lines(
         nothing = in_store.RoutingSnapshot(datetime.now(UTC))
         return None, [explanation.of_line(line, nothing, catalogue, references) for line in lines]
     async with worker_home.reading(settings) as store:
-        seen = await routing.read(store, settings, catalogue)
+        snapshot = await routing.read(store, settings, catalogue)
         above = await explanation.failed_models(store, lines)
-    return seen, [explanation.of_line(line, seen, catalogue, references, above) for line in lines]
+    return snapshot, [explanation.of_line(line, snapshot, catalogue, references, above) for line in lines]
 
 
 async def _of_id(request_id: str, settings: Settings, catalogue: Catalogue) -> tuple[RoutingSnapshot, list[Explained]]:
@@ -108,9 +108,9 @@ async def _of_id(request_id: str, settings: Settings, catalogue: Catalogue) -> t
     if not is_key(request_id):
         raise click.UsageError(f"{request_id!r} is neither a file here nor a request id; allowed as an id: {KEY_WORDS}")
     async with worker_home.reading(settings) as store:
-        found = await resolve(store, request_id)
-        if not isinstance(found, Document):
+        document = await resolve(store, request_id)
+        if not isinstance(document, Document):
             hint = "See `renderlane list`; or give a file of requests, whose name ends in .json or .jsonl."
             raise click.ClickException(f"{request_id}: no such request, and no such file. {hint}")
-        seen = await routing.read(store, settings, catalogue)
-    return seen, [explanation.of_document(found.id, request_in(found).record, seen, catalogue)]
+        snapshot = await routing.read(store, settings, catalogue)
+    return snapshot, [explanation.of_document(document.id, request_in(document).record, snapshot, catalogue)]

@@ -148,14 +148,14 @@ async def _list(*, as_json: bool) -> None:
     settings = worker_home.read_settings()
     catalogue = wiring.catalogue(settings)
     async with worker_home.reading(settings) as store:
-        seen = await routing.read(store, settings, catalogue)
+        snapshot = await routing.read(store, settings, catalogue)
     worker_home.say_if_simulated(settings)
     if as_json:
-        for each in flag_table.documents(seen):
-            click.echo(to_json(each))
+        for document in flag_table.documents(snapshot):
+            click.echo(to_json(document))
         return
     request_view.console().print(
-        flag_table.table(seen) if seen.tripped else "no active flags", *flag_table.lines(seen), sep="\n"
+        flag_table.table(snapshot) if snapshot.tripped else "no active flags", *flag_table.lines(snapshot), sep="\n"
     )
 
 
@@ -186,8 +186,8 @@ async def _trip(
 def _say_preview(looked: Looked) -> None:
     from scripts.cli.views import flag_table, request_view
 
-    for each in looked.alike:
-        click.echo(f"note: {each.id} ({each.scope}) is already active, by {each.actor}: {each.reason}", err=True)
+    for flag in looked.alike:
+        click.echo(f"note: {flag.id} ({flag.scope}) is already active, by {flag.actor}: {flag.reason}", err=True)
     request_view.console().print(*flag_table.preview(looked.flag, looked.foreseen, looked.lanes), sep="\n")
 
 
@@ -199,7 +199,7 @@ def _say_tripped(looked: Looked, *, only_preview: bool, as_json: bool) -> None:
     flag = looked.flag
     if as_json:
         tripped = None if only_preview else flag.to_json()
-        click.echo(to_json({"flag": tripped, "preview": [each.to_json() for each in looked.foreseen]}))
+        click.echo(to_json({"flag": tripped, "preview": [item.to_json() for item in looked.foreseen]}))
         return
     does = f"{flag_table.does_what(flag)} for {flag.scope}"
     if only_preview:
@@ -225,15 +225,15 @@ async def _reset(named: str, actor: str, reason: str) -> None:
         click.echo(f"reset {named}, which was {before.state}: the next call is a canary")
         return
     with _refusals():
-        flag, seen = await flag_actions.reset(settings, named, actor, reason)
+        flag, snapshot = await flag_actions.reset(settings, named, actor, reason)
     if isinstance(flag, Conclusion):
         click.echo(f"reset {flag.id}: it can only return because of calls that fail from now on")
         return
-    did = effect_text(seen.routing.effects.get(flag.id, Effect()))
+    did = effect_text(snapshot.routing.effects.get(flag.id, Effect()))
     changed = "it would have changed" if flag.shadow else "it changed"
     click.echo(f"reset {flag.id} ({flag_table.does_what(flag)} for {flag.scope}); {changed} {did}")
     if flag.circuit is not None:
-        click.echo(f"the breaker of {flag.circuit} will not trip before {moment(seen.now + OVERRULED)}")
+        click.echo(f"the breaker of {flag.circuit} will not trip before {moment(snapshot.now + OVERRULED)}")
 
 
 async def _extend(named: str, lasts: timedelta, actor: str, reason: str) -> None:
@@ -254,15 +254,15 @@ async def _history(limit: int, *, as_json: bool) -> None:
 
     settings = worker_home.read_settings()
     async with worker_home.reading(settings) as store:
-        found = await store.query(queries.flag_history(limit))
+        documents = await store.query(queries.flag_history(limit))
     if as_json:
-        for each in found:
-            click.echo(to_json({name: value for name, value in each.data.items() if name != "expire_at"}))
+        for document in documents:
+            click.echo(to_json({name: value for name, value in document.data.items() if name != "expire_at"}))
         return
-    if not found:
+    if not documents:
         click.echo("no flag has been tripped yet", err=True)
         return
-    request_view.console().print(flag_table.history(found))
+    request_view.console().print(flag_table.history(documents))
 
 
 @contextlib.contextmanager

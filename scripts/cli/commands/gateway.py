@@ -94,7 +94,7 @@ async def _list(name: str | None, *, as_json: bool) -> None:
 
     keys, now = wiring.gateway_keys(settings, models), SystemClock().now()
     rows = [
-        to_json(each, models.gateways[each], proofs.get(each, Proof()), now, has_key=each in keys) for each in names
+        to_json(word, models.gateways[word], proofs.get(word, Proof()), now, has_key=word in keys) for word in names
     ]
     if as_json:
         for row in rows:
@@ -172,9 +172,9 @@ def _model(asked: str | None, models: Catalogue, name: str) -> str:
     if asked is None:
         return next(iter(offered))
     with contextlib.suppress(UnknownModel):
-        found = models.find(asked).id
-        if found in offered:
-            return found
+        text = models.find(asked).id
+        if text in offered:
+            return text
     raise click.BadParameter(f"found {asked!r}; allowed: {', '.join(offered)}", param_hint="--model")
 
 
@@ -198,8 +198,8 @@ async def _say_rest(store: Store, models: Catalogue, name: str) -> None:
     from shared.flows.operations.gateway_proofs import read_proofs
 
     provider = models.gateways[name]
-    found = (await read_proofs(store, [name]))[name]
-    lacks = found.lacks(gateway.fingerprint(provider), SystemClock().now(), provider.fresh_for)
+    proof = (await read_proofs(store, [name]))[name]
+    lacks = proof.lacks(gateway.fingerprint(provider), SystemClock().now(), provider.fresh_for)
     if lacks:
         click.echo(f"{name} stays disabled: {'; '.join(map(str, lacks))}")
     else:

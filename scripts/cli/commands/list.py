@@ -75,11 +75,11 @@ async def _on_the_way(tenant: str | None, limit: int, form: JsonForm | None) -> 
     settings = worker_home.read_settings()
     async with worker_home.reading(settings) as store:
         found = await batch_table.read(store)
-        places = [each for each in found.places if tenant is None or each.row.tenant == tenant]
+        places = [place for place in found.places if tenant is None or place.row.tenant == tenant]
         worker_home.say_if_simulated(settings)
         if form is not None:
-            by_key = {each.key: each for each in places[:limit]}
-            documents = await store.get_all([path(each) for each in by_key])
+            by_key = {place.key: place for place in places[:limit]}
+            documents = await store.get_all([path(name) for name in by_key])
             requests = await with_attempts(store, [one for one in documents if isinstance(one, Document)])
             for request in requests:
                 document = wait_reasons.in_document(request, WaitReasons(), form)
@@ -146,16 +146,16 @@ async def _list(choice: Choice, limit: int, form: JsonForm | None) -> None:
             for document in unreadable:
                 click.echo(to_json({"request_id": document.id, "status": "unreadable"}))
             return
-        found = [Listed(row.id, row.record) for row in documents]
-        why = await wait_reasons.read(store, found, catalogue)
+        listeds = [Listed(row.id, row.record) for row in documents]
+        why = await wait_reasons.read(store, listeds, catalogue)
     filters.say_unreadable(unreadable)
-    if not found:
+    if not listeds:
         click.echo("no such requests", err=True)
         return
     request_view.console().print(
-        request_view.listed(found, datetime.now(UTC)), *wait_reasons.lines(found, why), sep="\n"
+        request_view.listed(listeds, datetime.now(UTC)), *wait_reasons.lines(listeds, why), sep="\n"
     )
-    if any(request.status not in FINAL for request in found):
+    if any(request.status not in FINAL for request in listeds):
         worker_home.warn_unless_running(settings)
 
 

@@ -115,7 +115,7 @@ def command(
         in_force, running_capacity = asyncio.run(_known(settings, models, load.models))
         held = quota.held(load.models, asked, in_force)
         quota.refuse_zero(held)
-        if any(limit.source in ("live", "learned") for each in held.values() for limit in each.values()):
+        if any(limit.source in ("live", "learned") for item in held.values() for limit in item.values()):
             worker_home.say_if_simulated(settings)
         assumed = latencies.ASSUMED if latency is None else latencies.parse(latency, models)
         stage = Stage(start, held, capacity or running_capacity, assumed, seed)
@@ -130,12 +130,12 @@ def _moment(text: str) -> datetime:
     from scripts.planner.errors import wrong
 
     try:
-        found = datetime.fromisoformat(text)
+        moment = datetime.fromisoformat(text)
     except ValueError:
-        found = None
-    if found is None or found.tzinfo is None:
+        moment = None
+    if moment is None or moment.tzinfo is None:
         raise wrong("--at", text, "a time with a time zone, for example 2026-12-01T09:00:00Z")
-    return found.astimezone(UTC)
+    return moment.astimezone(UTC)
 
 
 def _load(asked: PlanOptions, models: Catalogue, start: datetime, seed: int) -> Load:
@@ -205,8 +205,8 @@ async def _known(
         return configured(called, wiring.quota(settings, models)), settings.capacity
     async with worker_home.reading(settings) as store:
         running = await worker_settings.read(store, settings, models)
-        seen = await read(store, running.limits, called)
-    return {each.model: each.limits for each in seen.models}, running.capacity
+        reading = await read(store, running.limits, called)
+    return {model.model: model.limits for model in reading.models}, running.capacity
 
 
 async def _spend(settings: Settings) -> MonthSpend | None:
@@ -232,10 +232,10 @@ def _plan(load: Load, stage: Stage, models: Catalogue, chart: str | None, billin
     for line in plan_report.rejected(load):
         click.echo(f"will be rejected: {line}", err=True)
     ways = alternatives(load.wanted, models)
-    played = {each.name: _played(each, stage) for each in ways}
-    found = [figures(each, played[each.name], stage, models) for each in ways]
+    played = {alternative.name: _played(alternative, stage) for alternative in ways}
+    found = [figures(alternative, played[alternative.name], stage, models) for alternative in ways]
     if chart is not None:
-        _draw({name: each for name, each in played.items() if each is not None}, stage, chart, load)
+        _draw({name: forecast for name, forecast in played.items() if forecast is not None}, stage, chart, load)
     if as_json:
         of_account = {"account": account.document(found, billing, stage.start)}
         click.echo(to_json(plan_report.document(load, stage, found) | of_account))
@@ -262,7 +262,7 @@ def _played(way: Alternative, stage: Stage) -> Forecast | None:
 def _draw(played: Mapping[str, Forecast], stage: Stage, path: str, load: Load) -> None:
     from scripts.planner import chart
 
-    panels = [chart.Panel(name, each) for name, each in played.items() if name != "batch lane"]
+    panels = [chart.Panel(name, forecast) for name, forecast in played.items() if name != "batch lane"]
     try:
         chart.draw(panels, stage, path, load.about)
     except OSError as error:

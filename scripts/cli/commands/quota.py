@@ -37,19 +37,19 @@ async def _quota(*, as_json: bool) -> None:
         called = [model for model in models.models.values() if model.status != "retired"]
         apart = [pool(VERTEX, model.id) for model in called if VERTEX in model.lanes]
         configured = (await worker_settings.read(store, settings, models)).limits
-        seen = await read(store, configured, [*(model.id for model in called), *apart])
-    account = account_cap.of_worker(wiring.account(settings, models), seen.spend, models.account)
+        reading = await read(store, configured, [*(model.id for model in called), *apart])
+    account = account_cap.of_worker(wiring.account(settings, models), reading.spend, models.account)
     worker_home.say_if_simulated(settings)
     if as_json:
-        for model in seen.models:
-            click.echo(to_json(quota_table.document(model, seen, account)))
+        for model in reading.models:
+            click.echo(to_json(quota_table.document(model, reading, account)))
         return
     asked = worker_home.reads_live_quota(settings)
     request_view.console().print(
-        *quota_table.lines(seen, asked=asked),
-        *quota_table.of_account(account, seen),
-        quota_table.table(seen),
-        *quota_table.closed(seen),
-        *quota_table.background(seen),
+        *quota_table.lines(reading, asked=asked),
+        *quota_table.of_account(account, reading),
+        quota_table.table(reading),
+        *quota_table.closed(reading),
+        *quota_table.background(reading),
         sep="\n",
     )

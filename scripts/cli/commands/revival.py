@@ -50,7 +50,9 @@ class Preview(Struct, frozen=True):
         return f" ({self.before:,} were revived before)" if self.before else ""
 
     def overdue(self, now: datetime) -> int:
-        return sum(1 for each in self.found if each.record.deadline is not None and each.record.deadline <= now)
+        return sum(
+            1 for versioned in self.found if versioned.record.deadline is not None and versioned.record.deadline <= now
+        )
 
     def lines(self, deadline: datetime | None) -> list[RenderableType]:
         what = f"would be retried, for about {request_view.dollars(self.estimate_micros)}{self.before_words}"
@@ -70,7 +72,7 @@ class Preview(Struct, frozen=True):
                 "revived_before": self.before,
                 "estimate_usd": usd(self.estimate_micros),
                 "unroutable": self.unroutable,
-                "request_ids": [id_of(each.id) for each in self.found],
+                "request_ids": [id_of(versioned.id) for versioned in self.found],
             }
         )
 
@@ -88,23 +90,29 @@ async def look(store: Store, choice: Choice, catalogue: Catalogue) -> Preview:
     filters.say_unreadable(unreadable)
     successors = [
         path
-        for each in found
-        if (name := each.record.revived_as)
-        for path in request_record.paths_of(each.record.tenant, name)
+        for versioned in found
+        if (name := versioned.record.revived_as)
+        for path in request_record.paths_of(versioned.record.tenant, name)
     ]
     there: set[tuple[str, str]] = set()
     for start in range(0, len(successors), filters.PAGE):
         page = await store.get_all(successors[start : start + filters.PAGE])
-        there |= {(request_in(each).record.tenant, id_of(each.id)) for each in page if isinstance(each, Document)}
-    fresh = [each for each in found if (each.record.tenant, str(each.record.revived_as)) not in there]
+        there |= {
+            (request_in(document).record.tenant, id_of(document.id))
+            for document in page
+            if isinstance(document, Document)
+        }
+    fresh = [
+        versioned for versioned in found if (versioned.record.tenant, str(versioned.record.revived_as)) not in there
+    ]
     prices: dict[Requirements, int | None] = {}
-    for each in fresh:
-        ask = each.record.ask
+    for versioned in fresh:
+        ask = versioned.record.ask
         if ask not in prices:
             planned = first_plan(ask, catalogue, BUILT)
             prices[ask] = planned.estimate_micros if isinstance(planned, Planned) else None
-    asked = [prices[each.record.ask] for each in fresh]
-    return Preview(fresh, len(found) - len(fresh), sum(each or 0 for each in asked), asked.count(None))
+    asked = [prices[versioned.record.ask] for versioned in fresh]
+    return Preview(fresh, len(found) - len(fresh), sum(number or 0 for number in asked), asked.count(None))
 
 
 async def send(
@@ -119,11 +127,11 @@ async def send(
     """The exit code: 1 when one could not be revived. `report` gets how many more were seen to."""
     refused = 0
     async with worker_home.reading(settings) as store, worker_home.publishing(settings) as topics:
-        with flag_actions.signals(settings) as said:
-            reach = _Reach(store, topics, said)
+        with flag_actions.signals(settings) as events:
+            reach = _Reach(store, topics, events)
             for start in range(0, len(ids), AT_ONCE):
                 page = ids[start : start + AT_ONCE]
-                ends = await asyncio.gather(*(_revived(reach, each, actor, deadline) for each in page))
+                ends = await asyncio.gather(*(_revived(reach, name, actor, deadline) for name in page))
                 for old_id, end in zip(page, ends, strict=True):
                     refused += isinstance(end, ReviveRefused)
                     _say(old_id, end, as_json=as_json, quiet=report is not None)

@@ -89,6 +89,6 @@ async def _by_filter(
         if not as_json:
             click.echo("preview only, nothing was revived. Repeat with --yes to revive.")
         return 0
-    ids = [each.id for each in preview.found]
+    ids = [versioned.id for versioned in preview.found]
     with progress.counted(len(ids), "revived") as report:
         return await revival.send(settings, ids, actor, deadline, as_json=as_json, report=report)

@@ -68,17 +68,17 @@ async def _status(ids: tuple[str, ...], *, watch: bool, as_json: bool, raw: bool
         else:
             found = await find(store, ids)
             await _show(store, found, catalogue, as_json=as_json, raw=raw, with_prompt=with_prompt)
-        for each in found if with_prompt else ():
-            if isinstance(each, Found):
+        for item in found if with_prompt else ():
+            if isinstance(item, Found):
                 audit.note(
                     settings,
                     "show-prompt",
-                    request_id=each.key,
-                    trace_id=each.record.trace_id,
+                    request_id=item.key,
+                    trace_id=item.record.trace_id,
                     detail="status",
                 )
-        for request_id, each in zip(ids, found, strict=True):
-            if not isinstance(each, Found):
+        for request_id, item in zip(ids, found, strict=True):
+            if not isinstance(item, Found):
                 unknown += 1
                 _say_unknown(request_id, [one.record.reason for one in await rejections_of(store, request_id)])
     if any(isinstance(one, Found) and one.status not in FINAL for one in found):
@@ -95,16 +95,16 @@ async def _show(
     from scripts.cli.data.requests import Found
     from scripts.cli.views import request_view
 
-    known = [each for each in found if isinstance(each, Found)]
+    known = [item for item in found if isinstance(item, Found)]
     why = await wait_reasons.read(store, known, catalogue)
     now = None if as_json else await _situation(store, known, catalogue)
     console = request_view.console()
-    for number, each in enumerate(known):
+    for number, item in enumerate(known):
         if as_json:
-            click.echo(to_json(wait_reasons.in_document(each, why, JsonForm(raw, with_prompt))))
+            click.echo(to_json(wait_reasons.in_document(item, why, JsonForm(raw, with_prompt))))
         else:
-            next_step = None if now is None else _next_step(each, now, catalogue)
-            sheet = request_view.sheet(each, wait_reasons.of(each, why), next_step, with_prompt=with_prompt)
+            next_step = None if now is None else _next_step(item, now, catalogue)
+            sheet = request_view.sheet(item, wait_reasons.of(item, why), next_step, with_prompt=with_prompt)
             console.print(*([""] if number else []), sheet)
 
 

@@ -98,8 +98,8 @@ def command(ctx: click.Context, /, what: str, **given: Any) -> None:
     if wrong:
         from scripts.cli.main import Misconfigured
 
-        told = "\n".join(wrong)
-        raise Misconfigured(f"{told}\nNothing was published. Correct this, or publish as it is with --no-check.")
+        text = "\n".join(wrong)
+        raise Misconfigured(f"{text}\nNothing was published. Correct this, or publish as it is with --no-check.")
     if not lines:
         raise click.UsageError(f"{name} has no lines")
     sent = asyncio.run(_publish(settings, lines, is_new=name is None and given["request_id"] is None))
@@ -134,7 +134,7 @@ def _remark(settings: Settings) -> None:
 
 
 def _look(sent: Sequence[Sent]) -> str:
-    ids = sorted({each.request_id for each in sent if each.request_id})
+    ids = sorted({sent_request.request_id for sent_request in sent if sent_request.request_id})
     return f"renderlane status {ids[0]}" if len(ids) == 1 else "renderlane list"
 
 
@@ -168,9 +168,9 @@ def _refuse_a_file(what: str) -> None:
         is_there = False  # too long, or no name of a file at all
     if not is_there and not FILE_NAME.fullmatch(what):
         return
-    found = "an existing file or folder" if is_there else "a file name, but there is no such file"
+    text = "an existing file or folder" if is_there else "a file name, but there is no such file"
     raise click.UsageError(
-        f"{what!r}: found {found}; allowed: a prompt, FILE.jsonl, or - for standard input. To send its lines: "
+        f"{what!r}: found {text}; allowed: a prompt, FILE.jsonl, or - for standard input. To send its lines: "
         f"renderlane submit - < {shlex.quote(what)} (JSON Lines: one message a line). "
         "To use it as a prompt, add more words."
     )
@@ -188,7 +188,7 @@ def _request(prompt: str, given: dict[str, Any]) -> bytes:
     if consents := {name: True for name in ("batch", "gateway") if given[f"allow_{name}"]}:
         payload["allow"] = consents
     if given["references"]:
-        payload["references"] = [{"uri": _uri(each)} for each in given["references"]]
+        payload["references"] = [{"uri": _uri(reference)} for reference in given["references"]]
     if given["grounding"] or given["image_search"]:
         payload["grounding"] = IMAGE_SEARCH if given["image_search"] else True
     if given["safety"]:
@@ -249,11 +249,11 @@ async def _publish(settings: Settings, lines: Sequence[Line], *, is_new: bool) -
 def _say_sent(sent: Sequence[Sent], *, as_json: bool) -> None:
     """On standard output, and where that cannot be written, on standard error: the id is all that leads back to it."""
     lines = []
-    for each in sent:
+    for sent_request in sent:
         if as_json:
-            lines.append(to_json({"request_id": each.request_id, "message_id": each.message_id}))
-        elif not each.cancels:
-            lines.append(each.request_id or f"message {each.message_id}")
+            lines.append(to_json({"request_id": sent_request.request_id, "message_id": sent_request.message_id}))
+        elif not sent_request.cancels:
+            lines.append(sent_request.request_id or f"message {sent_request.message_id}")
     if not streams.write(lines):
         streams.tell("\n".join([*lines, "cannot write to standard output; the messages above were published"]))
     if not as_json:
@@ -272,8 +272,8 @@ async def _wait(settings: Settings, sent: Sequence[Sent], timeout: float | None,
             in_time = await waiting.until_ended(timeout, report)
         found = await waiting.found()
     if form is not None:
-        for each in found:
-            click.echo(to_json(_shown(each, form)))
+        for item in found:
+            click.echo(to_json(_shown(item, form)))
     else:
         from scripts.cli.views import request_view
 

@@ -85,8 +85,8 @@ async def _read(store: Store, name: str, catalogue: Catalogue) -> dict[str, Any]
     from shared.core.values.documents import Document
     from shared.flows.operations.tenants import PATH
 
-    found = await store.get(PATH.format(name))
-    weight = found.data.get("weight") if isinstance(found, Document) else None
+    document = await store.get(PATH.format(name))
+    weight = document.data.get("weight") if isinstance(document, Document) else None
     queues = [(model, priority) for model in catalogue.models for priority in PRIORITIES]
     counts = await asyncio.gather(*(store.count(queries.waiting_of(name, *queue)) for queue in queues))
     waiting = {queue_name(*queue): count for queue, count in zip(queues, counts, strict=True) if count}

@@ -28,8 +28,8 @@ class Waiting:
 
     def __init__(self, store: Store, sent: Sequence[Sent]) -> None:
         self._store = store
-        self._sent = [each for each in sent if not each.cancels]
-        self._open = {each.message_id: each for each in self._sent}
+        self._sent = [sent_request for sent_request in sent if not sent_request.cancels]
+        self._open = {sent_request.message_id: sent_request for sent_request in self._sent}
         self.total = len(self._different())
         self.requests: dict[tuple[str, str], Request] = {}
         """By tenant and id, as last read."""
@@ -42,7 +42,7 @@ class Waiting:
 
     def statuses(self) -> Counter[str]:
         """Of what is still open."""
-        return Counter(self._status(each) for each in self._different())
+        return Counter(self._status(sent_request) for sent_request in self._different())
 
     @property
     def cost_micros(self) -> int:
@@ -66,8 +66,8 @@ class Waiting:
         """Look up everything open; what has ended is open no more."""
         await self._read()
         ended: dict[str, Ended] = {}
-        for message_id, each in list(self._open.items()):
-            document = self._own(each)
+        for message_id, sent_request in list(self._open.items()):
+            document = self._own(sent_request)
             if message_id in self.rejected:
                 ended[message_id] = self.rejected[message_id]
             elif document is not None and document.record.is_final:
@@ -79,12 +79,12 @@ class Waiting:
 
     async def found(self) -> list[Found | Rejected]:
         """Everything that is known, in the order it was sent, requests with their attempts."""
-        requests = {each.key: each for each in await with_attempts(self._store, list(self.requests.values()))}
+        requests = {item.key: item for item in await with_attempts(self._store, list(self.requests.values()))}
         found: dict[str, Found | Rejected] = {}
-        for each in self._sent:
-            if each.message_id in self.rejected:
-                found[each.message_id] = self.rejected[each.message_id]
-            elif (own := self._own(each)) is not None and own.id in requests:
+        for sent_request in self._sent:
+            if sent_request.message_id in self.rejected:
+                found[sent_request.message_id] = self.rejected[sent_request.message_id]
+            elif (own := self._own(sent_request)) is not None and own.id in requests:
                 found[own.path] = requests[own.id]
         return list(found.values())
 
@@ -92,16 +92,26 @@ class Waiting:
         """What is open; the same request published twice is one."""
         open_now = self._open.values()
         return list(
-            {(each.tenant, each.request_id, each.content_hash or each.message_id): each for each in open_now}.values()
+            {
+                (
+                    sent_request.tenant,
+                    sent_request.request_id,
+                    sent_request.content_hash or sent_request.message_id,
+                ): sent_request
+                for sent_request in open_now
+            }.values()
         )
 
     async def _read(self) -> None:
-        asked = {(each.tenant, each.request_id, each.content_hash) for each in self._open.values()}
+        asked = {
+            (sent_request.tenant, sent_request.request_id, sent_request.content_hash)
+            for sent_request in self._open.values()
+        }
         paths: dict[str, None] = {}
-        for message_id, each in self._open.items():
-            if each.request_id is not None and each.content_hash is not None:
-                paths |= dict.fromkeys(request_record.paths_of(each.tenant, each.request_id))
-            if self._own(each) is None:
+        for message_id, sent_request in self._open.items():
+            if sent_request.request_id is not None and sent_request.content_hash is not None:
+                paths |= dict.fromkeys(request_record.paths_of(sent_request.tenant, sent_request.request_id))
+            if self._own(sent_request) is None:
                 paths[f"rejected/{message_id}"] = None
         wanted = list(paths)
         for start in range(0, len(wanted), PAGE):

@@ -46,7 +46,7 @@ class Explained(Struct, frozen=True):
 
 def of_line(
     line: Line,
-    known: RoutingSnapshot,
+    snapshot: RoutingSnapshot,
     catalogue: Catalogue,
     references: References,
     above: Mapping[str, str | None] | None = None,
@@ -59,32 +59,36 @@ def of_line(
             return Explained(wrong.request_id or f"line {line.number}", "would be rejected", None, None, wrong.problems)
         case RenderRequest() as request:
             return _of_request(
-                request, known, catalogue, references, (above or {}).get(key_of(request.tenant, request.request_id))
+                request, snapshot, catalogue, references, (above or {}).get(key_of(request.tenant, request.request_id))
             )
 
 
 def _of_request(
-    request: RenderRequest, known: RoutingSnapshot, catalogue: Catalogue, references: References, above: str | None
+    request: RenderRequest, snapshot: RoutingSnapshot, catalogue: Catalogue, references: References, above: str | None
 ) -> Explained:
     try:
-        check(request, catalogue, references, known.lanes(BUILT), above, _offers(request, known))
+        check(request, catalogue, references, snapshot.lanes(BUILT), above, _offers(request, snapshot))
     except InvalidRequest as wrong:
         return Explained(request.request_id, "would be rejected", None, None, wrong.problems)
-    if request.deadline is not None and request.deadline <= known.now:
+    if request.deadline is not None and request.deadline <= snapshot.now:
         late = Problem("deadline", str(request.deadline), "a time in the future", "It would expire unpaid.")
         return Explained(request.request_id, "would expire at once", None, None, (late,))
     course = RequestHistory(key_of(request.tenant, request.request_id), request.tenant, request.deadline)
     return _planned(
-        request.request_id, "if submitted now", Requirements.of(request, above), known.terms(catalogue, BUILT), course
+        request.request_id,
+        "if submitted now",
+        Requirements.of(request, above),
+        snapshot.terms(catalogue, BUILT),
+        course,
     )
 
 
-def _offers(request: RenderRequest, known: RoutingSnapshot) -> Mapping[str, Offer]:
+def _offers(request: RenderRequest, snapshot: RoutingSnapshot) -> Mapping[str, Offer]:
     """As intake looks at them: only for a request that may go there."""
-    return known.offers if request.allow_gateway else {}
+    return snapshot.offers if request.allow_gateway else {}
 
 
-def of_document(key: str, record: RequestRecord, known: RoutingSnapshot, catalogue: Catalogue) -> Explained:
+def of_document(key: str, record: RequestRecord, snapshot: RoutingSnapshot, catalogue: Catalogue) -> Explained:
     """As the pump would plan its next attempt now."""
     about = str(record.status)
     if about in FINAL:
@@ -92,7 +96,7 @@ def of_document(key: str, record: RequestRecord, known: RoutingSnapshot, catalog
     elif about != "queued":
         about += "; this is the plan for another attempt now"
     ask = record.ask
-    return _planned(id_of(key), about, ask, known.terms(catalogue, BUILT), request_record.course_of(key, record))
+    return _planned(id_of(key), about, ask, snapshot.terms(catalogue, BUILT), request_record.course_of(key, record))
 
 
 def _planned(name: str, about: str, ask: Requirements, terms: RoutingContext, course: RequestHistory) -> Explained:
@@ -104,6 +108,6 @@ def _planned(name: str, about: str, ask: Requirements, terms: RoutingContext, co
 
 async def failed_models(store: Store, lines: Sequence[Line]) -> dict[str, str | None]:
     """The model whose image failed the quality bar, by the key of the request that escalates it."""
-    requests = [each.meaning for each in lines if isinstance(each.meaning, RenderRequest)]
+    requests = [line.meaning for line in lines if isinstance(line.meaning, RenderRequest)]
     escalating = [request for request in requests if request.escalates is not None]
     return {key_of(request.tenant, request.request_id): await failed_model(store, request) for request in escalating}

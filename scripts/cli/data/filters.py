@@ -44,14 +44,14 @@ class Moment(click.ParamType[datetime]):
             if ago:
                 length = timedelta(**{UNITS[ago[2]]: int(ago[1])})
                 return datetime.now(UTC) + (length if self._from_now else -length)
-            found = datetime.fromisoformat(text.upper())
+            moment = datetime.fromisoformat(text.upper())
         except (ValueError, OverflowError):
-            found = None
-        if found is None or found.tzinfo is None:
+            moment = None
+        if moment is None or moment.tzinfo is None:
             how = "from now" if self._from_now else "ago"
             allowed = f"a time such as 2026-11-22T12:00:00Z, or how long {how}: 90s, 30m, 2h, 1d"
             self.fail(f"found {text!r}; allowed: {allowed}.", param, ctx)
-        return found.astimezone(UTC)
+        return moment.astimezone(UTC)
 
 
 OPTIONS: dict[str, Callable[[Callable[..., Any]], Callable[..., Any]]] = {
@@ -214,5 +214,5 @@ def _sorted_out(page: Sequence[Document]) -> tuple[list[Row], list[Document]]:
 
 def say_unreadable(documents: Sequence[Document]) -> None:
     """On standard error, one line each."""
-    for each in documents:
-        click.echo(f"{each.path}: skipped: the row in the store is damaged", err=True)
+    for document in documents:
+        click.echo(f"{document.path}: skipped: the row in the store is damaged", err=True)

@@ -44,8 +44,8 @@ async def look(settings: Settings, wish: FlagRequest) -> Looked:
 async def trip(settings: Settings, flag: Flag) -> None:
     """Raises FlagRefused."""
     async with worker_home.reading(settings) as store:
-        with signals(settings) as said:
-            await flags.trip(store, said, flag)
+        with signals(settings) as events:
+            await flags.trip(store, events, flag)
     await _kick(settings)
 
 
@@ -53,16 +53,16 @@ async def reset(settings: Settings, named: str, actor: str, reason: str) -> tupl
     """The flag or the conclusion that was reset, and what was known before. Raises FlagRefused."""
     catalogue = wiring.catalogue(settings)
     async with worker_home.reading(settings) as store:
-        seen = await routing.read(store, settings, catalogue)
-        conclusion = seen.routing.conclusions.reached.get(named)
-        with signals(settings) as said:
+        snapshot = await routing.read(store, settings, catalogue)
+        conclusion = snapshot.routing.conclusions.reached.get(named)
+        with signals(settings) as events:
             if conclusion is not None:
-                await flags.reset_conclusion(store, said, conclusion, actor, reason)
+                await flags.reset_conclusion(store, events, conclusion, actor, reason)
             else:
-                flag = flag_options.meant(named, seen.own, seen.board, seen.now)
-                await flags.reset(store, said, flag.id, actor, reason)
+                flag = flag_options.meant(named, snapshot.own, snapshot.board, snapshot.now)
+                await flags.reset(store, events, flag.id, actor, reason)
     await _kick(settings)
-    return conclusion or flag, seen
+    return conclusion or flag, snapshot
 
 
 async def prove_again(settings: Settings, circuit: str, actor: str, reason: str) -> Proof:
@@ -81,11 +81,11 @@ async def extend(settings: Settings, named: str, lasts: timedelta, actor: str, r
     """The flag as it was, and until when it is tripped now. Raises FlagRefused."""
     catalogue = wiring.catalogue(settings)
     async with worker_home.reading(settings) as store:
-        seen = await routing.read(store, settings, catalogue)
-        flag = flag_options.meant(named, seen.own, seen.board, seen.now)
-        until = seen.now + lasts
-        with signals(settings) as said:
-            await flags.extend(store, said, flag.id, until, actor, reason)
+        snapshot = await routing.read(store, settings, catalogue)
+        flag = flag_options.meant(named, snapshot.own, snapshot.board, snapshot.now)
+        until = snapshot.now + lasts
+        with signals(settings) as events:
+            await flags.extend(store, events, flag.id, until, actor, reason)
     await _kick(settings)
     return flag, until
 
@@ -96,10 +96,10 @@ async def _kick(settings: Settings) -> None:
         async with worker_home.publishing(settings) as topics:
             await topics.publish(PUMP_KICKS, Kick().to_bytes())
     except TopicsUnavailable as error:
-        told = (
+        text = (
             f"note: the flag was changed; it takes effect within a minute because the pump could not be woken ({error})"
         )
-        click.echo(told, err=True)
+        click.echo(text, err=True)
 
 
 @contextlib.contextmanager

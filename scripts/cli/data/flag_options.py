@@ -23,10 +23,10 @@ class Duration(click.ParamType[timedelta]):
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
         if isinstance(value, timedelta):
             return value
-        found = flag_form.parse_duration(str(value))
-        if isinstance(found, Problem):
-            self.fail(f"found {value!r}; allowed: {found.allowed}. {found.remedy}", param, ctx)
-        return found
+        problem = flag_form.parse_duration(str(value))
+        if isinstance(problem, Problem):
+            self.fail(f"found {value!r}; allowed: {problem.allowed}. {problem.remedy}", param, ctx)
+        return problem
 
 
 def actor(given: str | None) -> str:
@@ -36,20 +36,20 @@ def actor(given: str | None) -> str:
             given = getpass.getuser()
         except (OSError, KeyError) as error:
             raise click.UsageError("--actor is required: there is no login name on this machine") from error
-    found = flag_form.actor(given)
-    if isinstance(found, Problem):
-        raise click.UsageError(f"--actor: found {found.found}; allowed: {found.allowed}")
-    return found
+    problem = flag_form.actor(given)
+    if isinstance(problem, Problem):
+        raise click.UsageError(f"--actor: found {problem.found}; allowed: {problem.allowed}")
+    return problem
 
 
 def reason(given: str | None) -> str:
     """Why: as given, else asked for on a terminal. Raises click.UsageError."""
     if given is None and at_terminal():
         given = click.prompt("Reason (recorded in receipts)", err=True)
-    found = flag_form.reason(given or "")
-    if isinstance(found, Problem):
-        raise click.UsageError(f"--reason: found {found.found}; allowed: {found.allowed}. {found.remedy}")
-    return found
+    problem = flag_form.reason(given or "")
+    if isinstance(problem, Problem):
+        raise click.UsageError(f"--reason: found {problem.found}; allowed: {problem.allowed}. {problem.remedy}")
+    return problem
 
 
 def at_terminal() -> bool:
@@ -69,23 +69,23 @@ def tenant(name: str | None) -> str | None:
     """Raises click.BadParameter for what can be no tenant."""
     if name is None:
         return None
-    found = flag_form.tenant(name)
-    if isinstance(found, Problem):
-        raise click.BadParameter(str(found), param_hint="--tenant")
-    return found
+    problem = flag_form.tenant(name)
+    if isinstance(problem, Problem):
+        raise click.BadParameter(str(problem), param_hint="--tenant")
+    return problem
 
 
-def meant(text: str, own: Board, seen: Board, now: datetime) -> Flag:
+def meant(text: str, own: Board, board: Board, now: datetime) -> Flag:
     """The tripped flag of that id, or the only one of that name. Raises FlagRefused."""
     if text in own.flags:
         return own.flags[text]
-    elsewhere = seen.flags.get(text)
+    elsewhere = board.flags.get(text)
     if elsewhere is not None:
         raise FlagRefused(f"flag: {text} is managed by {elsewhere.actor}; change it there")
-    named = [each for each in own.in_force(now) if each.name == text]
+    named = [flag for flag in own.in_force(now) if flag.name == text]
     if len(named) == 1:
         return named[0]
     if named:
-        ids = ", ".join(sorted(each.id for each in named))
+        ids = ", ".join(sorted(flag.id for flag in named))
         raise FlagRefused(f"flag: found {text!r}, which matches {len(named)} flags; allowed: one of {ids}")
     return own.find(text)

@@ -47,16 +47,21 @@ class QuotaReading(Struct, frozen=True):
 
 async def read(store: Store, configured: Quota, models: Sequence[str]) -> QuotaReading:
     """One look at the live reading and at all calendars; needs no running worker."""
-    found, account, proofs, *calendars = await store.get_all(
+    document, account, proofs, *calendars = await store.get_all(
         [PATH, account_cap.PATH, PROOFS, *(f"calendars/{model}" for model in models)]
     )
-    live = LiveQuota.from_json(found.data) if isinstance(found, Document) else None
-    held = [_of(model, found.read_at, live, configured, each) for model, each in zip(models, calendars, strict=True)]
+    live = LiveQuota.from_json(document.data) if isinstance(document, Document) else None
+    model_quotas = [
+        _of(model, document.read_at, live, configured, calendar)
+        for model, calendar in zip(models, calendars, strict=True)
+    ]
     proven = Proofs.from_json(proofs.data) if isinstance(proofs, Document) else Proofs()
     spend = MonthSpend.from_json(account.data) if isinstance(account, Document) else None
-    apart = [pair for pair in zip(held, calendars, strict=True) if lane_apart(pair[0].model) is not None]
+    apart = [pair for pair in zip(model_quotas, calendars, strict=True) if lane_apart(pair[0].model) is not None]
     unused = {quota.model for quota, calendar in apart if not isinstance(calendar, Document)}
-    return QuotaReading(found.read_at, live, [quota for quota in held if quota.model not in unused], proven, spend)
+    return QuotaReading(
+        document.read_at, live, [quota for quota in model_quotas if quota.model not in unused], proven, spend
+    )
 
 
 def _of(
@@ -64,7 +69,7 @@ def _of(
 ) -> ModelQuota:
     data = document.data if isinstance(document, Document) else {}
     calendar = Calendar.from_json(data).forget(now) if data else Calendar()
-    learned = {name: Learned.from_json(each) for name, each in (data.get("learned") or {}).items()}
+    learned = {name: Learned.from_json(item) for name, item in (data.get("learned") or {}).items()}
     minute = calendar.used(now)
     used = {"rpm": minute.requests, "ipm": minute.images, "tpm": minute.tokens}
     read = live.by_model.get(model) if live else None

@@ -179,8 +179,8 @@ async def find_or_say(store: Store, name: str) -> Found | None:
 
 
 async def with_attempts(store: Store, documents: Sequence[Document]) -> list[Found]:
-    found = await asyncio.gather(*(_with_attempts(store, each) for each in documents))
-    return [each for each in found if isinstance(each, Found)]
+    found = await asyncio.gather(*(_with_attempts(store, document) for document in documents))
+    return [item for item in found if isinstance(item, Found)]
 
 
 async def rejections_of(store: Store, name: str) -> list[Rejected]:

@@ -16,7 +16,7 @@ def warning(models: Catalogue, today: date) -> str | None:
     stale = models.stale_prices(today)
     if not stale:
         return None
-    named = "; ".join(str(each) for each in stale[:NAMED])
+    named = "; ".join(str(stale_price) for stale_price in stale[:NAMED])
     more = f"; and {len(stale) - NAMED} more" if len(stale) > NAMED else ""
     return (
         f"warning: {len(stale)} prices are older than {STALE_AFTER.days} days ({named}{more}). "
@@ -26,6 +26,6 @@ def warning(models: Catalogue, today: date) -> str | None:
 
 def warn(models: Catalogue, today: date) -> None:
     """On standard error: standard output may be read by a program."""
-    said = warning(models, today)
-    if said is not None:
-        click.secho(said, fg="yellow", err=True)
+    text = warning(models, today)
+    if text is not None:
+        click.secho(text, fg="yellow", err=True)

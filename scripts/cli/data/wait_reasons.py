@@ -35,50 +35,52 @@ class WaitReasons(Struct, frozen=True):
     catalogue: Catalogue | None = None
 
 
-async def read(store: Store, found: Iterable[Listed], catalogue: Catalogue) -> WaitReasons:
+async def read(store: Store, listeds: Iterable[Listed], catalogue: Catalogue) -> WaitReasons:
     """One look at the pump and the flags, and none where nothing waits for the pump. What is over is left out."""
-    if not any(waits(each) for each in found):
+    if not any(waits(listed) for listed in listeds):
         return WaitReasons()
     pump, own = await store.get_all([PUMP, flag_board.PATH])
     said: dict[str, Fields] = dict(PumpRecord.of(pump).blocked or {})
     held = {model: why for model, why in said.items() if why["until"] is None or why["until"] > pump.read_at}
     flags = Board.from_json(own.data).in_force(own.read_at) if isinstance(own, Document) else ()
-    return WaitReasons(held, tuple(each for each in flags if each.name == "pause" and not each.shadow), catalogue)
+    return WaitReasons(held, tuple(item for item in flags if item.name == "pause" and not item.shadow), catalogue)
 
 
-def waits(found: Listed) -> bool:
+def waits(listed: Listed) -> bool:
     """For a slot; a sleeper knows itself when it wakes."""
-    return found.status == "queued" and found.record.wake_at is None
+    return listed.status == "queued" and listed.record.wake_at is None
 
 
-def of(found: Listed, held: WaitReasons) -> Fields | None:
+def of(listed: Listed, wait_reasons: WaitReasons) -> Fields | None:
     """What keeps this request: a pause that concerns it, else what its model's queue waits for."""
-    if not waits(found):
+    if not waits(listed):
         return None
-    pause = _pause_of(found, held)
+    pause = _pause_of(listed, wait_reasons)
     if pause is not None:
         return {"reason": "paused", "until": pause.expires_at, "why": pause.because}
-    why = held.by_model.get(found.record.model)
-    of_others = why is not None and why["reason"] == "paused" and why["why"] in {each.because for each in held.pauses}
+    why = wait_reasons.by_model.get(listed.record.model)
+    of_others = (
+        why is not None and why["reason"] == "paused" and why["why"] in {item.because for item in wait_reasons.pauses}
+    )
     return None if of_others else why
 
 
-def _pause_of(found: Listed, held: WaitReasons) -> Flag | None:
-    if not held.pauses or held.catalogue is None:
+def _pause_of(listed: Listed, wait_reasons: WaitReasons) -> Flag | None:
+    if not wait_reasons.pauses or wait_reasons.catalogue is None:
         return None
-    ask = found.record.ask
-    asked = choose_model(ask, held.catalogue)
-    if isinstance(asked, Problem):
+    ask = listed.record.ask
+    choice = choose_model(ask, wait_reasons.catalogue)
+    if isinstance(choice, Problem):
         return None
-    subject = Subject(found.key, found.record.tenant, ask.purpose, asked.model.id, ask.lane)
-    return next(iter(flag.concerning(held.pauses, subject)), None)
+    subject = Subject(listed.key, listed.record.tenant, ask.purpose, choice.model.id, ask.lane)
+    return next(iter(flag.concerning(wait_reasons.pauses, subject)), None)
 
 
-def in_document(found: Found, held: WaitReasons, form: JsonForm) -> dict[str, Any]:
+def in_document(found: Found, wait_reasons: WaitReasons, form: JsonForm) -> dict[str, Any]:
     """The public view with the image's place in the image store, or the whole status document; with `held` where the
     pump has said why.
     """
-    why = of(found, held)
+    why = of(found, wait_reasons)
     told = {} if why is None else {"held": {name: why[name] for name in ("reason", "until", "why")}}
     if form.raw:
         return told | found.document(with_prompt=form.with_prompt)
@@ -89,8 +91,8 @@ def in_document(found: Found, held: WaitReasons, form: JsonForm) -> dict[str, An
     return view | told | prompt
 
 
-def lines(found: Iterable[Listed], held: WaitReasons) -> list[str]:
+def lines(listeds: Iterable[Listed], wait_reasons: WaitReasons) -> list[str]:
     """For a list: one line for each thing that a model's requests wait for."""
-    kept = [(each.record.model, of(each, held)) for each in found]
+    kept = [(listed.record.model, of(listed, wait_reasons)) for listed in listeds]
     told = sorted({(model, text(model, why)) for model, why in kept if why is not None})
     return [f"waits: {words if words.startswith(model) else f'{model}: {words}'}" for model, words in told]

@@ -55,11 +55,11 @@ class OnTheWay(Struct, frozen=True):
 
 
 async def read(store: Store) -> OnTheWay:
-    open_batches = [batch_in(each) for each in await store.query(queries.due_batches(FAR, MOST_READ))]
-    open_batches.sort(key=lambda each: each.record.created_at)
+    open_batches = [batch_in(document) for document in await store.query(queries.due_batches(FAR, MOST_READ))]
+    open_batches.sort(key=lambda versioned: versioned.record.created_at)
     places: list[BatchPosition] = []
-    for each in open_batches:
-        places += await _in_batch(store, each)
+    for open_batch in open_batches:
+        places += await _in_batch(store, open_batch)
     places += _collecting(await store.query(queries.collecting(MOST_READ)))
     return OnTheWay(tuple(places), tuple(open_batches))
 
@@ -118,34 +118,34 @@ def table(places: Iterable[BatchPosition], now: datetime) -> RenderableType:
         Column("batch", leaves=1),
     )
     rows: list[tuple[Cell, ...]] = []
-    for each in places:
-        row = each.row
-        position, age = f"{each.position} of {each.of}", request_view.age(row.batched_at, now)
+    for place in places:
+        row = place.row
+        position, age = f"{place.position} of {place.of}", request_view.age(row.batched_at, now)
         cells = (
             request_view.route(row.route),
             row.route.image_size,
-            each.state,
+            place.state,
             position,
             age,
-            each.batch or "-",
+            place.batch or "-",
         )
-        rows.append((each.key, *cells))
+        rows.append((place.key, *cells))
     return Narrowing(columns, rows)
 
 
 def lines(found: OnTheWay, rules: BatchRules, now: datetime) -> list[str]:
     """A sentence for each batch, and one for what is being collected."""
-    said = [_line(each, now) for each in found.batches]
-    if any(each.batch is None for each in found.places):
+    said = [_line(batch, now) for batch in found.batches]
+    if any(place.batch is None for place in found.places):
         closed = f"{_time(rules.collect_for)} after its first request, or at {rules.most_requests} requests"
         said.append(f"collecting: closed {closed}")
     return said
 
 
-def _line(each: Batch, now: datetime) -> str:
+def _line(item: Batch, now: datetime) -> str:
     from scripts.cli.views import request_view
 
-    batch = each.record
+    batch = item.record
     route = f"{batch.model} {batch.image_size}"
     name = f" ({batch.name})" if batch.name else ""
     done = f", {batch.done} of {len(batch.items)} done" if batch.name else f", tried {batch.tries} times"
@@ -153,7 +153,7 @@ def _line(each: Batch, now: datetime) -> str:
         f"closed {request_view.age(batch.created_at, now)} ago, last change "
         f"{request_view.age(batch.changed_at, now)} ago"
     )
-    return f"batch {each.id}{name}: {route}, {state_of(batch)}{done}, {times}"
+    return f"batch {item.id}{name}: {route}, {state_of(batch)}{done}, {times}"
 
 
 def _time(duration: timedelta) -> str:

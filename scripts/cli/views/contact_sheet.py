@@ -33,23 +33,25 @@ async def save(
     found: Sequence[Found | Rejected], images: Images, path: Path, *, title: str, note: str, cut: str
 ) -> Path:
     """Writes a JPEG. Raises ImagesUnavailable."""
-    cards = [await _card(each, images, cut) for each in found]
+    cards = [await _card(item, images, cut) for item in found]
     picture = await asyncio.to_thread(draw, cards, title, note)
     path.parent.mkdir(parents=True, exist_ok=True)
     await asyncio.to_thread(picture.save, path, "JPEG", quality=90)
     return path
 
 
-async def _card(each: Found | Rejected, images: Images, cut: str) -> Card:
-    name = (each.request_id or "(no id)").removeprefix(cut)
-    if isinstance(each, Rejected):
-        problems = each.record.problems
-        return Card(name, each.status, problems[0].field if problems else "", "", None)
-    if not each.attempts:
-        return Card(name, each.status, "not begun", cost(each.record), None)
-    uri = each.record.image_uri
-    about = f"{route(each.record.route)} · {each.delivered_size or each.asked_size}"
-    return Card(name, each.status, about, cost(each.record), _thumbnail(await images.read(uri)) if uri else None)
+async def _card(rejection: Found | Rejected, images: Images, cut: str) -> Card:
+    name = (rejection.request_id or "(no id)").removeprefix(cut)
+    if isinstance(rejection, Rejected):
+        problems = rejection.record.problems
+        return Card(name, rejection.status, problems[0].field if problems else "", "", None)
+    if not rejection.attempts:
+        return Card(name, rejection.status, "not begun", cost(rejection.record), None)
+    uri = rejection.record.image_uri
+    about = f"{route(rejection.record.route)} · {rejection.delivered_size or rejection.asked_size}"
+    return Card(
+        name, rejection.status, about, cost(rejection.record), _thumbnail(await images.read(uri)) if uri else None
+    )
 
 
 def _thumbnail(encoded: bytes) -> bytes:

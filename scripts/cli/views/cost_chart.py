@@ -20,9 +20,9 @@ NAMES = {"first": "first attempts", "retry": "retries", "again": "paid again", "
 MOST_BARS = 40
 
 
-def draw(found: Bills, by: str, path: str, title: str) -> None:
+def draw(bills: Bills, by: str, path: str, title: str) -> None:
     """Writes an SVG or a PNG, by the name's ending."""
-    panels = [("Google", found.google)] + ([("gateways", found.gateways)] if found.gateways.groups else [])
+    panels = [("Google", bills.google)] + ([("gateways", bills.gateways)] if bills.gateways.groups else [])
     with mpl.rc_context({"font.size": 10, "svg.hashsalt": "renderlane", "text.color": INK}):
         figure, axes = pyplot.subplots(1, len(panels), figsize=(3 + 5.5 * len(panels), 5.4), squeeze=False)
         for axis, (name, bill) in zip(axes[0], panels, strict=True):

@@ -54,41 +54,42 @@ COLUMNS = (
 )
 
 
-def lines(found: Bills, by: str, span: str, *, explain: bool) -> Iterator[RenderableType]:
-    if not found.google.groups and not found.gateways.groups:
+def lines(bills: Bills, by: str, span: str, *, explain: bool) -> Iterator[RenderableType]:
+    if not bills.google.groups and not bills.gateways.groups:
         yield f"nothing was spent, {span}"
         return
     yield f"Google, {span}"
-    yield _table(found.google, by)
+    yield _table(bills.google, by)
     if explain:
-        yield from _explained(found.google.total, saved=True)
-    if found.gateways.groups:
+        yield from _explained(bills.google.total, saved=True)
+    if bills.gateways.groups:
         yield f"Third-party gateways, {span}: billed separately from Google"
-        yield _table(found.gateways, by)
+        yield _table(bills.gateways, by)
         if explain:
-            yield from _explained(found.gateways.total, saved=False)
+            yield from _explained(bills.gateways.total, saved=False)
 
 
-def document(found: Bills, by: str, since: date, until: date, models: Catalogue, today: date) -> dict[str, Any]:
+def document(bills: Bills, by: str, since: date, until: date, models: Catalogue, today: date) -> dict[str, Any]:
     """Under the ledger's own names."""
     return {
         "since": since.isoformat(),
         "until": until.isoformat(),
         "by": by,
-        "google": _part(found.google, by),
-        "gateways": _part(found.gateways, by),
+        "google": _part(bills.google, by),
+        "gateways": _part(bills.gateways, by),
         "stale_prices": [
-            {"what": each.what, "checked": each.checked.isoformat()} for each in models.stale_prices(today)
+            {"what": stale_price.what, "checked": stale_price.checked.isoformat()}
+            for stale_price in models.stale_prices(today)
         ],
     }
 
 
-def csv_text(found: Bills, by: str) -> str:
+def csv_text(bills: Bills, by: str) -> str:
     """A line a contract and group, with every amount; money in dollars."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["contract", by, *map(usd_name, AMOUNTS)])
-    for contract, bill in (("google", found.google), ("gateways", found.gateways)):
+    for contract, bill in (("google", bills.google), ("gateways", bills.gateways)):
         for name, total in bill.groups.items():
             writer.writerow([contract, name, *in_dollars(total.to_json()).values()])
     return text.getvalue()

@@ -27,15 +27,17 @@ def line(told: Line, began: datetime) -> str:
 
 
 def verdict(played: DrillRecording) -> list[RenderableType]:
-    found = held(played)
-    word = "passed" if all(each.problem is None for each in found) else "FAILED"
+    checked_promises = held(played)
+    word = "passed" if all(checked_promise.problem is None for checked_promise in checked_promises) else "FAILED"
     return ["", f"Result of the drill `{played.scene.name}`: {word}", _promises(played), "", _figures(played)]
 
 
 def _promises(played: DrillRecording) -> RenderableType:
     grid = Table.grid(padding=(0, 2))
-    for each in held(played):
-        grid.add_row("yes" if each.problem is None else "NO", each.promise, each.problem or "")
+    for checked_promise in held(played):
+        grid.add_row(
+            "yes" if checked_promise.problem is None else "NO", checked_promise.promise, checked_promise.problem or ""
+        )
     return grid
 
 

@@ -22,7 +22,7 @@ from shared.flows.operations.flag_preview import Foreseen
 from shared.flows.operations.routing_snapshot import RoutingSnapshot
 
 
-def table(known: RoutingSnapshot) -> RenderableType:
+def table(snapshot: RoutingSnapshot) -> RenderableType:
     columns = (
         Column("flag", least=22),
         Column("for", least=9),
@@ -32,11 +32,11 @@ def table(known: RoutingSnapshot) -> RenderableType:
         Column("left", right=True),
         Column("so far", least=8),
     )
-    return Narrowing(columns, [_row(each, known) for each in known.tripped])
+    return Narrowing(columns, [_row(flag, snapshot) for flag in snapshot.tripped])
 
 
-def _row(flag: Flag, known: RoutingSnapshot) -> tuple[Cell, ...]:
-    effect = known.routing.effects.get(flag.id, Effect())
+def _row(flag: Flag, snapshot: RoutingSnapshot) -> tuple[Cell, ...]:
+    effect = snapshot.routing.effects.get(flag.id, Effect())
     by_itself = "" if flag.id.startswith(flag.name) else f" {flag.name}"
     to = f" to {flag.to}" if flag.to else ""
     shadow = " (dry run)" if flag.shadow else ""
@@ -45,8 +45,8 @@ def _row(flag: Flag, known: RoutingSnapshot) -> tuple[Cell, ...]:
         str(flag.scope),
         flag.actor,
         flag.reason.removeprefix(f"{flag.circuit}: "),
-        age(flag.tripped_at, known.now),
-        left(flag.expires_at - known.now),
+        age(flag.tripped_at, snapshot.now),
+        left(flag.expires_at - snapshot.now),
         effect_text(effect),
     )
 
@@ -55,57 +55,69 @@ def does_what(flag: Flag) -> str:
     return f"{flag.name} to {flag.to}" if flag.to else flag.name
 
 
-def lines(known: RoutingSnapshot) -> Iterator[Text]:
+def lines(snapshot: RoutingSnapshot) -> Iterator[Text]:
     """Breakers that are open, circuits that on-call keeps closed, what is concluded, and flags kept elsewhere."""
-    for flag in known.tripped:
+    for flag in snapshot.tripped:
         if flag.actor == BREAKER and flag.circuit is not None:
+            state = snapshot.routing.circuits.get(flag.circuit)
             yield Text(
-                f"breaker open: {flag.circuit}: {probes(flag, known.routing.circuits.get(flag.circuit), known.now)}",
+                f"breaker open: {flag.circuit}: {probes(flag, state, snapshot.now)}",
                 "yellow",
             )
-    for circuit, until in sorted(known.own.overruled.items()):
-        if until > known.now:
+    for circuit, until in sorted(snapshot.own.overruled.items()):
+        if until > snapshot.now:
             yield Text(f"the breaker of {circuit} will not trip before {moment(until)}")
-    for each in known.routing.conclusions.reached.values():
-        yield Text(f"concluded: {each.why}", "yellow")
-    for flag_id in known.kept_elsewhere:
+    for conclusion in snapshot.routing.conclusions.reached.values():
+        yield Text(f"concluded: {conclusion.why}", "yellow")
+    for flag_id in snapshot.kept_elsewhere:
         yield Text(f"{flag_id} is also active in the pump; set RENDERLANE_FLAG_PROVIDER here to see it in this list")
 
 
-def documents(known: RoutingSnapshot) -> Iterator[dict[str, Any]]:
+def documents(snapshot: RoutingSnapshot) -> Iterator[dict[str, Any]]:
     """The same for a program: one object each, told apart by `kind`."""
-    for flag in known.tripped:
-        effect = known.routing.effects.get(flag.id, Effect())
+    for flag in snapshot.tripped:
+        effect = snapshot.routing.effects.get(flag.id, Effect())
         yield {
             "kind": "breaker" if flag.actor == BREAKER else "flag",
             **flag.to_json(),
             "circuit": flag.circuit,
-            "left_seconds": int((flag.expires_at - known.now).total_seconds()),
+            "left_seconds": int((flag.expires_at - snapshot.now).total_seconds()),
             "changed_requests": effect.requests,
             "saved_usd": usd(effect.saved_micros),
         }
-    for circuit, until in sorted(known.own.overruled.items()):
-        if until > known.now:
+    for circuit, until in sorted(snapshot.own.overruled.items()):
+        if until > snapshot.now:
             yield {"kind": "overruled", "circuit": circuit, "until": until}
-    for each in known.routing.conclusions.reached.values():
+    for conclusion in snapshot.routing.conclusions.reached.values():
         yield {
-            "kind": "conclusion", "id": each.id, "claim": each.claim.value, "subject": each.subject,
-            "effect": each.policy.effect, "since": each.since, "why": each.why,
-            "requests": len(known.routing.conclusions.cases[each.id].voices), "failed_probes": each.probes,
-            "next_probe_at": each.next_probe_at,
-        }  # fmt: skip
-        if each.policy.effect == "strikes":  # as it was called before there were conclusions
-            yield {"kind": "lacking", "circuit": each.subject, "failure": each.claim.value, "at": each.since}
-    for flag_id in known.kept_elsewhere:
+            "kind": "conclusion",
+            "id": conclusion.id,
+            "claim": conclusion.claim.value,
+            "subject": conclusion.subject,
+            "effect": conclusion.policy.effect,
+            "since": conclusion.since,
+            "why": conclusion.why,
+            "requests": len(snapshot.routing.conclusions.cases[conclusion.id].voices),
+            "failed_probes": conclusion.probes,
+            "next_probe_at": conclusion.next_probe_at,
+        }
+        if conclusion.policy.effect == "strikes":  # as it was called before there were conclusions
+            yield {
+                "kind": "lacking",
+                "circuit": conclusion.subject,
+                "failure": conclusion.claim.value,
+                "at": conclusion.since,
+            }
+    for flag_id in snapshot.kept_elsewhere:
         yield {"kind": "elsewhere", "id": flag_id}
 
 
-def preview(flag: Flag, found: Sequence[Foreseen], lanes: Sequence[str] = BUILT) -> Iterator[RenderableType]:
+def preview(flag: Flag, foreseens: Sequence[Foreseen], lanes: Sequence[str] = BUILT) -> Iterator[RenderableType]:
     """What it meets: the queues, and how the next heads would change. `lanes`: that a route may take here."""
     lane = lane_of(flag.name)
     if lane is not None and lane not in lanes:
         yield Text(f"no effect: the {lane} lane is not configured here", "yellow")
-    if not found:
+    if not foreseens:
         yield Text("no requests are queued; it applies to new ones")
         return
     columns = (
@@ -117,21 +129,21 @@ def preview(flag: Flag, found: Sequence[Foreseen], lanes: Sequence[str] = BUILT)
     )
     rows = [
         (
-            f"{each.queue.model}/{each.queue.priority}",
-            f"{each.queue.waiting:,}",
-            *(f"{count:,}" for count in (len(each.queue.heads), each.in_scope, each.changed)),
+            f"{item.queue.model}/{item.queue.priority}",
+            f"{item.queue.waiting:,}",
+            *(f"{count:,}" for count in (len(item.queue.heads), item.in_scope, item.changed)),
         )
-        for each in found
+        for item in foreseens
     ]
     yield Narrowing(columns, rows)
-    heads, changed = sum(len(each.queue.heads) for each in found), sum(each.changed for each in found)
-    micros = sum(each.saved_micros for each in found)
+    heads, changed = sum(len(item.queue.heads) for item in foreseens), sum(item.changed for item in foreseens)
+    micros = sum(item.saved_micros for item in foreseens)
     yield Text(
         f"{changed:,} of the next {heads:,} requests change" + (f" (estimates: {saved(micros)})" if micros else "")
     )
     totals: Counter[str] = Counter()
-    for each in found:
-        totals.update(each.changes)
+    for item in foreseens:
+        totals.update(item.changes)
     for words, count in totals.most_common():
         yield Text(f"  {count:>6,}  {words}")
 
@@ -145,11 +157,11 @@ def history(found: Sequence[Document]) -> RenderableType:
         Column("by", least=7),
         Column("because", least=12),
     )
-    return Narrowing(columns, [_happened(each) for each in found])
+    return Narrowing(columns, [_happened(document) for document in found])
 
 
-def _happened(each: Document) -> tuple[Cell, ...]:
-    line = HistoryLine.from_json(each.data)
+def _happened(document: Document) -> tuple[Cell, ...]:
+    line = HistoryLine.from_json(document.data)
     flag = line.logged
     does = f" to {flag.to}" if flag.to else ""
     what = line.action + (" (shadow)" if flag.shadow else "")

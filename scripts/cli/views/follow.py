@@ -34,9 +34,9 @@ async def follow(
     with _drawing(as_json=as_json, raw=raw, with_prompt=with_prompt) as draw:
         while True:
             looked = await find(store, ids) if looked is None else await find_again(store, looked)
-            found = [each for each in looked if isinstance(each, Found)]
+            found = [item for item in looked if isinstance(item, Found)]
             draw(found, await wait_reasons.read(store, found, catalogue))
-            if all(each.status in FINAL for each in found):
+            if all(item.status in FINAL for item in found):
                 return looked
             await asyncio.sleep(PAUSE)
 
@@ -45,7 +45,7 @@ async def follow(
 def _drawing(*, as_json: bool, raw: bool, with_prompt: bool) -> Iterator[Draw]:
     if as_json:
         form = JsonForm(raw, with_prompt)
-        yield _changes(lambda each, why: to_json(wait_reasons.in_document(each, why, form)))
+        yield _changes(lambda item, why: to_json(wait_reasons.in_document(item, why, form)))
     elif not sys.stdout.isatty():
         yield _changes(line)
     else:
@@ -53,7 +53,7 @@ def _drawing(*, as_json: bool, raw: bool, with_prompt: bool) -> Iterator[Draw]:
 
             def redraw(found: Sequence[Found], why: WaitReasons) -> None:
                 sheets = [
-                    request_view.sheet(each, wait_reasons.of(each, why), with_prompt=with_prompt) for each in found
+                    request_view.sheet(item, wait_reasons.of(item, why), with_prompt=with_prompt) for item in found
                 ]
                 live.update(Group(*sheets), refresh=True)
 
@@ -64,10 +64,10 @@ def _changes(told: Callable[[Found, WaitReasons], str]) -> Draw:
     marks: dict[str, object] = {}
 
     def draw(found: Sequence[Found], why: WaitReasons) -> None:
-        for each in found:
-            if marks.get(each.key) != (mark := _mark(each)):
-                marks[each.key] = mark
-                click.echo(told(each, why))
+        for item in found:
+            if marks.get(item.key) != (mark := _mark(item)):
+                marks[item.key] = mark
+                click.echo(told(item, why))
                 sys.stdout.flush()
 
     return draw

@@ -16,7 +16,7 @@ from shared.core.values.money import usd
 
 def to_json(name: str, provider: Gateway, proof: Proof, now: datetime, *, has_key: bool) -> dict[str, Any]:
     """One object for one gateway. Never its key."""
-    lacks = {each.item: each.why for each in proof.lacks(gateway.fingerprint(provider), now, provider.fresh_for)}
+    lacks = {item.item: item.why for item in proof.lacks(gateway.fingerprint(provider), now, provider.fresh_for)}
     return {
         "gateway": name,
         "on": has_key and not lacks,
@@ -32,15 +32,16 @@ def to_json(name: str, provider: Gateway, proof: Proof, now: datetime, *, has_ke
         "fresh_days": provider.fresh_for.days,
         "lacks": lacks,
         "proof": {
-            item: plain(found.to_json()) if (found := proof.items.get(item)) is not None else None for item in ITEMS
+            item: plain(evidence.to_json()) if (evidence := proof.items.get(item)) is not None else None
+            for item in ITEMS
         },
     }
 
 
 def plain(fields: Mapping[str, Any]) -> dict[str, Any]:
     """As JSON has it: times as text."""
-    found: dict[str, Any] = json.loads(to_line(fields))
-    return found
+    payload: dict[str, Any] = json.loads(to_line(fields))
+    return payload
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
@@ -69,8 +70,8 @@ def sheet(row: dict[str, Any]) -> str:
 def _said(found: dict[str, Any] | None, lack: str | None, item: str) -> str:
     if found is None:
         return f"to record: {ITEMS[item]}"
-    said = f"{found['text']} ({found['by']}, {found['at'][:10]})"
-    return said if lack is None else f"{lack}. It was: {said}"
+    text = f"{found['text']} ({found['by']}, {found['at'][:10]})"
+    return text if lack is None else f"{lack}. It was: {text}"
 
 
 def _why(row: dict[str, Any]) -> str:

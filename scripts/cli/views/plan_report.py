@@ -74,33 +74,33 @@ def table(found: Sequence[Figures]) -> RenderableType:
     """A row a figure, a column an alternative."""
     shown = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), header_style="bold")
     shown.add_column("", no_wrap=True)
-    for each in found:
-        shown.add_column(each.name, justify="right", overflow="fold")
+    for figures in found:
+        shown.add_column(figures.name, justify="right", overflow="fold")
     for name, cells in _rows(found):
         shown.add_row(name, *cells)
     return shown
 
 
 def _rows(found: Sequence[Figures]) -> Iterator[tuple[str, list[str]]]:
-    yield "requests", [f"{each.requests:,}" for each in found]
-    yield "changed", [f"{each.changed:,}" if each.changed else UNKNOWN for each in found]
-    yield "all started after", [_course(each, lambda of: lasting(of.begun)) for each in found]
-    yield "  by quota alone", [_course(each, lambda of: lasting(of.ideal)) for each in found]
-    yield "all finished after", [_finished(each) for each in found]
-    if any(each.course and each.course.unrendered for each in found):
-        yield "not rendered", [_course(each, lambda of: f"{of.unrendered:,}") for each in found]
+    yield "requests", [f"{figures.requests:,}" for figures in found]
+    yield "changed", [f"{figures.changed:,}" if figures.changed else UNKNOWN for figures in found]
+    yield "all started after", [_course(figures, lambda of: lasting(of.begun)) for figures in found]
+    yield "  by quota alone", [_course(figures, lambda of: lasting(of.ideal)) for figures in found]
+    yield "all finished after", [_finished(figures) for figures in found]
+    if any(figures.course and figures.course.unrendered for figures in found):
+        yield "not rendered", [_course(figures, lambda of: f"{of.unrendered:,}") for figures in found]
     for priority in PRIORITIES:
-        if any(each.course and priority in each.course.waits for each in found):
+        if any(figures.course and priority in figures.course.waits for figures in found):
             for share in ("p50", "p90", "p99"):
-                yield f"wait {priority} {share}", [_wait(each, priority, share) for each in found]
-    yield "cost, listed price", [dollars(each.cost.listed) for each in found]
-    yield "cost, estimate", [dollars(each.cost.estimate) for each in found]
-    yield "cost, at most", [dollars(each.cost.most) for each in found]
-    yield "idle quota", [_course(each, _idle) for each in found]
-    yield "waits for", [_course(each, _binds) for each in found]
-    yield "most at once", [_course(each, lambda of: f"{of.most_at_once:,}") for each in found]
-    yield "instances", [_course(each, lambda of: f"{of.instances:,} x {AT_ONCE_EACH}") for each in found]
-    yield "memory, at most", [_course(each, lambda of: f"{of.memory_bytes / 1e9:,.1f} GB") for each in found]
+                yield f"wait {priority} {share}", [_wait(figures, priority, share) for figures in found]
+    yield "cost, listed price", [dollars(figures.cost.listed) for figures in found]
+    yield "cost, estimate", [dollars(figures.cost.estimate) for figures in found]
+    yield "cost, at most", [dollars(figures.cost.most) for figures in found]
+    yield "idle quota", [_course(figures, _idle) for figures in found]
+    yield "waits for", [_course(figures, _binds) for figures in found]
+    yield "most at once", [_course(figures, lambda of: f"{of.most_at_once:,}") for figures in found]
+    yield "instances", [_course(figures, lambda of: f"{of.instances:,} x {AT_ONCE_EACH}") for figures in found]
+    yield "memory, at most", [_course(figures, lambda of: f"{of.memory_bytes / 1e9:,.1f} GB") for figures in found]
 
 
 def _course(of: Figures, read: Callable[[QueueForecast], str]) -> str:
@@ -129,7 +129,7 @@ def _binds(course: QueueForecast) -> str:
 
 def _busiest(course: QueueForecast) -> ModelFigures:
     """The model that finishes last says what holds all."""
-    return max(course.models.values(), key=lambda each: each.begun)
+    return max(course.models.values(), key=lambda model_figures: model_figures.begun)
 
 
 def models(of: Figures) -> RenderableType:
@@ -146,13 +146,13 @@ def models(of: Figures) -> RenderableType:
     rows: list[tuple[Cell, ...]] = [
         (
             _short(model),
-            f"{each.requests:,}",
-            each.binds or "nothing",
-            f"{each.bound_share:.0%}",
-            UNKNOWN if each.idle_share is None else f"{each.idle_share:.0%}",
-            _days(each.by_day),
+            f"{model_figures.requests:,}",
+            model_figures.binds or "nothing",
+            f"{model_figures.bound_share:.0%}",
+            UNKNOWN if model_figures.idle_share is None else f"{model_figures.idle_share:.0%}",
+            _days(model_figures.by_day),
         )
-        for model, each in of.course.models.items()
+        for model, model_figures in of.course.models.items()
     ]
     return Narrowing(columns, rows)
 
@@ -171,8 +171,8 @@ def notes(found: Sequence[Figures], load: Load, stage: Stage) -> RenderableType:
         ("deliveries", "releases that no worker had accepted yet"),
         ("idle", "quota that was available but unused until all had started"),
     ]
-    for each in found:
-        told += _note(each, load, stage)
+    for figures in found:
+        told += _note(figures, load, stage)
     return _grid(told, "dim")
 
 
@@ -200,7 +200,7 @@ def _asked(of: Figures, stage: Stage) -> list[tuple[str, str]]:
     told = []
     if of.flexed:
         told.append(("as asked", f"{of.flexed:,} use the flex lane, assumed as fast as standard"))
-    if any(each.binds == "capacity" for each in course.models.values()) and course.capacity_enough > stage.capacity:
+    if any(model.binds == "capacity" for model in course.models.values()) and course.capacity_enough > stage.capacity:
         told.append(("capacity", f"{course.capacity_enough:,} would be enough (RENDERLANE_CAPACITY)"))
     if course.unrendered:
         told.append(("expired", f"{course.unrendered:,} requests expire before they start (unpaid)"))
@@ -243,7 +243,7 @@ def document(load: Load, stage: Stage, found: Sequence[Figures]) -> dict[str, An
             model: {name: to_builtins(limit) for name, limit in dimensions.items()}
             for model, dimensions in stage.limits.items()
         },
-        "alternatives": [_alternative(each) for each in found],
+        "alternatives": [_alternative(figures) for figures in found],
     }
 
 
@@ -259,7 +259,7 @@ def _finite(value: Any) -> Any:
         case float():
             return round(value, 3)
         case Mapping():
-            return {name: _finite(each) for name, each in value.items()}
+            return {name: _finite(item) for name, item in value.items()}
         case _:
             return value
 

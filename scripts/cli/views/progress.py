@@ -28,8 +28,8 @@ def shown(waiting: Waiting) -> Iterator[Report]:
 def _lines(waiting: Waiting) -> Report:
     def report(news: Sequence[Ended]) -> None:
         before = waiting.total - waiting.unfinished - len(news)
-        for number, each in enumerate(news, start=before + 1):
-            print(f"{number}/{waiting.total}  {visible(_line(each))}", file=sys.stderr, flush=True)
+        for number, item in enumerate(news, start=before + 1):
+            print(f"{number}/{waiting.total}  {visible(_line(item))}", file=sys.stderr, flush=True)
 
     return report
 
@@ -44,8 +44,8 @@ def _bar(waiting: Waiting) -> Iterator[Report]:
         task = bar.add_task("sent", total=waiting.total)
 
         def report(news: Sequence[Ended]) -> None:
-            for each in news:
-                console.print(_line(each))
+            for item in news:
+                console.print(_line(item))
             open_now = [f"{count} {status}" for status, count in sorted(waiting.statuses().items())]
             parts = [*open_now, dollars(waiting.cost_micros)]
             bar.update(task, completed=waiting.total - waiting.unfinished, description=" · ".join(parts))

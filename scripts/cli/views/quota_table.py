@@ -23,7 +23,7 @@ WORDS = {"spend10m_micros": "spend10m_usd"}
 """Where RENDERLANE_QUOTA has another word."""
 
 
-def table(seen: QuotaReading) -> RenderableType:
+def table(reading: QuotaReading) -> RenderableType:
     columns = (
         Column("model", least=8),
         Column("limit"),
@@ -33,10 +33,10 @@ def table(seen: QuotaReading) -> RenderableType:
         Column("used", right=True),
         Column("project", right=True, leaves=1),
     )
-    return Narrowing(columns, [row for model in seen.models for row in _rows(model, seen)])
+    return Narrowing(columns, [row for model in reading.models for row in _rows(model, reading)])
 
 
-def _rows(model: ModelQuota, seen: QuotaReading) -> Iterator[tuple[Cell, ...]]:
+def _rows(model: ModelQuota, reading: QuotaReading) -> Iterator[tuple[Cell, ...]]:
     name = model.model.removeprefix("gemini-").removesuffix("-image")
     shown = [dimension for dimension in DIMENSIONS if dimension in model.limits or model.used.get(dimension)]
     if not shown:
@@ -48,7 +48,7 @@ def _rows(model: ModelQuota, seen: QuotaReading) -> Iterator[tuple[Cell, ...]]:
             WORDS.get(dimension, dimension),
             _value(dimension, limit),
             limit.source if limit else "-",
-            age(limit.at, seen.now) if limit and limit.at else "-",
+            age(limit.at, reading.now) if limit and limit.at else "-",
             _count(model.used.get(dimension)),
             _count((model.project_used or {}).get(dimension)),
         )
@@ -66,19 +66,19 @@ def _count(number: int | None) -> str:
     return "-" if number is None else f"{number:,}"
 
 
-def lines(seen: QuotaReading, *, asked: bool) -> list[Text]:
+def lines(reading: QuotaReading, *, asked: bool) -> list[Text]:
     """Where the live values come from, and what is wrong with them. `asked`: a worker of this home would ask."""
-    live = seen.live
+    live = reading.live
     if live is None:
         nobody = "live limits: off (RENDERLANE_LIVE_QUOTA); shown limits are configured or were named in a 429"
         why = "live limits: not read yet; a running worker reads them once a minute" if asked else nobody
         return [Text(why)]
-    told = [Text(_read(live, seen))]
+    texts = [Text(_read(live, reading))]
     if live.problem:
-        told += _problem("limits", live.problem, seen)
+        texts += _problem("limits", live.problem, reading)
     if live.usage_problem:
-        told += _problem("usage", live.usage_problem, seen)
-    return told
+        texts += _problem("usage", live.usage_problem, reading)
+    return texts
 
 
 def of_account(account: Account, quota: QuotaReading) -> list[Text]:
@@ -104,28 +104,28 @@ def of_account(account: Account, quota: QuotaReading) -> list[Text]:
     return [Text(line + tail, style), Text("  this worker's ledger alone: other projects of the account count too")]
 
 
-def _read(live: LiveQuota, seen: QuotaReading) -> str:
-    read = f"live limits read {age(live.read_at, seen.now)} ago" if live.read_at else "live limits: never read"
+def _read(live: LiveQuota, reading: QuotaReading) -> str:
+    read = f"live limits read {age(live.read_at, reading.now)} ago" if live.read_at else "live limits: never read"
     if live.usage_read_at:
-        read += f", the project's usage {age(live.usage_read_at, seen.now)} ago"
-    if seen.now - live.tried_at > NOBODY_READS_AFTER:
-        read += f"; last tried {age(live.tried_at, seen.now)} ago: is a worker running?"
+        read += f", the project's usage {age(live.usage_read_at, reading.now)} ago"
+    if reading.now - live.tried_at > NOBODY_READS_AFTER:
+        read += f"; last tried {age(live.tried_at, reading.now)} ago: is a worker running?"
     return read
 
 
-def _problem(what: str, problem: QuotaProblem, seen: QuotaReading) -> list[Text]:
-    since = age(problem.since, seen.now)
+def _problem(what: str, problem: QuotaProblem, reading: QuotaReading) -> list[Text]:
+    since = age(problem.since, reading.now)
     return [
         Text(f"{what} cannot be read, for {since}: {problem.code}: {problem.message}", "bold red"),
         Text(f"  {problem.remedy}"),
     ]
 
 
-def closed(seen: QuotaReading) -> list[Text]:
+def closed(reading: QuotaReading) -> list[Text]:
     return [
-        Text(f"{each.model} is closed until {moment(each.closed_until)} ({each.closed_why})", "yellow")
-        for each in seen.models
-        if each.closed_until is not None
+        Text(f"{model.model} is closed until {moment(model.closed_until)} ({model.closed_why})", "yellow")
+        for model in reading.models
+        if model.closed_until is not None
     ]
 
 

@@ -20,45 +20,50 @@ COLUMNS = (
 )
 
 
-def lines(found: Reconciled) -> Iterator[RenderableType]:
-    billed, booked = dollars(found.billed_micros), dollars(found.booked_micros)
-    yield f"{found.days[0]} to {found.days[-1]}: billed {billed}, booked {booked}; other services {_other(found)}"
-    yield f"{found.agreeing:,} days and SKUs agree to the cent, {len(found.differences):,} differ"
-    if not found.differences:
+def lines(reconciliation: Reconciled) -> Iterator[RenderableType]:
+    billed, booked = dollars(reconciliation.billed_micros), dollars(reconciliation.booked_micros)
+    days = f"{reconciliation.days[0]} to {reconciliation.days[-1]}"
+    yield f"{days}: billed {billed}, booked {booked}; other services {_other(reconciliation)}"
+    yield f"{reconciliation.agreeing:,} days and SKUs agree to the cent, {len(reconciliation.differences):,} differ"
+    if not reconciliation.differences:
         return
-    yield Narrowing(COLUMNS, [_row(each) for each in found.differences])
+    yield Narrowing(COLUMNS, [_row(difference) for difference in reconciliation.differences])
     yield (
         "Billed and not booked: attempts of unknown cost (renderlane cost --explain), calls past midnight, others on "
         "the project. Booked and not billed: free searches, credits, a price of the catalogue that is too high."
     )
 
 
-def document(found: Reconciled) -> dict[str, Any]:
+def document(reconciliation: Reconciled) -> dict[str, Any]:
     return {
-        "days": list(found.days),
-        "billed_micros": found.billed_micros,
-        "booked_micros": found.booked_micros,
-        "others_micros": found.others_micros,
-        "agreeing": found.agreeing,
+        "days": list(reconciliation.days),
+        "billed_micros": reconciliation.billed_micros,
+        "booked_micros": reconciliation.booked_micros,
+        "others_micros": reconciliation.others_micros,
+        "agreeing": reconciliation.agreeing,
         "differences": [
             {
-                "day": each.day,
-                "what": each.what,
-                "billed_micros": each.billed_micros,
-                "booked_micros": each.booked_micros,
-                "difference_micros": each.micros,
+                "day": difference.day,
+                "what": difference.what,
+                "billed_micros": difference.billed_micros,
+                "booked_micros": difference.booked_micros,
+                "difference_micros": difference.micros,
             }
-            for each in found.differences
+            for difference in reconciliation.differences
         ],
     }
 
 
-def _other(found: Reconciled) -> str:
-    return dollars(found.others_micros)
+def _other(reconciliation: Reconciled) -> str:
+    return dollars(reconciliation.others_micros)
 
 
-def _row(each: Difference) -> tuple[str, ...]:
-    sign = "-" if each.micros < 0 else "+"
+def _row(difference: Difference) -> tuple[str, ...]:
+    sign = "-" if difference.micros < 0 else "+"
     return (
-        each.day, each.what, dollars(each.billed_micros), dollars(each.booked_micros), sign + dollars(abs(each.micros))
-    )  # fmt: skip
+        difference.day,
+        difference.what,
+        dollars(difference.billed_micros),
+        dollars(difference.booked_micros),
+        sign + dollars(abs(difference.micros)),
+    )

@@ -67,7 +67,7 @@ def route(planned: Route) -> str:
 def results(found: Sequence[Found | Rejected], *, cut: str = "") -> RenderableType:
     """What became of each request, of many only those that did not succeed. `cut` is a common beginning of the ids."""
     if len(found) > LONGEST_TABLE:
-        found = [each for each in found if each.status != "succeeded"]
+        found = [item for item in found if item.status != "succeeded"]
     columns = (
         Column("request", least=12),
         Column("status"),
@@ -78,24 +78,24 @@ def results(found: Sequence[Found | Rejected], *, cut: str = "") -> RenderableTy
         Column("cost", right=True),
     )
     rows: list[tuple[Cell, ...]] = []
-    for each in found:
-        match each:
+    for item in found:
+        match item:
             case Found():
-                delivered = each.delivered_size or each.asked_size
-                size = delivered if delivered == each.asked_size else f"{each.asked_size} > {delivered}"
-                taken = route(each.record.route) if each.attempts else "-"
-                cells = (taken, size, seconds(each.wait), seconds(each.model_time), cost(each.record))
+                delivered = item.delivered_size or item.asked_size
+                size = delivered if delivered == item.asked_size else f"{item.asked_size} > {delivered}"
+                taken = route(item.record.route) if item.attempts else "-"
+                cells = (taken, size, seconds(item.wait), seconds(item.model_time), cost(item.record))
             case Rejected():
                 cells = ("-", "-", "-", "-", "-")
-        name = (each.request_id or "(no id)").removeprefix(cut)
-        rows.append((name, status(each.status), *cells))
+        name = (item.request_id or "(no id)").removeprefix(cut)
+        rows.append((name, status(item.status), *cells))
     return Narrowing(columns, rows)
 
 
 def summary(found: Sequence[Found | Rejected]) -> str:
-    counts = Counter(each.status for each in found)
+    counts = Counter(item.status for item in found)
     ends = ", ".join(f"{count} {word}" for word, count in counts.most_common())
-    total = sum(each.record.cost_micros for each in found if isinstance(each, Found))
+    total = sum(item.record.cost_micros for item in found if isinstance(item, Found))
     return f"{len(found)} requests: {ends}; total cost {dollars(total)}"
 
 
@@ -105,15 +105,15 @@ def remarks(found: Sequence[Found | Rejected], *, cut: str = "") -> RenderableTy
     grid.add_column(style="bold", overflow="fold")
     grid.add_column(no_wrap=True)
     grid.add_column(overflow="fold")
-    for each in found:
-        match each:
+    for item in found:
+        match item:
             case Found(status="succeeded"):
                 continue
             case Found():
-                remark = _remark(each)
+                remark = _remark(item)
             case Rejected():
-                remark = each.record.reason
-        grid.add_row((each.request_id or "(no id)").removeprefix(cut), status(each.status), remark)
+                remark = item.record.reason
+        grid.add_row((item.request_id or "(no id)").removeprefix(cut), status(item.status), remark)
     return grid
 
 
@@ -124,7 +124,7 @@ def _remark(found: Found) -> str:
     return f"{outcome.message} {outcome.advice}".strip()
 
 
-def listed(found: Sequence[Listed], now: datetime) -> RenderableType:
+def listed(listeds: Sequence[Listed], now: datetime) -> RenderableType:
     """Newest first, one line each."""
     columns = (
         Column("request", least=16, whole=48),
@@ -136,10 +136,10 @@ def listed(found: Sequence[Listed], now: datetime) -> RenderableType:
         Column("age", right=True, leaves=4),
     )
     rows: list[tuple[Cell, ...]] = []
-    for each in found:
-        size = each.delivered_size or each.asked_size
-        tenant, planned, old = each.record.tenant, route(each.record.route), age(each.record.created_at, now)
-        rows.append((each.request_id, status(each.status), tenant, planned, size, cost(each.record), old))
+    for item in listeds:
+        size = item.delivered_size or item.asked_size
+        tenant, planned, old = item.record.tenant, route(item.record.route), age(item.record.created_at, now)
+        rows.append((item.request_id, status(item.status), tenant, planned, size, cost(item.record), old))
     return Narrowing(columns, rows)
 
 
@@ -163,10 +163,10 @@ def rejections(messages: Sequence[Rejected]) -> RenderableType:
 
 def first_ten(documents: Sequence[Row], what: str) -> list[RenderableType]:
     """How many there are and `what` is to become of them, and the first ten."""
-    found = [Listed(each.id, each.record) for each in documents[:10]]
-    more = len(documents) - len(found)
+    listeds = [Listed(document.id, document.record) for document in documents[:10]]
+    more = len(documents) - len(listeds)
     count = "1 request" if len(documents) == 1 else f"{len(documents):,} requests"
-    lines: list[RenderableType] = [f"{count} {what}", listed(found, datetime.now(UTC))]
+    lines: list[RenderableType] = [f"{count} {what}", listed(listeds, datetime.now(UTC))]
     return [*lines, f"... and {more:,} more"] if more else lines
 
 
@@ -229,7 +229,9 @@ def _facts(
     facts += [("because", reason) for reason in reasons]
     facts += [("cost", _cost_in_full(data)), ("times", _times(found)), ("trace", data.trace_id)]
     facts += [
-        ("provider", f"{name} (attempt {each.number})") for each in found.attempts if (name := each.provider_request_id)
+        ("provider", f"{name} (attempt {attempt.number})")
+        for attempt in found.attempts
+        if (name := attempt.provider_request_id)
     ]
     if found.image:
         facts.append(("image", found.image))
@@ -298,7 +300,7 @@ def _attempts(attempts: Sequence[AttemptRecord]) -> RenderableType:
         Column("cost", right=True),
         Column("basis", leaves=2),
     )
-    return Narrowing(columns, [_attempt(each) for each in attempts])
+    return Narrowing(columns, [_attempt(attempt) for attempt in attempts])
 
 
 def _attempt(attempt: AttemptRecord) -> tuple[Cell, ...]:

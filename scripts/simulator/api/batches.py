@@ -96,10 +96,10 @@ class Batches:
         ):
             raise Refused(Problem("rate_limit_exceeded", "Too many concurrent batch requests: 100 are allowed."))
         try:
-            asked = need(msgspec.json.decode(body, type=dict[str, Any]), "batch", dict)
+            payload = need(msgspec.json.decode(body, type=dict[str, Any]), "batch", dict)
         except msgspec.DecodeError as error:
             raise invalid("Request body is not a JSON object.") from error
-        config = need(asked, "inputConfig", dict, "batch.")
+        config = need(payload, "inputConfig", dict, "batch.")
         source = simulation.files.whole(need(config, "fileName", str, "batch.inputConfig."))
         lines = await lines_of(source)
         if not lines:
@@ -110,7 +110,7 @@ class Batches:
         results = simulation.files.add(f"files/batch-{identity}", "", "application/jsonl", now)
         job = Job(
             name=f"batches/{identity}",
-            display_name=str(asked.get("displayName", "")),
+            display_name=str(payload.get("displayName", "")),
             model=model,
             created_at=now,
             ends_at=now + timedelta(seconds=seconds),
@@ -118,7 +118,7 @@ class Batches:
             results=results,
             counts=Counts(total=len(lines)),
             webhook=forms.config(
-                read(asked, "webhookConfig", dict) or {}, "batch.webhookConfig.", ("uris", "userMetadata")
+                read(payload, "webhookConfig", dict) or {}, "batch.webhookConfig.", ("uris", "userMetadata")
             ),
         )
         if fault is None or fault.kind not in ("batch_failed", "batch_expired", "stuck"):

@@ -119,8 +119,8 @@ def _bearer(http: HttpRequest) -> str:
 
 def _files(tariff: Tariff) -> Any:
     async def answer(http: HttpRequest) -> Response:
-        found = tariff.files.get(http.path_params["name"])
-        return Response(status_code=404) if found is None else Response(found, media_type="image/jpeg")
+        body = tariff.files.get(http.path_params["name"])
+        return Response(status_code=404) if body is None else Response(body, media_type="image/jpeg")
 
     return answer
 
@@ -129,10 +129,10 @@ def _balance(tariff: Tariff) -> Any:
     async def answer(http: HttpRequest) -> Response:
         if http.method == "POST":
             try:
-                said = msgspec.json.decode(await http.body(), type=Balance).balance_usd
+                value = msgspec.json.decode(await http.body(), type=Balance).balance_usd
             except msgspec.DecodeError as error:
                 return Response(msgspec.json.encode({"error": str(error)}), 400, media_type="application/json")
-            tariff.balance_micros = None if said is None else round(said * 1_000_000)
+            tariff.balance_micros = None if value is None else round(value * 1_000_000)
         left = None if tariff.balance_micros is None else tariff.balance_micros / 1_000_000
         return Response(msgspec.json.encode({"balance_usd": left}), media_type="application/json")
 

@@ -49,7 +49,7 @@ def routes(simulation: Simulation) -> list[Route]:
 
 
 def quota_infos(simulation: Simulation, request: Request) -> dict[str, Any]:
-    infos = [_info(simulation, request.path_params["project"], *each) for each in OF_DIMENSION.items()]
+    infos = [_info(simulation, request.path_params["project"], *pair) for pair in OF_DIMENSION.items()]
     size = int(request.query_params.get("pageSize") or PAGE_SIZE)
     start = int(request.query_params.get("pageToken") or 0)
     end = start + size
@@ -95,7 +95,7 @@ def time_series(simulation: Simulation, request: Request) -> dict[str, Any]:
     """Sums by model over alignment periods that end with the interval, newest first, as ALIGN_SUM gives them."""
     dimension, limit_name = _asked(request.query_params.get("filter", ""))
     try:
-        start, end = (datetime.fromisoformat(request.query_params[f"interval.{each}Time"]) for each in ("start", "end"))
+        start, end = (datetime.fromisoformat(request.query_params[f"interval.{item}Time"]) for item in ("start", "end"))
         period = timedelta(seconds=float(request.query_params["aggregation.alignmentPeriod"].rstrip("s")))
     except (KeyError, ValueError) as cause:
         raise BadQuery(f"interval or alignment period: {cause}") from cause
@@ -107,14 +107,14 @@ def time_series(simulation: Simulation, request: Request) -> dict[str, Any]:
 
 def _asked(text: str) -> tuple[str, str]:
     """The dimension and the limit_name of a filter."""
-    found = re.fullmatch(
+    match = re.fullmatch(
         rf'metric\.type = "{SERVICE}/quota/([\w/]+)/usage" AND metric\.labels\.limit_name = "(.+)"', text
     )
     names = {(metric.name, metric.quota_id): dimension for dimension, metric in OF_DIMENSION.items()}
-    dimension = names.get((found[1], found[2])) if found else None
-    if found is None or dimension is None:
+    dimension = names.get((match[1], match[2])) if match else None
+    if match is None or dimension is None:
         raise BadQuery(f"no metric matches the filter {text}")
-    return dimension, found[2]
+    return dimension, match[2]
 
 
 def _used(

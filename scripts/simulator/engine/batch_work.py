@@ -30,7 +30,7 @@ _RPC_NUMBER = {400: 3, 401: 16, 403: 7, 404: 5, 429: 8, 500: 13, 503: 14, 504: 4
 
 async def lines_of(file: File) -> list[bytes]:
     """Those that hold something."""
-    whole = b"".join([each async for each in file.chunks()])
+    whole = b"".join([chunk async for chunk in file.chunks()])
     return [line for line in whole.splitlines() if line.strip()]
 
 

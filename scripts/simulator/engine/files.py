@@ -85,10 +85,10 @@ class Files:
 
     def whole(self, name: str) -> File:
         """Or Refused."""
-        found = self.by_name.get(name)
-        if found is None or not found.is_whole:
+        file = self.by_name.get(name)
+        if file is None or not file.is_whole:
             raise Refused(Problem("permission_denied", f"You do not have permission to access the File {name}."))
-        return found
+        return file
 
 
 def routes(simulation: Simulation) -> list[Route]:
@@ -107,7 +107,7 @@ class Upload:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         http = HttpRequest(scope, receive)
-        commands = {each.strip() for each in http.headers.get("x-goog-upload-command", "").split(",")}
+        commands = {name.strip() for name in http.headers.get("x-goog-upload-command", "").split(",")}
         try:
             if "start" in commands:
                 answer = self._simulation.door("file_upload") or self._start(http, await http.body())
@@ -154,7 +154,7 @@ class Download:
         try:
             check_key(key_of(http))
             file = self._simulation.files.whole(f"files/{http.path_params['id']}")
-            reply = self._simulation.door("file_download", whole=b"".join([each async for each in file.chunks()]))
+            reply = self._simulation.door("file_download", whole=b"".join([chunk async for chunk in file.chunks()]))
         except Refused as refused:
             reply = json_answer(refused.problem.http_status, refused.problem.rpc_body())
         match reply:

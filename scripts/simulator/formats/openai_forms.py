@@ -56,10 +56,10 @@ def chat_order(body: Mapping[str, Any]) -> Order:
                 texts.append(need(part, "text", str, "messages.content."))
             elif part.get("type") == "image_url":
                 url = need(need(part, "image_url", dict), "url", str)
-                found = _DATA_URL.fullmatch(url)
-                if found is None:
+                match = _DATA_URL.fullmatch(url)
+                if match is None:
                     raise invalid("image_url: only data URLs with base64 are taken")
-                references.append(Inline(found[1], found[2]))
+                references.append(Inline(match[1], match[2]))
             else:
                 raise invalid(f"Unsupported part: {part.get('type')!r}")
     parameters = Parameters(instruction=instruction)

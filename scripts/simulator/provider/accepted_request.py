@@ -16,7 +16,7 @@ from scripts.simulator.provider.models import DEFAULT_SIZE, SIZES, TIERS, VERTEX
 from scripts.simulator.provider.parameters import Parameters
 from scripts.simulator.provider.problems import invalid
 
-SERVICE_TIERS: tuple[Tier, ...] = tuple(each for each in TIERS if each not in ("batch", VERTEX))
+SERVICE_TIERS: tuple[Tier, ...] = tuple(tier for tier in TIERS if tier not in ("batch", VERTEX))
 REFERENCE_TYPES = (
     "image/png",
     "image/jpeg",

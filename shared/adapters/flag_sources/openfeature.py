@@ -72,8 +72,8 @@ class OpenFeatureFlags:
         """`module:attribute` is a provider, or makes one when called. Raises ValueError."""
         module, _, attribute = named.partition(":")
         try:
-            found = getattr(importlib.import_module(module), attribute)
-            provider = found if isinstance(found, AbstractProvider) else found()
+            abstract_provider = getattr(importlib.import_module(module), attribute)
+            provider = abstract_provider if isinstance(abstract_provider, AbstractProvider) else abstract_provider()
         except Exception as error:
             raise ValueError(
                 f"{named} cannot be made ({type(error).__name__}: {error}); allowed: module:attribute of an "
@@ -125,10 +125,10 @@ class OpenFeatureFlags:
             self._last[name] = replace(flag, tripped_at=before.tripped_at)
 
     def _complain(self, name: FlagName, said: object) -> None:
-        found = repr(said)[:LONGEST_FOUND]
-        if self._reported.get(name) != found:
-            self._reported[name] = found
-            self._report(name, found, WELL_FORMED)
+        text = repr(said)[:LONGEST_FOUND]
+        if self._reported.get(name) != text:
+            self._reported[name] = text
+            self._report(name, text, WELL_FORMED)
 
     def _flag(self, name: FlagName, said: Mapping[str, Any], now: datetime) -> Flag | None:
         """None where it is not well formed: half a scope would bend whom nobody meant."""
@@ -155,11 +155,11 @@ class OpenFeatureFlags:
         )
 
     def _scope(self, said: Mapping[str, Any]) -> Scope | None:
-        named = {each: said[each] for each in SCOPE if said.get(each) is not None}
+        named = {name: said[name] for name in SCOPE if said.get(name) is not None}
         share = _whole(named.pop("share", 100))
         if share is None or not 0 <= share <= 100:
             return None
-        if not all(isinstance(value, str) and value in ALLOWED.get(each, (value,)) for each, value in named.items()):
+        if not all(isinstance(value, str) and value in ALLOWED.get(name, (value,)) for name, value in named.items()):
             return None
         if "model" in named:
             if named["model"] not in self._live_ids:

@@ -90,8 +90,8 @@ def read_images(body: bytes, order: Order, headers: Mapping[str, str], now: date
 
 def _read(body: bytes, order: Order, headers: Mapping[str, str], now: datetime, *, is_chat: bool) -> Read:
     values = values_of(body)
-    chunks = [found for value in values if (found := decoded(value, _Answer)) is not None]
-    choices = [found for chunk in chunks for found in items_of(chunk.choices, _Choice)]
+    chunks = [answer for value in values if (answer := decoded(value, _Answer)) is not None]
+    choices = [choice for chunk in chunks for choice in items_of(chunk.choices, _Choice)]
     parts = [part for value in values for part in parts_of(value, texts=is_chat)]
     if len(chunks) > 1:
         parts += _in_pieces(choices, texts=is_chat)
@@ -122,14 +122,14 @@ def _name(members: Iterable[Raw]) -> str:
 def _messages(choices: Sequence[_Choice]) -> list[_Message]:
     """Of whole answers and of the chunks of a stream."""
     raws = [raw for choice in choices for raw in (choice.message, choice.delta)]
-    return [found for raw in raws if (found := decoded(raw, _Message)) is not None]
+    return [message for raw in raws if (message := decoded(raw, _Message)) is not None]
 
 
 def _without_image(
     chunks: Sequence[_Answer], choices: Sequence[_Choice], fault: str, headers: Mapping[str, str], now: datetime
 ) -> Failure:
     errors = [*(chunk.error for chunk in chunks), *(choice.error for choice in choices)]
-    problems = [found for error in errors if (found := answer_errors.inner_problem(error)) is not None]
+    problems = [problem for error in errors if (problem := answer_errors.inner_problem(error)) is not None]
     failures = [answer_errors.judge_instead(problem, headers, now, FailureKind.NO_IMAGE) for problem in problems]
     refusal = next((failure for failure in failures if failure.kind is FailureKind.REFUSED), None)
     refusal = refusal or _refusal(choices)
@@ -142,19 +142,19 @@ def _without_image(
     if not choices and any(first_byte(chunk.data) == b"[" for chunk in chunks):
         return Failure(FailureKind.NO_IMAGE, "an answer without an image and without a reason")
     text = any(text_of(message.content) for message in _messages(choices))
-    said = "the model answered with text only" if text else "an answer without content"
+    line = "the model answered with text only" if text else "an answer without content"
     ends = (choice.native_finish_reason for choice in choices), (choice.finish_reason for choice in choices)
-    return Failure(FailureKind.NO_IMAGE, said, _name(ends[1]) or _name(ends[0]))
+    return Failure(FailureKind.NO_IMAGE, line, _name(ends[1]) or _name(ends[0]))
 
 
 def _refusal(choices: Sequence[_Choice]) -> Failure | None:
     """The model's no in the words of the choice: `refusal`, or how it ended."""
-    said = "".join(text_of(message.refusal) for message in _messages(choices))
+    text = "".join(text_of(message.refusal) for message in _messages(choices))
     ends = [printable(text_of(raw)).lower() for c in choices for raw in (c.native_finish_reason, c.finish_reason)]
     code = next((end for end in ends if end in REFUSALS), "")
-    if not said and not code:
+    if not text and not code:
         return None
-    return Failure(FailureKind.REFUSED, said or f"the answer was filtered: {code}", code)
+    return Failure(FailureKind.REFUSED, text or f"the answer was filtered: {code}", code)
 
 
 def _no_answer(body: bytes, values: Sequence[Raw], headers: Mapping[str, str], now: datetime) -> Failure:

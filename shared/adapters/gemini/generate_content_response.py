@@ -102,29 +102,29 @@ def read_values(
     unreadable: Callable[[], Failure],
 ) -> Read:
     """The answer in these JSON values: one, or the chunks of a stream. `model` and `lane` as they were ordered."""
-    chunks = [found for value in values if (found := _answer(value)) is not None]
+    chunks = [answer for value in values if (answer := _answer(value)) is not None]
     parts = [part for value in values for part in parts_of(value)]
     if not parts and not any(map(_is_answer, chunks)):
         return unreadable()
-    candidates = [found for chunk in chunks for found in items_of(chunk.candidates, _Candidate)]
+    candidates = [candidate for chunk in chunks for candidate in items_of(chunk.candidates, _Candidate)]
     counted = [raw for chunk in chunks for raw in (chunk.usageMetadata, chunk.usage_metadata) if first_byte(raw)]
-    tiers = [told for raw in counted if (told := decoded(raw, _Usage)) is not None]
+    tiers = [usage for raw in counted if (usage := decoded(raw, _Usage)) is not None]
     searches = sum(map(_searches, candidates))
     served = Served(
         next(filter(None, (usage_of(raw, searches) for raw in reversed(counted))), None),
         _name(raw for chunk in chunks for raw in (chunk.modelVersion, chunk.model_version)).removeprefix("models/")
         or model,
-        tier(_name(raw for told in tiers for raw in (told.serviceTier, told.service_tier)), headers) or lane,
+        tier(_name(raw for usage in tiers for raw in (usage.serviceTier, usage.service_tier)), headers) or lane,
         _name(raw for chunk in chunks for raw in (chunk.responseId, chunk.response_id)) or header_id(headers),
     )
     return answer_image.read(parts, served, lambda fault: _without_image(chunks, candidates, fault, headers, now))
 
 
 def _answer(value: Raw) -> _Answer | None:
-    found = decoded(value, _Answer)
-    if found is not None and first_byte(found.response) == b"{":
-        return decoded(found.response, _Answer)
-    return found
+    answer = decoded(value, _Answer)
+    if answer is not None and first_byte(answer.response) == b"{":
+        return decoded(answer.response, _Answer)
+    return answer
 
 
 def _is_answer(chunk: _Answer) -> bool:
@@ -147,7 +147,7 @@ def _without_image(
     headers: Mapping[str, str],
     now: datetime,
 ) -> Failure:
-    blocked = [found for chunk in chunks if (found := _block(chunk)) is not None]
+    blocked = [failure for chunk in chunks if (failure := _block(chunk)) is not None]
     if blocked:
         return blocked[0]
     problems = [problem for chunk in chunks if (problem := answer_errors.inner_problem(chunk.error)) is not None]
@@ -172,12 +172,14 @@ _NO_CANDIDATES = Failure(FailureKind.NO_IMAGE, "the answer has no candidates and
 
 def _block(chunk: _Answer) -> Failure | None:
     for raw in (chunk.promptFeedback, chunk.prompt_feedback):
-        found = decoded(raw, _Feedback)
-        reason = printable(_text(found.blockReason, found.block_reason)) if found is not None else ""
-        if found is not None and reason not in ("", "0", "BLOCK_REASON_UNSPECIFIED", "BLOCKED_REASON_UNSPECIFIED"):
+        feedback = decoded(raw, _Feedback)
+        reason = printable(_text(feedback.blockReason, feedback.block_reason)) if feedback is not None else ""
+        if feedback is not None and reason not in ("", "0", "BLOCK_REASON_UNSPECIFIED", "BLOCKED_REASON_UNSPECIFIED"):
             code = reason.lower()[:64]
-            said = _text(found.blockReasonMessage, found.block_reason_message) or f"the prompt was blocked: {code}"
-            return Failure(FailureKind.REFUSED, said, code)
+            text = (
+                _text(feedback.blockReasonMessage, feedback.block_reason_message) or f"the prompt was blocked: {code}"
+            )
+            return Failure(FailureKind.REFUSED, text, code)
     return None
 
 
@@ -186,8 +188,8 @@ def _unusual_end(candidate: _Candidate, headers: Mapping[str, str], now: datetim
     if reason.upper() in USUAL_ENDS:
         return None
     code = reason.lower()[:64]
-    said = _text(candidate.finishMessage, candidate.finish_message) or f"the model stopped without an image: {code}"
-    return answer_errors.judge(Problem((code,), said), headers, now, FailureKind.NO_IMAGE)
+    text = _text(candidate.finishMessage, candidate.finish_message) or f"the model stopped without an image: {code}"
+    return answer_errors.judge(Problem((code,), text), headers, now, FailureKind.NO_IMAGE)
 
 
 def _has_text(candidate: _Candidate) -> bool:
@@ -198,10 +200,10 @@ def _has_text(candidate: _Candidate) -> bool:
 
 def _searches(candidate: _Candidate) -> int:
     for raw in (candidate.groundingMetadata, candidate.grounding_metadata):
-        found = decoded(raw, _Grounding)
-        if found is not None:
-            web = items_of(found.webSearchQueries, Raw) or items_of(found.web_search_queries, Raw)
-            images = items_of(found.imageSearchQueries, Raw) or items_of(found.image_search_queries, Raw)
+        grounding = decoded(raw, _Grounding)
+        if grounding is not None:
+            web = items_of(grounding.webSearchQueries, Raw) or items_of(grounding.web_search_queries, Raw)
+            images = items_of(grounding.imageSearchQueries, Raw) or items_of(grounding.image_search_queries, Raw)
             return len(web) + len(images)
     return 0
 

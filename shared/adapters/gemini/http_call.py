@@ -192,7 +192,7 @@ async def _watch(request: httpx2.Request) -> None:
 
     timeouts = dict(request.extensions["timeout"])
     limit = CONNECT_TIMEOUT.total_seconds()
-    timeouts |= {each: min(timeouts.get(each) or limit, limit) for each in ("connect", "pool")}
+    timeouts |= {item: min(timeouts.get(item) or limit, limit) for item in ("connect", "pool")}
     request.extensions |= {"timeout": timeouts, "trace": trace}
 
 

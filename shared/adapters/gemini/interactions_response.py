@@ -66,20 +66,20 @@ def read_answer(body: bytes | bytearray, order: Order, headers: Mapping[str, str
     redacted yet.
     """
     values = values_of(body)
-    interactions = [found for value in values if (found := _interaction(value)) is not None]
-    said = _last_said(interactions)
+    interactions = [interaction for value in values if (interaction := _interaction(value)) is not None]
+    interaction = _last_said(interactions)
     parts = [part for value in values for part in parts_of(value)]
-    model = _name(found.model for found in interactions).removeprefix("models/") or order.model
-    lane = tier(_name(found.service_tier for found in interactions), headers) or order.lane
-    request_id = _name(found.id for found in interactions) or header_id(headers)
-    usage = next(filter(None, (usage_of(found.usage) for found in reversed(interactions))), None)
-    problem = answer_errors.problem_among(values) if not parts and not _has_steps(said) else None
+    model = _name(interaction.model for interaction in interactions).removeprefix("models/") or order.model
+    lane = tier(_name(interaction.service_tier for interaction in interactions), headers) or order.lane
+    request_id = _name(interaction.id for interaction in interactions) or header_id(headers)
+    usage = next(filter(None, (usage_of(interaction.usage) for interaction in reversed(interactions))), None)
+    problem = answer_errors.problem_among(values) if not parts and not _has_steps(interaction) else None
     if problem is not None:
         return answer_errors.judge(problem, headers, now)
-    if not parts and not _has_steps(said) and not first_byte(said.status):
+    if not parts and not _has_steps(interaction) and not first_byte(interaction.status):
         return _no_interaction(body, headers)
     return answer_image.read(
-        parts, Served(usage, model, lane, request_id), lambda fault: _without_image(said, fault, headers, now)
+        parts, Served(usage, model, lane, request_id), lambda fault: _without_image(interaction, fault, headers, now)
     )
 
 
@@ -111,38 +111,40 @@ def tier(said: str, headers: Mapping[str, str]) -> str | None:
 
 
 def _interaction(value: Raw) -> _Interaction | None:
-    found = decoded(value, _Interaction)
-    if found is not None and first_byte(found.interaction) == b"{":
-        return decoded(found.interaction, _Interaction)
-    return found
+    interaction = decoded(value, _Interaction)
+    if interaction is not None and first_byte(interaction.interaction) == b"{":
+        return decoded(interaction.interaction, _Interaction)
+    return interaction
 
 
 def _last_said(interactions: Sequence[_Interaction]) -> _Interaction:
     """Each member as it was said last."""
     said = _Interaction()
-    for found in interactions:
+    for interaction in interactions:
         for name in _Interaction.__struct_fields__:
-            value = getattr(found, name)
+            value = getattr(interaction, name)
             if first_byte(value) not in (b"", b"n"):
                 setattr(said, name, value)
     return said
 
 
-def _has_steps(said: _Interaction) -> bool:
-    return b"[" in (first_byte(said.steps), first_byte(said.outputs))
+def _has_steps(interaction: _Interaction) -> bool:
+    return b"[" in (first_byte(interaction.steps), first_byte(interaction.outputs))
 
 
 def _name(members: Iterable[Raw]) -> str:
     return next(filter(None, map(name_of, members)), "")
 
 
-def _steps(said: _Interaction) -> list[_Step]:
-    return [*items_of(said.steps, _Step), *items_of(said.outputs, _Step)]
+def _steps(interaction: _Interaction) -> list[_Step]:
+    return [*items_of(interaction.steps, _Step), *items_of(interaction.outputs, _Step)]
 
 
-def _without_image(said: _Interaction, fault: str, headers: Mapping[str, str], now: datetime) -> Failure:
-    status, steps = text_of(said.status), _steps(said)
-    problems = [answer_errors.judge(problem, headers, now, FailureKind.NO_IMAGE) for problem in _problems(said, steps)]
+def _without_image(interaction: _Interaction, fault: str, headers: Mapping[str, str], now: datetime) -> Failure:
+    status, steps = text_of(interaction.status), _steps(interaction)
+    problems = [
+        answer_errors.judge(problem, headers, now, FailureKind.NO_IMAGE) for problem in _problems(interaction, steps)
+    ]
     refusals = [failure for failure in problems if failure.kind is FailureKind.REFUSED]
     if refusals:
         return refusals[0]
@@ -154,19 +156,19 @@ def _without_image(said: _Interaction, fault: str, headers: Mapping[str, str], n
         return problems[0]
     if status != "completed":
         return Failure(FailureKind.NO_IMAGE, f"the interaction ended as {status} without an image", status)
-    if not steps and not _is_empty_list(said):
+    if not steps and not _is_empty_list(interaction):
         return malformed("a completed interaction without steps that can be read")
     what = "text only" if any(text_of(step.type) in ("model_output", "text") for step in steps) else "no output at all"
     return Failure(FailureKind.NO_IMAGE, f"the interaction completed with {what} and gave no reason")
 
 
-def _is_empty_list(said: _Interaction) -> bool:
-    lists = (decoded(member, list[Raw]) for member in (said.steps, said.outputs))
-    return any(found == [] for found in lists)
+def _is_empty_list(interaction: _Interaction) -> bool:
+    lists = (decoded(member, list[Raw]) for member in (interaction.steps, interaction.outputs))
+    return any(raws == [] for raws in lists)
 
 
-def _problems(said: _Interaction, steps: Sequence[_Step]) -> Iterator[errors.Problem]:
-    for error in (*items_of(said.errors, Raw), *(step.error for step in steps), said.error):
+def _problems(interaction: _Interaction, steps: Sequence[_Step]) -> Iterator[errors.Problem]:
+    for error in (*items_of(interaction.errors, Raw), *(step.error for step in steps), interaction.error):
         problem = answer_errors.inner_problem(error)
         if problem is not None:
             yield problem

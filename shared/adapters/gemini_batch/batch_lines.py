@@ -47,8 +47,8 @@ def write_line(key: str, order: Order) -> bytes:
     """One request of a JSONL file, its end included."""
     parts: list[dict[str, Any]] = [{"text": order.prompt}]
     parts += [
-        {"inlineData": {"mimeType": each.mime_type, "data": base64.b64encode(each.data).decode("ascii")}}
-        for each in order.references
+        {"inlineData": {"mimeType": reference.mime_type, "data": base64.b64encode(reference.data).decode("ascii")}}
+        for reference in order.references
     ]
     picture = {"aspectRatio": order.aspect_ratio, "imageSize": order.image_size}
     config: dict[str, Any] = {"responseModalities": ["TEXT", "IMAGE"]}

@@ -79,52 +79,54 @@ class Page(msgspec.Struct):
     nextPageToken: Raw = NONE
 
 
-def progress_of(found: Operation, now: datetime) -> Progress:
+def progress_of(operation: Operation, now: datetime) -> Progress:
     """`results` names the file of the answers, or the batch itself where they stand in it."""
-    said = _metadata(found)
-    word = text_of(said.state) or text_of(found.state)
+    metadata = _metadata(operation)
+    word = text_of(metadata.state) or text_of(operation.state)
     state = STATES.get(word.rpartition("_STATE_")[2], "unknown")
-    failure = _failure(found, now)
-    if state == "unknown" and is_true(found.done):
+    failure = _failure(operation, now)
+    if state == "unknown" and is_true(operation.done):
         state = "failed" if failure is not None else "succeeded"
-    stats = decoded(said.batchStats, _Stats) or _Stats()
+    stats = decoded(metadata.batchStats, _Stats) or _Stats()
     done = (count_of(stats.successfulRequestCount) or 0) + (count_of(stats.failedRequestCount) or 0)
-    results = results_file(found) or (name_of(found) if inlined(found) else "")
+    results = results_file(operation) or (name_of(operation) if inlined(operation) else "")
     return Progress(state, done, results or None, failure)
 
 
-def name_of(found: Operation) -> str:
-    return text_of(found.name)
+def name_of(operation: Operation) -> str:
+    return text_of(operation.name)
 
 
-def display_name_of(found: Operation) -> str:
-    return text_of(_metadata(found).displayName)
+def display_name_of(operation: Operation) -> str:
+    return text_of(_metadata(operation).displayName)
 
 
 def operations_of(page: Page) -> list[Operation]:
     return items_of(page.operations, Operation)
 
 
-def created_at(found: Operation) -> datetime:
+def created_at(operation: Operation) -> datetime:
     """The far future where it is not said: such a one ends no search."""
     try:
-        return datetime.fromisoformat(text_of(_metadata(found).createTime)).astimezone(UTC)
+        return datetime.fromisoformat(text_of(_metadata(operation).createTime)).astimezone(UTC)
     except ValueError:
         return datetime.max.replace(tzinfo=UTC)
 
 
-def results_file(found: Operation) -> str:
+def results_file(operation: Operation) -> str:
     """Empty where none is named."""
-    outputs = _outputs(found)
-    names = (text_of(raw) for each in outputs for raw in (each.responsesFile, each.responses_file, each.fileName))
+    outputs = _outputs(operation)
+    names = (
+        text_of(raw) for output in outputs for raw in (output.responsesFile, output.responses_file, output.fileName)
+    )
     return next(filter(None, names), "")
 
 
-def inlined(found: Operation) -> list[Raw]:
+def inlined(operation: Operation) -> list[Raw]:
     """The answers that stand in the batch itself, as small ones have them though they were given as a file:
     https://github.com/maximhq/bifrost/issues/3951. Seen as inlinedResponses.inlinedResponses[] and as a plain list.
     """
-    for output in _outputs(found):
+    for output in _outputs(operation):
         for raw in (output.inlinedResponses, output.inlined_responses):
             inner = decoded(raw, _Output)
             lists = (raw, inner.inlinedResponses, inner.inlined_responses) if inner is not None else (raw,)
@@ -134,20 +136,22 @@ def inlined(found: Operation) -> list[Raw]:
     return []
 
 
-def _metadata(found: Operation) -> _Metadata:
-    return decoded(found.metadata, _Metadata) or _Metadata()
+def _metadata(operation: Operation) -> _Metadata:
+    return decoded(operation.metadata, _Metadata) or _Metadata()
 
 
-def _outputs(found: Operation) -> list[_Output]:
+def _outputs(operation: Operation) -> list[_Output]:
     """Of the response first, then what the metadata and the batch say; each may lie one level deeper."""
-    outer = [decoded(raw, _Output) for raw in (found.response, found.metadata, found.output, found.dest)]
+    outer = [
+        decoded(raw, _Output) for raw in (operation.response, operation.metadata, operation.output, operation.dest)
+    ]
     outputs = [output for output in outer if output is not None]
     inner = (decoded(raw, _Output) for output in outputs for raw in (output.output, output.dest))
     return [*outputs, *(output for output in inner if output is not None)]
 
 
-def _failure(found: Operation, now: datetime) -> Failure | None:
-    problem = answer_errors.inner_problem(found.error)
+def _failure(operation: Operation, now: datetime) -> Failure | None:
+    problem = answer_errors.inner_problem(operation.error)
     if problem is None:
         return None
     failure = answer_errors.judge(problem, {}, now, FailureKind.SERVER_ERROR)

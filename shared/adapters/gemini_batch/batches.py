@@ -157,11 +157,11 @@ class GeminiBatches:
         answer = await self._call("GET", f"/v1beta/{name}")
         if isinstance(answer, Failure):
             return answer
-        found = errors.decoded(answer.content, Operation)
-        if found is None:
+        operation = errors.decoded(answer.content, Operation)
+        if operation is None:
             return Failure(FailureKind.MALFORMED_ANSWER, "the batch cannot be read", http_status=200)
-        progress = progress_of(found, self._now())
-        if progress.results == name_of(found) != "":
+        progress = progress_of(operation, self._now())
+        if progress.results == name_of(operation) != "":
             progress = replace(progress, results=name)
         elif progress.results is not None and not _FILE.fullmatch(progress.results):
             return Failure(FailureKind.MALFORMED_ANSWER, "the batch names no file of answers", http_status=200)
@@ -187,8 +187,8 @@ class GeminiBatches:
         answer = await self._call("GET", f"/v1beta/{name}", within=FILE_WITHIN)
         if isinstance(answer, Failure):
             raise ResultsUnavailable(answer)
-        found = errors.decoded(answer.content, Operation)
-        answers = inlined(found) if found is not None else ()
+        operation = errors.decoded(answer.content, Operation)
+        answers = inlined(operation) if operation is not None else ()
         lines = [read_line(raw, model, self._now(), prompts=prompts) for raw in answers]
         if not lines:
             raise ResultsUnavailable(Failure(FailureKind.MALFORMED_ANSWER, "the batch's answers are gone from it"))

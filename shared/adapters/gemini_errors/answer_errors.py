@@ -42,9 +42,9 @@ class _Bare(msgspec.Struct):
 
 def problem_in(body: bytes | bytearray | Raw) -> Problem | None:
     """The error that a body of another shape speaks of, with or without `error` around it."""
-    found = errors.read_problem(body)
-    if found is not None:
-        return found
+    problem = errors.read_problem(body)
+    if problem is not None:
+        return problem
     bare = decoded(body, _Bare)
     if bare is None:
         return None
@@ -86,8 +86,8 @@ def judge_instead(
     it, and one that turned the call away in a 200 has made no image.
     """
     failure = judge(problem, headers, now, unnamed)
-    said = problem.number or next((STATUS_OF_CODE[code] for code in problem.codes if code in STATUS_OF_CODE), 200)
-    return failure if said < 400 or failure.kind is FailureKind.REFUSED else replace(failure, http_status=said)
+    number = problem.number or next((STATUS_OF_CODE[code] for code in problem.codes if code in STATUS_OF_CODE), 200)
+    return failure if number < 400 or failure.kind is FailureKind.REFUSED else replace(failure, http_status=number)
 
 
 def is_refusal(problem: Problem) -> bool:

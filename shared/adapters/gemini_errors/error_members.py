@@ -74,7 +74,7 @@ def _read(body: Json, *, inside: bool, bare: bool, depth: int) -> ErrorMembers |
         case b"[":
             items = decoded(raw, list[Raw]) or ()
             found = (_read(item, inside=inside, bare=bare, depth=depth + 1) for item in items[:DEEPEST])
-            return next((each for each in found if each is not None), None)
+            return next((error_members for error_members in found if error_members is not None), None)
         case b"{":
             thing = decoded(raw, _Thing)
             return None if thing is None else _of_thing(thing, inside=inside, bare=bare, depth=depth)
@@ -85,19 +85,19 @@ def _read(body: Json, *, inside: bool, bare: bool, depth: int) -> ErrorMembers |
 
 
 def _of_thing(thing: _Thing, *, inside: bool, bare: bool, depth: int) -> ErrorMembers | None:
-    said = _message(thing)
-    if first_byte(thing.error) == b'"' and said and bare:  # OAuth's form: the word, and its description
-        return ErrorMembers(said, thing.error)
+    text = _message(thing)
+    if first_byte(thing.error) == b'"' and text and bare:  # OAuth's form: the word, and its description
+        return ErrorMembers(text, thing.error)
     for inner in (thing.error, thing.errors):
         if first_byte(inner) in (b"{", b"[", b'"'):
-            found = _read(inner, inside=True, bare=False, depth=depth + 1)
-            if found is not None:
-                return found
-    if not inside and not (bare and said):
+            error_members = _read(inner, inside=True, bare=False, depth=depth + 1)
+            if error_members is not None:
+                return error_members
+    if not inside and not (bare and text):
         return None
     numbered = first_byte(thing.code) in (b"", b"n") and first_byte(thing.status).isdigit()
     members = ErrorMembers(
-        said,
+        text,
         thing.status if numbered else thing.code,
         _word(thing.status),
         _word(thing.type),
@@ -112,9 +112,9 @@ def _of_thing(thing: _Thing, *, inside: bool, bare: bool, depth: int) -> ErrorMe
 def _message(thing: _Thing) -> str:
     """The first text among the members that tell what happened; some are lists of such objects."""
     for raw in (thing.message, thing.error_description, thing.detail, thing.msg, thing.error_message, thing.text):
-        found = _text_in(raw)
-        if found:
-            return found
+        text = _text_in(raw)
+        if text:
+            return text
     return ""
 
 
@@ -128,7 +128,7 @@ def _text_in(raw: Raw) -> str:
             return next(filter(None, map(_word, inner)), "")
         case b"[":
             items = decoded(raw, list[Raw]) or ()
-            return next((found for item in items[:DEEPEST] if (found := _text_in_item(item))), "")
+            return next((text for item in items[:DEEPEST] if (text := _text_in_item(item))), "")
         case _:
             return ""
 
@@ -155,12 +155,12 @@ def _as_json(message: str) -> str:
 
 def _was_sent(message: str) -> bool:
     """A prompt that is JSON itself makes no statement when it is quoted."""
-    said = _letters(message)
-    return any(said in _letters(text) for text in SENT.get().texts)
+    line = _letters(message)
+    return any(line in _letters(text) for text in SENT.get().texts)
 
 
 def _letters(text: str) -> str:
-    return "".join(each for each in text.lower() if each.isalnum())
+    return "".join(name for name in text.lower() if name.isalnum())
 
 
 def _word(raw: Raw) -> str:

@@ -140,4 +140,4 @@ def is_upstream_timeout(words: str) -> bool:
 
 def lacks_tier(words: str) -> bool:
     """One sentence says of a service tier that the model does not have it."""
-    return any(_TIER.search(each) and _NOT_HAD.search(each) for each in _SENTENCE_END.split(words))
+    return any(_TIER.search(item) and _NOT_HAD.search(item) for item in _SENTENCE_END.split(words))

@@ -214,18 +214,18 @@ def _meaning(
         return _Meaning(FailureKind.TIMEOUT if passed_on else FailureKind.CONNECTION)
     if status in (407, 511) or (problem.is_page and status in PROXY_PAGES):
         return _Meaning(FailureKind.CONNECTION)
-    said = _said_status(problem, status)
-    if said == 429:
+    count = _said_status(problem, status)
+    if count == 429:
         return _of_quota(problem, words)
     if status >= 500 and problem.in_form and error_phrases.names_refusal(words):
         return _Meaning(FailureKind.REFUSED)
-    by_words = _by_words(problem, words, said, sent) if 400 <= said < 500 or status == 200 else None
+    by_words = _by_words(problem, words, count, sent) if 400 <= count < 500 or status == 200 else None
     if by_words is not None:
         return by_words
-    kind = _kind_of_status(said, problem, words, unnamed)
+    kind = _kind_of_status(count, problem, words, unnamed)
     if kind is FailureKind.SERVER_ERROR and _gave_up(problem, words):
         return _Meaning(FailureKind.TIMEOUT)
-    if kind is FailureKind.INVALID_REQUEST and said == 413 and sent.has_references:
+    if kind is FailureKind.INVALID_REQUEST and count == 413 and sent.has_references:
         return _Meaning(FailureKind.REFERENCE)
     return _Meaning(kind, explicit=kind is FailureKind.MODEL_GONE and _names_model(problem, words, sent))
 
@@ -237,7 +237,7 @@ def _by_code(problem: Problem) -> _Meaning | None:
         return _Meaning(FailureKind.REFUSED)
     if not NO_IMAGE.isdisjoint(codes):
         return _Meaning(FailureKind.NO_IMAGE)
-    by_reason = next((kind for each in problem.reasons if (kind := kind_of_reason(each)) is not None), None)
+    by_reason = next((kind for reason in problem.reasons if (kind := kind_of_reason(reason)) is not None), None)
     if by_reason is not None:
         return _Meaning(by_reason, explicit=True)
     for named, kind in (
@@ -302,7 +302,7 @@ def _said_status(problem: Problem, status: int) -> int:
     """The HTTP status, unless it is a vague one and the body is more precise."""
     if status not in (200, 400, 500):
         return status
-    named = next((STATUS_OF_CODE[each] for each in problem.codes if each in STATUS_OF_CODE), None)
+    named = next((STATUS_OF_CODE[code] for code in problem.codes if code in STATUS_OF_CODE), None)
     return named or problem.number or status
 
 
@@ -350,12 +350,12 @@ def _missing(problem: Problem, words: str) -> FailureKind:
 
 
 def _problem(error: ErrorMembers) -> Problem:
-    details = [each for each in (decoded(raw, _Detail) for raw in error.details) if each is not None]
+    details = [detail for detail in (decoded(raw, _Detail) for raw in error.details) if detail is not None]
     number = _number(text_of(error.code))
     word = text_of(error.code) if number is None and first_byte(error.code) == b'"' else ""
     if number is not None and 0 < number < len(RPC_CODES):
         word, number = RPC_CODES[number], None
-    reasons = [(reason, text_of(each.domain)) for each in details if (reason := text_of(each.reason))]
+    reasons = [(reason, text_of(detail.domain)) for detail in details if (reason := text_of(detail.reason))]
     flagged = "flagged" if getattr(decoded(error.metadata, _Flagged), "reasons", None) else None
     inner = decoded(error.innererror, _Inner)
     said: Sequence[str | None] = (
@@ -363,11 +363,11 @@ def _problem(error: ErrorMembers) -> Problem:
         inner.code if inner is not None else None,
     )  # fmt: skip
     return Problem(
-        tuple(_word(each) for each in said if each),
+        tuple(_word(name) for name in said if name),
         error.message,
         number if number is not None and 300 <= number < 600 else None,
-        tuple(quota_errors.violations(raw for each in details for raw in items_of(each.violations, msgspec.Raw))),
-        tuple(delay for each in details if (delay := text_of(each.retryDelay))),
+        tuple(quota_errors.violations(raw for detail in details for raw in items_of(detail.violations, msgspec.Raw))),
+        tuple(delay for detail in details if (delay := text_of(detail.retryDelay))),
         own_form=not error.is_bare and bool(text_of(error.code) or error.status or error.type),
         reasons=tuple(_word(reason) for reason, domain in reasons if domain.endswith(_GOOGLE)),
     )
@@ -375,8 +375,8 @@ def _problem(error: ErrorMembers) -> Problem:
 
 def _led_by(problem: Problem, words: str) -> Problem:
     """With the code of a refusal that leads the message, as a step's error has it beside a bare number."""
-    found = _LEADING_CODE.match(words)
-    word = _word(found[1]) if found else ""
+    match = _LEADING_CODE.match(words)
+    word = _word(match[1]) if match else ""
     return replace(problem, codes=(word, *problem.codes)) if word in REFUSALS or word in NO_IMAGE else problem
 
 

@@ -80,19 +80,19 @@ class _Violation(msgspec.Struct):
 
 def violations(raw: Iterable[msgspec.Raw]) -> Iterator[Violation]:
     """The violations that can be read; others are passed over, since the status alone says enough."""
-    for each in raw:
+    for item in raw:
         try:
-            found = msgspec.json.decode(each, type=_Violation)
+            violation = msgspec.json.decode(item, type=_Violation)
         except (ValueError, RecursionError):
             continue
-        quota_id = re.sub(r"[^\w.:/-]", "", found.quotaId)[:128]
-        yield Violation(quota_id, _limit(found.quotaValue), found.quotaMetric or found.subject)
+        quota_id = re.sub(r"[^\w.:/-]", "", violation.quotaId)[:128]
+        yield Violation(quota_id, _limit(violation.quotaValue), violation.quotaMetric or violation.subject)
 
 
 def kind(codes: Collection[str], message: str, violations: Sequence[Violation]) -> tuple[FailureKind, Violation | None]:
     """The quota that a 429 means. Of several the longest closed wins: a body that names day and minute is the day's,
     whatever its retryDelay says (one real body named both, with 856 ms). A limit of 0 never opens: no billing."""
-    nothing = next((each for each in violations if each.value == 0), None)
+    nothing = next((violation for violation in violations if violation.value == 0), None)
     if nothing or _ZERO.search(message):
         return FailureKind.BALANCE, nothing
     for pattern, named in (
@@ -100,9 +100,9 @@ def kind(codes: Collection[str], message: str, violations: Sequence[Violation]) 
         (_SPEND, FailureKind.QUOTA_SPEND),
         (_PER_MINUTE, FailureKind.QUOTA_MINUTE),
     ):
-        found = next((each for each in violations if pattern.search(each.names)), None)
-        if found:
-            return named, found
+        violation = next((violation for violation in violations if pattern.search(violation.names)), None)
+        if violation:
+            return named, violation
     if _SPEND.search(message):
         return FailureKind.QUOTA_SPEND, None
     if "quota_exceeded" in codes or _PER_DAY.search(message):
@@ -124,7 +124,9 @@ def is_overload(codes: Collection[str], message: str) -> bool:
 
 def worst(violations: Sequence[Violation]) -> Violation | None:
     """The violation with the smallest known limit."""
-    return min(violations, key=lambda each: UNLIMITED if each.value is None else each.value, default=None)
+    return min(
+        violations, key=lambda violation: UNLIMITED if violation.value is None else violation.value, default=None
+    )
 
 
 def retry_after(
@@ -134,9 +136,9 @@ def retry_after(
 
     On a daily quota it is kept as what the server said, and is not to be trusted.
     """
-    hints = [_header(headers.get("retry-after", ""), now), *(_duration(each) for each in retry_delays)]
-    hints += [_duration(each) for each in _RETRY_IN.findall(message)]
-    return max((min(each, LONGEST_HINT) for each in hints if each is not None), default=None)
+    hints = [_header(headers.get("retry-after", ""), now), *(_duration(retry_delay) for retry_delay in retry_delays)]
+    hints += [_duration(item) for item in _RETRY_IN.findall(message)]
+    return max((min(hint, LONGEST_HINT) for hint in hints if hint is not None), default=None)
 
 
 def _header(text: str, now: datetime) -> timedelta | None:

@@ -58,7 +58,7 @@ class CloudQuotas:
         now = self._clock.now()
         if self._reads == "limits and usage":
             await self._find_tier(quotas.counters, now)
-        self._counters = tuple(each for each in quotas.counters if self._tier in (None, each.tier))
+        self._counters = tuple(counter for counter in quotas.counters if self._tier in (None, counter.tier))
         by_model = {model: quotas.limits(model, self._tier) for model in sorted(set(self._ids_by_name.values()))}
         found = {model: LiveLimits(dims, now) for model, dims in by_model.items() if dims}
         if not found:
@@ -77,14 +77,14 @@ class CloudQuotas:
 
     async def _find_tier(self, counters: tuple[Counter, ...], now: datetime) -> None:
         """A call is counted on its project's tier alone. Where nothing is counted, or said, what was known stays."""
-        requests = [each for each in counters if each.dimension == "rpm"]
+        requests = [counter for counter in counters if counter.dimension == "rpm"]
         if len(requests) < 2:
             return
         try:
-            found = await self._ask_monitoring(lambda monitoring: monitoring.tier(requests, now))
+            count = await self._ask_monitoring(lambda monitoring: monitoring.tier(requests, now))
         except QuotaUnreadable:
             return  # usage() says so
-        self._tier = self._tier if found is None else found
+        self._tier = self._tier if count is None else count
 
     def _add_up(self, monitoring: MonitoredUsage, now: datetime) -> UsageByModel:
         used: dict[str, dict[str, int]] = {}
@@ -131,9 +131,9 @@ def quotas_client(server: str | None) -> CloudQuotasClient:
 def _rows(infos: Iterable[QuotaInfo]) -> Iterable[Row]:
     """A value that is not there would read as 0: it is left out."""
     for info in infos:
-        for each in info.dimensions_infos:
-            if "details" in each:
-                yield Row(info.quota_id, info.metric, dict(each.dimensions), each.details.value)
+        for dimensions_info in info.dimensions_infos:
+            if "details" in dimensions_info:
+                yield Row(info.quota_id, info.metric, dict(dimensions_info.dimensions), dimensions_info.details.value)
 
 
 def _nobody() -> Any:

@@ -87,16 +87,24 @@ class FirestoreStore:
             check_path(path)
         if not paths:
             return []
-        found = {each.reference.path: each for each in await self._snapshots(paths)}
+        found = {snapshot.reference.path: snapshot for snapshot in await self._snapshots(paths)}
         return [_document(found[path]) if found[path].exists else _absent(found[path]) for path in paths]
 
     async def query(self, query: Query) -> list[Document]:
         check_query(query)
 
         async def find() -> list[Snapshot]:
-            return [each async for each in self._query(query).stream(retry=None, timeout=CALL_TIMEOUT.total_seconds())]
+            return [
+                document_snapshot
+                async for document_snapshot in self._query(query).stream(
+                    retry=None, timeout=CALL_TIMEOUT.total_seconds()
+                )
+            ]
 
-        return [_document(each) for each in await self._call("query", find, self._retry(*_NOTHING_KNOWN))]
+        return [
+            _document(document_snapshot)
+            for document_snapshot in await self._call("query", find, self._retry(*_NOTHING_KNOWN))
+        ]
 
     async def count(self, query: Query) -> int:
         check_query(query)
@@ -150,7 +158,7 @@ class FirestoreStore:
             client = self._client()
             references = [client.document(path) for path in paths]
             answers = client.get_all(references, retry=None, timeout=CALL_TIMEOUT.total_seconds())
-            return [each async for each in answers]
+            return [answer async for answer in answers]
 
         return await self._call("read", read, self._retry(*_NOTHING_KNOWN))
 
@@ -257,8 +265,8 @@ def _plain(value: Value) -> Value:
         case datetime():
             return _moment(value)
         case list():
-            return [_plain(each) for each in value]
+            return [_plain(item) for item in value]
         case Mapping():
-            return {key: _plain(each) for key, each in value.items()}
+            return {key: _plain(item) for key, item in value.items()}
         case _:
             return value

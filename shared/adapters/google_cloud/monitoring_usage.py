@@ -67,7 +67,7 @@ class MonitoredUsage:
         self, counter: Counter, start: datetime, end: datetime, period: timedelta, *, by: Sequence[str]
     ) -> Iterator[TimeSeries]:
         service, _, name = counter.metric.partition("/")
-        asked = ListTimeSeriesRequest(
+        request = ListTimeSeriesRequest(
             name=f"projects/{self._project}",
             filter=f'metric.type = "{service}/quota/{name}/usage" AND metric.labels.limit_name = "{counter.quota_id}"',
             interval={"start_time": start, "end_time": end},
@@ -80,6 +80,6 @@ class MonitoredUsage:
             view=ListTimeSeriesRequest.TimeSeriesView.FULL,
         )
         try:
-            yield from self._client.list_time_series(asked, retry=None, timeout=CALL_TIMEOUT.total_seconds())
+            yield from self._client.list_time_series(request, retry=None, timeout=CALL_TIMEOUT.total_seconds())
         except NotFound:
             return  # nothing was ever counted on this metric

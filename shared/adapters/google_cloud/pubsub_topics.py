@@ -78,9 +78,9 @@ class PubsubTopics:
 
     async def ensure(self, subscriptions: Sequence[Subscription]) -> None:
         """Also makes every topic of the topology, subscribed or not."""
-        topics = dict.fromkeys([*TOPICS, *(each.topic for each in subscriptions)])
+        topics = dict.fromkeys([*TOPICS, *(subscription.topic for subscription in subscriptions)])
         await asyncio.gather(*(self._create_topic(topic) for topic in topics))
-        await asyncio.gather(*(self._create_subscription(each) for each in subscriptions))
+        await asyncio.gather(*(self._create_subscription(subscription) for subscription in subscriptions))
 
     async def publish(self, topic: str, data: bytes, attributes: Mapping[str, str] | None = None) -> str:
         message = PubsubMessage(data=data, attributes=dict(attributes or {}))
@@ -140,9 +140,9 @@ class PubsubTopics:
         for subscription, pulls in self._pulls.items():
             for pull in pulls:
                 await self._give_back(subscription, pull)
-        for subscription, held in self._surplus.items():
+        for subscription, deliveries in self._surplus.items():
             with contextlib.suppress(TopicsUnavailable):  # the ack deadline gives them back
-                await self.reject(subscription, [delivery.handle for delivery in held])
+                await self.reject(subscription, [delivery.handle for delivery in deliveries])
         for outbox in self._outboxes.values():
             await outbox.empty()
         self._closed = True

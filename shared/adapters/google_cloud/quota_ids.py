@@ -144,14 +144,14 @@ def _counters(metrics: Mapping[str, str]) -> tuple[Counter, ...]:
 
 def _meaning(quota_id: str) -> tuple[str, int] | None:
     """The dimension and the tier of a quota upon models; None for every other quota."""
-    found = _ID.fullmatch(quota_id)
-    if found is None or "PerModel" not in found["per"]:
+    match = _ID.fullmatch(quota_id)
+    if match is None or "PerModel" not in match["per"]:
         return None
-    spans = [span for span in ("PerMinute", "PerDay") if span in found["per"]]
-    dimension = _DIMENSIONS.get((found["what"], spans[0])) if len(spans) == 1 else None
+    spans = [span for span in ("PerMinute", "PerDay") if span in match["per"]]
+    dimension = _DIMENSIONS.get((match["what"], spans[0])) if len(spans) == 1 else None
     if dimension is None:
         return None
-    tier = found["ending"] or found["inner"] or ""
+    tier = match["ending"] or match["inner"] or ""
     return dimension, FREE if tier.startswith("Free") else int(tier.removeprefix("PaidTier") or 1)
 
 

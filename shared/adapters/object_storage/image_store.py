@@ -92,7 +92,7 @@ class ObjectImages:
         folder, _, name = prefix.rpartition("/")
         with self._explained(f"look for {prefix}"):
             listed = await obstore.list_with_delimiter_async(self._place.store, folder or None)
-            names = sorted(each["path"] for each in listed["objects"])
+            names = sorted(item["path"] for item in listed["objects"])
             keys = [key for key in names if key.rpartition("/")[2].startswith(name) and KEY.fullmatch(key)]
             return await self._found(keys[0]) if keys else None
 

@@ -42,7 +42,7 @@ class ObjectSpool:
         start = kept_file.name_of(prefix)
         with self._explained(f"look for {prefix}"):
             listed = await obstore.list_with_delimiter_async(self._store)
-            names = sorted(each["path"] for each in listed["objects"] if each["path"].startswith(start))
+            names = sorted(item["path"] for item in listed["objects"] if item["path"].startswith(start))
             for name in names:
                 with suppress(kept_file.BrokenFile):
                     key, _, facts = kept_file.read(await self._bytes(name))

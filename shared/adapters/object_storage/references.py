@@ -84,7 +84,7 @@ class AllowedReferences:
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self._allowed = tuple(place_of(each) for each in allowed)
+        self._allowed = tuple(place_of(name) for name in allowed)
         self._images = images
         self._image_root = place_of(images.root) if images is not None else None
         self._gcs_options = gcs_options or {}
@@ -133,17 +133,17 @@ class AllowedReferences:
             data = await self._patiently(uri, place, limit)
             if place.scheme != "file":  # a local file is read as fast, and may be changed by the same hand
                 self._cache.put(uri, data, self._monotonic() + CACHE_AGE.total_seconds())
-        found = image_type(data)
-        if found is None:
+        text = image_type(data)
+        if text is None:
             raise ReferenceUnusable(f"{named(uri)} is {word_for(data)}; use png, jpeg, webp, heic or heif")
-        declared = mime_type or found
-        if declared != found and not {declared, found} <= SAME_FAMILY:
+        declared = mime_type or text
+        if declared != text and not {declared, text} <= SAME_FAMILY:
             raise ReferenceUnusable(
-                f"{named(uri)} is declared {declared} but is {found}; correct mime_type or leave it out"
+                f"{named(uri)} is declared {declared} but is {text}; correct mime_type or leave it out"
             )
         if not await asyncio.to_thread(is_whole, data):
             raise ReferenceUnusable(f"{named(uri)} ends in the middle of the image; put the whole file there")
-        return Reference(found, data)
+        return Reference(text, data)
 
     def _place(self, uri: str, tenant: str) -> UriParts:
         try:
@@ -270,7 +270,7 @@ class AllowedReferences:
         by_address = place.host in LOCAL_NAMES or is_address(place.host)
         if not addresses:
             raise _Hiccup("its host has no address")
-        if not by_address and not all(is_public(each) for each in addresses):
+        if not by_address and not all(is_public(address) for address in addresses):
             raise ReferenceUnusable(
                 f"{named(uri)} resolves to a private address; only a prefix that names the address itself allows that"
             )
@@ -327,4 +327,4 @@ class _Cache:
 
 async def _resolve(host: str, port: int) -> Sequence[str]:
     found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return [str(each[4][0]) for each in found]
+    return [str(item[4][0]) for item in found]

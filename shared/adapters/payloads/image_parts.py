@@ -102,10 +102,10 @@ Texts: TypeAlias = bool
 def parts_of(answer: Raw, *, texts: Texts = False) -> list[Part]:
     """In the order of the answer. Where no known place holds what begins like a picture or lies at an address, what was
     found anywhere else comes first: it counts only where nothing else does."""
-    found = list(_walk(answer, texts, thought=False, depth=0))
-    if any(part.address or begins_like_one(part.encoded) for part in found if not part.is_thought):
-        return found
-    return [*_anywhere(answer, texts), *found]
+    parts = list(_walk(answer, texts, thought=False, depth=0))
+    if any(part.address or begins_like_one(part.encoded) for part in parts if not part.is_thought):
+        return parts
+    return [*_anywhere(answer, texts), *parts]
 
 
 def _anywhere(answer: Raw, texts: Texts) -> Iterator[Part]:
@@ -148,11 +148,11 @@ def _of_thing(thing: _Thing, texts: Texts, *, thought: bool, depth: int) -> Iter
     for name in LEADING:
         yield from _walk(getattr(thing, name), texts, thought=thought, depth=depth)
     yield from _walk(thing.summary, texts, thought=True, depth=depth)
-    for told in (thing.content, thing.text):
-        if first_byte(told) == b'"':
-            yield from _in_text(told, texts, thought=thought)
+    for raw in (thing.content, thing.text):
+        if first_byte(raw) == b'"':
+            yield from _in_text(raw, texts, thought=thought)
         else:
-            yield from _walk(told, texts, thought=thought, depth=depth)
+            yield from _walk(raw, texts, thought=thought, depth=depth)
     for name in ADDRESSED if _may_be_fetched(thing) else ():
         yield from _held(getattr(thing, name), texts, thought=thought, depth=depth, is_address=True)
     for name in HOLDING:
@@ -167,8 +167,8 @@ def _is_input(kind: str, role: str) -> bool:
 
 def _may_be_fetched(thing: _Thing) -> bool:
     """Bytes say themselves what they are; of what lies at an address only this is known."""
-    said = text_of(thing.mime_type) or text_of(thing.mimeType)
-    return said.lower().partition("/")[0] not in ("text", "audio", "video")
+    text = text_of(thing.mime_type) or text_of(thing.mimeType)
+    return text.lower().partition("/")[0] not in ("text", "audio", "video")
 
 
 def _held(raw: Raw, texts: Texts, *, thought: bool, depth: int, is_address: bool) -> Iterator[Part]:

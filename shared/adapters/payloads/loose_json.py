@@ -34,9 +34,9 @@ def mended(body: bytes | bytearray) -> list[Raw]:
 
 
 def _values(text: str) -> Iterator[Any]:
-    found = _START.search(text, 0, GUARD_LETTERS)
+    match = _START.search(text, 0, GUARD_LETTERS)
     decoder = json.JSONDecoder(strict=False, parse_constant=lambda _: None)
-    at = found.start() if found else len(text)
+    at = match.start() if match else len(text)
     for _ in range(MOST_VALUES):
         if text[at : at + 1] not in ("{", "["):
             return

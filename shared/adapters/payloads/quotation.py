@@ -51,7 +51,7 @@ class Sent(Struct, frozen=True):
 
     @classmethod
     def of(cls, order: Order) -> Sent:
-        named = (each for pair in order.labels for each in pair)
+        named = (name for pair in order.labels for name in pair)
         return cls((*texts_of(order.written), order.request_id, *named), order.model, bool(order.references))
 
 
@@ -78,12 +78,12 @@ def provider_words(message: str, sent: Sent) -> str:
     """What of a message are the provider's own words: without what was sent, and without what stands in quotation
     marks, single names aside (a model, a tier, a field)."""
     text = " ".join(unescaped(message[:READ]).split())
-    for each in sent.texts:
-        text = _without_beginning(_without_runs(text, each), each)
-        if " " in each:
-            text = without(text, each, CUT, LETTERS)
+    for name in sent.texts:
+        text = _without_beginning(_without_runs(text, name), name)
+        if " " in name:
+            text = without(text, name, CUT, LETTERS)
     for marks in _MARKS:
-        text = marks.sub(lambda found: found[0] if _NAME.match(found[0]) else f" {CUT} ", text)
+        text = marks.sub(lambda match: match[0] if _NAME.match(match[0]) else f" {CUT} ", text)
     return text
 
 
@@ -120,7 +120,7 @@ def _without_runs(text: str, quoted: str) -> str:
 
 def _lower(text: str) -> str:
     """In lower case, each character in its place."""
-    return "".join(each.lower()[:1] for each in text)
+    return "".join(name.lower()[:1] for name in text)
 
 
 def _without_beginning(text: str, quoted: str) -> str:
@@ -151,7 +151,7 @@ def _marked(text: str, cut: bytearray, mark: str) -> str:
 
 def _letters(text: str) -> tuple[str, list[int]]:
     """Letters and digits in lower case, and where each of them stands."""
-    places = [at for at, each in enumerate(text) if each.isalnum()]
+    places = [at for at, name in enumerate(text) if name.isalnum()]
     return "".join(text[at].lower()[:1] for at in places), places
 
 
@@ -160,7 +160,7 @@ def _inside_a_word(text: str, first: int, last: int) -> bool:
     return text[first - 1 : first].isalnum() or text[last + 1 : last + 2].isalnum()
 
 
-def _character(found: re.Match[str]) -> str:
-    if found[1] or found[2]:
-        return chr(int(found[1] or found[2], 16))
-    return " " if found[3] else found[4]
+def _character(match: re.Match[str]) -> str:
+    if match[1] or match[2]:
+        return chr(int(match[1] or match[2], 16))
+    return " " if match[3] else match[4]

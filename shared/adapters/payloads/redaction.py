@@ -24,5 +24,5 @@ def redacted(message: str, written: Written, api_key: str) -> str:
     text = _ENCODED.sub("[data]", _KEYS.sub("[key]", text))
     for quoted in texts_of(written):
         text = without(text, quoted, "[prompt]", WINDOW)
-    text = " ".join("".join(each if each.isprintable() else " " for each in text).split())
+    text = " ".join("".join(name if name.isprintable() else " " for name in text).split())
     return text if len(text) <= LIMIT else f"{text[: LIMIT - 1]}…"

@@ -34,7 +34,7 @@ def place_of(uri: str) -> UriParts:
     path = unquote(parts.path)
     if "\\" in path or "\0" in path or re.search(r"%2f|%5c", parts.path, re.I):
         raise ValueError("found an encoded slash or a backslash in the path; allowed: plain names joined by /")
-    if parts.scheme != "file" and any(each in (".", "..") for each in path.split("/")):
+    if parts.scheme != "file" and any(name in (".", "..") for name in path.split("/")):
         raise ValueError("found . or .. in the path; allowed: plain names joined by /")
     host = (parts.hostname or "").rstrip(".")
     if not re.fullmatch(r"[a-z0-9._-]*|[0-9a-f:.]+", host):
@@ -79,23 +79,23 @@ def is_address(host: str) -> bool:
 
 def is_public(address: str) -> bool:
     """Also looks into IPv6 addresses that carry an IPv4 one, which a router or gateway may unwrap."""
-    found = ipaddress.ip_address(address.partition("%")[0])
-    if any(found in each for each in _NEVER_PUBLIC if each.version == found.version):
+    i_pv6_address = ipaddress.ip_address(address.partition("%")[0])
+    if any(i_pv6_address in item for item in _NEVER_PUBLIC if item.version == i_pv6_address.version):
         return False
-    if isinstance(found, ipaddress.IPv6Address):
-        if found in _TRANSLATED:
-            return is_public(str(ipaddress.IPv4Address(int(found) & 0xFFFFFFFF)))
-        inner = found.ipv4_mapped or found.sixtofour or (found.teredo or (None, None))[1]
+    if isinstance(i_pv6_address, ipaddress.IPv6Address):
+        if i_pv6_address in _TRANSLATED:
+            return is_public(str(ipaddress.IPv4Address(int(i_pv6_address) & 0xFFFFFFFF)))
+        inner = i_pv6_address.ipv4_mapped or i_pv6_address.sixtofour or (i_pv6_address.teredo or (None, None))[1]
         if inner is not None and not is_public(str(inner)):
             return False
-    return found.is_global and not found.is_multicast
+    return i_pv6_address.is_global and not i_pv6_address.is_multicast
 
 
 _TRANSLATED = ipaddress.ip_network("64:ff9b::/96")
 """NAT64 (RFC 6052): the last 32 bits are the IPv4 address that is reached."""
 _NEVER_PUBLIC = tuple(
-    ipaddress.ip_network(each)
-    for each in (
+    ipaddress.ip_network(item)
+    for item in (
         "64:ff9b:1::/48",  # NAT64 of a network's own (RFC 8215)
         "::/96",  # IPv4-compatible, deprecated (RFC 4291)
         "::ffff:0:0:0/96",  # IPv4-translated (RFC 2765)

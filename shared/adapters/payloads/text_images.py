@@ -45,16 +45,16 @@ def apart(text: str) -> Texts:
     encoded: list[str] = []
     rest: list[str] = []
     at = 0
-    while (found := _DATA_URL.search(text, at)) and len(encoded) < MOST:
-        rest.append(text[at : found.start()])
-        data = _ENCODED.match(text, found.end())
-        at = data.end() if data is not None else found.end()
+    while (match := _DATA_URL.search(text, at)) and len(encoded) < MOST:
+        rest.append(text[at : match.start()])
+        data = _ENCODED.match(text, match.end())
+        at = data.end() if data is not None else match.end()
         if data is None:
             continue
         encoded.append(data[0])
-        space = _SPACE.search(text, found.end(), at)
+        space = _SPACE.search(text, match.end(), at)
         if space is not None:
-            encoded.append(text[found.end() : space.start()])
+            encoded.append(text[match.end() : space.start()])
     rest.append(text[at:])
     return Texts(tuple(encoded), " ".join(rest) if len(rest) > 1 else text)
 
@@ -62,15 +62,15 @@ def apart(text: str) -> Texts:
 def addresses_in(text: str) -> Iterator[str]:
     """Of pictures, as far as the text around tells: one in `![]()` or `src=`, with the name of a picture, or alone."""
     text = text[:LETTERS]
-    for number, found in enumerate(_ADDRESS.finditer(text)):
+    for number, match in enumerate(_ADDRESS.finditer(text)):
         if number == MOST:
             break
-        before, address = text[max(0, found.start() - BEFORE) : found.start()], found[0]
+        before, address = text[max(0, match.start() - BEFORE) : match.start()], match[0]
         if _is_shown(before):
             yield address
         elif address.startswith("/"):
             continue
-        elif found[0] == text.strip():
+        elif match[0] == text.strip():
             yield address
         elif _path(address.rstrip(_TRAILING)).endswith(EXTENSIONS):
             yield address.rstrip(_TRAILING)

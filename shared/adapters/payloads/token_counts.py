@@ -67,20 +67,20 @@ class _Side(Struct, frozen=True):
 
 def usage_of(raw: Raw, searches: int = 0) -> Usage | None:
     """None where nothing is said, or nothing that can be read. `searches` where they stand elsewhere in the answer."""
-    found = decoded(raw, _Usage) if first_byte(raw) == b"{" else None
-    if found is None:
+    usage = decoded(raw, _Usage) if first_byte(raw) == b"{" else None
+    if usage is None:
         return None
     went_in = _side(
-        (found.total_input_tokens, found.promptTokenCount, found.prompt_token_count),
-        (found.input_tokens_by_modality, found.promptTokensDetails, found.prompt_tokens_details),
+        (usage.total_input_tokens, usage.promptTokenCount, usage.prompt_token_count),
+        (usage.input_tokens_by_modality, usage.promptTokensDetails, usage.prompt_tokens_details),
     )
     came_out = _side(
-        (found.total_output_tokens, found.candidatesTokenCount, found.candidates_token_count),
-        (found.output_tokens_by_modality, found.candidatesTokensDetails, found.candidates_tokens_details),
+        (usage.total_output_tokens, usage.candidatesTokenCount, usage.candidates_token_count),
+        (usage.output_tokens_by_modality, usage.candidatesTokensDetails, usage.candidates_tokens_details),
     )
-    thought = _first(found.total_thought_tokens, found.thoughtsTokenCount, found.thoughts_token_count)
-    total = _first(found.total_tokens, found.totalTokenCount, found.total_token_count)
-    said = bool(found.grounding_tool_count or searches)
+    thought = _first(usage.total_thought_tokens, usage.thoughtsTokenCount, usage.thoughts_token_count)
+    total = _first(usage.total_tokens, usage.totalTokenCount, usage.total_token_count)
+    said = bool(usage.grounding_tool_count or searches)
     if not (went_in.is_counted or came_out.is_counted or said or thought is not None or total is not None):
         return Usage() if bytes(raw).strip(b"{} \n\t\r") == b"" else None
     text_out = came_out.other
@@ -92,7 +92,7 @@ def usage_of(raw: Raw, searches: int = 0) -> Usage | None:
         text_out=text_out,
         image_out=came_out.image,
         thought=thought or 0,
-        grounding_searches=searches or _searches(found.grounding_tool_count),
+        grounding_searches=searches or _searches(usage.grounding_tool_count),
     )
 
 

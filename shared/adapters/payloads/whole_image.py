@@ -52,10 +52,10 @@ def _is_whole_jpeg(data: bytes | memoryview) -> bool:
             continue
         at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
         if mark == 0xDA:
-            found = _NEXT_MARKER.search(data, at)
-            if found is None:
+            match = _NEXT_MARKER.search(data, at)
+            if match is None:
                 return False
-            at = found.start()
+            at = match.start()
     return False
 
 

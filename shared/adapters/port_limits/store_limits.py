@@ -81,10 +81,10 @@ def check_value(value: Value) -> None:
         case int() | float() | str() | datetime():
             pass
         case list() | tuple():
-            for each in value:
-                if isinstance(each, (list, tuple)):
+            for item in value:
+                if isinstance(item, (list, tuple)):
                     raise InvalidDocument("a list directly inside a list cannot be stored: put a map between")
-                check_value(each)
+                check_value(item)
         case Mapping():
             _check_fields(value)
         case _:
@@ -106,7 +106,7 @@ def _is_reserved(name: str) -> bool:
 
 
 def _is_unicode(text: str) -> bool:
-    return text.isascii() or not any("\ud800" <= each <= "\udfff" for each in text)
+    return text.isascii() or not any("\ud800" <= name <= "\udfff" for name in text)
 
 
 def _is_in_utc_s_years(moment: datetime) -> bool:

@@ -36,7 +36,9 @@ def make_folder(path: Path) -> None:
 def tighten(path: Path) -> None:
     """Take everything from group and others, where the path is there and ours. A link's target is left as it is."""
     with contextlib.suppress(OSError):
-        found = path.lstat()
-        is_ours = found.st_uid == os.geteuid() and (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode))
-        if is_ours and found.st_mode & 0o077:
-            path.chmod(stat.S_IMODE(found.st_mode) & 0o700)
+        stat_result = path.lstat()
+        is_ours = stat_result.st_uid == os.geteuid() and (
+            stat.S_ISREG(stat_result.st_mode) or stat.S_ISDIR(stat_result.st_mode)
+        )
+        if is_ours and stat_result.st_mode & 0o077:
+            path.chmod(stat.S_IMODE(stat_result.st_mode) & 0o700)

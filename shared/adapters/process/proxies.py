@@ -59,4 +59,4 @@ def spare(host: str) -> None:
 def _name(kind: str) -> str:
     """As it is written in the environment."""
     named = (f"{kind}_proxy", f"{kind.upper()}_PROXY")
-    return next((each for each in named if os.environ.get(each)), named[1])
+    return next((name for name in named if os.environ.get(name)), named[1])

@@ -187,7 +187,7 @@ class SqliteThread:
             if len(jobs) == 1:
                 return [(jobs[0][1], None, self._error(error))]
         # One of them failed and took the others' work with it: each by itself.
-        return [result for each in jobs for result in self._run_group(connection, [each])]
+        return [result for job in jobs for result in self._run_group(connection, [job])]
 
     def _undo(self, transaction: Transaction) -> None:
         try:

@@ -294,9 +294,9 @@ def encoded(value: Value) -> Any:
         case datetime():
             return {"$at": value.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")}
         case list() | tuple():
-            return [encoded(each) for each in value]
+            return [encoded(item) for item in value]
         case Mapping():
-            return {_key(key): encoded(each) for key, each in value.items()}
+            return {_key(key): encoded(item) for key, item in value.items()}
         case _:
             return value
 
@@ -308,7 +308,7 @@ def _key(key: str) -> str:
 def _decode_map(value: dict[str, Any]) -> Any:
     if "$at" in value:
         return _moment(value["$at"])
-    return {key[1:] if key.startswith("$") else key: each for key, each in value.items()}
+    return {key[1:] if key.startswith("$") else key: item for key, item in value.items()}
 
 
 def _moment(text: str) -> datetime:

@@ -193,14 +193,14 @@ def _prepare(path: Path | str, transaction: Transaction) -> None:
 def _ensure(subscriptions: tuple[Subscription, ...], transaction: Transaction) -> None:
     transaction.begin()
     execute = transaction.connection.execute
-    for topic in [*TOPICS, *(each.topic for each in subscriptions)]:
+    for topic in [*TOPICS, *(subscription.topic for subscription in subscriptions)]:
         execute("INSERT OR IGNORE INTO topics VALUES (?)", [topic])
-    for each in subscriptions:
-        durations = [each.ack_deadline, each.minimum_backoff, each.maximum_backoff]
+    for subscription in subscriptions:
+        durations = [subscription.ack_deadline, subscription.minimum_backoff, subscription.maximum_backoff]
         ack_deadline, minimum, maximum = (duration // _MICROSECOND for duration in durations)
         execute(
             "INSERT OR IGNORE INTO subscriptions VALUES (?, ?, ?, ?, ?, ?)",
-            [each.name, each.topic, ack_deadline, each.max_deliveries, minimum, maximum],
+            [subscription.name, subscription.topic, ack_deadline, subscription.max_deliveries, minimum, maximum],
         )
 
 
@@ -271,11 +271,11 @@ def _reject(subscription: str, handles: tuple[str, ...], now: int, project: str,
     transaction.begin()
     rules = _rules(subscription, transaction)
     for row_id, number in map(_parse, handles):
-        held = transaction.connection.execute(
+        cursor = transaction.connection.execute(
             "UPDATE messages SET due_at = ? WHERE id = ? AND number = ? AND subscription = ?",
             [now + rules.backoff(number), row_id, number, subscription],
         )
-        if held.rowcount and rules.is_used_up(number):
+        if cursor.rowcount and rules.is_used_up(number):
             _bury(rules, row_id, now, project, transaction)
 
 

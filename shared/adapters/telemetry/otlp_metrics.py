@@ -41,17 +41,17 @@ class OtlpMetrics:
                     meter.create_observable_gauge(metric.name, [self._look(metric)], metric.unit, metric.says)
 
     def add(self, measures: Iterable[Measure]) -> None:
-        for each in measures:
-            match self._added[each.metric.name]:
+        for measure in measures:
+            match self._added[measure.metric.name]:
                 case Counter() as counter:
-                    counter.add(each.value, _named(each))
+                    counter.add(measure.value, _named(measure))
                 case Histogram() as histogram:
-                    histogram.record(each.value, _named(each))
+                    histogram.record(measure.value, _named(measure))
 
     def observe(self, measures: Iterable[Measure]) -> None:
         standing: dict[str, list[Observation]] = {}
-        for each in measures:
-            standing.setdefault(each.metric.name, []).append(Observation(each.value, _named(each)))
+        for measure in measures:
+            standing.setdefault(measure.metric.name, []).append(Observation(measure.value, _named(measure)))
         self._standing = standing
 
     def flush(self) -> None:

@@ -36,10 +36,10 @@ class SpanFile:
         self._told = False
 
     def write(self, span: Span) -> None:
-        told = self._encode(to_otlp(span))
-        if not told.isascii() or b"\x7f" in told:
-            told = json_visible(told.decode("utf-8", "replace")).encode()
-        line = self._before + told + b"]}]}]}\n"
+        body = self._encode(to_otlp(span))
+        if not body.isascii() or b"\x7f" in body:
+            body = json_visible(body.decode("utf-8", "replace")).encode()
+        line = self._before + body + b"]}]}]}\n"
         try:
             self._open().write(line)
         except OSError as error:
@@ -71,10 +71,10 @@ def set_aside(path: Path) -> Path:
 
 def read(path: Path, trace_id: str) -> Iterator[dict[str, Any]]:
     """The spans of one trace as OTLP has them, oldest line first. A line that died halfway is passed over."""
-    for each in (set_aside(path), path):
-        if not each.exists():
+    for item in (set_aside(path), path):
+        if not item.exists():
             continue
-        with each.open(encoding="utf-8") as lines:
+        with item.open(encoding="utf-8") as lines:
             for line in lines:
                 if f'"traceId":"{trace_id}"' not in line:
                     continue
@@ -123,4 +123,4 @@ def _value(value: Attribute) -> dict[str, Any]:
         case str():
             return {"stringValue": value}
         case _:
-            return {"arrayValue": {"values": [{"stringValue": each} for each in value]}}
+            return {"arrayValue": {"values": [{"stringValue": name} for name in value]}}

@@ -85,8 +85,8 @@ class Telemetry:
         return bool(self._meters)
 
     def observe(self, measures: Sequence[Measure]) -> None:
-        for each in measures:
-            metrics.check(each)
+        for measure in measures:
+            metrics.check(measure)
         bounded = self._tenants.bounded(measures)
         for meter in self._meters:
             meter.observe(bounded)
@@ -97,7 +97,7 @@ class Telemetry:
             return
         if self._flushing is None or self._flushing.done():
             self._flushing = asyncio.gather(
-                *(in_daemon(each.flush, "telemetry-flush") for each in self._all), return_exceptions=True
+                *(in_daemon(item.flush, "telemetry-flush") for item in self._all), return_exceptions=True
             )
         await asyncio.wait([self._flushing], timeout=FLUSH_WITHIN_S)
 
@@ -111,7 +111,7 @@ class Telemetry:
             export.close()
 
         if self._all:
-            ending = [in_daemon(partial(end, each), "telemetry-close") for each in self._all]
+            ending = [in_daemon(partial(end, item), "telemetry-close") for item in self._all]
             await asyncio.wait(ending, timeout=FLUSH_WITHIN_S)
 
     @property

@@ -51,8 +51,8 @@ class Budget(Stored, frozen=True):
 
 def budget_of(tenant: Fields) -> Budget | None:
     """Of a document `tenants/{tenant}`."""
-    found = tenant.get("budget")
-    return Budget.from_json(found) if found else None
+    budget = tenant.get("budget")
+    return Budget.from_json(budget) if budget else None
 
 
 def default_budget(limit_micros: int) -> Budget:
@@ -94,8 +94,10 @@ class BudgetAccount(Stored, frozen=True):
     def path(self) -> str:
         return path(self.tenant, self.period)
 
-    def reserve(self, each: UnconfirmedReservation) -> BudgetAccount:
-        return replace(self, reserved_micros=self.reserved_micros + each.micros, pending=(*self.pending, each))
+    def reserve(self, reservation: UnconfirmedReservation) -> BudgetAccount:
+        return replace(
+            self, reserved_micros=self.reserved_micros + reservation.micros, pending=(*self.pending, reservation)
+        )
 
     def handed_out(self, request_ids: Collection[str]) -> BudgetAccount:
         """These carry their reservations themselves from here on."""
@@ -103,11 +105,11 @@ class BudgetAccount(Stored, frozen=True):
 
     def give_back(self, request_ids: Collection[str]) -> BudgetAccount:
         """These were surely not handed out, and never will be under the number that was reserved for."""
-        micros = sum(each.micros for each in self.pending if each.request_id in request_ids)
+        micros = sum(reservation.micros for reservation in self.pending if reservation.request_id in request_ids)
         return replace(self, reserved_micros=self.reserved_micros - micros, pending=self._without(request_ids))
 
     def _without(self, request_ids: Collection[str]) -> tuple[UnconfirmedReservation, ...]:
-        return tuple(each for each in self.pending if each.request_id not in request_ids)
+        return tuple(reservation for reservation in self.pending if reservation.request_id not in request_ids)
 
     def to_json(self) -> dict[str, Any]:
         """With the moment at which the store may delete it."""
@@ -124,7 +126,7 @@ class WorkerTotals(Struct, frozen=True):
     def sum_of(cls, shards: Iterable[Fields]) -> WorkerTotals:
         found = list(shards)
         return cls(
-            sum(each.get("returned_micros", 0) for each in found), sum(each.get("cost_micros", 0) for each in found)
+            sum(item.get("returned_micros", 0) for item in found), sum(item.get("cost_micros", 0) for item in found)
         )
 
 
@@ -214,11 +216,11 @@ class BudgetDelta(Struct, frozen=True):
         periods = sorted({*self.by_period, *other.by_period})
         none = (0, 0)
         summed = {
-            each: (
-                self.by_period.get(each, none)[0] + other.by_period.get(each, none)[0],
-                self.by_period.get(each, none)[1] + other.by_period.get(each, none)[1],
+            period: (
+                self.by_period.get(period, none)[0] + other.by_period.get(period, none)[0],
+                self.by_period.get(period, none)[1] + other.by_period.get(period, none)[1],
             )
-            for each in periods
+            for period in periods
         }
         return replace(self, by_period=summed)
 

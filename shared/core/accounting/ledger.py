@@ -88,7 +88,7 @@ class Cell(Struct, frozen=True):
         """What is added. Amounts of nothing are left out. `now` is when: a reader asks for what changed since."""
         rest = json.dumps([self.model, self.lane, *self.flags]).encode()
         name = f"{self.day}_{self.tenant}_{hashlib.sha256(rest).hexdigest()[:12]}_{shard % SHARDS}"
-        kept = {each: amount for each, amount in amounts.items() if amount or each in ALWAYS}
+        kept = {word: amount for word, amount in amounts.items() if amount or word in ALWAYS}
         also = {
             "name": name,
             "day": self.day,

@@ -77,7 +77,7 @@ def read_export(text: str) -> list[Line]:
     reader = csv.reader(io.StringIO(text))
     header = [name.strip().lower().lstrip("\ufeff") for name in next(reader, [])]
     at = {name: _column(name, header) for name in COLUMNS}
-    currency = next((header.index(each) for each in CURRENCY if each in header), None)
+    currency = next((header.index(name) for name in CURRENCY if name in header), None)
     lines = []
     for number, row in enumerate(reader, start=2):
         if not any(cell.strip() for cell in row):
@@ -114,12 +114,14 @@ def reconcile(lines: Iterable[Line], rows: Iterable[Fields], billing: Billing) -
         Difference(*key, billed_micros=round_micros(billed.get(key, Decimal(0))), booked_micros=booked.get(key, 0))
         for key in sorted({*billed, *booked})
     ]
-    differences = [each for each in pairs if abs(each.micros) >= ROUNDING_MICROS]
+    differences = [pair for pair in pairs if abs(pair.micros) >= ROUNDING_MICROS]
     return Reconciled(
-        differences=tuple(sorted(differences, key=lambda each: (-abs(each.micros), each.day, each.what))),
+        differences=tuple(
+            sorted(differences, key=lambda difference: (-abs(difference.micros), difference.day, difference.what))
+        ),
         agreeing=len(pairs) - len(differences),
-        billed_micros=sum(each.billed_micros for each in pairs),
-        booked_micros=sum(each.booked_micros for each in pairs),
+        billed_micros=sum(pair.billed_micros for pair in pairs),
+        booked_micros=sum(pair.booked_micros for pair in pairs),
         others_micros=round_micros(others),
         days=tuple(sorted(days)),
     )
@@ -144,9 +146,9 @@ def _booked(rows: Iterable[Fields], days: set[str]) -> dict[tuple[str, str], int
 
 
 def _column(name: str, header: list[str]) -> int:
-    for each in COLUMNS[name]:
-        if each in header:
-            return header.index(each)
+    for word in COLUMNS[name]:
+        if word in header:
+            return header.index(word)
     raise UnreadableExport(f"the header: found no column for {name}; allowed: {', '.join(COLUMNS[name])}")
 
 

@@ -24,17 +24,17 @@ def saved(
 
     A step that has no price of its own (a lane that the asked model lacks) is counted with the next one.
     """
-    found = choose_model(ask, catalogue)
-    if route.lane == GATEWAY or route.model not in catalogue.models or not isinstance(found, ModelChoice):
+    choice = choose_model(ask, catalogue)
+    if route.lane == GATEWAY or route.model not in catalogue.models or not isinstance(choice, ModelChoice):
         return {}
-    size = found.model.size_for(ask.image_size)
+    size = choice.model.size_for(ask.image_size)
     if size is None:
         return {}
-    before = _worth(Route(ask.lane, found.model.id, size), usage, catalogue)
+    before = _worth(Route(ask.lane, choice.model.id, size), usage, catalogue)
     if before is None:
         return {}
     steps = {
-        "lane": Route(route.lane, found.model.id, size),
+        "lane": Route(route.lane, choice.model.id, size),
         "model": Route(route.lane, route.model, _fitting(route.model, size, catalogue)),
         "size": route,
     }

@@ -98,9 +98,9 @@ def admit(
         queues[model].waiting.setdefault(candidate.head.priority, []).append(candidate)
     grants: list[Grant] = []
     spend, left, purses = shared.spend, shared.room, dict(shared.purses)
-    active = [each for each in queues.values() if each.has_next()]
+    active = [queue for queue in queues.values() if queue.has_next()]
     while active and left > 0:
-        best = min(active, key=lambda each: (each.rank, each.count))
+        best = min(active, key=lambda element: (element.rank, element.count))
         grant = best.grant(spend, purses)
         if grant is not None:
             _pay(purses, grant.candidate)
@@ -108,10 +108,10 @@ def admit(
             spend, left = best.spend, left - 1
         if not best.has_next():
             active.remove(best)
-    for each in active:  # the fleet is full
-        each.hold(each.next_priority(), Blocked("concurrency", None))
-    after = dict(standings) | {model: each.standing for model, each in queues.items()}
-    held = {model: each.held for model, each in queues.items() if each.held is not None}
+    for item in active:  # the fleet is full
+        item.hold(item.next_priority(), Blocked("concurrency", None))
+    after = dict(standings) | {model: queue.standing for model, queue in queues.items()}
+    held = {model: queue.held for model, queue in queues.items() if queue.held is not None}
     return Admission(tuple(grants), after, held, spend)
 
 
@@ -153,16 +153,16 @@ class _Queues(Struct):
         return self.holds[min(self.holds, key=RANK.__getitem__)] if self.holds else None
 
     def has_next(self) -> bool:
-        return any(each not in self.holds for each in self._left())
+        return any(name not in self.holds for name in self._left())
 
     def next_priority(self) -> str:
-        return self.standing.turns.order([each for each in self._left() if each not in self.holds])[0]
+        return self.standing.turns.order([name for name in self._left() if name not in self.holds])[0]
 
     def _is_owed(self, priority: str) -> bool:
         return self.standing.turns.is_owed(priority)
 
     def _left(self) -> list[str]:
-        return [each for each, queue in self.waiting.items() if self.taken.get(each, 0) < len(queue)]
+        return [name for name, queue in self.waiting.items() if self.taken.get(name, 0) < len(queue)]
 
     def hold(self, priority: str, full: Blocked) -> None:
         self.holds[priority] = full
@@ -170,7 +170,7 @@ class _Queues(Struct):
             case "all":
                 self.holds |= dict.fromkeys(self._left(), full)
             case "lower":
-                below = [each for each in self._left() if RANK[each] > RANK[priority] and not self._is_owed(each)]
+                below = [name for name in self._left() if RANK[name] > RANK[priority] and not self._is_owed(name)]
                 self.holds |= dict.fromkeys(below, full)
             case "own":
                 pass
@@ -250,8 +250,8 @@ class _Queues(Struct):
 
     def _take(self, candidate: Candidate, priority: str, slot: Granted) -> None:
         turns = self.standing.turns
-        for pace, each in self._paces(priority, candidate.weight):
-            turns = turns.paced(pace, each, slot.slot_at)
+        for pace, item in self._paces(priority, candidate.weight):
+            turns = turns.paced(pace, item, slot.slot_at)
         turns = turns.granted(priority, self._left(), candidate.weight, slot.slot_at)
         if priority == "interactive":
             self.made = self.made.plus(candidate.weight)

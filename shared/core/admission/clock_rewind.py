@@ -39,7 +39,7 @@ def rewound(memory: Memory, by: timedelta) -> Memory:
     """All of it as the new clock tells it. The epoch grows: whoever sleeps is looked at again."""
     return replace(
         memory,
-        standings={model: _standing(each, by) for model, each in memory.standings.items()},
+        standings={model: _standing(model_state, by) for model, model_state in memory.standings.items()},
         spend=Spend({number - by // spend_window.BUCKET: micros for number, micros in memory.spend.buckets.items()}),
         fleet=Fleet.from_json(_moved(memory.fleet.to_json(), by)),
         epoch=memory.epoch + 1,
@@ -75,8 +75,8 @@ def _moved(value: Any, by: timedelta) -> Any:
         case datetime():
             return value - by
         case Mapping():
-            return {name: _moved(each, by) for name, each in value.items()}
+            return {name: _moved(item, by) for name, item in value.items()}
         case list() | tuple():
-            return [_moved(each, by) for each in value]
+            return [_moved(item, by) for item in value]
         case _:
             return value

@@ -106,18 +106,18 @@ class Fleet(Stored, frozen=True):
         """
         claimed = max(self.in_air - in_air, 0)
         most = max(LEAST_IN_AIR, 2 * claimed * (1 + self.lead_seconds), 0.9 * self.most_in_air)
-        seen = replace(self, in_air=in_air, most_in_air=most, seen_at=now)
+        fleet = replace(self, in_air=in_air, most_in_air=most, seen_at=now)
         seconds = 0.0 if self.seen_at is None else min(max((now - self.seen_at).total_seconds(), 0.0), 2.0)
         starts = max(recent.starts, late.count)
         if _too_many(late.count, starts):
-            return seen._cut(late.count / starts, _too_many(late.deliveries, starts), filling, now)
+            return fleet._cut(late.count / starts, _too_many(late.deliveries, starts), filling, now)
         if late.count > LATE_SHARE * starts:
-            return seen
+            return fleet
         pace = self._grown(recent, seconds, capacity, filling)
-        seen = replace(seen, pace=pace, patient=self.patient and pace < STRICT_SLOTS_ABOVE * filling < math.inf)
+        fleet = replace(fleet, pace=pace, patient=self.patient and pace < STRICT_SLOTS_ABOVE * filling < math.inf)
         if late.tight > LATE_SHARE * starts:
-            return seen
-        return replace(seen, lead_seconds=self._shrunk(recent, seconds))
+            return fleet
+        return replace(fleet, lead_seconds=self._shrunk(recent, seconds))
 
     def _cut(self, share: float, earlier: bool, filling: float, now: datetime) -> Fleet:
         """To what was begun in time; where releases arrived late, they are sent earlier as well."""
@@ -140,7 +140,7 @@ class Fleet(Stored, frozen=True):
             return self.lead_seconds
         shortest, longest = (0.0, 0.0)
         if self.failed_lead_seconds is not None:
-            shortest, longest = (self.failed_lead_seconds + each.total_seconds() for each in LEAD_NEAR)
+            shortest, longest = (self.failed_lead_seconds + item.total_seconds() for item in LEAD_NEAR)
         near = shortest < self.lead_seconds <= longest
         shrinks = LEAD_SHRINKS_NEAR if near else LEAD_SHRINKS
         return max(self.lead_seconds * float(shrinks**seconds), MIN_LEAD_TIME.total_seconds())
@@ -149,7 +149,7 @@ class Fleet(Stored, frozen=True):
         """Only where the pace is used: one that nothing has tried says nothing."""
         if recent.busiest < PACE_USED * self.pace:
             return self.pace
-        slowest, fastest = (each * (self.failed_pace or 0.0) for each in PACE_NEAR)
+        slowest, fastest = (value * (self.failed_pace or 0.0) for value in PACE_NEAR)
         near = slowest <= self.pace < fastest
         if near and self.pace >= MAX_PACE_OVER_DEMAND * filling:
             return self.pace

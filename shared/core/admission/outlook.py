@@ -43,9 +43,9 @@ def offers(
 def denials(routing: Routing) -> dict[str, str]:
     """Pools whose contract takes nothing from us (no balance, key, project), with the reason."""
     return {
-        each.subject: each.why
-        for each in routing.conclusions.reached.values()
-        if each.policy.effect == "closes" and each.claim is not Claim.QUOTA_DAY
+        conclusion.subject: conclusion.why
+        for conclusion in routing.conclusions.reached.values()
+        if conclusion.policy.effect == "closes" and conclusion.claim is not Claim.QUOTA_DAY
     }
 
 
@@ -67,11 +67,15 @@ def outlook(
     opens: dict[str, datetime] = {}
     concluded = routing.conclusions.reached.values()
     known = [
-        *((model, each.calendar.closed_until) for model, each in standings.items()),
-        *((model, each.closing.until) for model, each in reports.items() if each.closing is not None),
+        *((model, model_state.calendar.closed_until) for model, model_state in standings.items()),
+        *((model, report.closing.until) for model, report in reports.items() if report.closing is not None),
         *((model, full.until) for model, full in held.items() if full.lasts),
         *((pool, closing.until) for pool, closing in routing.conclusions.closings().items()),
-        *((each.subject, next_pacific_midnight(now)) for each in concluded if each.claim is Claim.QUOTA_DAY),
+        *(
+            (conclusion.subject, next_pacific_midnight(now))
+            for conclusion in concluded
+            if conclusion.claim is Claim.QUOTA_DAY
+        ),
     ]
     for model, until in known:
         if until is not None and until > now:

@@ -48,7 +48,7 @@ class PriorityState(Stored, frozen=True):
 
     def order(self, waiting: Collection[str]) -> list[str]:
         """The priorities that wait, in the order in which they are tried: who is owed a slot first."""
-        return sorted(waiting, key=lambda each: (not self.is_owed(each), RANK[each]))
+        return sorted(waiting, key=lambda name: (not self.is_owed(name), RANK[name]))
 
     def is_owed(self, priority: str) -> bool:
         return self.owed.get(priority, 0.0) >= 1.0
@@ -56,9 +56,9 @@ class PriorityState(Stored, frozen=True):
     def granted(self, priority: str, waiting: Collection[str], weight: Weight, slot_at: datetime) -> PriorityState:
         """After a slot for `priority`; every other one that waits, and may be overtaken, has its share noted."""
         owed = {
-            each: min(self.owed.get(each, 0.0) + LEAST_SHARE / (1 - LEAST_SHARE), MOST_OWED)
-            for each in waiting
-            if each not in (priority, "interactive")
+            name: min(self.owed.get(name, 0.0) + LEAST_SHARE / (1 - LEAST_SHARE), MOST_OWED)
+            for name in waiting
+            if name not in (priority, "interactive")
         }
         if priority != "interactive" and priority in waiting:
             owed[priority] = max(self.owed.get(priority, 0.0) - 1.0, 0.0)
@@ -81,7 +81,7 @@ class PriorityState(Stored, frozen=True):
         if not expected:
             return Weight(0, 0, 0)
         room = math.ceil(expected + SPREAD * math.sqrt(expected))
-        most = min((each for each in (limits.rpm, limits.ipm) if each is not None), default=room * 2)
+        most = min((number for number in (limits.rpm, limits.ipm) if number is not None), default=room * 2)
         room = min(room, int(most * MOST_RESERVED))
         return Weight(room, room, math.ceil(room * tokens))
 
@@ -89,7 +89,7 @@ class PriorityState(Stored, frozen=True):
         """Interactive starts in a minute, and the tokens of one: as the last ENOUGH_SEEN were, or those of SEEN_FOR."""
         oldest = int((now - SEEN_FOR).timestamp()) // _STEP
         requests, tokens, since = 0, 0, now - SEEN_FOR
-        for step in sorted((each for each in self.interactive if each > oldest), reverse=True):
+        for step in sorted((number for number in self.interactive if number > oldest), reverse=True):
             found = self.interactive[step]
             requests, tokens = requests + found[0], tokens + found[1]
             if requests >= ENOUGH_SEEN:
@@ -104,7 +104,7 @@ class PriorityState(Stored, frozen=True):
 
     def _since(self, moment: datetime) -> tuple[int, int]:
         first = int(moment.timestamp()) // _STEP
-        found = [each for step, each in self.interactive.items() if step > first]
+        found = [pair for step, pair in self.interactive.items() if step > first]
         return sum(requests for requests, _ in found), sum(tokens for _, tokens in found)
 
     def forget(self, now: datetime) -> PriorityState:

@@ -36,7 +36,7 @@ LEAST_REJECTED = 4
 REJECTED_SHARE = 0.07
 CUT = 0.85
 BACK_OFF_SHARE = 0.30
-BACK_OFF = tuple(timedelta(seconds=each) for each in (1, 2, 4, 8))
+BACK_OFF = tuple(timedelta(seconds=item) for item in (1, 2, 4, 8))
 CALM = timedelta(seconds=5)
 """Without a rejection for so long, the rate grows again."""
 QUICK, SLOW = 0.10, 0.002
@@ -98,7 +98,7 @@ class Pressure(Stored, frozen=True):
     @property
     def cap(self) -> float | None:
         """Starts a minute that evidence allows, over all priorities."""
-        return min((each for each in (self.rate, self.sick_rate) if each is not None), default=None)
+        return min((value for value in (self.rate, self.sick_rate) if value is not None), default=None)
 
     def bursts_disliked(self, now: datetime) -> bool:
         return self.bursts_disliked_at is not None and now - self.bursts_disliked_at < BURSTS_DISLIKED_FOR
@@ -124,25 +124,25 @@ class RateUpdate(Struct, frozen=True):
 
 
 def updated(
-    pressure: Pressure, seen: ModelObservations, calendar: Calendar, known: Limits, now: datetime
+    pressure: Pressure, observed: ModelObservations, calendar: Calendar, limits: Limits, now: datetime
 ) -> RateUpdate:
     """The pressure after everything reported so far; the same reports again change nothing."""
     pressure = _first_use(pressure, calendar, now)
-    if is_untimed(known):
-        seen = _unnamed(seen)
+    if is_untimed(limits):
+        observed = _unnamed(observed)
     else:
-        pressure = _same_limit(pressure, seen, calendar, known, now)
-    pressure, close_until = _unexplained(pressure, seen, calendar, now)
-    pressure = _overload(pressure, seen, calendar, now)
+        pressure = _same_limit(pressure, observed, calendar, limits, now)
+    pressure, close_until = _unexplained(pressure, observed, calendar, now)
+    pressure = _overload(pressure, observed, calendar, now)
     return RateUpdate(pressure, close_until)
 
 
-def _unnamed(seen: ModelObservations) -> ModelObservations:
+def _unnamed(observed: ModelObservations) -> ModelObservations:
     """A 429 per minute that names no limit, where none is known, explains nothing."""
-    counts = dict(seen.counts.get(StartSignal.UNEXPLAINED, {}))
-    for second, count in seen.counts.get(StartSignal.MINUTE, {}).items():
+    counts = dict(observed.counts.get(StartSignal.UNEXPLAINED, {}))
+    for second, count in observed.counts.get(StartSignal.MINUTE, {}).items():
         counts[second] = counts.get(second, 0) + count
-    return replace(seen, counts={**seen.counts, StartSignal.UNEXPLAINED: counts})
+    return replace(observed, counts={**observed.counts, StartSignal.UNEXPLAINED: counts})
 
 
 def _first_use(pressure: Pressure, calendar: Calendar, now: datetime) -> Pressure:
@@ -152,16 +152,16 @@ def _first_use(pressure: Pressure, calendar: Calendar, now: datetime) -> Pressur
 
 
 def _same_limit(
-    pressure: Pressure, seen: ModelObservations, calendar: Calendar, known: Limits, now: datetime
+    pressure: Pressure, observed: ModelObservations, calendar: Calendar, limits: Limits, now: datetime
 ) -> Pressure:
     """429 per minute: the known limit is a little less than it says, or it dislikes bursts."""
-    last = _last(seen, StartSignal.MINUTE)
+    last = _last(observed, StartSignal.MINUTE)
     if last is not None and (pressure.rejected_at is None or last > pressure.rejected_at):
         pressure = replace(pressure, rejected_at=last)
         used = calendar.used(last).requests
-        if known.rpm is not None and used < BURSTS_DISLIKED_UNDER * known.rpm:
+        if limits.rpm is not None and used < BURSTS_DISLIKED_UNDER * limits.rpm:
             return replace(pressure, bursts_disliked_at=now)
-        return _share_cut(pressure, counted(seen, StartSignal.MINUTE, now - MINUTE, now) / max(used, 1), now)
+        return _share_cut(pressure, counted(observed, StartSignal.MINUTE, now - MINUTE, now) / max(used, 1), now)
     return _share_grown(pressure, now)
 
 
@@ -187,38 +187,38 @@ def _share_grown(pressure: Pressure, now: datetime) -> Pressure:
 
 
 def _unexplained(
-    pressure: Pressure, seen: ModelObservations, calendar: Calendar, now: datetime
+    pressure: Pressure, observed: ModelObservations, calendar: Calendar, now: datetime
 ) -> tuple[Pressure, datetime | None]:
     """429 without details: act on ratios only, of the starts that the present rate allowed."""
     since = max(now - JUDGED, pressure.cut_at or now - JUDGED)
-    rejected = counted(seen, StartSignal.UNEXPLAINED, since, now)
+    rejected = counted(observed, StartSignal.UNEXPLAINED, since, now)
     starts = max(calendar.starts(since, now), rejected)
     if rejected >= LEAST_REJECTED and rejected > REJECTED_SHARE * starts:
-        return _cut(pressure, seen, calendar, rejected / starts, now)
-    last = _last(seen, StartSignal.UNEXPLAINED)
+        return _cut(pressure, observed, calendar, rejected / starts, now)
+    last = _last(observed, StartSignal.UNEXPLAINED)
     if pressure.rate is not None and (last is None or now - last >= CALM):
         return _grow(pressure, calendar, now), None
     return pressure, None
 
 
 def _cut(
-    pressure: Pressure, seen: ModelObservations, calendar: Calendar, share: float, now: datetime
+    pressure: Pressure, observed: ModelObservations, calendar: Calendar, share: float, now: datetime
 ) -> tuple[Pressure, datetime | None]:
     """To what was accepted, then less and less; above BACK_OFF_SHARE nothing starts for a while."""
-    accepted = _accepted(pressure, seen, calendar, now)
+    accepted = _accepted(pressure, observed, calendar, now)
     rate = accepted if pressure.rate is None else min(accepted, pressure.rate) * CUT
     good = min(accepted, pressure.rate) if pressure.rate is not None else accepted
     back_off, backs = None, 0
     if share > BACK_OFF_SHARE:
         back_off, backs = now + BACK_OFF[min(pressure.back_offs, len(BACK_OFF) - 1)], pressure.back_offs + 1
-    last = _last(seen, StartSignal.UNEXPLAINED)
+    last = _last(observed, StartSignal.UNEXPLAINED)
     cut = replace(
         pressure, rate=max(rate, 1.0), good=max(good, 1.0), cut_at=now, grown_at=now, back_offs=backs, rejected_at=last
     )
     return cut, back_off
 
 
-def _accepted(pressure: Pressure, seen: ModelObservations, calendar: Calendar, now: datetime) -> float:
+def _accepted(pressure: Pressure, observed: ModelObservations, calendar: Calendar, now: datetime) -> float:
     """Starts a minute that were not rejected: over the last minute, and over the time judged; the smaller.
 
     Of a model that is in use for less than that, over the time of its use: or its first rejections would leave what it
@@ -227,7 +227,7 @@ def _accepted(pressure: Pressure, seen: ModelObservations, calendar: Calendar, n
     used_for = max(CALM, now - (pressure.first_used_at or now))
     rates = []
     for span in (min(MINUTE, used_for), min(JUDGED, used_for)):
-        accepted = calendar.starts(now - span, now) - counted(seen, StartSignal.UNEXPLAINED, now - span, now)
+        accepted = calendar.starts(now - span, now) - counted(observed, StartSignal.UNEXPLAINED, now - span, now)
         rates.append(accepted * (MINUTE / span))
     return float(min(rates))
 
@@ -256,12 +256,12 @@ def _grow(pressure: Pressure, calendar: Calendar, now: datetime) -> Pressure:
     return replace(pressure, rate=rate, grown_at=now, back_offs=0)
 
 
-def _overload(pressure: Pressure, seen: ModelObservations, calendar: Calendar, now: datetime) -> Pressure:
+def _overload(pressure: Pressure, observed: ModelObservations, calendar: Calendar, now: datetime) -> Pressure:
     """503s: down fast, to a floor that still asks; up fast once a start has survived.
 
     Only starts since the last cut are judged: reports of earlier ones still come in, and would cut for nothing.
     """
-    judged = [_overloaded(pressure, seen, calendar, now - each, now) for each in SICK_JUDGED_OVER]
+    judged = [_overloaded(pressure, observed, calendar, now - item, now) for item in SICK_JUDGED_OVER]
     rested = pressure.sick_at is None or now - pressure.sick_at >= SICK_EVERY
     if rested and any(count >= LEAST_SICK and count > SICK_SHARE * starts for count, starts in judged):
         rate = calendar.starts(now - SICK_JUDGED, now) * (MINUTE / SICK_JUDGED)
@@ -291,14 +291,14 @@ def _well_again(pressure: Pressure, now: datetime) -> Pressure:
 
 
 def _overloaded(
-    pressure: Pressure, seen: ModelObservations, calendar: Calendar, since: datetime, now: datetime
+    pressure: Pressure, observed: ModelObservations, calendar: Calendar, since: datetime, now: datetime
 ) -> tuple[int, int]:
     """Overloads and starts under the present rate."""
     since = max(since, pressure.sick_cut_at or since)
-    overloads = counted(seen, StartSignal.OVERLOAD, since, now)
+    overloads = counted(observed, StartSignal.OVERLOAD, since, now)
     return overloads, max(calendar.starts(since, now), overloads)
 
 
-def _last(seen: ModelObservations, sign: StartSignal) -> datetime | None:
-    seconds = seen.counts.get(sign, {})
+def _last(observed: ModelObservations, sign: StartSignal) -> datetime | None:
+    seconds = observed.counts.get(sign, {})
     return datetime.fromtimestamp(max(seconds), tz=UTC) if seconds else None

@@ -39,7 +39,7 @@ class Routing(Stored, frozen=True):
     @property
     def starts(self) -> dict[str, Mapping[int, int]]:
         """By circuit and second."""
-        return {name: each.starts for name, each in self.circuits.items()}
+        return {name: circuit.starts for name, circuit in self.circuits.items()}
 
     @property
     def lacking(self) -> dict[str, str]:
@@ -78,9 +78,9 @@ class Routing(Stored, frozen=True):
     def batched(self, planned: Sequence[Planned]) -> Routing:
         """After these were put aside for a batch: what the flags changed among them."""
         effects = dict(self.effects)
-        for each in planned:
-            for flag_id in each.flags:
-                effects[flag_id] = effects.get(flag_id, Effect()).plus(each.saved_micros)
+        for item in planned:
+            for flag_id in item.flags:
+                effects[flag_id] = effects.get(flag_id, Effect()).plus(item.saved_micros)
         return replace(self, effects=effects)
 
     def shadowed(self, flag_id: str, saved_micros: int) -> Routing:
@@ -89,7 +89,7 @@ class Routing(Stored, frozen=True):
 
     def under(self, flag_ids: Sequence[str], kept: Sequence[str]) -> Routing:
         """With these in force; effects of flags that are no more on the board are let go."""
-        effects = {each: effect for each, effect in self.effects.items() if each in kept}
+        effects = {name: effect for name, effect in self.effects.items() if name in kept}
         return replace(self, in_force=tuple(flag_ids), effects=effects)
 
     def to_json(self) -> dict[str, Any]:

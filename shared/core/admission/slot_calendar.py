@@ -230,8 +230,8 @@ class Calendar(Stored, frozen=True):
     def correct_tokens(self, drift: Mapping[int, int]) -> Calendar:
         """With the tokens that starts really took; by bucket, negative where the estimate was too high."""
         corrected = {
-            number: replace(found, tokens=max(found.tokens + drift[number], 0))
-            for number, found in self.buckets.items()
+            number: replace(bucket, tokens=max(bucket.tokens + drift[number], 0))
+            for number, bucket in self.buckets.items()
             if number in drift
         }
         return replace(self, buckets={**self.buckets, **corrected})

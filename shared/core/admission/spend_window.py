@@ -48,7 +48,7 @@ class Spend(Stored, frozen=True):
         if any(self._ending(end) + micros > limit for end in range(number, max([number, *self.buckets]) + 1)):
             return None
         oldest = number - 2 * WINDOW_BUCKETS
-        kept = {each: amount for each, amount in self.buckets.items() if each > oldest}
+        kept = {item: amount for item, amount in self.buckets.items() if item > oldest}
         return Spend({**kept, number: kept.get(number, 0) + micros})
 
     def plus(self, micros: int, slot_at: datetime) -> Spend:
@@ -71,7 +71,7 @@ NOTHING_SPENT = Spend()
 
 def spend_limit(limits: Iterable[Limits]) -> int | None:
     """The project's window: the smallest that any model's limits name."""
-    named = [each.spend10m_micros for each in limits if each.spend10m_micros is not None]
+    named = [limit.spend10m_micros for limit in limits if limit.spend10m_micros is not None]
     return min(named, default=None)
 
 

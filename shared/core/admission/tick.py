@@ -129,10 +129,10 @@ def tick(memory: Memory, sight: Observation) -> TickResult:
     numbers: dict[str, Mapping[str, int | None]] = {}
     usable: dict[str, Limits] = {}
     for model in models:
-        seen = sight.reports.get(model, NOTHING_SEEN)
-        standing, held = _learn(before[model], model, seen, sight)
+        observed = sight.reports.get(model, NOTHING_SEEN)
+        standing, held = _learn(before[model], model, observed, sight)
         standing = _with_conclusion(standing, sight.concluded.get(model), now)
-        standings[model] = _felt(standing, limits(held), seen, sight.drift.get(model, {}), now)
+        standings[model] = _felt(standing, limits(held), observed, sight.drift.get(model, {}), now)
         usable[model] = standings[model].pressure.limits(limits(held))
         numbers[model] = {dimension: limit.value for dimension, limit in held.items()}
     judged_from = _judged_from(memory.fleet, now)
@@ -152,7 +152,7 @@ def tick(memory: Memory, sight: Observation) -> TickResult:
     open_micros = sum(standing.opening.micros for standing in standings.values())
     open_count = sum(len(standing.opening.slots) for standing in standings.values())
     admission = admit(
-        _in_fair_order([each for each in sight.candidates if not _is_behind_a_probe(each, sight)]),
+        _in_fair_order([candidate for candidate in sight.candidates if not _is_behind_a_probe(candidate, sight)]),
         standings,
         usable,
         {model: _room(standings[model], usable[model], sight, model) for model in models},
@@ -182,7 +182,7 @@ def tick(memory: Memory, sight: Observation) -> TickResult:
         epoch=memory.epoch + int(changed),
         limits=numbers,
     )
-    crowded = any(full.reason == "concurrency" and is_untimed(usable[each]) for each, full in waiting.items())
+    crowded = any(full.reason == "concurrency" and is_untimed(usable[name]) for name, full in waiting.items())
     missed = _missed(sight, admission.grants, waiting)
     return TickResult(after, admission.grants, waiting, missed, crowded, withdrawn, tuple(starts), done)
 
@@ -251,30 +251,30 @@ def _is_behind_a_probe(candidate: Candidate, sight: Observation) -> bool:
 
 def _held_by_conclusions(sight: Observation) -> dict[str, Blocked]:
     return {
-        each.model: Blocked("closed", sight.concluded[each.model].until)
-        for each in sight.candidates
-        if _is_behind_a_probe(each, sight)
+        candidate.model: Blocked("closed", sight.concluded[candidate.model].until)
+        for candidate in sight.candidates
+        if _is_behind_a_probe(candidate, sight)
     }
 
 
 def _given_back(standings: dict[str, ModelState], sight: Observation) -> dict[str, ModelState]:
     """The standings without the slots that nobody used."""
     unused = [
-        LostSlot(f"{each.head.request_id}:{slot.release}", slot.model, slot.slot_at, Weight(tokens=slot.tokens))
-        for each in sight.candidates
-        if (slot := each.head.unused_slot) is not None
+        LostSlot(f"{candidate.head.request_id}:{slot.release}", slot.model, slot.slot_at, Weight(tokens=slot.tokens))
+        for candidate in sight.candidates
+        if (slot := candidate.head.unused_slot) is not None
     ]
     after = dict(standings)
-    for each in [*sight.lost, *unused]:
-        standing = after.get(each.model)
+    for lost_slot in [*sight.lost, *unused]:
+        standing = after.get(lost_slot.model)
         if standing is not None:
-            calendar = standing.calendar.refund(each.release, each.slot_at, each.weight, now=sight.now)
-            after[each.model] = replace(standing, calendar=calendar)
+            calendar = standing.calendar.refund(lost_slot.release, lost_slot.slot_at, lost_slot.weight, now=sight.now)
+            after[lost_slot.model] = replace(standing, calendar=calendar)
     return after
 
 
 def _learn(
-    standing: ModelState, model: str, seen: ModelObservations, sight: Observation
+    standing: ModelState, model: str, observed: ModelObservations, sight: Observation
 ) -> tuple[ModelState, Mapping[str, EffectiveLimit]]:
     """With the limits that 429s named, each beside what the other sources said at the time.
 
@@ -282,32 +282,34 @@ def _learn(
     is forgotten as soon as a call goes well that it would have forbidden.
     """
     configured, live = sight.configured.limits(model), sight.live.get(model)
-    learned = {name: each for name, each in standing.learned.items() if sight.now - each.at < LEARNED_FOR}
-    named_limits = dict(seen.named)
+    learned = {name: item for name, item in standing.learned.items() if sight.now - item.at < LEARNED_FOR}
+    named_limits = dict(observed.named)
     goes_on = sight.day_goes_on.get(model)
     if goes_on is not None:
-        learned = {name: each for name, each in learned.items() if name != "rpd" or each.at > goes_on}
-        named_limits = {name: each for name, each in named_limits.items() if name != "rpd" or each.at > goes_on}
+        learned = {name: item for name, item in learned.items() if name != "rpd" or item.at > goes_on}
+        named_limits = {
+            name: named_limit for name, named_limit in named_limits.items() if name != "rpd" or named_limit.at > goes_on
+        }
     for dimension, named in named_limits.items():
         known = learned.get(dimension)
         if sight.now - named.at < LEARNED_FOR and (known is None or named.at > known.at):
-            said = None if live is None else live.said(dimension)
-            learned[dimension] = Learned(named.value, named.at, said, getattr(configured, dimension))
+            count = None if live is None else live.said(dimension)
+            learned[dimension] = Learned(named.value, named.at, count, getattr(configured, dimension))
     if learned != standing.learned:
         standing = replace(standing, learned=learned)
     return standing, effective_limits(configured, live, learned)
 
 
 def _felt(
-    standing: ModelState, known: Limits, seen: ModelObservations, drift: Mapping[int, int], now: datetime
+    standing: ModelState, known: Limits, observed: ModelObservations, drift: Mapping[int, int], now: datetime
 ) -> ModelState:
     """After what the workers reported: closings, tokens, pressure."""
     calendar = standing.calendar
     if drift:
         calendar = calendar.correct_tokens(drift)
-    if seen.closing is not None and seen.closing.until > now:
-        calendar = calendar.close(seen.closing.until, seen.closing.why)
-    felt = updated(standing.pressure, seen, calendar, known, now)
+    if observed.closing is not None and observed.closing.until > now:
+        calendar = calendar.close(observed.closing.until, observed.closing.why)
+    felt = updated(standing.pressure, observed, calendar, known, now)
     if felt.close_until is not None:
         calendar = calendar.close(felt.close_until, "rejected without a reason")
     return replace(standing, calendar=calendar, pressure=felt.pressure)
@@ -328,9 +330,9 @@ def _late(sight: Observation, since: datetime) -> Late:
     """What came late and is not judged yet."""
     reports, until = sight.reports.values(), sight.now + LATE_LOOKED_BACK
     return Late(
-        starts=sum(counted(seen, StartSignal.LATE, since, until) for seen in reports),
-        deliveries=sum(counted(seen, StartSignal.DELIVERED_LATE, since, until) for seen in reports),
-        tight=sum(counted(seen, StartSignal.TIGHT, since, until) for seen in reports),
+        starts=sum(counted(report, StartSignal.LATE, since, until) for report in reports),
+        deliveries=sum(counted(report, StartSignal.DELIVERED_LATE, since, until) for report in reports),
+        tight=sum(counted(report, StartSignal.TIGHT, since, until) for report in reports),
     )
 
 
@@ -351,11 +353,11 @@ def _recent(standings: Iterable[ModelState], since: datetime, now: datetime) -> 
     return Recent(starts, busiest)
 
 
-def _filling(known: Iterable[Limits]) -> float:
+def _filling(limitses: Iterable[Limits]) -> float:
     """The even pace, in starts of half a second, that uses the largest limit up; infinite where none tells one."""
     rates = [
-        min((each for each in (limits.rpm, limits.ipm) if each is not None), default=math.inf)
-        for limits in known
+        min((number for number in (limits.rpm, limits.ipm) if number is not None), default=math.inf)
+        for limits in limitses
         if not is_untimed(limits)
     ]
     return max(rates, default=math.inf) / WINDOW_BUCKETS
@@ -363,13 +365,13 @@ def _filling(known: Iterable[Limits]) -> float:
 
 def _in_fair_order(candidates: Sequence[Candidate]) -> list[Candidate]:
     queues: dict[tuple[str, str], list[Candidate]] = defaultdict(list)
-    for each in candidates:
-        queues[each.head.model, each.head.priority].append(each)
-    by_id = {each.head.request_id: each for each in candidates}
+    for candidate in candidates:
+        queues[candidate.head.model, candidate.head.priority].append(candidate)
+    by_id = {candidate.head.request_id: candidate for candidate in candidates}
     return [
         by_id[head.request_id]
         for queue in queues.values()
-        for head in fair_queueing.in_order([each.head for each in queue])
+        for head in fair_queueing.in_order([candidate.head for candidate in queue])
     ]
 
 
@@ -378,12 +380,12 @@ def _missed(
 ) -> tuple[tuple[Candidate, Blocked], ...]:
     granted = {grant.candidate.head.request_id for grant in grants}
     return tuple(
-        (each, full)
-        for each in sight.candidates
-        if each.head.request_id not in granted
-        and (full := held.get(each.model)) is not None
-        and each.head.deadline is not None
-        and _opens_at(full) > each.head.deadline
+        (candidate, full)
+        for candidate in sight.candidates
+        if candidate.head.request_id not in granted
+        and (full := held.get(candidate.model)) is not None
+        and candidate.head.deadline is not None
+        and _opens_at(full) > candidate.head.deadline
     )
 
 
@@ -401,7 +403,7 @@ def _room(standing: ModelState, known: Limits, sight: Observation, model: str) -
     """How many more attempts of this model may be in flight."""
     pressure = standing.pressure
     since = max(
-        (each for each in (pressure.first_used_at, pressure.rejected_at) if each is not None), default=sight.now
+        (moment for moment in (pressure.first_used_at, pressure.rejected_at) if moment is not None), default=sight.now
     )
     unknown_for = None if pressure.cap is not None else max(sight.now - since, timedelta(0))
     running = sight.running.get(model, 0)

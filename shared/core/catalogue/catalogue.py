@@ -240,5 +240,5 @@ class Catalogue(Struct, frozen=True):
             for lane, rates in model.lanes.items()
         ]
         found += [StalePrice(f"gateway {name}", gateway.checked) for name, gateway in self.gateways.items()]
-        stale = [each for each in found if today - each.checked > STALE_AFTER]
-        return tuple(sorted(stale, key=lambda each: (each.checked, each.what)))
+        stale = [stale_price for stale_price in found if today - stale_price.checked > STALE_AFTER]
+        return tuple(sorted(stale, key=lambda stale_price: (stale_price.checked, stale_price.what)))

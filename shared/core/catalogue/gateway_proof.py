@@ -86,15 +86,15 @@ def path(name: str) -> str:
     return f"gateways/{name}"
 
 
-def _why(item: str, found: Evidence | None, about: str, now: datetime, fresh_for: timedelta) -> str | None:
-    if found is None:
+def _why(item: str, evidence: Evidence | None, about: str, now: datetime, fresh_for: timedelta) -> str | None:
+    if evidence is None:
         return "is missing"
-    if found.about != about:
-        return f"of {_day(found.at)} is void: the catalogue's row is another one since"
-    if now - found.at > fresh_for:
-        return f"of {_day(found.at)} is older than {fresh_for.days} days"
-    if item == TEST and not found.facts.get("passed"):
-        return f"of {_day(found.at)} failed: {found.facts.get('outcome')}"
+    if evidence.about != about:
+        return f"of {_day(evidence.at)} is void: the catalogue's row is another one since"
+    if now - evidence.at > fresh_for:
+        return f"of {_day(evidence.at)} is older than {fresh_for.days} days"
+    if item == TEST and not evidence.facts.get("passed"):
+        return f"of {_day(evidence.at)} failed: {evidence.facts.get('outcome')}"
     return None
 
 

@@ -114,12 +114,12 @@ class GatewayFields(TomlFields):
         return {name: self.one_of(table, name, at, BILLED) for name in FAILED_CALLS}
 
     def address(self, table: Mapping[str, Any], key: str, at: tuple[str, ...]) -> str:
-        found: str = self.typed(table, key, at, str, "an http:// or https:// address in quotes")
+        text: str = self.typed(table, key, at, str, "an http:// or https:// address in quotes")
         try:
-            parts = urlsplit(found)
+            parts = urlsplit(text)
             good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
         except ValueError:
             good = False
         if not good:
-            self.refuse((*at, key), f"{found!r}; allowed: an http:// or https:// address")
-        return found.rstrip("/")
+            self.refuse((*at, key), f"{text!r}; allowed: an http:// or https:// address")
+        return text.rstrip("/")

@@ -127,10 +127,10 @@ class _Reader(GatewayFields, CapabilityFields):
         self.only(sizes, REQUESTS_OF, (*at, "bytes"))
         return {
             "request_bytes": {
-                each: self.whole(sizes, each, (*at, "bytes"), least=10_000, most=MOST_REQUEST_BYTES)
-                if each in sizes or each != lane_table.VERTEX
+                item: self.whole(sizes, item, (*at, "bytes"), least=10_000, most=MOST_REQUEST_BYTES)
+                if item in sizes or item != lane_table.VERTEX
                 else REQUEST_BYTES
-                for each in REQUESTS_OF
+                for item in REQUESTS_OF
             },
             "reference_types": self.image_types(table, at),
             **({"safety": self.by_api(table, "safety", at, SAFETY_CATEGORIES)} if "safety" in table else {}),

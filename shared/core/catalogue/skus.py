@@ -45,10 +45,10 @@ class Billing(Struct, frozen=True):
     def sku(self, description: str, service: str = "") -> Sku | None:
         """None where the description names no model or part that is known."""
         text = " ".join(description.lower().replace("_", " ").split())
-        model = next((self.models[each] for each in sorted(self.models, key=len, reverse=True) if each in text), None)
-        part = next((self.parts[each] for each in self.parts if each in text), None)
+        model = next((self.models[name] for name in sorted(self.models, key=len, reverse=True) if name in text), None)
+        part = next((self.parts[name] for name in self.parts if name in text), None)
         usual = VERTEX if service in self.vertex_services else STANDARD
-        lane = next((self.lanes[each] for each in self.lanes if each in text.split()), usual)
+        lane = next((self.lanes[name] for name in self.lanes if name in text.split()), usual)
         return None if model is None or part is None else Sku(model, lane, part)
 
 

@@ -135,5 +135,5 @@ def contradicted_by(route: Route, failure_kind: FailureKind | None = None) -> tu
     """Every conclusion that an answer from this route speaks against; `failure_kind` None = it brought a picture."""
     if failure_kind is not None and not RULES[failure_kind].model_answered:
         return ()
-    claims = [each for each in Claim if failure_kind is None or each is not Claim.PAID_NOTHING]
+    claims = [claim for claim in Claim if failure_kind is None or claim is not Claim.PAID_NOTHING]
     return tuple(conclusion_id(claim, subject(claim, route)) for claim in claims)

@@ -130,55 +130,59 @@ class Conclusions(Struct, frozen=True):
 
     @property
     def reached(self) -> dict[str, Conclusion]:
-        return {each: case.conclusion for each, case in self.cases.items() if case.conclusion is not None}
+        return {name: case.conclusion for name, case in self.cases.items() if case.conclusion is not None}
 
     @property
     def open(self) -> frozenset[str]:
         """Ids about which a success is worth reporting."""
-        return frozenset(each for each, case in self.cases.items() if case.conclusion is not None or case.fresh)
+        return frozenset(name for name, case in self.cases.items() if case.conclusion is not None or case.fresh)
 
     def suspected(self, heard: Mapping[str, Heard], starts: Mapping[str, Starts], now: datetime) -> tuple[str, ...]:
         """Not concluded, since too few requests speak, but nothing else is answered: somebody should look."""
         return tuple(
-            each
-            for each, case in self.cases.items()
+            name
+            for name, case in self.cases.items()
             if case.conclusion is None
             and case.fresh
-            and each in heard
-            and POLICIES[parted(each)[0]].runbook
+            and name in heard
+            and POLICIES[parted(name)[0]].runbook
             and min(voice.at for voice in case.fresh.values()) <= (now - SUSPECTED_AFTER).timestamp()
-            and sum(heard[each].calls.values()) >= REPEATED
-            and _is_lull(heard[each].calls, _of_subject(starts, parted(each)[1]), now)
+            and sum(heard[name].calls.values()) >= REPEATED
+            and _is_lull(heard[name].calls, _of_subject(starts, parted(name)[1]), now)
         )
 
     @property
     def struck(self) -> dict[str, str]:
         """Circuits that are no route for now, with the reason."""
-        return {each.subject: each.why for each in self.reached.values() if each.policy.effect == "strikes"}
+        return {
+            conclusion.subject: conclusion.why
+            for conclusion in self.reached.values()
+            if conclusion.policy.effect == "strikes"
+        }
 
     def closings(self) -> dict[str, Closing]:
         """Pools that start nothing before their next probe."""
         found: dict[str, Closing] = {}
-        for each in self.reached.values():
-            if each.policy.effect != "closes":
+        for conclusion in self.reached.values():
+            if conclusion.policy.effect != "closes":
                 continue
-            known = found.get(each.subject)
-            if known is None or known.until < each.next_probe_at:
-                found[each.subject] = Closing(each.next_probe_at, each.claim.value)
+            closing = found.get(conclusion.subject)
+            if closing is None or closing.until < conclusion.next_probe_at:
+                found[conclusion.subject] = Closing(conclusion.next_probe_at, conclusion.claim.value)
         return found
 
     @property
     def day_goes_on(self) -> dict[str, datetime]:
         """Until when limits of the day that 429s named are refuted, by pool: calls went well that they forbid."""
         return {
-            parted(each)[1]: datetime.fromtimestamp(case.success, UTC) + NAMED_WITHIN
-            for each, case in self.cases.items()
-            if parted(each)[0] is Claim.QUOTA_DAY and case.success > case.cleared and not case.fresh
+            parted(name)[1]: datetime.fromtimestamp(case.success, UTC) + NAMED_WITHIN
+            for name, case in self.cases.items()
+            if parted(name)[0] is Claim.QUOTA_DAY and case.success > case.cleared and not case.fresh
         }
 
     def due(self, now: datetime) -> tuple[Conclusion, ...]:
         """Those that one request may ask about now."""
-        return tuple(each for each in self.reached.values() if each.next_probe_at <= now)
+        return tuple(conclusion for conclusion in self.reached.values() if conclusion.next_probe_at <= now)
 
     def probed(self, conclusion: str, slot_at: datetime) -> Conclusions:
         """With a probe on its way."""
@@ -193,15 +197,15 @@ class Conclusions(Struct, frozen=True):
         return Conclusions({**self.cases, conclusion: case})
 
     def to_json(self) -> dict[str, Any]:
-        return {each: case.to_json() for each, case in self.cases.items()}
+        return {name: case.to_json() for name, case in self.cases.items()}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Conclusions:
-        return cls({each: Case.from_json(case) for each, case in data.items()})
+        return cls({name: Case.from_json(case) for name, case in data.items()})
 
 
 def judge(
-    known: Conclusions,
+    conclusions: Conclusions,
     heard: Mapping[str, Heard],
     starts: Mapping[str, Starts],
     now: datetime,
@@ -215,18 +219,18 @@ def judge(
     where the catalogue says less.
     """
     cases = {}
-    for each in sorted({*known.cases, *heard}):
-        claim, subject = parted(each)
-        case = _with_evidence(known.cases.get(each, Case()), heard.get(each, NOTHING_HEARD), now)
-        case = _cleared(case, (resets or {}).get(each))
+    for name in sorted({*conclusions.cases, *heard}):
+        claim, subject = parted(name)
+        case = _with_evidence(conclusions.cases.get(name, Case()), heard.get(name, NOTHING_HEARD), now)
+        case = _cleared(case, (resets or {}).get(name))
         most = min(POLICIES[claim].longest, (longest or {}).get(subject, timedelta.max))
         if case.conclusion is not None:
-            case = _after_probe(_if_it_stands(case, now), heard.get(each, NOTHING_HEARD), most, now)
+            case = _after_probe(_if_it_stands(case, now), heard.get(name, NOTHING_HEARD), most, now)
         else:
-            said = heard.get(each, NOTHING_HEARD)
+            said = heard.get(name, NOTHING_HEARD)
             case = _concluded(case, claim, subject, said, _of_subject(starts, subject), now)
         if _is_worth_keeping(case, claim, now):
-            cases[each] = case
+            cases[name] = case
     return Conclusions(cases)
 
 
@@ -241,7 +245,7 @@ def asks_best(voices: Mapping[str, Voice], request: str, tenant: str) -> int:
     """How well a request may probe: 0 best. `request` and `tenant` as `evidence.short` makes them."""
     if request in voices:
         return 2
-    return int(tenant in {each.tenant for each in voices.values()})
+    return int(tenant in {item.tenant for item in voices.values()})
 
 
 def _with_evidence(case: Case, heard: Heard, now: datetime) -> Case:
@@ -261,27 +265,30 @@ def _cleared(case: Case, reset_at: datetime | None) -> Case:
 
 
 def _if_it_stands(case: Case, now: datetime) -> Case:
-    known = case.conclusion
-    assert known is not None, "there is one to look at"
-    is_over = known.claim is Claim.QUOTA_DAY and now >= next_pacific_midnight(known.since)
+    conclusion = case.conclusion
+    assert conclusion is not None, "there is one to look at"
+    is_over = conclusion.claim is Claim.QUOTA_DAY and now >= next_pacific_midnight(conclusion.since)
     if is_over:
         return replace(case, conclusion=None, cleared=int(now.timestamp()))
-    return case if len(case.fresh) >= known.needs else replace(case, conclusion=None)
+    return case if len(case.fresh) >= conclusion.needs else replace(case, conclusion=None)
 
 
 def _after_probe(case: Case, heard: Heard, most: timedelta, now: datetime) -> Case:
     """A probe that failed lengthens the interval; after one whose answer says nothing of this, another may go."""
-    known = case.conclusion
-    if known is None or known.probed_at is None:
+    conclusion = case.conclusion
+    if conclusion is None or conclusion.probed_at is None:
         return case
-    second = int(known.probed_at.timestamp())
-    if not any(each >= second for each in heard.calls):
-        again = replace(known, next_probe_at=now, probed_at=None)
+    second = int(conclusion.probed_at.timestamp())
+    if not any(call >= second for call in heard.calls):
+        again = replace(conclusion, next_probe_at=now, probed_at=None)
         return replace(case, conclusion=again) if heard.vain >= second else case
     longer = replace(
-        known, next_probe_at=now + known.interval, interval=min(2 * known.interval, most), probed_at=None,
-        probes=known.probes + 1,
-    )  # fmt: skip
+        conclusion,
+        next_probe_at=now + conclusion.interval,
+        interval=min(2 * conclusion.interval, most),
+        probed_at=None,
+        probes=conclusion.probes + 1,
+    )
     return replace(case, conclusion=longer)
 
 
@@ -291,7 +298,7 @@ def _concluded(case: Case, claim: Claim, subject: str, heard: Heard, starts: Sta
         return case
     is_enough = len(fresh) >= policy.requests and _most_fail(fresh, heard, starts, policy, now)
     lately = any(second >= (now - LULL).timestamp() for second in calls)
-    is_stated = policy.statement and lately and any(each.explicit for each in fresh.values())
+    is_stated = policy.statement and lately and any(item.explicit for item in fresh.values())
     is_stated = is_stated and _is_lull(calls, starts, now)
     if not is_enough and not is_stated:
         return case
@@ -303,7 +310,7 @@ def _concluded(case: Case, claim: Claim, subject: str, heard: Heard, starts: Sta
 def _most_fail(fresh: Mapping[str, Voice], heard: Heard, starts: Starts, policy: Policy, now: datetime) -> bool:
     """Of the calls that began since the first failure."""
     failures = heard.requests if policy.counts_once else heard.calls
-    first, until = min(each.at for each in fresh.values()), int((now - SEEN_TO_FAIL).timestamp())
+    first, until = min(item.at for item in fresh.values()), int((now - SEEN_TO_FAIL).timestamp())
     began = sum(count for second, count in starts.items() if first <= second <= until)
     failed = sum(count for second, count in failures.items() if second >= first)
     return first <= until and max(failed, len(fresh)) >= policy.share * began

@@ -62,7 +62,7 @@ class Heard(Stored, frozen=True):
     @property
     def is_open(self) -> bool:
         """Something stands here that no success speaks against."""
-        return any(each.at > self.success for each in self.voices.values())
+        return any(item.at > self.success for item in self.voices.values())
 
 
 NOTHING_HEARD = Heard()
@@ -83,7 +83,7 @@ def merged(one: Mapping[str, Voice], other: Mapping[str, Voice], now: datetime) 
             voice = Voice(at, voice.tenant, explicit)
         found[request] = voice
     oldest = (now - VOICES_KEPT).timestamp()
-    newest = sorted((each.at, request) for request, each in found.items() if each.at >= oldest)[-MOST_VOICES:]
+    newest = sorted((item.at, request) for request, item in found.items() if item.at >= oldest)[-MOST_VOICES:]
     return {request: found[request] for _, request in newest}
 
 
@@ -103,6 +103,6 @@ def summed(reports: Iterable[Heard], now: datetime) -> Heard:
 
 def _counted(counts: Mapping[int, int], second: int, now: datetime) -> dict[int, int]:
     oldest = int((now - CALLS_KEPT).timestamp())
-    kept = {each: count for each, count in counts.items() if each >= oldest}
+    kept = {number: count for number, count in counts.items() if number >= oldest}
     kept[second] = kept.get(second, 0) + 1
     return kept

@@ -76,8 +76,8 @@ def due_collections(
 ) -> list[list[Waiting]]:
     """The collections to close now: every full one, and unless `full_only` those whose oldest has waited enough."""
     sets: dict[tuple[str, str], list[Waiting]] = defaultdict(list)
-    for each in sorted(waiting, key=lambda each: (each.batched_at, each.request_id)):
-        sets[each.model, each.image_size].append(each)
+    for item in sorted(waiting, key=lambda element: (element.batched_at, element.request_id)):
+        sets[item.model, item.image_size].append(item)
     due: list[list[Waiting]] = []
     for together in sets.values():
         *full, last = _filled(together, rules.most_requests)
@@ -91,16 +91,16 @@ def due_collections(
 def _filled(together: Sequence[Waiting], most_requests: int) -> list[list[Waiting]]:
     """In files of at most so many requests and MOST_REFERENCES, in order; never an empty one."""
     files: list[list[Waiting]] = [[]]
-    for each in together:
+    for item in together:
         file = files[-1]
-        if file and (len(file) >= most_requests or _references([*file, each]) > MOST_REFERENCES):
+        if file and (len(file) >= most_requests or _references([*file, item]) > MOST_REFERENCES):
             files.append(file := [])
-        file.append(each)
+        file.append(item)
     return files
 
 
 def _references(waiting: Iterable[Waiting]) -> int:
-    return sum(each.references for each in waiting)
+    return sum(item.references for item in waiting)
 
 
 def new_record(batch_id: str, route: Route, items: Sequence[Item], now: datetime) -> BatchRecord:
@@ -129,7 +129,7 @@ def may_be_split(batch: BatchRecord) -> bool:
 
 def halves(items: Sequence[tuple[Item, str]]) -> tuple[list[Item], list[Item]]:
     """Two parts of items that come with their tenants: a tenant's stay together where there are several."""
-    ordered = sorted(items, key=lambda each: each[1])
+    ordered = sorted(items, key=lambda pair: pair[1])
     middle = len(ordered) // 2
     borders = [number for number in range(1, len(ordered)) if ordered[number][1] != ordered[number - 1][1]]
     cut = min(borders, key=lambda border: abs(border - middle), default=max(middle, 1))

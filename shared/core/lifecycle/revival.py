@@ -51,16 +51,16 @@ def plan(
     status = old.status
     if status not in REVIVABLE:
         return _not_now(old_id, status)
-    asked, notes = old.content, []
+    render_request, notes = old.content, []
     if deadline is not None and deadline <= now:
         return Problem(
             "deadline", shown(deadline.isoformat()), "a time in the future", "Set a later deadline, or none."
         )
-    if deadline is None and asked.deadline is not None and asked.deadline <= now:
-        notes.append(f"its deadline, {asked.deadline:%Y-%m-%d %H:%M:%S} UTC, has passed: it is dropped")
+    if deadline is None and render_request.deadline is not None and render_request.deadline <= now:
+        notes.append(f"its deadline, {render_request.deadline:%Y-%m-%d %H:%M:%S} UTC, has passed: it is dropped")
     elif deadline is None:
-        deadline = asked.deadline
-    again = replace(asked, request_id=new_id, deadline=deadline)
+        deadline = render_request.deadline
+    again = replace(render_request, request_id=new_id, deadline=deadline)
     data = json.dumps(again.to_json(), ensure_ascii=False).encode()
     try:
         parse_message(data)

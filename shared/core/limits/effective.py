@@ -63,11 +63,11 @@ def limits(held: Mapping[str, EffectiveLimit]) -> Limits:
 def _one(
     configured: int | None, live: LiveLimits | None, learned: Learned | None, dimension: str
 ) -> EffectiveLimit | None:
-    said = None if live is None else live.said(dimension)
-    if live is not None and said is not None:
-        if learned is not None and learned.live == said:
+    count = None if live is None else live.said(dimension)
+    if live is not None and count is not None:
+        if learned is not None and learned.live == count:
             return EffectiveLimit(learned.value, "learned", learned.at)
-        return EffectiveLimit(None if said == UNLIMITED else said, "live", live.read_at)
+        return EffectiveLimit(None if count == UNLIMITED else count, "live", live.read_at)
     news = learned is not None and learned.live is None and learned.configured != configured
     if learned is not None and not news and (configured is None or learned.value < configured):
         return EffectiveLimit(learned.value, "learned", learned.at)

@@ -40,7 +40,7 @@ class StartSignal(StrEnum):
     """A call, but half of its slot's leeway had passed."""
 
 
-_SIGNS = {each.value for each in StartSignal}
+_SIGNS = {start_signal.value for start_signal in StartSignal}
 
 
 class Closing(Struct, frozen=True):
@@ -72,14 +72,17 @@ class ModelObservations(Stored, frozen=True):
 
     def with_sign(self, sign: StartSignal, started_at: datetime, now: datetime) -> ModelObservations:
         oldest = int((now - REMEMBERED).timestamp())
-        counts = {each: {s: n for s, n in seconds.items() if s >= oldest} for each, seconds in self.counts.items()}
+        counts = {
+            start_signal: {s: n for s, n in seconds.items() if s >= oldest}
+            for start_signal, seconds in self.counts.items()
+        }
         second = int(started_at.timestamp())
         counts.setdefault(sign, {})[second] = counts.get(sign, {}).get(second, 0) + 1
         return replace(self, counts=counts)
 
     def with_drift(self, bucket: int, tokens: int) -> ModelObservations:
         """`bucket` as calendars number them; what no window holds any more is forgotten."""
-        kept = {each: found for each, found in self.drift.items() if each > bucket - DRIFT_BUCKETS}
+        kept = {number: count for number, count in self.drift.items() if number > bucket - DRIFT_BUCKETS}
         return replace(self, drift={**kept, bucket: kept.get(bucket, 0) + tokens})
 
     def with_closing(self, closing: Closing, now: datetime) -> ModelObservations:
@@ -110,15 +113,15 @@ def summed(reports: Iterable[ModelObservations]) -> ModelObservations:
                 total[second] = total.get(second, 0) + count
         if report.closing is not None and (closing is None or report.closing.until > closing.until):
             closing = report.closing
-        for dimension, each in report.named.items():
-            if dimension not in named or each.at > named[dimension].at:
-                named[dimension] = each
+        for dimension, named_limit in report.named.items():
+            if dimension not in named or named_limit.at > named[dimension].at:
+                named[dimension] = named_limit
         for bucket, tokens in report.drift.items():
             drift[bucket] = drift.get(bucket, 0) + tokens
     return ModelObservations(counts, closing, named, drift)
 
 
-def counted(seen: ModelObservations, sign: StartSignal, since: datetime, until: datetime) -> int:
+def counted(observed: ModelObservations, sign: StartSignal, since: datetime, until: datetime) -> int:
     """How many starts in the seconds from `since` to before `until` gave that sign."""
     first, last = since.timestamp(), until.timestamp()
-    return sum(count for second, count in seen.counts.get(sign, {}).items() if first <= second < last)
+    return sum(count for second, count in observed.counts.get(sign, {}).items() if first <= second < last)

@@ -71,7 +71,7 @@ class Quota(Struct, frozen=True):
     def parse(cls, text: str) -> Quota:
         """`MODEL=dim:n,dim:n;MODEL=…`. Raises InvalidQuota."""
         by_model: dict[str, Limits] = {}
-        for part in filter(None, (each.strip() for each in text.split(";"))):
+        for part in filter(None, (name.strip() for name in text.split(";"))):
             model, equals, dimensions = part.partition("=")
             if not equals or not model.strip() or not dimensions.strip():
                 raise InvalidQuota(f"found {part!r}; allowed: MODEL=dim:n,dim:n, for example {EXAMPLE}")
@@ -83,10 +83,10 @@ class Quota(Struct, frozen=True):
 
 def _limits(text: str) -> Limits:
     found: dict[str, int] = {}
-    for each in text.split(","):
-        name, colon, number = (part.strip() for part in each.partition(":"))
+    for word in text.split(","):
+        name, colon, number = (part.strip() for part in word.partition(":"))
         if not colon or name not in DIMENSIONS:
-            raise InvalidQuota(f"found {each.strip()!r}; allowed: one of {', '.join(DIMENSIONS)}, a colon and a number")
+            raise InvalidQuota(f"found {word.strip()!r}; allowed: one of {', '.join(DIMENSIONS)}, a colon and a number")
         key = "spend10m_micros" if name == "spend10m_usd" else name
         if key in found:
             raise InvalidQuota(f"{name} stands twice; name each dimension once")

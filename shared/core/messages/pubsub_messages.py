@@ -113,7 +113,7 @@ class Kick(Struct, frozen=True):
         """Whatever cannot be read wakes the pump all the same: the schedule's own message is empty."""
         try:
             queues = json.loads(data)["queues"]
-            return cls(frozenset(each for each in queues if isinstance(each, str)))
+            return cls(frozenset(queue for queue in queues if isinstance(queue, str)))
         except (ValueError, KeyError, TypeError, RecursionError):
             return cls()
 

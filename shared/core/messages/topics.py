@@ -72,4 +72,4 @@ SUBSCRIPTIONS = (
 
 def subscription(name: str) -> Subscription:
     """The subscription of that name; KeyError where there is none."""
-    return {each.name: each for each in SUBSCRIPTIONS}[name]
+    return {item.name: item for item in SUBSCRIPTIONS}[name]

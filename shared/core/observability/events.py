@@ -123,4 +123,4 @@ WATCHED = Signal("watched", "DEBUG", ("lapsed", "overdue", "announced", "forgott
 OPERATED = Signal("operated", "INFO", ("action", "request_id", "actor", "trace_id"), may_carry=("detail",))
 ESCALATION = Signal("escalation", "ERROR", ("what", "request_id", "runbook"), may_carry=("trace_id",))
 
-ALL = {each.name: each for each in tuple(globals().values()) if isinstance(each, Signal)}
+ALL = {signal.name: signal for signal in tuple(globals().values()) if isinstance(signal, Signal)}

@@ -24,8 +24,8 @@ KEY = '"x-goog-api-key: $GEMINI_API_KEY"'
 def chosen(attempts: Sequence[AttemptRecord], number: int | None) -> AttemptRecord | None:
     """The attempt of that number; without one the last that failed, else the last."""
     if number is not None:
-        return next((each for each in attempts if each.number == number), None)
-    failed = [each for each in attempts if each.outcome and each.outcome.code != "succeeded"]
+        return next((attempt for attempt in attempts if attempt.number == number), None)
+    failed = [attempt for attempt in attempts if attempt.outcome and attempt.outcome.code != "succeeded"]
     return next(reversed(failed or attempts), None)
 
 
@@ -39,7 +39,7 @@ def packet(
     with_prompt: bool,
 ) -> dict[str, Any]:
     """Every item of the list, `None` where nobody knows it."""
-    asked = request.content
+    render_request = request.content
     return {
         "request_id": request_id,
         "attempt": attempt.number,
@@ -52,16 +52,16 @@ def packet(
         "project": project,
         "key_kind": attempt.key_kind,
         "image_size": attempt.route.image_size,
-        "aspect_ratio": asked.aspect_ratio,
-        "references": len(asked.references),
-        "grounding": asked.grounding,
-        "thinking": asked.thinking,
-        "safety": dict(asked.safety),
-        "system_instruction": asked.system_instruction if with_prompt else None,
-        "system_instruction_characters": len(asked.system_instruction or ""),
-        "output_format": asked.output_format,
-        "prompt": asked.prompt if with_prompt else None,
-        "prompt_characters": len(asked.prompt),
+        "aspect_ratio": render_request.aspect_ratio,
+        "references": len(render_request.references),
+        "grounding": render_request.grounding,
+        "thinking": render_request.thinking,
+        "safety": dict(render_request.safety),
+        "system_instruction": render_request.system_instruction if with_prompt else None,
+        "system_instruction_characters": len(render_request.system_instruction or ""),
+        "output_format": render_request.output_format,
+        "prompt": render_request.prompt if with_prompt else None,
+        "prompt_characters": len(render_request.prompt),
         "http_status": attempt.http_status,
         "outcome": None if attempt.outcome is None else attempt.outcome.to_json(),
         "provider_request_id": attempt.provider_request_id,
@@ -69,7 +69,7 @@ def packet(
         "started_at": attempt.started_at,
         "ended_at": attempt.ended_at,
         "latency_ms": attempt.latency_ms,
-        "image_address": shown_address(attempt.image_address, asked.prompt, with_prompt=with_prompt),
+        "image_address": shown_address(attempt.image_address, render_request.prompt, with_prompt=with_prompt),
         "billing": _billing(attempt, catalogue),
     }
 

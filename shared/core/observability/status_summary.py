@@ -89,7 +89,7 @@ class QuotaUse(Struct, frozen=True):
             for dimension in DIMENSIONS
             if dimension in self.used and (limit := self.limits.get(dimension)) and limit.value is not None
         ]
-        return max(known, key=lambda each: _share(each[1], each[2]), default=None)
+        return max(known, key=lambda pair: _share(pair[1], pair[2]), default=None)
 
     @property
     def percent(self) -> int | None:
@@ -187,16 +187,16 @@ class Summary(Stored, frozen=True):
 
     @property
     def queued_count(self) -> int:
-        return sum(each.count for each in self.depths)
+        return sum(depth.count for depth in self.depths)
 
     @property
     def failures(self) -> list[Failures]:
         """Of all kinds, the most first."""
-        groups = [group for each in self.ended for group in each.groups]
-        return sorted(groups, key=lambda each: (-each.count, each.code))
+        groups = [group for ended_status in self.ended for group in ended_status.groups]
+        return sorted(groups, key=lambda item: (-item.count, item.code))
 
     def of_model(self, model: str) -> QuotaUse | None:
-        return next((each for each in self.quota if each.model == model), None)
+        return next((quota_use for quota_use in self.quota if quota_use.model == model), None)
 
     def to_json(self) -> dict[str, Any]:
         """The document: one field for all panels, so that nothing of it needs an index."""
@@ -211,22 +211,24 @@ class Summary(Stored, frozen=True):
 def sampled(before: QuotaUse | None, now_used: QuotaUse, now: datetime) -> QuotaUse:
     """With this moment in its minute's sample, and without what is older than RING."""
     at = now.replace(second=0, microsecond=0)
-    kept = [each for each in (before.samples if before else ()) if at - HISTORY_WINDOW < each.at < at]
-    this = next((each for each in (before.samples if before else ()) if each.at == at), Sample(at, 0, None))
-    percents = [each for each in (this.percent, now_used.percent) if each is not None]
+    kept = [sample for sample in (before.samples if before else ()) if at - HISTORY_WINDOW < sample.at < at]
+    this = next((sample for sample in (before.samples if before else ()) if sample.at == at), Sample(at, 0, None))
+    percents = [number for number in (this.percent, now_used.percent) if number is not None]
     this = Sample(at, max(this.starts, now_used.used.get("rpm", 0)), max(percents, default=None))
     return replace(now_used, samples=(*kept, *([this] if this.starts else [])))
 
 
-def grouped(status: str, found: Sequence[tuple[LatestEnd, str, str]], *, since: datetime) -> tuple[Failures, ...]:
+def grouped(
+    status: str, latest_endses: Sequence[tuple[LatestEnd, str, str]], *, since: datetime
+) -> tuple[Failures, ...]:
     """`found`: the newest first, each with its outcome's code and message; what ended before `since` is left out."""
     groups: dict[str, list[tuple[LatestEnd, str]]] = {}
-    for newest, code, message in found:
+    for newest, code, message in latest_endses:
         if newest.at >= since:
             groups.setdefault(code, []).append((newest, message))
     return tuple(
-        Failures(status, code, len(each), each[0][1], tuple(newest for newest, _ in each[:NEWEST_KEPT]))
-        for code, each in groups.items()
+        Failures(status, code, len(group), group[0][1], tuple(newest for newest, _ in group[:NEWEST_KEPT]))
+        for code, group in groups.items()
     )
 
 

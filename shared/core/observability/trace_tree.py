@@ -68,7 +68,7 @@ def of_otlp(span: Mapping[str, Any]) -> SpanView:
         name=span["name"],
         started_at=_moment(span["startTimeUnixNano"]),
         ended_at=_moment(span["endTimeUnixNano"]),
-        attributes={each["key"]: _value(each["value"]) for each in span["attributes"]},
+        attributes={attribute["key"]: _value(attribute["value"]) for attribute in span["attributes"]},
         failed=span["status"].get("message"),
     )
 
@@ -112,28 +112,28 @@ def of_documents(request: RequestRecord, attempts: Iterable[AttemptRecord], now:
     begun = attempts[0].started_at if attempts else request.finished_at or now
     waits = not attempts and request.finished_at is None
     wait = SpanView(root.named("wait").span_id, root.span_id, "queue wait", request.created_at, begun, open=waits)
-    found = [_root(root, request, now), wait]
-    for each in attempts:
-        code = None if each.outcome is None else each.outcome.code
-        found.append(
+    span_views = [_root(root, request, now), wait]
+    for attempt in attempts:
+        code = None if attempt.outcome is None else attempt.outcome.code
+        span_views.append(
             SpanView(
-                span_id=root.named(f"attempt {each.number}").span_id,
+                span_id=root.named(f"attempt {attempt.number}").span_id,
                 parent_id=root.span_id,
                 name="attempt",
-                started_at=each.started_at,
-                ended_at=each.ended_at or now,
+                started_at=attempt.started_at,
+                ended_at=attempt.ended_at or now,
                 attributes={
-                    "renderlane.route": str(each.route),
+                    "renderlane.route": str(attempt.route),
                     "renderlane.outcome": code,
-                    "http.response.status_code": each.http_status,
+                    "http.response.status_code": attempt.http_status,
                 },
                 failed=None if code in (None, "succeeded") else code,
-                open=each.ended_at is None,
+                open=attempt.ended_at is None,
             )
         )
     if attempts and request.status in ("queued", "released"):
-        return [*found, *still_open(request, (), now)]
-    return found
+        return [*span_views, *still_open(request, (), now)]
+    return span_views
 
 
 def tree(spans: Sequence[SpanView]) -> list[Branch]:
@@ -179,6 +179,6 @@ def _value(value: Mapping[str, Any]) -> Any:
         case "intValue":
             return int(found)
         case "arrayValue":
-            return [_value(each) for each in found["values"]]
+            return [_value(item) for item in found["values"]]
         case _:
             return found

@@ -88,7 +88,7 @@ WORD_LIMIT = 128
 
 def word(text: str) -> str:
     """A provider's word as it can be kept anywhere: printable, and not too long."""
-    printable = "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text[: WORD_LIMIT + 1])
+    printable = "".join(name if name.isprintable() else "\N{REPLACEMENT CHARACTER}" for name in text[: WORD_LIMIT + 1])
     return printable if len(printable) <= WORD_LIMIT else f"{printable[: WORD_LIMIT - 1]}…"
 
 
@@ -97,7 +97,7 @@ def counted(usage: Usage | None) -> Usage | None:
     if usage is None:
         return None
     counts = (getattr(usage, name) for name in Usage.__struct_fields__)
-    sound = all(type(each) is int and 0 <= each <= MOST_COUNTED for each in counts)
+    sound = all(type(count) is int and 0 <= count <= MOST_COUNTED for count in counts)
     return usage if sound else None
 
 

@@ -47,10 +47,10 @@ class Health(Stored, frozen=True):
         if not failure.rule.sick_route:
             return self
         oldest, second = int((now - REMEMBERED).timestamp()), int(now.timestamp())
-        known = {each: at for each, at in self.requests.items() if at >= oldest}
+        known = {name: at for name, at in self.requests.items() if at >= oldest}
         if request in known and not is_probe:
             return replace(self, last=failure.kind.value)
-        newest = dict(sorted({request: second, **known}.items(), key=lambda each: each[1])[-MOST_REQUESTS:])
+        newest = dict(sorted({request: second, **known}.items(), key=lambda pair: pair[1])[-MOST_REQUESTS:])
         return replace(self, sick=_counted(self.sick, now), last=failure.kind.value, requests=newest)
 
     def with_picture(self, now: datetime, began_at: datetime | None = None) -> Health:
@@ -69,7 +69,7 @@ class Health(Stored, frozen=True):
 
     def to_json(self) -> dict[str, Any]:
         """With the newest MOST_REPORTED requests."""
-        newest = sorted(self.requests.items(), key=lambda each: each[1])[-MOST_REPORTED:]
+        newest = sorted(self.requests.items(), key=lambda pair: pair[1])[-MOST_REPORTED:]
         stored = super().to_json() | {"requests": dict(newest)}
         return stored if self.good else {name: value for name, value in stored.items() if name != "good"}
 
@@ -103,6 +103,6 @@ def ended(counts: Mapping[int, int], since: datetime) -> int:
 
 def _counted(counts: Mapping[int, int], now: datetime) -> dict[int, int]:
     oldest, second = int((now - REMEMBERED).timestamp()), int(now.astimezone(UTC).timestamp())
-    kept = {each: count for each, count in counts.items() if each >= oldest}
+    kept = {number: count for number, count in counts.items() if number >= oldest}
     kept[second] = kept.get(second, 0) + 1
     return kept

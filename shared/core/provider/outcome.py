@@ -39,8 +39,8 @@ def cannot_begin_in_time(model: str, reason: str, opens_at: datetime) -> Outcome
 
 
 def of_failure(failure: Failure) -> Outcome:
-    said = f"{failure.code}: {failure.message}" if failure.code else failure.message
-    return Outcome(failure.kind.value, said, failure.rule.advice)
+    text = f"{failure.code}: {failure.message}" if failure.code else failure.message
+    return Outcome(failure.kind.value, text, failure.rule.advice)
 
 
 def final_status(kind: FailureKind) -> FinalStatus:

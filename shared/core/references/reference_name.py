@@ -9,10 +9,10 @@ _PARTS = re.compile(r"([a-z][a-z0-9+.-]{0,20}://)([^/?#\\\s]*)([^?#\\\s]*)", re.
 
 def named(uri: str) -> str:
     """Scheme, host and path; no user, no query, no fragment: they may hold a password or a signature."""
-    found = _PARTS.match(uri)
-    if not found:
+    match = _PARTS.match(uri)
+    if not match:
         return "the reference"
-    scheme, host, path = found[1].lower(), found[2].rpartition("@")[2], found[3]
+    scheme, host, path = match[1].lower(), match[2].rpartition("@")[2], match[3]
     if "@" in path:  # what stands before an @ may be a password, wherever it came to stand
         path = ""
     path = path if len(path) <= 160 else f"{path[:80]}...{path[-60:]}"
@@ -21,5 +21,5 @@ def named(uri: str) -> str:
 
 def origin(uri: str) -> str:
     """Scheme and host alone: for addresses that a provider made, whose path may repeat the prompt."""
-    found = _PARTS.match(uri)
-    return f"{found[1].lower()}{found[2].rpartition('@')[2][:100]}" if found else "an address"
+    match = _PARTS.match(uri)
+    return f"{match[1].lower()}{match[2].rpartition('@')[2][:100]}" if match else "an address"

@@ -105,7 +105,7 @@ def wrong_type(reference: Reference, uri: str, route: Route, catalogue: Catalogu
     taken = catalogue.models[route.model].reference_types or catalogue.reference_types
     if reference.mime_type in taken:
         return None
-    short = [each.removeprefix("image/") for each in taken]
+    short = [name.removeprefix("image/") for name in taken]
     kind = reference.mime_type.removeprefix("image/").upper()
     article = "an" if kind[0] in "AEIO" else "a"
     allowed = " or ".join(part for part in (", ".join(short[:-1]), short[-1]) if part)

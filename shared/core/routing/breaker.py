@@ -93,23 +93,23 @@ def judge(
 
     `overruled` says until when on-call has forbidden a circuit's breaker to trip.
     """
-    after = {name: each.forget(now) for name, each in circuits.items()}
+    after = {name: circuit.forget(now) for name, circuit in circuits.items()}
     open_now = {flag.circuit: flag for flag in flags if flag.actor == BREAKER}
     trips, resets = [], []
     for name in sorted({*after, *health}):
-        known, seen = after.get(name, Circuit()), health.get(name, ALL_WELL)
+        circuit, seen = after.get(name, Circuit()), health.get(name, ALL_WELL)
         flag = open_now.get(name)
         if flag is not None:
-            if _is_well_again(known, seen, flag):
+            if _is_well_again(circuit, seen, flag):
                 resets.append(flag)
             continue
         if name in overruled and overruled[name] > now:
             continue
-        why = _sickness(known, seen, now)
+        why = _sickness(circuit, seen, now)
         if why is not None:
-            again = known.tripped_at is not None and now - known.tripped_at < TRIPPED_LATELY
-            since = _sick_from(known, seen, now)
-            after[name] = replace(known, tripped_at=now, trips=known.trips + 1 if again else 1, probed_at=since)
+            again = circuit.tripped_at is not None and now - circuit.tripped_at < TRIPPED_LATELY
+            since = _sick_from(circuit, seen, now)
+            after[name] = replace(circuit, tripped_at=now, trips=circuit.trips + 1 if again else 1, probed_at=since)
             trips.append(_flag(name, f"{name}: {why}", catalogue, now))
     return Judged(after, tuple(trips), tuple(resets))
 
@@ -172,11 +172,13 @@ def _starts_since(circuit: Circuit, since: datetime) -> int:
     return sum(count for second, count in circuit.starts.items() if second >= since.timestamp())
 
 
-def _is_well_again(known: Circuit, seen: Health, flag: Flag) -> bool:
+def _is_well_again(circuit: Circuit, health: Health, flag: Flag) -> bool:
     """So many probes in a row went well since it tripped, and none was sick after them."""
-    last_sick = max((second for second in seen.sick if second >= flag.tripped_at.timestamp() - 1), default=0)
-    well = sum(count for second, count in seen.well.items() if second > max(last_sick, flag.tripped_at.timestamp() - 1))
-    return not is_held(flag) and well >= known.well_probes
+    last_sick = max((second for second in health.sick if second >= flag.tripped_at.timestamp() - 1), default=0)
+    well = sum(
+        count for second, count in health.well.items() if second > max(last_sick, flag.tripped_at.timestamp() - 1)
+    )
+    return not is_held(flag) and well >= circuit.well_probes
 
 
 def is_held(flag: Flag) -> bool:

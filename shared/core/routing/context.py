@@ -47,10 +47,10 @@ class RoutingContext(Struct, frozen=True):
     """Which requests the Vertex lane takes, where it is among `lanes`."""
 
     def without(self, gone: Flag) -> RoutingContext:
-        return replace(self, flags=tuple(each for each in self.flags if each.id != gone.id))
+        return replace(self, flags=tuple(flag for flag in self.flags if flag.id != gone.id))
 
     def without_lacking(self, circuit_name: str) -> RoutingContext:
-        return replace(self, lacking={each: why for each, why in self.lacking.items() if each != circuit_name})
+        return replace(self, lacking={name: why for name, why in self.lacking.items() if name != circuit_name})
 
     def without_shut(self, pool_name: str) -> RoutingContext:
         """As if the account of this lane apart took calls again."""

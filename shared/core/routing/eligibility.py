@@ -154,9 +154,9 @@ def _lower(order: Sequence[str], one: str, other: str) -> str:
 
 def _not_now(route: Route, terms: RoutingContext) -> tuple[str | None, str | None]:
     """What closes a route for a while, and by which flag."""
-    for each in terms.flags:
-        if each.actor == BREAKER and each.circuit == route.circuit:
-            return f"breaker: {each.reason}", each.id
+    for flag in terms.flags:
+        if flag.actor == BREAKER and flag.circuit == route.circuit:
+            return f"breaker: {flag.reason}", flag.id
     everywhere = () if is_apart(route.lane) else (circuit("*", route.model),)
     for key in (route.circuit, *everywhere):
         if key in terms.lacking:
@@ -169,36 +169,36 @@ def apply_flags(
 ) -> tuple[list[RouteOption], list[str], str | None]:
     """What the flags leave; those that changed nothing, and why; and the one that pauses it all."""
     idle: list[str] = []
-    for each in flags:
-        if each.name == "pause":
-            return rungs, idle, each.because
+    for flag in flags:
+        if flag.name == "pause":
+            return rungs, idle, flag.because
         kept = [rung for rung in rungs if rung.struck is None]
-        wanted = _wanted(each, [rung.route for rung in kept], catalogue)
+        wanted = _wanted(flag, [rung.route for rung in kept], catalogue)
         if all(wanted(rung.route) for rung in kept[:1]):
-            idle.append(f"{each.because}: nothing to change")
+            idle.append(f"{flag.because}: nothing to change")
         elif not any(wanted(rung.route) for rung in kept):
-            idle.append(f"{each.because}: no route within the request's floor, cap and consent")
+            idle.append(f"{flag.because}: no route within the request's floor, cap and consent")
         else:
             rungs = [
                 rung
                 if rung.struck is not None or wanted(rung.route)
-                else replace(rung, struck=each.because, flag_id=each.id)
+                else replace(rung, struck=flag.because, flag_id=flag.id)
                 for rung in rungs
             ]
     return rungs, idle, None
 
 
-def _wanted(each: Flag, kept: Sequence[Route], catalogue: Catalogue) -> Callable[[Route], bool]:
+def _wanted(flag: Flag, kept: Sequence[Route], catalogue: Catalogue) -> Callable[[Route], bool]:
     """Which routes the flag leaves. A size goes down as far as the floor lets it."""
-    if each.name == "lower-resolution":
+    if flag.name == "lower-resolution":
         least = min((SIZES.index(route.image_size) for route in kept), default=0)
-        most = max(SIZES.index(each.to or FLAGS[each.name].to[-1]), least)
+        most = max(SIZES.index(flag.to or FLAGS[flag.name].to[-1]), least)
         return lambda route: SIZES.index(route.image_size) <= most
-    if each.name == "use-nano-banana-2":
+    if flag.name == "use-nano-banana-2":
         ranks = catalogue.ladder
         top = ranks.index(catalogue.find(catalogue.default_floor_model).id)
         return lambda route: route.model not in ranks or ranks.index(route.model) >= top
-    return lambda route: route.lane == FLAGS[each.name].lane
+    return lambda route: route.lane == FLAGS[flag.name].lane
 
 
 def opens_after_deadline(route: Route, terms: RoutingContext, course: RequestHistory) -> str | None:

@@ -47,7 +47,7 @@ class Board(Stored, frozen=True):
         return flag.in_force(self.flags.values(), now)
 
     def expired(self, now: datetime) -> tuple[Flag, ...]:
-        return tuple(each for each in self.flags.values() if each.expires_at <= now)
+        return tuple(item for item in self.flags.values() if item.expires_at <= now)
 
     def tripped(self, new: Flag) -> Board:
         """Raises FlagRefused."""
@@ -69,7 +69,7 @@ class Board(Stored, frozen=True):
         if found.circuit is not None and actor != BREAKER and found.expires_at > now:
             overruled[found.circuit] = now + OVERRULED
         return replace(
-            self, flags={each: found for each, found in self.flags.items() if each != flag_id}, overruled=overruled
+            self, flags={name: found for name, found in self.flags.items() if name != flag_id}, overruled=overruled
         )
 
     def restored(self, flag: Flag, now: datetime) -> Board:
@@ -88,7 +88,7 @@ class Board(Stored, frozen=True):
 
     def forgotten(self, conclusion: str, now: datetime) -> Board:
         """With a conclusion that on-call resets. The newest RESETS_KEPT are remembered."""
-        newest = sorted({**self.resets, conclusion: now}.items(), key=lambda each: each[1])[-RESETS_KEPT:]
+        newest = sorted({**self.resets, conclusion: now}.items(), key=lambda pair: pair[1])[-RESETS_KEPT:]
         return replace(self, resets=dict(newest))
 
     def extended(self, flag_id: str, until: datetime, actor: str, now: datetime) -> Board:

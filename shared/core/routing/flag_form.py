@@ -66,8 +66,8 @@ def meaning(name: FlagName, catalogue: Catalogue, open_lanes: Collection[str], g
 
 def parse_duration(text: str) -> timedelta | Problem:
     """90s, 30m, 2h or 1d, up to the longest expiry."""
-    found = re.fullmatch(r"([0-9]{1,7})([smhd])", text.strip())
-    lasts = timedelta(seconds=int(found[1]) * SECONDS[found[2]]) if found else timedelta(0)
+    match = re.fullmatch(r"([0-9]{1,7})([smhd])", text.strip())
+    lasts = timedelta(seconds=int(match[1]) * SECONDS[match[2]]) if match else timedelta(0)
     if timedelta(0) < lasts <= LONGEST_EXPIRY:
         return lasts
     allowed = f"a number and s, m, h or d, such as 90s, 30m, 2h or 1d; at most {LONGEST_EXPIRY.days} days"
@@ -75,18 +75,18 @@ def parse_duration(text: str) -> timedelta | Problem:
 
 
 def reason(text: str) -> str | Problem:
-    found = " ".join(text.split())
-    if 1 <= len(found) <= REASON_LIMIT and found.isprintable():
-        return found
-    told = f"{len(found)} characters" if found else "nothing"
+    line = " ".join(text.split())
+    if 1 <= len(line) <= REASON_LIMIT and line.isprintable():
+        return line
+    told = f"{len(line)} characters" if line else "nothing"
     remedy = "It is recorded in every receipt that the flag changes."
     return Problem("reason", told, f"1 to {REASON_LIMIT} characters of text", remedy)
 
 
 def actor(text: str) -> str | Problem:
-    found = " ".join(text.split())
-    if 1 <= len(found) <= ACTOR_LIMIT and found.isprintable() and found != BREAKER:
-        return found
+    line = " ".join(text.split())
+    if 1 <= len(line) <= ACTOR_LIMIT and line.isprintable() and line != BREAKER:
+        return line
     allowed = f"1 to {ACTOR_LIMIT} characters, and not {BREAKER!r}, which is reserved"
     return Problem("actor", repr(text), allowed, "Name who makes the change.")
 

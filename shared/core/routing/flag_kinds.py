@@ -44,9 +44,9 @@ TO = tuple(dict.fromkeys(value for kind in FLAGS.values() for value in kind.to))
 
 def values_of_to(name: str) -> tuple[str, ...]:
     """What `to` can be with this flag; empty where it takes none, or where there is no such flag."""
-    return next((kind.to for each, kind in FLAGS.items() if each == name), ())
+    return next((kind.to for item, kind in FLAGS.items() if item == name), ())
 
 
 def lane_of(name: str) -> str | None:
     """The lane that this flag leads to; None also where there is no such flag."""
-    return next((kind.lane for each, kind in FLAGS.items() if each == name), None)
+    return next((kind.lane for item, kind in FLAGS.items() if item == name), None)

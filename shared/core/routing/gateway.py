@@ -45,13 +45,13 @@ def with_limits(quota: Quota, catalogue: Catalogue, gateways: Mapping[str, Seque
     for model, names in gateways.items():
         rows = [catalogue.gateways[name] for name in names]
         limits[pool(GATEWAY, model)] = Limits(
-            rpm=_least(each.rpm for each in rows), concurrency=_least(each.concurrency for each in rows)
+            rpm=_least(row.rpm for row in rows), concurrency=_least(row.concurrency for row in rows)
         )
     return Quota({**quota.by_model, **limits})
 
 
 def _least(numbers: Iterable[int | None]) -> int | None:
-    return min((each for each in numbers if each is not None), default=None)
+    return min((number for number in numbers if number is not None), default=None)
 
 
 def price(gateway: Gateway, model: str, references: int) -> int:

@@ -181,23 +181,23 @@ def ladder(
         remedy = f"{terms.catalogue.barred[ask.lane]}. Omit it or choose another."
         open_lanes = ", ".join(sorted(set(terms.lanes) - set(terms.catalogue.barred)))
         return Unroutable(Problem("lane", shown(ask.lane), open_lanes, remedy))
-    found = choose_model(ask, terms.catalogue)
-    if isinstance(found, Problem):
-        return Unroutable(found)
+    problem = choose_model(ask, terms.catalogue)
+    if isinstance(problem, Problem):
+        return Unroutable(problem)
     if ask.floor_model is not None and ask.floor_model not in terms.catalogue.names:
         allowed = ", ".join(terms.catalogue.names)
         return Unroutable(Problem("floor.model", shown(ask.floor_model), allowed, "Use one of them."))
-    first, notes = found.model, list(found.notes)
+    first, notes = problem.model, list(problem.notes)
     size = first.size_for(ask.image_size)
     assert size is not None, "choose_model() has refused it"
     if size != ask.image_size:
         notes.append(f"size {ask.image_size} is not made by {first.id}: one size up, {size}")
     asked = Route(ask.lane, first.id, size)
     rungs = [
-        _priced(ask, terms, Route(lane, model.id, each))
+        _priced(ask, terms, Route(lane, model.id, name))
         for service in (ask.lane, *LANES[ask.lane].falls_back_to)
         for model in _models(first, terms.catalogue)
-        for each in reversed(model.sizes[: model.sizes.index(_most(model, size)) + 1])
+        for name in reversed(model.sizes[: model.sizes.index(_most(model, size)) + 1])
         for lane in serving(service, terms)
         if among is None or lane in among
     ]
@@ -207,7 +207,7 @@ def ladder(
     rungs, idle, paused = apply_flags(rungs, flag.concerning(terms.flags, subject), terms.catalogue)
     rungs = reject_if_another_remains(rungs, lambda route: opens_after_deadline(route, terms, course))
     rungs = reject_if_another_remains(rungs, lambda route: already_failed_here(route, course))
-    return Ladder(tuple(rungs), found.named, tuple(notes), tuple(idle), paused, ask.lane)
+    return Ladder(tuple(rungs), problem.named, tuple(notes), tuple(idle), paused, ask.lane)
 
 
 def serving(lane: str, terms: RoutingContext) -> tuple[str, ...]:
@@ -219,12 +219,12 @@ def _models(first: Model, catalogue: Catalogue) -> list[Model]:
     """The model itself, its successor where it is not on the ladder, and the cheaper ones below."""
     start = catalogue.on_ladder(first.id)
     below = () if start is None else catalogue.ladder[catalogue.ladder.index(start) :]
-    return [first, *(catalogue.models[each] for each in below if each != first.id)]
+    return [first, *(catalogue.models[name] for name in below if name != first.id)]
 
 
 def _most(model: Model, size: str) -> str:
     """The model's largest size that is not above `size`; its smallest where all are."""
-    fitting = [each for each in model.sizes if SIZES.index(each) <= SIZES.index(size)]
+    fitting = [name for name in model.sizes if SIZES.index(name) <= SIZES.index(size)]
     return fitting[-1] if fitting else model.sizes[0]
 
 
@@ -253,15 +253,15 @@ def _reasons(taken: Route, passed: Sequence[RouteOption], asked_lane: str) -> li
     if not passed:
         is_chosen = asked_lane not in ("", taken.lane)
         return [f"lane {asked_lane} -> {taken.lane}: RENDERLANE_VERTEX_ROUTE is set so"] if is_chosen else []
-    asked = passed[0].route
+    route = passed[0].route
     changes = ", ".join(
-        f"{name} {getattr(asked, name)} -> {getattr(taken, name)}" for name in taken.changes_from(asked)
+        f"{name} {getattr(route, name)} -> {getattr(taken, name)}" for name in taken.changes_from(route)
     )
     return [f"{changes}: {' and '.join(_unique(rung.struck for rung in passed))}"]
 
 
 def _unique(texts: Any) -> list[Any]:
-    return list(dict.fromkeys(each for each in texts if each is not None))
+    return list(dict.fromkeys(text for text in texts if text is not None))
 
 
 def _problem(ask: Requirements, found: Ladder, catalogue: Catalogue, course: RequestHistory) -> Problem:

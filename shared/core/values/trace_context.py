@@ -29,8 +29,8 @@ class Place(Struct, frozen=True):
     @classmethod
     def parse(cls, text: str) -> Place | None:
         """A malformed context is no context (W3C Trace Context, 3.2)."""
-        found = TRACEPARENT.fullmatch(text)
-        return None if found is None else cls(found[1], found[2], bool(int(found[3], 16) & 1))
+        match = TRACEPARENT.fullmatch(text)
+        return None if match is None else cls(match[1], match[2], bool(int(match[3], 16) & 1))
 
     @property
     def traceparent(self) -> str:
@@ -49,7 +49,7 @@ class Place(Struct, frozen=True):
 def caller_of(attributes: Mapping[str, str]) -> Place | None:
     """The caller's context from `traceparent` or `googclient_traceparent`."""
     for name in ("traceparent", "googclient_traceparent"):
-        found = Place.parse(attributes.get(name, ""))
-        if found is not None:
-            return found
+        place = Place.parse(attributes.get(name, ""))
+        if place is not None:
+            return place
     return None

@@ -88,15 +88,15 @@ class Text(Struct, frozen=True):
 
     def parse(self, value: object, at: str) -> str:
         allowed = self.allowed or f"a string of {self.minimum} to {self.maximum:,} characters"
-        found = kind(value) if self.secret else shown(value)
+        text = kind(value) if self.secret else shown(value)
         if not isinstance(value, str):
-            raise ShapeError([Problem(at, found, allowed, f"Send {at} as a JSON string.")])
+            raise ShapeError([Problem(at, text, allowed, f"Send {at} as a JSON string.")])
         if len(value) < self.minimum:
-            raise ShapeError([Problem(at, found, allowed, f"Give {at} a value.")])
+            raise ShapeError([Problem(at, text, allowed, f"Give {at} a value.")])
         if len(value) > self.maximum:
-            raise ShapeError([Problem(at, found, allowed, f"Shorten {at} to {self.maximum:,} characters.")])
+            raise ShapeError([Problem(at, text, allowed, f"Shorten {at} to {self.maximum:,} characters.")])
         if self.pattern is not None and re.fullmatch(self.pattern, value) is None:
-            raise ShapeError([Problem(at, found, allowed, self.remedy or f"Change {at} to match.")])
+            raise ShapeError([Problem(at, text, allowed, self.remedy or f"Change {at} to match.")])
         return value
 
     def schema(self) -> dict[str, Any]:
@@ -212,8 +212,8 @@ class Labels(Struct, frozen=True):
         if len(value) > self.maximum:
             raise ShapeError([Problem(at, f"{len(value)} keys", f"at most {self.maximum}", "Remove some.")])
         problems: list[Problem] = []
-        for key, each in value.items():
-            for part, shape in ((key, self.key), (each, self.value)):
+        for key, item in value.items():
+            for part, shape in ((key, self.key), (item, self.value)):
                 try:
                     shape.parse(part, f"{at}.{visible(key[:63])}")
                 except ShapeError as error:

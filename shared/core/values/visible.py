@@ -21,7 +21,7 @@ _STEERING = re.compile(
 
 def visible(text: str, keep: str = "") -> str:
     """`text` with escapes as Python writes them; `keep` names characters that stay (a newline in a paragraph)."""
-    return _STEERING.sub(lambda found: found[0] if found[0] in keep else _escape(found[0]), text)
+    return _STEERING.sub(lambda match: match[0] if match[0] in keep else _escape(match[0]), text)
 
 
 def json_line(value: Any, default: Callable[[Any], Any] | None = None) -> str:
@@ -39,8 +39,8 @@ def _escape(character: str) -> str:
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
-def _json_escape(found: re.Match[str]) -> str:
-    code = ord(found[0])
+def _json_escape(match: re.Match[str]) -> str:
+    code = ord(match[0])
     if code in (0x0A, 0x0D, 0x09):
-        return found[0]  # between values: inside a string JSON has escaped them
-    return json.dumps(found[0])[1:-1] if code > 0x7F else f"\\u{code:04x}"
+        return match[0]  # between values: inside a string JSON has escaped them
+    return json.dumps(match[0])[1:-1] if code > 0x7F else f"\\u{code:04x}"

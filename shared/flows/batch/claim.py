@@ -31,14 +31,14 @@ async def take(ports: Ports, batch: Batch, now: datetime) -> Batch | None:
     return mine
 
 
-async def change(ports: Ports, held: Batch, after: BatchRecord) -> Batch | None:
+async def change(ports: Ports, batch: Batch, after: BatchRecord) -> Batch | None:
     """The batch as it is after the change, or None where it was taken from us."""
-    write = update(held, after)
+    write = update(batch, after)
     answer = await ports.store.commit(write)
-    return committed(held, after, write, answer) if isinstance(answer, Committed) else None
+    return committed(batch, after, write, answer) if isinstance(answer, Committed) else None
 
 
-def say_delayed(ports: Ports, held: Batch, failure: Failure, step: str, until: datetime) -> None:
+def say_delayed(ports: Ports, batch: Batch, failure: Failure, step: str, until: datetime) -> None:
     ports.signals.emit(
-        events.BATCH_DELAYED, batch=held.id, step=step, kind=failure.kind.value, reason=failure.message, until=until
+        events.BATCH_DELAYED, batch=batch.id, step=step, kind=failure.kind.value, reason=failure.message, until=until
     )

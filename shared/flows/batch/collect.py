@@ -46,17 +46,19 @@ class Collecting:
         """Move heads that go by batch out of their queues, each by itself. Those that were not changed meanwhile."""
         moved = await asyncio.gather(
             *(
-                self._move(each, head_changes.batched(each.head, each.planned, now, reservation(each)))
-                for each in candidates
+                self._move(
+                    candidate, head_changes.batched(candidate.head, candidate.planned, now, reservation(candidate))
+                )
+                for candidate in candidates
             )
         )
-        put = [each for each, done in zip(candidates, moved, strict=True) if done != "changed"]
+        put = [candidate for candidate, done in zip(candidates, moved, strict=True) if done != "changed"]
         self.unsure = frozenset(
-            each.head.request_id for each, done in zip(candidates, moved, strict=True) if done == "unsure"
+            candidate.head.request_id for candidate, done in zip(candidates, moved, strict=True) if done == "unsure"
         )
-        for each in put:
-            tracing_waits.queue_ended(self._ports, each.head, now, ended_by="batch")
-        self._put.update((each.model, each.planned.route.image_size) for each in put)
+        for candidate in put:
+            tracing_waits.queue_ended(self._ports, candidate.head, now, ended_by="batch")
+        self._put.update((candidate.model, candidate.planned.route.image_size) for candidate in put)
         if any(count >= self._ports.catalogue.batch.most_requests for count in self._put.values()):
             self._put.clear()
             await close_due(self._ports, now, full_only=True)
@@ -78,23 +80,23 @@ class Collecting:
 
 async def close_due(ports: Ports, now: datetime, *, full_only: bool = False) -> int:
     """Close what is full, and unless `full_only` what is old enough. How many batches that made."""
-    found = await ports.store.query(queries.collecting(MOST_COLLECTED))
+    documents = await ports.store.query(queries.collecting(MOST_COLLECTED))
     closed = 0
     rules = ports.catalogue.batch
-    for collection in batch.due_collections(map(Waiting.of, found), now, rules, full_only=full_only):
-        closed += await _close(ports, [each.request_id for each in collection], now)
+    for collection in batch.due_collections(map(Waiting.of, documents), now, rules, full_only=full_only):
+        closed += await _close(ports, [item.request_id for item in collection], now)
     return closed
 
 
 async def _close(ports: Ports, request_ids: Sequence[str], now: datetime) -> bool:
     """Put a batch and all its attempts on record in one commit: whoever cancelled before is not in it."""
     for _ in range(MOST_REPEATS):
-        found = await ports.store.get_all([request_record.path(each) for each in request_ids])
-        requests = [each for each in _requests(found) if _is_collected(each.record)]
+        found = await ports.store.get_all([request_record.path(request_id_) for request_id_ in request_ids])
+        requests = [versioned for versioned in _requests(found) if _is_collected(versioned.record)]
         if not requests:
             return False
         batch_id = ports.fresh(16)
-        items = [Item(each.id, each.record.attempt_count + 1) for each in requests]
+        items = [Item(versioned.id, versioned.record.attempt_count + 1) for versioned in requests]
         route = requests[0].record.route
         writes: list[Write] = [Create(batch.path(batch_id), batch.new_record(batch_id, route, items, now).to_json())]
         for request, item in zip(requests, items, strict=True):

@@ -42,10 +42,10 @@ async def tend_batches(ports: Ports, now: datetime) -> int:
     time = ServerTime(ports.clock, now)
     await attempt(ports, "close batches", "batches", close_due(ports, now))
     count = 0
-    for each in await ports.store.query(queries.due_batches(time.now(), PAGE)):
+    for document in await ports.store.query(queries.due_batches(time.now(), PAGE)):
         if time.now() - now > TEND_FOR:
             break
-        count += await attempt(ports, "look after a batch", each.path, _tend(ports, each, time)) or 0
+        count += await attempt(ports, "look after a batch", document.path, _tend(ports, document, time)) or 0
     return count
 
 
@@ -63,13 +63,13 @@ async def wake_batch(ports: Ports, name: str) -> int:
 
 async def _tend(ports: Ports, document: Document, time: ServerTime) -> int:
     """1 where it was nobody else's."""
-    held = await take(ports, batch_in(document), time.now())
-    if held is None:
+    versioned = await take(ports, batch_in(document), time.now())
+    if versioned is None:
         return 0
-    if held.record.state == "collected":
-        await submit(ports, held, time)
+    if versioned.record.state == "collected":
+        await submit(ports, versioned, time)
     else:
-        await _look_after(ports, held, time)
+        await _look_after(ports, versioned, time)
     return 1
 
 

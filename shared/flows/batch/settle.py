@@ -51,7 +51,7 @@ class _Entry(Struct):
 
 async def settle_results(ports: Ports, held: Batch, progress: Progress, time: ServerTime) -> None:
     """Settle all of an ended batch. Raises ResultsUnavailable or ImagesUnavailable: the rest can be settled later."""
-    entries = {each.item.key: each for each in await _entries(ports, held)}
+    entries = {item.item.key: item for item in await _entries(ports, held)}
     strange: Counter[str] = Counter()
     extra = 0
     if progress.results is not None:
@@ -87,8 +87,8 @@ async def settle_all(ports: Ports, held: Batch, failure: Failure, time: ServerTi
 async def _entries(ports: Ports, held: Batch) -> list[_Entry]:
     """Without those that had ended before anything was sent."""
     items = held.record.items
-    paths = [request_record.path(each.request_id) for each in items]
-    paths += [request_record.attempt_path(each.request_id, each.attempt) for each in items]
+    paths = [request_record.path(item.request_id) for item in items]
+    paths += [request_record.attempt_path(item.request_id, item.attempt) for item in items]
     found = await ports.store.get_all(paths)
     pairs = zip(items, found[: len(items)], found[len(items) :], strict=True)
     return [
@@ -132,9 +132,9 @@ async def _end(ports: Ports, held: Batch, entry: _Entry, progress: Progress, tim
         failure, others = (others[0][1], others[1:]) if others else (batch.without_result(progress), [])
         if entry.is_open:
             await _settle(ports, held, entry, failure, failure, time)
-    charged = [(line, each) for line, each in others if each.usage is not None]
-    for line, each in charged:
-        await _book(ports, entry, each, line, time)
+    charged = [(line, item) for line, item in others if item.usage is not None]
+    for line, item in charged:
+        await _book(ports, entry, item, line, time)
     return len(charged)
 
 
@@ -161,7 +161,7 @@ async def _book(ports: Ports, entry: _Entry, ending: Ending, line: int, time: Se
         writes = book_extra(
             request_in(request), attempt_in(attempt), ending, line, ports.catalogue, now=time.now(), shard=shard
         )
-        assert any(isinstance(each, Create) for each in writes)
+        assert any(isinstance(write, Create) for write in writes)
         if isinstance(await ports.store.commit(*writes), Committed):
             return
         await ports.clock.sleep(0.02 * ports.chance())
@@ -179,7 +179,7 @@ async def _close(
         name=held.record.name,
         state=progress.state,
         requests=len(entries),
-        images=sum(1 for each in entries if each.has_image),
+        images=sum(1 for entry in entries if entry.has_image),
         extra_answers=extra,
         unknown_keys=strange,
     )

@@ -68,13 +68,13 @@ async def submit(ports: Ports, held: Batch, time: ServerTime) -> None:
 
 async def _is_free_to_create(ports: Ports, held: Batch, time: ServerTime) -> bool:
     """A create was begun: record the batch where the provider has it; else whether it may be made once more."""
-    found = await ports.batches.find(held.record.display_name, held.record.created_at - CLOCKS_DIFFER)
-    match found:
+    text = await ports.batches.find(held.record.display_name, held.record.created_at - CLOCKS_DIFFER)
+    match text:
         case str():
-            await _record(ports, held, found, time, found_again=True)
+            await _record(ports, held, text, time, found_again=True)
             return False
         case Failure():
-            await _delay(ports, held, found, "find", replace(held.record, due_at=time.now() + ASK_AGAIN))
+            await _delay(ports, held, text, "find", replace(held.record, due_at=time.now() + ASK_AGAIN))
             return False
         case None if may_create_again(held.record, time.now()):
             return True
@@ -109,8 +109,8 @@ async def _refused(ports: Ports, held: Batch, failure: Failure, step: str, time:
 async def _split(ports: Ports, held: Batch, failure: Failure, step: str, time: ServerTime) -> None:
     """One file must not speak for all that are in it: two of half its size, tenants apart."""
     items, now = held.record.items, time.now()
-    found = await ports.store.get_all([request_record.path(each.request_id) for each in items])
-    tenants = [request_in(each).record.tenant if isinstance(each, Document) else "" for each in found]
+    found = await ports.store.get_all([request_record.path(item.request_id) for item in items])
+    tenants = [request_in(document).record.tenant if isinstance(document, Document) else "" for document in found]
     first, second = batch.halves(list(zip(items, tenants, strict=True)))
     part_id = f"{held.id}-2"
     part = batch.second_part(part_id, held.id, _route(held), second, now)
@@ -184,9 +184,9 @@ class _Orders:
         if request.record.deadline is not None and request.record.deadline <= self._time.now():
             await self._expire(request, attempt)
             return None
-        asked, route = request.record.content, attempt.record.route
+        render_request, route = request.record.content, attempt.record.route
         try:
-            references = await self._references(Bounds.on(ports, asked, route))
+            references = await self._references(Bounds.on(ports, render_request, route))
         except ReferenceUnusable as error:
             unusable: Ending = Failure(FailureKind.REFERENCE, f"{error}.")
             await settle(ports, request, attempt, unusable, 0)
@@ -195,7 +195,7 @@ class _Orders:
             no_room: Ending = Failure(FailureKind.LATE, "The file of its batch was full; it goes with another one.")
             await settle(ports, request, attempt, no_room, 0)
             return None
-        return order_of(asked, route, references, ports.catalogue)
+        return order_of(render_request, route, references, ports.catalogue)
 
     async def _references(self, bounds: Bounds) -> tuple[Reference, ...]:
         """Raises ReferenceUnusable, and _Full where they do not fit into the file any more: the first always fits."""
@@ -208,7 +208,7 @@ class _Orders:
         self._room = room
         references = await provider_call.fetched(self._ports.references, bounds, sizes)
         provider_call.check(bounds, references, self._ports.catalogue)
-        size = sum(len(each.data) for each in references)
+        size = sum(len(reference.data) for reference in references)
         self._check_fits(size)
         self._bytes += size * 4 // 3
         return references

@@ -61,9 +61,9 @@ class FairTags:
         known = self._counts.get(key)
         if known is not None and (not known.done() or now - (await known).at < COUNT_GOOD_FOR):
             return await known
-        self._counts = {each: found for each, found in self._counts.items() if not self._is_old(found, now)}
-        asked: asyncio.Future[_Count] = asyncio.get_running_loop().create_future()
-        self._counts[key] = asked
+        self._counts = {pair: count for pair, count in self._counts.items() if not self._is_old(count, now)}
+        future: asyncio.Future[_Count] = asyncio.get_running_loop().create_future()
+        self._counts[key] = future
         try:
             waiting, owner = await asyncio.gather(
                 self._ports.store.count(queries.waiting_of(tenant, model, priority)),
@@ -71,14 +71,14 @@ class FairTags:
             )
         except BaseException as error:
             del self._counts[key]
-            asked.set_exception(error)
-            asked.exception()  # those who wait hear of it; that nobody waits is no error
+            future.set_exception(error)
+            future.exception()  # those who wait hear of it; that nobody waits is no error
             raise
         weight = owner.data.get("weight", DEFAULT_WEIGHT) if isinstance(owner, Document) else DEFAULT_WEIGHT
         own = budget_of(owner.data) if isinstance(owner, Document) else None
-        asked.set_result(_Count(now, waiting, weight, (own or self._ports.default_budget) is not None))
-        return asked.result()
+        future.set_result(_Count(now, waiting, weight, (own or self._ports.default_budget) is not None))
+        return future.result()
 
     @staticmethod
-    def _is_old(found: asyncio.Future[_Count], now: float) -> bool:
-        return found.done() and now - found.result().at >= COUNT_GOOD_FOR
+    def _is_old(future: asyncio.Future[_Count], now: float) -> bool:
+        return future.done() and now - future.result().at >= COUNT_GOOD_FOR

@@ -77,8 +77,8 @@ async def give_up(ports: Ports, message: Message, reason: str) -> bool:
     """Reject a message that kept crashing. False where its request is on record and goes its way."""
     problem = _unstorable(message, reason)
     if problem.request_id is not None:
-        known = await find_request(ports.store, problem.tenant or DEFAULT_TENANT, problem.request_id)
-        if isinstance(known, Document) and known.record.message_id == message.id:
+        request = await find_request(ports.store, problem.tenant or DEFAULT_TENANT, problem.request_id)
+        if isinstance(request, Document) and request.record.message_id == message.id:
             return False
     await _reject(ports, problem, _Delivery.of(ports, message))
     return True

@@ -17,22 +17,22 @@ PAGE = 500
 
 async def read_budget(store: Store, tenant: str, default: Budget | None = None) -> Budget | None:
     """The tenant's own, else the default of all."""
-    found = await store.get(f"tenants/{tenant}")
-    return (budget.budget_of(found.data) if isinstance(found, Document) else None) or default
+    document = await store.get(f"tenants/{tenant}")
+    return (budget.budget_of(document.data) if isinstance(document, Document) else None) or default
 
 
 async def read_purse(store: Store, tenant: str, limit: Budget, now: datetime) -> TenantBalance:
     """For looking: an account that the pump has not opened yet is reckoned as it will open it."""
     period = budget.period_of(limit.period, now)
     settled = await read_settled(store, tenant, period)
-    found = await store.get(budget.path(tenant, period))
-    account = BudgetAccount.from_json(found.data) if isinstance(found, Document) else None
+    document = await store.get(budget.path(tenant, period))
+    account = BudgetAccount.from_json(document.data) if isinstance(document, Document) else None
     return TenantBalance(limit, await opened(store, tenant, limit, period, account, settled), settled)
 
 
 async def read_settled(store: Store, tenant: str, period: str) -> WorkerTotals:
     shards = await store.get_all(budget.shard_paths(tenant, period))
-    return WorkerTotals.sum_of(each.data for each in shards if isinstance(each, Document))
+    return WorkerTotals.sum_of(shard.data for shard in shards if isinstance(shard, Document))
 
 
 async def opened(
@@ -56,7 +56,7 @@ async def _spent(store: Store, tenant: str, period: str) -> int:
     after: tuple[str, str] | None = None
     while True:
         page = await store.query(queries.ledger_of(tenant, first, last, PAGE, after))
-        total += sum(int(each.data["cost_micros"]) for each in page)
+        total += sum(int(document.data["cost_micros"]) for document in page)
         if len(page) < PAGE:
             return total
         after = (page[-1].data["day"], page[-1].data["name"])

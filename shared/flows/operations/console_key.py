@@ -11,7 +11,7 @@ PATH = "keys/console"
 async def console_key(store: Store, fresh: str) -> str:
     """The key that is kept; `fresh` where none is yet."""
     while True:
-        found = await store.get(PATH)
-        if isinstance(found, Document):
-            return str(found.data["key"])
-        await store.commit(Create(PATH, {"key": fresh, "created_at": found.read_at}))
+        document = await store.get(PATH)
+        if isinstance(document, Document):
+            return str(document.data["key"])
+        await store.commit(Create(PATH, {"key": fresh, "created_at": document.read_at}))

@@ -94,25 +94,25 @@ async def look(
     vertex: VertexUse | None = None,
 ) -> Looked:
     """What the flag would do under the first of `ids` that is free; nothing is changed."""
-    seen, queues = await asyncio.gather(
+    snapshot, queues = await asyncio.gather(
         routing_snapshot.read(store, flag_source, catalogue, gateways, vertex),
         waiting(store, catalogue, wish.scope.tenant),
     )
-    flag = wish.flag(next(each for each in ids if each not in seen.own.flags), seen.now)
-    terms = seen.terms(catalogue, lanes)
-    alike = [each for each in seen.board.in_force(seen.now) if each.name == wish.name]
+    flag = wish.flag(next(name for name in ids if name not in snapshot.own.flags), snapshot.now)
+    terms = snapshot.terms(catalogue, lanes)
+    alike = [item for item in snapshot.board.in_force(snapshot.now) if item.name == wish.name]
     most = max(LEAST_LOOKED_AT, LOOKED_AT_IN_ALL // max(1, len(queues)))
-    nearest = [replace(each, heads=each.heads[:most]) for each in queues]
+    nearest = [replace(queue, heads=queue.heads[:most]) for queue in queues]
     # Planning takes a while: in a thread of its own, others of this process go on meanwhile.
-    foreseen = await asyncio.to_thread(lambda: [foresee(each, flag, terms) for each in nearest])
-    return Looked(flag, foreseen, alike, seen.lanes(lanes))
+    foreseen = await asyncio.to_thread(lambda: [foresee(queue, flag, terms) for queue in nearest])
+    return Looked(flag, foreseen, alike, snapshot.lanes(lanes))
 
 
 async def waiting(store: Store, catalogue: Catalogue, tenant: str | None) -> list[Queue]:
     """Every queue in which something waits."""
     names = [(model, priority) for model in catalogue.models for priority in PRIORITIES]
-    found = await asyncio.gather(*(_queue(store, model, priority, tenant) for model, priority in names))
-    return [each for each in found if each.waiting]
+    queues = await asyncio.gather(*(_queue(store, model, priority, tenant) for model, priority in names))
+    return [queue for queue in queues if queue.waiting]
 
 
 async def _queue(store: Store, model: str, priority: str, tenant: str | None) -> Queue:
@@ -122,7 +122,9 @@ async def _queue(store: Store, model: str, priority: str, tenant: str | None) ->
     else:
         count = await store.count(queries.waiting_of(tenant, model, priority))
     documents = await store.query(heads) if count else []
-    return Queue(model, priority, count, [Head.of(each.id, each.version, each.data) for each in documents])
+    return Queue(
+        model, priority, count, [Head.of(document.id, document.version, document.data) for document in documents]
+    )
 
 
 def foresee(queue: Queue, new: Flag, terms: RoutingContext) -> Foreseen:
@@ -152,15 +154,15 @@ def _alike(head: Head, terms: RoutingContext) -> Hashable:
     """Heads with the same one are planned alike: all that a plan depends on, of the id its place in shares alone."""
     course = head.course
     shares = tuple(
-        flag.hundredth(head.request_id, each.name) < each.scope.share for each in terms.flags if each.scope.share < 100
+        flag.hundredth(head.request_id, item.name) < item.scope.share for item in terms.flags if item.scope.share < 100
     )
     avoided = tuple(sorted(course.avoided.items()))
     return head.ask, course.tenant, course.deadline, course.spent_micros, avoided, shares
 
 
 def _is_in_scope(head: Head, new: Flag, catalogue: Catalogue) -> bool:
-    asked = choose_model(head.ask, catalogue)
-    if isinstance(asked, Problem):
+    choice = choose_model(head.ask, catalogue)
+    if isinstance(choice, Problem):
         return False
-    subject = Subject(head.request_id, head.tenant, head.ask.purpose, asked.model.id, head.ask.lane)
+    subject = Subject(head.request_id, head.tenant, head.ask.purpose, choice.model.id, head.ask.lane)
     return bool(flag.concerning([new], subject))

@@ -30,8 +30,8 @@ async def read_board(ports: Ports) -> Board:
 
 
 async def read_own(store: Store) -> Board:
-    found = await store.get(PATH)
-    return Board.from_json(found.data) if isinstance(found, Document) else Board()
+    document = await store.get(PATH)
+    return Board.from_json(document.data) if isinstance(document, Document) else Board()
 
 
 async def trip(store: Store, said: Events, new: Flag) -> Flag:
@@ -52,28 +52,30 @@ async def reset(
     await _change(store, said, "reset", actor, reason, flag_id, without)
 
 
-async def reset_conclusion(store: Store, said: Events, found: Conclusion, actor: str, reason: str) -> None:
+async def reset_conclusion(store: Store, said: Events, conclusion: Conclusion, actor: str, reason: str) -> None:
     """Have the pump forget a conclusion and all that speaks for it: only what fails from now on counts."""
     while True:
         document = await store.get(PATH)
         now = document.read_at
         before = Board.from_json(document.data) if isinstance(document, Document) else Board()
-        data = before.forgotten(found.id, now).to_json() | {"updated_at": now}
+        data = before.forgotten(conclusion.id, now).to_json() | {"updated_at": now}
         write: Write = Update(PATH, data, document.version) if isinstance(document, Document) else Create(PATH, data)
-        shown = Flag(found.id, "pause", "conclusion", found.why, found.since, now, scope=_scope(found))
+        shown = Flag(
+            conclusion.id, "pause", "conclusion", conclusion.why, conclusion.since, now, scope=_scope(conclusion)
+        )
         line = {**_line("reset", shown, actor, reason, now), "name": "conclusion"}
-        history = Create(f"{HISTORY}/{now:%Y%m%dT%H%M%S%f}-reset-{found.id.replace('/', '-')}", line)
+        history = Create(f"{HISTORY}/{now:%Y%m%dT%H%M%S%f}-reset-{conclusion.id.replace('/', '-')}", line)
         if isinstance(await store.commit(write, history), Committed):
             said.emit(
-                events.FLAG_CHANGED, flag=found.id, action="reset", name="conclusion", scope=str(shown.scope),
+                events.FLAG_CHANGED, flag=conclusion.id, action="reset", name="conclusion", scope=str(shown.scope),
                 actor=actor, reason=reason, expires_at=now, shadow=False,
             )  # fmt: skip
             return
 
 
-def _scope(found: Conclusion) -> Scope:
-    lane, slash, model = found.subject.partition("/")
-    return Scope(model=model, lane=None if lane == "*" else lane) if slash else Scope(model=found.subject)
+def _scope(conclusion: Conclusion) -> Scope:
+    lane, slash, model = conclusion.subject.partition("/")
+    return Scope(model=model, lane=None if lane == "*" else lane) if slash else Scope(model=conclusion.subject)
 
 
 async def extend(
@@ -132,9 +134,9 @@ async def expire(ports: Ports, now: datetime) -> int:
     def without(flag_id: str) -> Callable[[Board, datetime], Board]:
         return lambda board, now: board.reset(flag_id, BREAKER, now) if flag_id in board.flags else board
 
-    for each in over:
+    for flag in over:
         reason = "its time was over"
-        await _change(ports.store, ports.signals, "expire", each.actor, reason, each.id, without(each.id))
+        await _change(ports.store, ports.signals, "expire", flag.actor, reason, flag.id, without(flag.id))
     return len(over)
 
 
@@ -161,14 +163,14 @@ async def _change(
     change: Callable[[Board, datetime], Board],
 ) -> None:
     while True:
-        found = await store.get(PATH)
-        now = found.read_at
-        before = Board.from_json(found.data) if isinstance(found, Document) else Board()
+        document = await store.get(PATH)
+        now = document.read_at
+        before = Board.from_json(document.data) if isinstance(document, Document) else Board()
         after = change(before, now)
         if after == before:
             return
         data = after.to_json() | {"updated_at": now}
-        write: Write = Update(PATH, data, found.version) if isinstance(found, Document) else Create(PATH, data)
+        write: Write = Update(PATH, data, document.version) if isinstance(document, Document) else Create(PATH, data)
         flag = after.flags.get(flag_id) or before.flags[flag_id]
         line = Create(f"{HISTORY}/{now:%Y%m%dT%H%M%S%f}-{action}-{flag_id}", _line(action, flag, actor, reason, now))
         if isinstance(await store.commit(write, line), Committed):

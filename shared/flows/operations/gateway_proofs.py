@@ -27,8 +27,8 @@ async def read_proofs(store: Store, names: Sequence[str]) -> dict[str, Proof]:
     """By name; an empty one where nothing was written down."""
     found = await store.get_all([gateway_proof.path(name) for name in names])
     return {
-        name: Proof.from_json(each.data) if isinstance(each, Document) else Proof()
-        for name, each in zip(names, found, strict=True)
+        name: Proof.from_json(document.data) if isinstance(document, Document) else Proof()
+        for name, document in zip(names, found, strict=True)
     }
 
 
@@ -36,11 +36,11 @@ async def read_off(
     store: Store, catalogue: Catalogue, gateways: Mapping[str, Sequence[str]], now: datetime
 ) -> Mapping[str, str | None]:
     """Why nothing goes to the gateways in use, by name; None = the proof is complete. `gateways` by model."""
-    names = sorted({name for each in gateways.values() for name in each})
+    names = sorted({name for item in gateways.values() for name in item})
     proofs = await read_proofs(store, names)
     known = {name: catalogue.gateways[name] for name in names}
     return {
-        name: proofs[name].off(name, gateway.fingerprint(each), now, each.fresh_for) for name, each in known.items()
+        name: proofs[name].off(name, gateway.fingerprint(item), now, item.fresh_for) for name, item in known.items()
     }
 
 
@@ -50,13 +50,15 @@ async def record(
     """Write one item's evidence down, in place of what stood for it. Raises ProofRefused."""
     about = gateway.fingerprint(catalogue.gateways[name])
     while True:
-        found = await store.get(gateway_proof.path(name))
-        now = found.read_at
-        before = Proof.from_json(found.data) if isinstance(found, Document) else Proof()
+        document = await store.get(gateway_proof.path(name))
+        now = document.read_at
+        before = Proof.from_json(document.data) if isinstance(document, Document) else Proof()
         evidence = Evidence(text.strip(), by.strip(), now, about, facts or {})
         data = before.with_item(item, evidence).to_json() | {"updated_at": now}
         write: Write = (
-            Update(found.path, data, found.version) if isinstance(found, Document) else Create(found.path, data)
+            Update(document.path, data, document.version)
+            if isinstance(document, Document)
+            else Create(document.path, data)
         )
         if isinstance(await store.commit(write), Committed):
             return evidence

@@ -62,7 +62,7 @@ class RoutingSnapshot(Struct, frozen=True):
         return RoutingContext(
             catalogue=catalogue,
             lanes=self.lanes(built),
-            flags=tuple(each for each in self.board.in_force(self.now) if not each.shadow),
+            flags=tuple(flag for flag in self.board.in_force(self.now) if not flag.shadow),
             opens=self.opens,
             lacking=self.routing.lacking,
             offers=self.offers,
@@ -80,8 +80,8 @@ class RoutingSnapshot(Struct, frozen=True):
     @property
     def kept_elsewhere(self) -> tuple[str, ...]:
         """Ids of flags that the pump goes by and that cannot be seen from here."""
-        ids = (each.rpartition("@")[0] for each in self.routing.in_force)
-        return tuple(each for each in ids if "@" in each and each not in self.board.flags)
+        ids = (name.rpartition("@")[0] for name in self.routing.in_force)
+        return tuple(name for name in ids if "@" in name and name not in self.board.flags)
 
 
 async def read(
@@ -101,9 +101,11 @@ async def read(
     if vertex is not None:
         apart += [pool(VERTEX, model.id) for model in catalogue.models.values() if VERTEX in model.lanes]
     calendars += await store.get_all([model_state.path(name) for name in apart])
-    standings = {each.id: ModelState.from_json(each.data) for each in calendars if isinstance(each, Document)}
-    held = leading.blocked or {}
-    full = {model: Blocked(why["reason"], why["until"]) for model, why in held.items()}
+    standings = {
+        calendar.id: ModelState.from_json(calendar.data) for calendar in calendars if isinstance(calendar, Document)
+    }
+    blocked = leading.blocked or {}
+    full = {model: Blocked(why["reason"], why["until"]) for model, why in blocked.items()}
     routing = Routing.from_json(leading.routing)
     return RoutingSnapshot(
         now=now,
@@ -112,7 +114,7 @@ async def read(
         routing=routing,
         opens=outlook(standings, {}, full, routing, now),
         offers=offers(catalogue, offering, await read_off(store, catalogue, offering, now), denials(routing)),
-        held={model: why for model, why in held.items() if why["until"] is None or why["until"] > now},
+        held={model: why for model, why in blocked.items() if why["until"] is None or why["until"] > now},
         leader=leading.lead_holder,
         led_until=leading.lead_until,
         vertex=vertex,

@@ -15,15 +15,15 @@ PATH = "tenants/{}"
 async def set_weight(store: Store, tenant: str, weight: float) -> float | None:
     """The weight by which `tenant` shares queues from now on. The one before, or None where none was set."""
     while True:
-        found = await store.get(PATH.format(tenant))
-        now = found.read_at
+        document = await store.get(PATH.format(tenant))
+        now = document.read_at
         write: Write
-        if isinstance(found, Document):
-            write = Update(found.path, {"weight": weight, "updated_at": now}, found.version)
+        if isinstance(document, Document):
+            write = Update(document.path, {"weight": weight, "updated_at": now}, document.version)
         else:
-            write = Create(found.path, {"weight": weight, "created_at": now, "updated_at": now})
+            write = Create(document.path, {"weight": weight, "created_at": now, "updated_at": now})
         if isinstance(await store.commit(write), Committed):
-            return found.data.get("weight") if isinstance(found, Document) else None
+            return document.data.get("weight") if isinstance(document, Document) else None
 
 
 class NoBudget(Exception):
@@ -58,8 +58,8 @@ async def set_budget(
     the operator saw. Raises NoBudget, and BudgetMoved where the limit is another one by now.
     """
     while True:
-        found = await store.get(PATH.format(tenant))
-        before = budget_of(found.data) if isinstance(found, Document) else None
+        document = await store.get(PATH.format(tenant))
+        before = budget_of(document.data) if isinstance(document, Document) else None
         if before is None and limit_micros is None:
             raise NoBudget(tenant)
         if seen_micros is not None and (before is None or before.limit_micros != seen_micros):
@@ -68,21 +68,21 @@ async def set_budget(
             limit_micros=limit_micros if limit_micros is not None else before.limit_micros if before else 0,
             period=period or (before.period if before else "day"),
             over=over or (before.over if before else "queue"),
-            since=before.since if before else found.read_at,
+            since=before.since if before else document.read_at,
         )
-        change = BudgetChange(found.read_at, by.actor, by.reason, before, after)
-        if await _change(store, found, change):
+        change = BudgetChange(document.read_at, by.actor, by.reason, before, after)
+        if await _change(store, document, change):
             return after
 
 
 async def lift_budget(store: Store, tenant: str, by: By = NOBODY) -> None:
     """No limit from now on."""
     while True:
-        found = await store.get(PATH.format(tenant))
-        if not isinstance(found, Document):
+        document = await store.get(PATH.format(tenant))
+        if not isinstance(document, Document):
             return
-        change = BudgetChange(found.read_at, by.actor, by.reason, budget_of(found.data), None)
-        if await _change(store, found, change):
+        change = BudgetChange(document.read_at, by.actor, by.reason, budget_of(document.data), None)
+        if await _change(store, document, change):
             return
 
 
@@ -108,12 +108,12 @@ async def _change(store: Store, document: Document | Absent, change: BudgetChang
     return await _set(store, document, {"budget": after, FIELD: history})
 
 
-async def _set(store: Store, found: Document | Absent, changes: Fields) -> bool:
+async def _set(store: Store, document: Document | Absent, changes: Fields) -> bool:
     """Whether nobody else was faster."""
-    now = found.read_at
+    now = document.read_at
     write: Write
-    if isinstance(found, Document):
-        write = Update(found.path, {**changes, "updated_at": now}, found.version)
+    if isinstance(document, Document):
+        write = Update(document.path, {**changes, "updated_at": now}, document.version)
     else:
-        write = Create(found.path, {**changes, "created_at": now, "updated_at": now})
+        write = Create(document.path, {**changes, "created_at": now, "updated_at": now})
     return isinstance(await store.commit(write), Committed)

@@ -57,7 +57,7 @@ class Breakers:
         routing = replace(routing, circuits=judged.circuits)
         await self._flag(judged)
         in_force = sight.board.in_force(now)
-        ids = tuple(sorted(f"{each.id}@{each.expires_at.isoformat()}" for each in in_force))
+        ids = tuple(sorted(f"{flag.id}@{flag.expires_at.isoformat()}" for flag in in_force))
         concluded = conclusions.reached.keys() != before.conclusions.reached.keys()
         if ids != routing.in_force or sight.gateways_changed or concluded:  # whoever sleeps may have a route now
             documents.memory = replace(documents.memory, epoch=documents.memory.epoch + 1)
@@ -74,23 +74,23 @@ class Breakers:
         }
 
     def _tell(self, before: Conclusions, after: Conclusions) -> None:
-        said, was, now = self._ports.signals, before.reached, after.reached
+        signals, was, now = self._ports.signals, before.reached, after.reached
         for name in sorted(now.keys() - was.keys()):
-            found = now[name]
-            said.emit(
-                events.CONCLUDED, conclusion=name, why=found.why, requests=len(after.cases[name].fresh),
-                next_probe_at=found.next_probe_at,
+            conclusion = now[name]
+            signals.emit(
+                events.CONCLUDED, conclusion=name, why=conclusion.why, requests=len(after.cases[name].fresh),
+                next_probe_at=conclusion.next_probe_at,
             )  # fmt: skip
-            self._warn(found)
+            self._warn(conclusion)
         for name in sorted(was.keys() - now.keys()):
-            said.emit(events.CONCLUSION_CLEARED, conclusion=name, since=was[name].since, probes=was[name].probes)
+            signals.emit(events.CONCLUSION_CLEARED, conclusion=name, since=was[name].since, probes=was[name].probes)
 
-    def _warn(self, found: Conclusion) -> None:
-        said = self._ports.signals
-        if found.policy.runbook:
-            said.emit(events.ESCALATION, what=found.why, request_id=None, runbook=found.policy.runbook)
-        elif found.policy.effect == "strikes":
-            said.emit(events.ROUTE_LACKING, what=found.why)
+    def _warn(self, conclusion: Conclusion) -> None:
+        signals = self._ports.signals
+        if conclusion.policy.runbook:
+            signals.emit(events.ESCALATION, what=conclusion.why, request_id=None, runbook=conclusion.policy.runbook)
+        elif conclusion.policy.effect == "strikes":
+            signals.emit(events.ROUTE_LACKING, what=conclusion.why)
 
     def _suspect(self, suspected: Sequence[str]) -> None:
         """Tell somebody, once, where nothing but such failures comes and too few requests speak for a conclusion."""

@@ -91,24 +91,24 @@ class Budgets(Struct):
         refused: list[tuple[Head, Outcome]] = []
         stale: list[Head] = []
         waiting: dict[str, list[Head]] = {}
-        for each in candidates:
-            purse = self._purses.get(each.head.tenant)
-            if each.head.request_id in self._rewritten or (purse and _is_open(purse, each.head)):
-                stale.append(each.head)
+        for candidate in candidates:
+            purse = self._purses.get(candidate.head.tenant)
+            if candidate.head.request_id in self._rewritten or (purse and _is_open(purse, candidate.head)):
+                stale.append(candidate.head)
                 continue
-            if purse is None or each.planned.estimate_micros <= purse.available_micros:
-                kept.append(each)
+            if purse is None or candidate.planned.estimate_micros <= purse.available_micros:
+                kept.append(candidate)
                 continue
-            self._tell(each.head.tenant, purse)
-            if budget.refuses(purse, each.planned.estimate_micros):
-                outcome = budget.refusal(each.head.tenant, purse, each.planned.estimate_micros)
-                refused.append((each.head, outcome))
+            self._tell(candidate.head.tenant, purse)
+            if budget.refuses(purse, candidate.planned.estimate_micros):
+                outcome = budget.refusal(candidate.head.tenant, purse, candidate.planned.estimate_micros)
+                refused.append((candidate.head, outcome))
                 continue
-            lower = self._stepped_down(each, purse)
+            lower = self._stepped_down(candidate, purse)
             if lower is not None:
                 kept.append(lower)
             else:
-                waiting.setdefault(each.head.tenant, []).append(each.head)
+                waiting.setdefault(candidate.head.tenant, []).append(candidate.head)
         for tenant, heads in waiting.items():
             until = budget.ends_at(self._purses[tenant].account.period)
             await self.sleepers.lay(heads, OVER_BUDGET, until, now)
@@ -118,11 +118,11 @@ class Budgets(Struct):
     def take(self, candidates: Sequence[Candidate]) -> list[Candidate]:
         """Those of these that the money left is enough for, one after the other; reserved with the next write."""
         taken = []
-        for each in candidates:
-            purse = self._purses.get(each.head.tenant)
-            if purse is None or each.planned.estimate_micros <= purse.available_micros:
-                self._reserve(each)
-                taken.append(each)
+        for candidate in candidates:
+            purse = self._purses.get(candidate.head.tenant)
+            if purse is None or candidate.planned.estimate_micros <= purse.available_micros:
+                self._reserve(candidate)
+                taken.append(candidate)
         return taken
 
     def reserve(self, grants: Sequence[Grant]) -> list[BudgetAccount]:
@@ -156,12 +156,12 @@ class Budgets(Struct):
             self._purses[head.tenant] = replace(purse, account=account)
             self._changed[account.path] = account
 
-    def _stepped_down(self, each: Candidate, purse: TenantBalance) -> Candidate | None:
-        if purse.budget.over != "step-down" or each.planned.probe is not None:
+    def _stepped_down(self, candidate: Candidate, purse: TenantBalance) -> Candidate | None:
+        if purse.budget.over != "step-down" or candidate.planned.probe is not None:
             return None
         because = f"budget of {purse.budget}: too little left"
-        planned = self.planner.step_down(each.head, purse.available_micros, because)
-        return None if planned is None else replace(each, planned=planned)
+        planned = self.planner.step_down(candidate.head, purse.available_micros, because)
+        return None if planned is None else replace(candidate, planned=planned)
 
     def _tell(self, tenant: str, purse: TenantBalance) -> None:
         """Once a limit."""
@@ -183,11 +183,12 @@ class Budgets(Struct):
     async def _read(self, tenants: Sequence[str], now: datetime) -> None:
         found = await self.ports.store.get_all([f"tenants/{tenant}" for tenant in tenants])
         limits = {
-            tenant: (budget.budget_of(each.data) if isinstance(each, Document) else None) or self.ports.default_budget
-            for tenant, each in zip(tenants, found, strict=True)
+            tenant: (budget.budget_of(document.data) if isinstance(document, Document) else None)
+            or self.ports.default_budget
+            for tenant, document in zip(tenants, found, strict=True)
         }
         self._known |= set(tenants)
-        read = await asyncio.gather(*(self._purse(tenant, each, now) for tenant, each in limits.items()))
+        read = await asyncio.gather(*(self._purse(tenant, limit, now) for tenant, limit in limits.items()))
         for tenant, purse in zip(tenants, read, strict=True):
             if purse is None:
                 self._purses.pop(tenant, None)
@@ -199,8 +200,8 @@ class Budgets(Struct):
             return None
         period = budget.period_of(limit.period, now)
         settled = await budget_reading.read_settled(self.ports.store, tenant, period)
-        known = self._purses.get(tenant)
-        before = known.account if known is not None and known.account.period == period else None
+        balance = self._purses.get(tenant)
+        before = balance.account if balance is not None and balance.account.period == period else None
         if before is None:
             document = await self.ports.store.get(budget.path(tenant, period))
             self.documents.accounts[document.path] = document
@@ -218,28 +219,28 @@ class Budgets(Struct):
         purse = self._purses.get(tenant)
         if purse is not None and purse.available_micros <= 0 and purse.budget.over != "refuse":
             return
-        found = await self.ports.store.query(queries.waiting_for(tenant, OVER_BUDGET, PAGE))
-        if not found:
+        documents = await self.ports.store.query(queries.waiting_for(tenant, OVER_BUDGET, PAGE))
+        if not documents:
             over = self.documents.over_budget
-            self.documents.over_budget = tuple(each for each in over if each != tenant)
+            self.documents.over_budget = tuple(name for name in over if name != tenant)
             return
-        woken = found
+        woken = documents
         if purse is not None:
-            estimates = [QueuedRow.from_json(document.data).least_estimate_micros for document in found]
+            estimates = [QueuedRow.from_json(document.data).least_estimate_micros for document in documents]
             count = budget.fitting(estimates, purse.available_micros)
-            later = zip(found[count:], estimates[count:], strict=True)
-            woken = [*found[:count], *(document for document, estimate in later if budget.refuses(purse, estimate))]
-        await self.sleepers.rouse([Head.of(each.id, each.version, each.data) for each in woken], now)
+            later = zip(documents[count:], estimates[count:], strict=True)
+            woken = [*documents[:count], *(document for document, estimate in later if budget.refuses(purse, estimate))]
+        await self.sleepers.rouse([Head.of(document.id, document.version, document.data) for document in woken], now)
 
 
 def _is_open(purse: TenantBalance, head: Head) -> bool:
     """Nobody knows yet whether an earlier release of it was handed out."""
-    return any(each.request_id == head.request_id for each in purse.account.pending)
+    return any(reservation.request_id == head.request_id for reservation in purse.account.pending)
 
 
 def _by_tenant(candidates: Sequence[Candidate]) -> dict[str, list[str]]:
     """Ids of requests."""
     found: dict[str, list[str]] = {}
-    for each in candidates:
-        found.setdefault(each.head.tenant, []).append(each.head.request_id)
+    for candidate in candidates:
+        found.setdefault(candidate.head.tenant, []).append(candidate.head.request_id)
     return found

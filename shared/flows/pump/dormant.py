@@ -49,10 +49,12 @@ class Dormant:
         by_queue: dict[tuple[str, str], list[tuple[Head, Waits]]] = {}
         for head, waits in waiting:
             by_queue.setdefault((head.model, head.priority), []).append((head, waits))
-        for (model, priority), found in by_queue.items():
-            if self._pages.is_full_of(model, priority, len(found)):
-                changes = head_changes.suspend(f"no open route: {found[0][1].reason}", now + LONGEST_SLEEP, epoch, now)
-                await self._change([head for head, _ in found], changes)
+        for (model, priority), headses in by_queue.items():
+            if self._pages.is_full_of(model, priority, len(headses)):
+                changes = head_changes.suspend(
+                    f"no open route: {headses[0][1].reason}", now + LONGEST_SLEEP, epoch, now
+                )
+                await self._change([head for head, _ in headses], changes)
 
     async def lay(self, heads: Sequence[Head], reason: str, until: datetime, now: datetime) -> None:
         """Out of their queues until then, or until somebody wakes these very ones."""
@@ -66,9 +68,9 @@ class Dormant:
         """A page of those that fell asleep before the limits changed last."""
         if self._woken_epoch >= epoch:
             return
-        found = await self._ports.store.query(queries.asleep_before(epoch, PAGE))
-        await self._change(heads(self._ports, found), head_changes.resume(now))
-        if len(found) < PAGE:
+        documents = await self._ports.store.query(queries.asleep_before(epoch, PAGE))
+        await self._change(heads(self._ports, documents), head_changes.resume(now))
+        if len(documents) < PAGE:
             self._woken_epoch = epoch
 
     async def settle(self, woken: Iterable[Head], now: datetime) -> None:
@@ -96,9 +98,9 @@ async def wake_from_the_future(ports: Ports, now: datetime) -> None:
     after = now
     while True:
         page = await ports.store.query(queries.asleep_since(after, WOKEN_AT_ONCE))
-        for each in page:
-            if each.is_readable and SleepingRow.from_json(each.data).updated_at > now:
-                await ports.store.commit(Update(each.path, head_changes.resume(now), each.version))
+        for document in page:
+            if document.is_readable and SleepingRow.from_json(document.data).updated_at > now:
+                await ports.store.commit(Update(document.path, head_changes.resume(now), document.version))
         if len(page) < WOKEN_AT_ONCE or not page[-1].is_readable:
             return
         after = SleepingRow.from_json(page[-1].data).wake_at

@@ -140,8 +140,8 @@ class Pump:
             timer = asyncio.ensure_future(clock.sleep(left))
             wake = asyncio.ensure_future(self._wake.wait())
             done, pending = await asyncio.wait({timer, wake}, return_when=asyncio.FIRST_COMPLETED)
-            for each in pending:
-                each.cancel()
+            for task in pending:
+                task.cancel()
             await asyncio.gather(*pending, return_exceptions=True)
             if timer not in done:
                 self._extra -= 1.0

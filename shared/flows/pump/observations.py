@@ -92,8 +92,10 @@ class PumpSight(Struct):
 
     @property
     def reports(self) -> dict[str, ModelObservations]:
-        models = {model for each in self._reports.values() for model in each}
-        return {model: summed(each[model] for each in self._reports.values() if model in each) for model in models}
+        models = {model for report in self._reports.values() for model in report}
+        return {
+            model: summed(report[model] for report in self._reports.values() if model in report) for model in models
+        }
 
     @property
     def running(self) -> dict[str, int]:
@@ -111,10 +113,10 @@ class PumpSight(Struct):
         """Input tokens by model and half-second that were reported to be more since this was last asked."""
         found: dict[str, dict[int, int]] = {}
         for boot, models in self._reports.items():
-            for model, seen in models.items():
+            for model, observed in models.items():
                 known = self._drift.get((boot, model), {})
-                self._drift[boot, model] = seen.drift
-                for bucket, tokens in seen.drift.items():
+                self._drift[boot, model] = observed.drift
+                for bucket, tokens in observed.drift.items():
                     if tokens != known.get(bucket, 0):
                         by_bucket = found.setdefault(model, {})
                         by_bucket[bucket] = by_bucket.get(bucket, 0) + tokens - known.get(bucket, 0)
@@ -124,29 +126,32 @@ class PumpSight(Struct):
         """Whole reports of the last while, by any worker's clock: reading one twice changes nothing."""
         since = now - (REMEMBERED if self._looked else FIRST_LOOK)
         read = await self.ports.store.query(queries.evidence_since(since))
-        found = [each for each in read if each.data["updated_at"] <= now + FELL]  # else told by a clock set back since
+        documents = [
+            document for document in read if document.data["updated_at"] <= now + FELL
+        ]  # else told by a clock set back since
         self._reports = {
-            each.id: {model: ModelObservations.from_json(seen) for model, seen in each.data["models"].items()}
-            for each in found
+            document.id: {model: ModelObservations.from_json(seen) for model, seen in document.data["models"].items()}
+            for document in documents
         }
         by_circuit: dict[str, list[Health]] = {}
-        for each in found:
-            for circuit, seen in each.data["routes"].items():
-                by_circuit.setdefault(circuit, []).append(Health.from_json(seen))
-        self.health = {circuit: summed_health(each) for circuit, each in by_circuit.items()}
+        for document in documents:
+            for circuit, observed in document.data["routes"].items():
+                by_circuit.setdefault(circuit, []).append(Health.from_json(observed))
+        self.health = {circuit: summed_health(healths) for circuit, healths in by_circuit.items()}
         by_conclusion: dict[str, list[Heard]] = {}
-        for each in found:
-            for conclusion, heard in each.data.get("heard", {}).items():
+        for document in documents:
+            for conclusion, heard in document.data.get("heard", {}).items():
                 by_conclusion.setdefault(conclusion, []).append(Heard.from_json(heard))
-        self.heard = {conclusion: summed_heard(each, now) for conclusion, each in by_conclusion.items()}
+        self.heard = {conclusion: summed_heard(heards, now) for conclusion, heards in by_conclusion.items()}
         if not self._looked:
             self.drift()  # what was reported to an earlier pump is done with
         self._looked = True
         late: dict[str, int] = {}
         for models in self._reports.values():
-            for model, seen in models.items():
+            for model, observed in models.items():
                 counts = (
-                    sum(seen.counts.get(sign, {}).values()) for sign in (StartSignal.LATE, StartSignal.DELIVERED_LATE)
+                    sum(observed.counts.get(sign, {}).values())
+                    for sign in (StartSignal.LATE, StartSignal.DELIVERED_LATE)
                 )
                 late[model] = late.get(model, 0) + sum(counts)
         self.late = frozenset(model for model, count in late.items() if count > self._late_known.get(model, 0))
@@ -184,5 +189,5 @@ class PumpSight(Struct):
         self.gateways_off = found
 
     async def _read_live(self) -> None:
-        found = await self.ports.store.get(live_quota.PATH)
-        self.live = LiveQuota.from_json(found.data).by_model if isinstance(found, Document) else {}
+        document = await self.ports.store.get(live_quota.PATH)
+        self.live = LiveQuota.from_json(document.data).by_model if isinstance(document, Document) else {}

@@ -31,14 +31,14 @@ async def clear(store: Store, account: BudgetAccount, now: datetime) -> Cleared:
     pending = account.pending
     if not pending:
         return Cleared(account)
-    found = await store.get_all([request_record.path(each.request_id) for each in pending])
+    found = await store.get_all([request_record.path(reservation.request_id) for reservation in pending])
     taken, untaken, rewritten = [], [], []
-    for each, request in zip(pending, found, strict=True):
-        if not isinstance(request, Document) or request_in(request).record.release >= each.release:
-            taken.append(each.request_id)  # one that is gone had its end, and what it held is in the shards
+    for reservation, request in zip(pending, found, strict=True):
+        if not isinstance(request, Document) or request_in(request).record.release >= reservation.release:
+            taken.append(reservation.request_id)  # one that is gone had its end, and what it held is in the shards
         elif request_in(request).record.status != "queued":
-            untaken.append(each.request_id)  # it ended before: no release finds the version that it was made for
+            untaken.append(reservation.request_id)  # it ended before: no release finds the version that it was made for
         elif isinstance(await store.commit(Update(request.path, {"updated_at": now}, request.version)), Committed):
-            untaken.append(each.request_id)
-            rewritten.append(each.request_id)
+            untaken.append(reservation.request_id)
+            rewritten.append(reservation.request_id)
     return Cleared(account.handed_out(taken).give_back(untaken), tuple(rewritten))

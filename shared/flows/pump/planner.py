@@ -62,7 +62,7 @@ class Planner(Struct):
         terms = RoutingContext(
             catalogue=ports.catalogue,
             lanes=ports.open_lanes,
-            flags=tuple(each for each in flags if not each.shadow),
+            flags=tuple(flag for flag in flags if not flag.shadow),
             opens=opens,
             lacking=routing.lacking,
             offers=offers(ports.catalogue, ports.gateways, gateways_off, denials(routing)),
@@ -70,7 +70,7 @@ class Planner(Struct):
             vertex=ports.vertex,
             now=now - timedelta(seconds=now.timestamp() % CLOCK_STEP.total_seconds()),
         )
-        self.shadows = tuple(each for each in flags if each.shadow)
+        self.shadows = tuple(flag for flag in flags if flag.shadow)
         if terms != self.terms or len(self._plans) > PLANS_KEPT:
             self.terms, self._plans = terms, {}
 

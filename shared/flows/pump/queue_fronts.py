@@ -64,12 +64,12 @@ class QueueFronts:
             *(self._ports.store.query(queries.heads(*key, PAGE)) for key in due),
         )
         read_at = self._ports.clock.monotonic()
-        for key, found in zip(due, pages, strict=True):
+        for key, documents in zip(due, pages, strict=True):
             emptied_at = self._pages[key].emptied_at
-            self._pages[key] = _Page(self._heads(found), len(found) >= PAGE, read_at, emptied_at)
-            self._saw(found)
+            self._pages[key] = _Page(self._heads(documents), len(documents) >= PAGE, read_at, emptied_at)
+            self._saw(documents)
         self._saw(woken)
-        fronts = {each: head for page in self._pages.values() for each, head in page.heads.items()}
+        fronts = {name: head for page in self._pages.values() for name, head in page.heads.items()}
         return list((self._ahead | fronts | self._heads(woken)).values())
 
     def ahead(self, heads: Iterable[Head]) -> None:
@@ -121,9 +121,9 @@ class QueueFronts:
         fresh_for = RETIRED_FRESH_FOR if retired and not page.heads else FRESH_FOR
         return self._ports.clock.monotonic() - page.read_at >= fresh_for
 
-    def _saw(self, found: list[Document]) -> None:
-        if found and (self.read_at is None or found[0].read_at > self.read_at):
-            self.read_at = found[0].read_at
+    def _saw(self, documents: list[Document]) -> None:
+        if documents and (self.read_at is None or documents[0].read_at > self.read_at):
+            self.read_at = documents[0].read_at
 
-    def _heads(self, found: list[Document]) -> dict[str, Head]:
-        return {head.request_id: head for head in heads(self._ports, found)}
+    def _heads(self, documents: list[Document]) -> dict[str, Head]:
+        return {head.request_id: head for head in heads(self._ports, documents)}

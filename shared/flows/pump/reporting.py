@@ -53,7 +53,7 @@ def tell_changes(said: Events, before: Memory, after: Memory) -> None:
             if known is None or known.value != learned.value:
                 said.emit(events.LIMIT_LEARNED, model=model, dimension=dimension, value=learned.value)
     for model, numbers in after.limits.items():
-        gone = [each for each, limit in numbers.items() if limit == 0 != before.limits.get(model, {}).get(each)]
+        gone = [name for name, limit in numbers.items() if limit == 0 != before.limits.get(model, {}).get(name)]
         if gone:
             what = f"{model}: a limit of 0 ({', '.join(gone)}); nothing of it starts"
             said.emit(events.ESCALATION, what=what, request_id=None, runbook="no-balance")
@@ -68,5 +68,5 @@ def tell_stuck(said: Events, planning: Planning, known: frozenset[str]) -> froze
     for model in stuck.keys() - known:
         what = f"{model}: every route is out, requests wait: {stuck[model]}"
         said.emit(events.ESCALATION, what=what, request_id=None, runbook="no-route")
-    routed = {each.head.model for each in planning.candidates if each.planned.probe is None}
+    routed = {candidate.head.model for candidate in planning.candidates if candidate.planned.probe is None}
     return frozenset(stuck) | (known - routed)

@@ -87,7 +87,7 @@ class PumpDocuments(Struct):
         """Everything remembered, as the clock tells it that was set back by so much; and its sleepers awake."""
         self.ports.signals.emit(events.CLOCK_SET_BACK, seconds=round(by.total_seconds()))
         await self.read_standings({*self.ports.catalogue.models, *self.memory.limits})
-        known = {model: each for model, each in self.memory.standings.items() if each != ModelState()}
+        known = {model: item for model, item in self.memory.standings.items() if item != ModelState()}
         self.memory = rewound(replace(self.memory, standings=known), by)
         self.routing = rewound_routing(self.routing, by)
         await wake_from_the_future(self.ports, self.time.now())
@@ -106,8 +106,8 @@ class PumpDocuments(Struct):
         found = await self.ports.store.get_all([model_state.path(model) for model in missing])
         self.calendars.update(zip(missing, found, strict=True))
         read = {
-            model: ModelState.from_json(each.data) if isinstance(each, Document) else ModelState()
-            for model, each in zip(missing, found, strict=True)
+            model: ModelState.from_json(document.data) if isinstance(document, Document) else ModelState()
+            for model, document in zip(missing, found, strict=True)
         }
         self.memory = replace(self.memory, standings={**self.memory.standings, **read})
 
@@ -183,7 +183,7 @@ class PumpDocuments(Struct):
         for model, found in changed.items():
             before = self.calendars.get(model, Absent(model_state.path(model), self.time.now()))
             writes.append(_write(model_state.path(model), found.to_json(), before))
-        writes += [_write(each.path, each.to_json(), self.accounts[each.path]) for each in accounts]
+        writes += [_write(account.path, account.to_json(), self.accounts[account.path]) for account in accounts]
         gone = [Delete(document.path, document.version) for document in done]
         committed = await self.ports.store.commit(*writes, *gone)
         if isinstance(committed, Committed):
@@ -193,7 +193,7 @@ class PumpDocuments(Struct):
             ]
             self.pump = written[0]
             self.calendars.update(zip(changed, written[1:], strict=False))
-            self.accounts.update({each.path: each for each in written[1 + len(changed) :]})
+            self.accounts.update({document.path: document for document in written[1 + len(changed) :]})
         return committed
 
 
@@ -238,9 +238,9 @@ def _data(write: Write) -> Fields:
 
 def _told(routing: Routing) -> Any:
     """What is worth a write of its own: starts are written with the calendars."""
-    probed = {name: (each.tripped_at, each.probed_at) for name, each in routing.circuits.items()}
+    probed = {name: (circuit.tripped_at, circuit.probed_at) for name, circuit in routing.circuits.items()}
     conclusions = {
-        each: (case.conclusion, tuple(case.fresh)) for each, case in routing.conclusions.cases.items() if case.fresh
+        name: (case.conclusion, tuple(case.fresh)) for name, case in routing.conclusions.cases.items() if case.fresh
     }
     return routing.in_force, conclusions, probed
 

@@ -91,11 +91,13 @@ class TickRunner:
             self._pages.left(head)
         for head, outcome in judged.refused:
             await self._overdue.end(head, "failed", outcome)
-        leaving = self._budgets.take([each for each in judged.candidates if _goes_by_batch(each)])
-        routing = self._judging.bent(routing.batched([each.planned for each in leaving]), leaving)
-        ticked = await self._decide([each for each in judged.candidates if not _goes_by_batch(each)], routing)
+        leaving = self._budgets.take([candidate for candidate in judged.candidates if _goes_by_batch(candidate)])
+        routing = self._judging.bent(routing.batched([candidate.planned for candidate in leaving]), leaving)
+        ticked = await self._decide(
+            [candidate for candidate in judged.candidates if not _goes_by_batch(candidate)], routing
+        )
         granted = [grant.candidate for grant in ticked.grants]
-        self._pages.gone(each.head.request_id for each in granted)
+        self._pages.gone(candidate.head.request_id for candidate in granted)
         reporting.tell_changes(self._ports.signals, documents.memory, ticked.memory)
         held = reporting.held(ticked, planning)
         accounts = self._budgets.reserve(ticked.grants)
@@ -124,11 +126,14 @@ class TickRunner:
         ways = await self._ways.choose(grants, time.now())
         chosen = [ways.get(grant.candidate.head.request_id, FOREGROUND) for grant in grants]
         released = await asyncio.gather(
-            *(release(ports, grant, turn, held, by) for grant, held, by in zip(grants, reserved, chosen, strict=True))
+            *(
+                release(ports, grant, turn, reservation, by)
+                for grant, reservation, by in zip(grants, reserved, chosen, strict=True)
+            )
         )
         pairs = zip(grants, released, strict=True)
         self._budgets.handed_out([grant.candidate for grant, found in pairs if found is None])
-        self._lost = [found for found in released if isinstance(found, LostSlot)]
+        self._lost = [lost_slot for lost_slot in released if isinstance(lost_slot, LostSlot)]
         tracing.write(
             ports, spans.TICK, turn.place, None, began_at, time.now(), heads=heads, grants=len(grants),
             holder=ports.boot,
@@ -145,7 +150,7 @@ class TickRunner:
     async def _look(self, heads: Sequence[Head]) -> None:
         """At reports, flags, limits and what is in flight."""
         documents, sight = self._documents, self._sight
-        known = {each.model for each in heads} | set(documents.memory.standings) | set(documents.memory.limits)
+        known = {head.model for head in heads} | set(documents.memory.standings) | set(documents.memory.limits)
         await sight.look(
             sorted(known),
             documents.time.now(),
@@ -158,13 +163,15 @@ class TickRunner:
     async def _put_aside(self, leaving: Sequence[Candidate]) -> None:
         """What goes by batch takes no slot: it leaves its queue now. A slot that it had not used is given back."""
         batched = await self._collecting.put(leaving, self._documents.time.now(), self._budgets.reservation)
-        self._pages.gone(each.head.request_id for each in leaving)
+        self._pages.gone(candidate.head.request_id for candidate in leaving)
         unsure = self._collecting.unsure
-        self._budgets.handed_out([each for each in batched if each.head.request_id not in unsure])
+        self._budgets.handed_out([candidate for candidate in batched if candidate.head.request_id not in unsure])
         self._lost += [
-            LostSlot(f"{each.head.request_id}:{slot.release}", slot.model, slot.slot_at, Weight(tokens=slot.tokens))
-            for each in batched
-            if (slot := each.head.unused_slot) is not None
+            LostSlot(
+                f"{candidate.head.request_id}:{slot.release}", slot.model, slot.slot_at, Weight(tokens=slot.tokens)
+            )
+            for candidate in batched
+            if (slot := candidate.head.unused_slot) is not None
         ]
 
     async def _decide(self, candidates: Sequence[Candidate], routing: Routing) -> TickResult:

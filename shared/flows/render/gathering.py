@@ -132,7 +132,7 @@ class Gathering:
         except BaseException:
             self.let_go(ports, load)
             raise
-        needed = reference_set.weight(sum(len(each.data) for each in references), size_asked, to_format)
+        needed = reference_set.weight(sum(len(reference.data) for reference in references), size_asked, to_format)
         if needed < room:
             ports.room.give_back(room - needed)
         return Load(references, min(needed, room))

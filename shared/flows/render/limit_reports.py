@@ -104,7 +104,7 @@ class Evidence:
         model, before = route.pool, self._health.get(route.circuit, ALL_WELL)
         is_probe, is_witness = asker.probe == route.circuit, asker.is_witness(route, failure)
         health = before.with_failure(failure, now, request, is_probe=is_probe) if is_witness or is_probe else before
-        seen, sort, closes, named = self._of(model), sign(failure), closing(failure, now), named_limit(failure)
+        observed, sort, closes, named = self._of(model), sign(failure), closing(failure, now), named_limit(failure)
         claim = claim_id(failure.kind, route)
         claim = claim if is_witness or claim == asker.probe else None
         spoken = self._speak_against(await self._open_among(contradicted_by(route, failure.kind)), slot_at)
@@ -113,11 +113,11 @@ class Evidence:
             return
         self._health[route.circuit] = health
         if sort is not None:
-            seen = seen.with_sign(sort, slot_at, now)
+            observed = observed.with_sign(sort, slot_at, now)
         if closes is not None:
-            seen = seen.with_closing(closes, now)
+            observed = observed.with_closing(closes, now)
         if named is not None:
-            seen = replace(seen, named={**seen.named, named[0]: NamedLimit(named[1], now)})
+            observed = replace(observed, named={**observed.named, named[0]: NamedLimit(named[1], now)})
         if claim is not None:
             voice = Voice(int(slot_at.timestamp()), short(asker.tenant), failure.explicit)
             again = request in (spoken_for := self._voices.setdefault(claim, {}))
@@ -127,7 +127,7 @@ class Evidence:
             self._heard[claim] = self._heard.get(claim, NOTHING_HEARD).with_failure(request, voice, now, again=again)
         if vain is not None and not spoken:
             self._heard[vain] = self._heard.get(vain, NOTHING_HEARD).with_vain_probe(slot_at)
-        self._seen[model] = seen
+        self._seen[model] = observed
         if health is not before:
             self._is_news(is_probe or _may_trip(health, now))
         await self._report(time, urgent=health is not before)
@@ -154,8 +154,8 @@ class Evidence:
             await self._report(time)
 
     def _speak_against(self, conclusions: Collection[str], slot_at: datetime) -> bool:
-        for each in conclusions:
-            self._heard[each] = self._heard.get(each, NOTHING_HEARD).with_success(slot_at)
+        for conclusion in conclusions:
+            self._heard[conclusion] = self._heard.get(conclusion, NOTHING_HEARD).with_success(slot_at)
         return bool(conclusions)
 
     async def _open_among(self, conclusions: Collection[str]) -> list[str]:
@@ -164,9 +164,10 @@ class Evidence:
             return []
         published = await self._published()
         return [
-            each
-            for each in conclusions
-            if (heard := self._heard.get(each, NOTHING_HEARD)).is_open or _is_open(published, each, heard.success)
+            conclusion
+            for conclusion in conclusions
+            if (heard := self._heard.get(conclusion, NOTHING_HEARD)).is_open
+            or _is_open(published, conclusion, heard.success)
         ]
 
     async def _published(self) -> Conclusions:
@@ -252,7 +253,7 @@ class Evidence:
             self._drift = {}
             models = {model: seen.to_json() for model, seen in self._seen.items()}
             routes = {circuit: health.to_json() for circuit, health in self._health.items()}
-            heard = {each: found.to_json() for each, found in self._heard.items()}
+            heard = {item: found.to_json() for item, found in self._heard.items()}
             also = {"updated_at": now, "models": models, "routes": routes, "heard": heard, "expire_at": now + KEEP_FOR}
             await self._ports.store.commit(Increment(f"evidence/{self._ports.boot}", {"reports": 1}, also=also))
 
@@ -265,7 +266,7 @@ def _is_open(published: Conclusions, conclusion: str, reported: int) -> bool:
     case = published.cases.get(conclusion)
     if case is None:
         return False
-    return any(each.at > max(reported, case.success) for each in case.voices.values()) or case.conclusion is not None
+    return any(item.at > max(reported, case.success) for item in case.voices.values()) or case.conclusion is not None
 
 
 def _may_trip(health: Health, now: datetime) -> bool:

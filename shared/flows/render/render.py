@@ -84,7 +84,7 @@ def _has_lapsed(request: Request, time: ServerTime) -> bool:
 
 async def _attempt(ports: Ports, evidence: Evidence, request: Request, time: ServerTime) -> Effect:
     """What became of the request."""
-    asked = request.record.content
+    render_request = request.record.content
     if _claim_at(evidence, request) - time.now() > FELL:  # no slot is given so long ahead: the clock was set back
         return await _give_back(ports, evidence, None, request, time, request)
     late = StartSignal.DELIVERED_LATE if time.now() > _claim_at(evidence, request) else StartSignal.LATE
@@ -92,14 +92,14 @@ async def _attempt(ports: Ports, evidence: Evidence, request: Request, time: Ser
     """What it is when the call cannot leave in time: it came too late to be claimed ahead, or this worker is slow."""
     await ports.lanes[request.record.route.lane].prepare()
     try:  # before the slot: a slow bucket must not make the start late
-        load = await evidence.gathering.gather(ports, request, asked)
+        load = await evidence.gathering.gather(ports, request, render_request)
     except ReferenceUnusable as error:
         return await _end_unusable(ports, request, error, time)
     if load is None:
         return "settled before"  # another delivery has it in hand
     keeper = _Keeper(ports, evidence, request.id, load)
     with keeper:
-        if asked.references:
+        if render_request.references:
             newest = await _read(ports, request)
             if newest is None or newest.record.is_final:
                 return "settled before"
@@ -114,7 +114,7 @@ async def _attempt(ports: Ports, evidence: Evidence, request: Request, time: Ser
             return await _give_back(ports, evidence, None, request, time, request, reason=why)
         await time.wait_until(_claim_at(evidence, request))
         says = is_ahead and not slow
-        effect = await _call(ports, evidence, request, asked, load, late if says else None, time)
+        effect = await _call(ports, evidence, request, render_request, load, late if says else None, time)
         if effect == "queued":
             keeper.park()
         return effect

@@ -39,7 +39,7 @@ async def expire_due_before(
     found = heads(ports, due)
     stay = [head for head in found if unless(head, model)]
     going = {head.request_id for head in found} - {head.request_id for head in stay}
-    await _expire(ports, [each for each in due if each.id in going], outcome, now)
+    await _expire(ports, [document for document in due if document.id in going], outcome, now)
     return stay
 
 

@@ -81,7 +81,8 @@ def addresses(references: References, request: RenderRequest) -> tuple[Reference
 async def sizes(references: References, bounds: Bounds) -> list[int | None]:
     """By a look at each, nothing fetched; None where its place does not say. Raises ReferenceUnusable."""
     looks = [
-        _of(index, references.size(each.uri, bounds.asked.tenant)) for index, each in enumerate(bounds.asked.references)
+        _of(index, references.size(reference.uri, bounds.asked.tenant))
+        for index, reference in enumerate(bounds.asked.references)
     ]
     found = await _all(looks)
     _check(bounds, found)
@@ -90,13 +91,15 @@ async def sizes(references: References, bounds: Bounds) -> list[int | None]:
 
 async def fetched(references: References, bounds: Bounds, known: Sequence[int | None]) -> tuple[Reference, ...]:
     """The reference images of a request, all within its bounds. Raises ReferenceUnusable, which says which one."""
-    asked = bounds.asked.references
+    reference_uris = bounds.asked.references
     taken = sum(size for size in known if size is not None)
     got: dict[int, Reference] = {}
 
     async def fetch(index: int, most: int) -> None:
-        each = asked[index]
-        got[index] = await _of(index, references.fetch(each.uri, bounds.asked.tenant, each.mime_type, most))
+        reference_uri = reference_uris[index]
+        got[index] = await _of(
+            index, references.fetch(reference_uri.uri, bounds.asked.tenant, reference_uri.mime_type, most)
+        )
 
     # What has no size yet is read one by one: each may have what the others leave.
     await _all([fetch(index, size) for index, size in enumerate(known) if size is not None])
@@ -108,20 +111,22 @@ async def fetched(references: References, bounds: Bounds, known: Sequence[int | 
                 raise ReferenceUnusable(f"{error}: the other references have {taken:,} bytes already") from error
             raise
         taken += len(got[index].data)
-    return tuple(got[index] for index in range(len(asked)))
+    return tuple(got[index] for index in range(len(reference_uris)))
 
 
-def check(bounds: Bounds, found: Sequence[Reference], catalogue: Catalogue) -> None:
+def check(bounds: Bounds, references: Sequence[Reference], catalogue: Catalogue) -> None:
     """Raises ReferenceUnusable for images that are too large together, and for one that the model does not take."""
-    _check(bounds, [len(each.data) for each in found])
-    for index, reference in enumerate(found):
+    _check(bounds, [len(item.data) for item in references])
+    for index, reference in enumerate(references):
         problem = reference_set.wrong_type(reference, bounds.asked.references[index].uri, bounds.route, catalogue)
         if problem is not None:
             raise ReferenceUnusable(f"references[{index}]: {problem}")
 
 
 def _check(bounds: Bounds, found: Sequence[int | None]) -> None:
-    problem = reference_set.too_large(found, [each.uri for each in bounds.asked.references], bounds.limit, bounds.of)
+    problem = reference_set.too_large(
+        found, [reference.uri for reference in bounds.asked.references], bounds.limit, bounds.of
+    )
     if problem is not None:
         raise ReferenceUnusable(problem)
 
@@ -136,7 +141,7 @@ async def _of(index: int, fetching: Awaitable[T]) -> T:
 async def _all(work: Sequence[Awaitable[T]]) -> list[T]:
     """All of them have ended when the first one's error is raised: none goes on behind."""
     found = await asyncio.gather(*work, return_exceptions=True)
-    for each in found:
-        if isinstance(each, BaseException):
-            raise each
-    return [each for each in found if not isinstance(each, BaseException)]
+    for base_exception in found:
+        if isinstance(base_exception, BaseException):
+            raise base_exception
+    return [item for item in found if not isinstance(item, BaseException)]

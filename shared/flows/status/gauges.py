@@ -59,8 +59,8 @@ async def _awaiting(ports: Ports, now: datetime) -> list[Measure]:
 
 
 def _quota(found: Summary) -> Iterator[Measure]:
-    for each in found.quota:
-        yield from _of_model(each)
+    for quota_use in found.quota:
+        yield from _of_model(quota_use)
 
 
 def _of_model(use: QuotaUse) -> Iterator[Measure]:
@@ -76,13 +76,13 @@ def _of_model(use: QuotaUse) -> Iterator[Measure]:
 async def _flags(ports: Ports, now: datetime) -> list[Measure]:
     board = await flags.read_board(ports)
     counted: dict[tuple[str, str, str], int] = {}
-    found = []
+    measures = []
     for flag in board.in_force(now):
         by = "breaker" if flag.circuit is not None else "person"
         labels = (flag.name, by, str(flag.shadow).lower())
         counted[labels] = counted.get(labels, 0) + 1
         if flag.circuit is not None:
-            found.append(Measure(metrics.BREAKERS, 1, {"circuit": flag.circuit}))
+            measures.append(Measure(metrics.BREAKERS, 1, {"circuit": flag.circuit}))
     for (name, by, shadow), count in counted.items():
-        found.append(Measure(metrics.FLAGS, count, {"flag": name, "by": by, "shadow": shadow}))
-    return found
+        measures.append(Measure(metrics.FLAGS, count, {"flag": name, "by": by, "shadow": shadow}))
+    return measures

@@ -104,8 +104,8 @@ async def read(ports: Ports) -> Summary | None:
 
 
 async def read_from(store: Store) -> Summary | None:
-    found = await store.get(PATH)
-    return Summary.from_json(found.data) if isinstance(found, Document) else None
+    document = await store.get(PATH)
+    return Summary.from_json(document.data) if isinstance(document, Document) else None
 
 
 async def write(ports: Ports, rows: LedgerRows | None = None) -> Summary | None:
@@ -114,12 +114,12 @@ async def write(ports: Ports, rows: LedgerRows | None = None) -> Summary | None:
     `rows` is what this process has read of the ledger already.
     """
     with contextlib.suppress(StoreUnavailable):  # the next one says it all
-        found = await ports.store.get(PATH)
-        before = Summary.from_json(found.data) if isinstance(found, Document) else Summary(found.read_at)
-        after = await gather(ports, before, found.read_at, rows or LedgerRows(ports.store))
+        document = await ports.store.get(PATH)
+        before = Summary.from_json(document.data) if isinstance(document, Document) else Summary(document.read_at)
+        after = await gather(ports, before, document.read_at, rows or LedgerRows(ports.store))
         after, point = await series_point.made(ports, after, before)
         data = after.to_json()
-        change: Write = Update(PATH, data, found.version) if isinstance(found, Document) else Create(PATH, data)
+        change: Write = Update(PATH, data, document.version) if isinstance(document, Document) else Create(PATH, data)
         await ports.store.commit(change, *point)
         return after
     return None
@@ -131,8 +131,8 @@ async def gather(ports: Ports, before: Summary, now: datetime, ledger: LedgerRow
         _depths(ports), _running(ports), ports.store.count(queries.in_status("batched", COUNTED_TO)),
         _quota(ports, before, now), asyncio.gather(*(_ended(ports, status, before, now) for status in SHOWN_ENDS)),
     )  # fmt: skip
-    waiting = await _waiting(ports, [each.priority for each in depths if each.count])
-    busy = bool(waiting or running_count or batched or any(each.count for each in depths))
+    waiting = await _waiting(ports, [depth.priority for depth in depths if depth.count])
+    busy = bool(waiting or running_count or batched or any(depth.count for depth in depths))
     busy_at = now if busy else before.busy_at
     meter = await _metered(before.meter, ledger, now)
     spent_is_due = _spent_is_due(before.spent, meter.read_at, busy_at, now)
@@ -175,14 +175,14 @@ async def _depths(ports: Ports) -> list[QueueDepth]:
             priority, count, WaitingRow.from_json(first[0].data).queued_at if first[0].is_readable else None
         )
 
-    return list(await asyncio.gather(*(of(each) for each in PRIORITIES)))
+    return list(await asyncio.gather(*(of(priority) for priority in PRIORITIES)))
 
 
 async def _waiting(ports: Ports, priorities: Sequence[str]) -> tuple[Waiting, ...]:
     """By priority, then the model's place in the catalogue, then the tenant."""
     queues = [(model, priority) for priority in priorities for model in ports.catalogue.models]
-    found = await asyncio.gather(*(_of_queue(ports, model, priority) for model, priority in queues))
-    return tuple(each for queue in found for each in queue)
+    waitingses = await asyncio.gather(*(_of_queue(ports, model, priority) for model, priority in queues))
+    return tuple(item for queue in waitingses for item in queue)
 
 
 async def _of_queue(ports: Ports, model: str, priority: str) -> list[Waiting]:
@@ -207,7 +207,7 @@ async def _of_queue(ports: Ports, model: str, priority: str) -> list[Waiting]:
 async def _running(ports: Ports) -> tuple[tuple[Running, ...], int, int, datetime | None]:
     """Some attempts in flight and how many there are; how many of all wait for the provider, and since when."""
     page = await ports.store.query(queries.running(MOST_RUNNING))
-    running = tuple(_attempt(each) for each in page if each.is_readable)
+    running = tuple(_attempt(document) for document in page if document.is_readable)
     rows = [RunningRow.from_json(document.data) for document in page if document.is_readable]
     starts: list[datetime | None] = [row.slot_at for row in rows if row.collect_at is not None]
     count, awaiting_count = len(page), len(starts)
@@ -230,7 +230,7 @@ async def _quota(ports: Ports, before: Summary, now: datetime) -> tuple[QuotaUse
     models = ports.catalogue.ladder
     said, *calendars = await ports.store.get_all([LIVE, *(model_state.path(model) for model in models)])
     live = LiveQuota.from_json(said.data) if isinstance(said, Document) else None
-    found = []
+    quota_uses = []
     for model, document in zip(models, calendars, strict=True):
         known = ModelState.from_json(document.data).forget(now) if isinstance(document, Document) else ModelState()
         calendar, minute = known.calendar, known.calendar.used(now)
@@ -246,18 +246,23 @@ async def _quota(ports: Ports, before: Summary, now: datetime) -> tuple[QuotaUse
             closed_why=calendar.closed_why,
             denied_until=known.denied_until if known.denied_until and known.denied_until > now else None,
         )  # fmt: skip
-        found.append(sampled(before.of_model(model), use, now))
-    return tuple(found)
+        quota_uses.append(sampled(before.of_model(model), use, now))
+    return tuple(quota_uses)
 
 
 async def _ended(ports: Ports, status: str, before: Summary, now: datetime) -> EndedStatus:
-    known = next((each for each in before.ended if each.status == status), None)
+    ended_status = next((ended_status for ended_status in before.ended if ended_status.status == status), None)
     first = await ports.store.query(queries.newest_ended(status, 1))
     newest = _newest(first[0]) if first and first[0].is_readable else None
-    if known is not None and known.at is not None and known.newest == newest and now - known.at < ENDED_ANEW:
-        return known
+    if (
+        ended_status is not None
+        and ended_status.at is not None
+        and ended_status.newest == newest
+        and now - ended_status.at < ENDED_ANEW
+    ):
+        return ended_status
     page = await ports.store.query(queries.newest_ended(status, MOST_ENDED)) if first else []
-    ends = [end for each in page if (end := _end(ports, each)) is not None]
+    ends = [end for document in page if (end := _end(ports, document)) is not None]
     complete = len(page) < MOST_ENDED or not ends or ends[-1][0].at < now - HISTORY_WINDOW
     return EndedStatus(status, grouped(status, ends, since=now - HISTORY_WINDOW), complete, newest, now)
 
@@ -282,7 +287,7 @@ def _spent_is_due(before: Spent | None, booked_at: datetime | None, busy_at: dat
         return True
     if now - before.at < SPENT_EVERY:
         return False
-    last = max((each for each in (booked_at, busy_at) if each is not None), default=None)
+    last = max((moment for moment in (booked_at, busy_at) if moment is not None), default=None)
     return last is not None and before.at <= last + SPENT_EVERY
 
 
@@ -307,7 +312,7 @@ async def _spent(ports: Ports, ledger: LedgerRows, now: datetime) -> Spent:
 
 async def _purses(ports: Ports, now: datetime) -> tuple[BudgetStatus, ...]:
     tenants = await ports.store.query(queries.tenants(10 * MOST_BUDGETS))
-    limits = [(each.id, limit) for each in tenants if (limit := budget.budget_of(each.data)) is not None]
+    limits = [(tenant.id, limit) for tenant in tenants if (limit := budget.budget_of(tenant.data)) is not None]
 
     async def of(tenant: str, limit: budget.Budget) -> BudgetStatus:
         purse = await read_purse(ports.store, tenant, limit, now)
@@ -316,5 +321,10 @@ async def _purses(ports: Ports, now: datetime) -> tuple[BudgetStatus, ...]:
             tenant, limit.period, limit.over, limit.limit_micros, purse.spent_micros, purse.held_micros, waiting
         )  # fmt: skip
 
-    found = await asyncio.gather(*(of(tenant, limit) for tenant, limit in limits[:MOST_BUDGETS]))
-    return tuple(sorted(found, key=lambda each: (each.limit_micros - each.spent_micros, each.tenant)))
+    budget_statuses = await asyncio.gather(*(of(tenant, limit) for tenant, limit in limits[:MOST_BUDGETS]))
+    return tuple(
+        sorted(
+            budget_statuses,
+            key=lambda budget_status: (budget_status.limit_micros - budget_status.spent_micros, budget_status.tenant),
+        )
+    )

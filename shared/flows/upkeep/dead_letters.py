@@ -52,7 +52,7 @@ async def bury(ports: Ports, kicks: Kicks, tags: FairTags, evidence: Evidence, r
     again: StoreUnavailable, TopicsUnavailable, ImagesUnavailable; and BadMessage.
     """
     source = message.attributes.get(DEAD_LETTER_SOURCE, "").rpartition("/")[2]
-    function = next((each.function for each in SUBSCRIPTIONS if each.name == source), None)
+    function = next((subscription.function for subscription in SUBSCRIPTIONS if subscription.name == source), None)
     match function:
         case "intake":
             await _after_intake(ports, kicks, tags, message)

@@ -21,13 +21,13 @@ async def read_live_quota(ports: Ports, *, every: timedelta = READ_EVERY) -> Non
     Nothing happens where the last try is younger than `every`: on one machine the watch comes more often. Where two
     readers meet, the first to write wins and the other's reading is dropped: it is as old.
     """
-    found = await ports.store.get(PATH)
-    now = found.read_at
-    before = LiveQuota.from_json(found.data) if isinstance(found, Document) else None
+    document = await ports.store.get(PATH)
+    now = document.read_at
+    before = LiveQuota.from_json(document.data) if isinstance(document, Document) else None
     if before is not None and now - before.tried_at < every - EARLY:
         return
     after = await _read(ports, before or LiveQuota(tried_at=now), now)
-    write = _write(found if isinstance(found, Document) else None, after)
+    write = _write(document if isinstance(document, Document) else None, after)
     if write is not None and isinstance(await ports.store.commit(write), Committed) and after is not None:
         _tell(ports, before or LiveQuota(tried_at=now), after)
 
@@ -48,11 +48,11 @@ async def _read(ports: Ports, before: LiveQuota, now: datetime) -> LiveQuota | N
     return after.with_usage(None if isinstance(usage, NotAsked) else usage, now)
 
 
-def _write(found: Document | None, after: LiveQuota | None) -> Write | None:
+def _write(document: Document | None, after: LiveQuota | None) -> Write | None:
     """What nobody asks for any more is no longer true: it is removed, and the configured limits hold again."""
     if after is None:
-        return None if found is None else Delete(PATH, found.version)
-    return Create(PATH, after.to_json()) if found is None else Update(PATH, after.to_json(), found.version)
+        return None if document is None else Delete(PATH, document.version)
+    return Create(PATH, after.to_json()) if document is None else Update(PATH, after.to_json(), document.version)
 
 
 def _tell(ports: Ports, before: LiveQuota, after: LiveQuota) -> None:
@@ -77,7 +77,7 @@ def _tell_problem(ports: Ports, what: str, before: QuotaProblem | None, after: Q
         ports.signals.emit(events.QUOTA_READABLE, what=what, failed_since=before.since)
 
 
-def _words(said: int | None) -> int | str:
-    if said is None:
+def _words(count: int | None) -> int | str:
+    if count is None:
         return "unknown"
-    return "unlimited" if said == UNLIMITED else said
+    return "unlimited" if count == UNLIMITED else count

@@ -97,8 +97,8 @@ async def _forget_one(ports: Ports, document: Document) -> int:
     if document.path.startswith("requests/"):
         parts = await ports.store.query(queries.attempts_of(document.id))
     # The request itself goes last: what dies halfway is found again.
-    for each in [*parts, document]:
-        await ports.store.commit(Delete(each.path, each.version))
+    for item in [*parts, document]:
+        await ports.store.commit(Delete(item.path, item.version))
     return 1 + len(parts)
 
 

@@ -53,10 +53,10 @@ class TheirFlags:
 
     def _reader(self, name: str) -> Any:
         def read(_flag: object, _context: object) -> FlagResolutionDetails[Any]:
-            found = self.said.get(name, {})
-            if isinstance(found, Exception):
-                raise found
-            return FlagResolutionDetails(value=found)
+            exception = self.said.get(name, {})
+            if isinstance(exception, Exception):
+                raise exception
+            return FlagResolutionDetails(value=exception)
 
         return read
 
@@ -95,14 +95,14 @@ def source(module: ModuleType, provider: object) -> OpenFeatureFlags:
 
 async def seen(flags: OpenFeatureFlags, now: datetime = NOW) -> dict[str, Flag]:
     """By name; ours left out."""
-    return {each.name: each for each in (await flags.beside(Board(), now)).flags.values()}
+    return {flag.name: flag for flag in (await flags.beside(Board(), now)).flags.values()}
 
 
 async def test_what_is_on_stands_beside_our_own_flags_under_the_provider_s_name(module: ModuleType) -> None:
     theirs = TheirFlags(lower_resolution={"to": "2K", "tenant": "web", "share": 20, "reason": "sale day"})
     board = await source(module, theirs.provider()).beside(Board({OWN.id: OWN}), NOW)
     assert board.flags[OWN.id] == OWN
-    (flag,) = (each for each in board.flags.values() if each != OWN)
+    (flag,) = (item for item in board.flags.values() if item != OWN)
     assert (flag.name, flag.to, flag.scope) == ("lower-resolution", "2K", Scope(tenant="web", share=20))
     assert (flag.actor, flag.reason, flag.shadow) == ("In-Memory Provider", "sale day", False)
     assert flag.id == "lower-resolution@In-Memory-Provider"
@@ -244,7 +244,7 @@ async def test_the_worker_reads_it_beside_the_store(module: ModuleType, tmp_path
     worker = Worker.of(wiring.build(settings(tmp_path, f"{MODULE}:FLAGS"), io.StringIO()))
     try:
         board = await read_board(worker.ports)
-        assert [each.scope.model for each in board.flags.values()] == ["gemini-3-pro-image"]
+        assert [flag.scope.model for flag in board.flags.values()] == ["gemini-3-pro-image"]
     finally:
         await worker.close()
 
@@ -270,7 +270,7 @@ async def test_an_ill_formed_flag_is_an_event_once_until_it_changes(module: Modu
     for _ in range(3):
         await ports.flag_source.beside(Board(), NOW)
     lines = [json.loads(line) for line in events.getvalue().splitlines()]
-    assert [(each["message"], each["severity"], each["flag"]) for each in lines] == [
+    assert [(line["message"], line["severity"], line["flag"]) for line in lines] == [
         ("flag_ill_formed", "WARNING", "pause")
     ]
     assert "tennant" in lines[0]["found"]

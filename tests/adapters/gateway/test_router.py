@@ -115,7 +115,7 @@ async def test_the_native_form_keeps_size_and_ratio(house: House) -> None:
 async def test_references_go_along_where_the_form_takes_them(house: House, form: Form) -> None:
     order = plain(references=[Reference("image/png", a_png(64, 64)), Reference("image/png", a_png(32, 64))])
     assert isinstance(await house.answer(form, order=order), Made)
-    ((_, references),) = [(each.number, each.usage.image_in) for each in house.simulation.ledger.since()[-1:]]
+    ((_, references),) = [(call.number, call.usage.image_in) for call in house.simulation.ledger.since()[-1:]]
     assert references == 1120
 
 

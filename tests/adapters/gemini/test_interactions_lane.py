@@ -266,7 +266,7 @@ async def test_a_stream_that_nobody_asked_for_is_read_through_the_sdk(world: Wor
 
 
 def failed(*codes: str) -> dict[str, Any]:
-    return interaction(status="failed", errors=[{"code": each, "message": "x"} for each in codes])
+    return interaction(status="failed", errors=[{"code": code, "message": "x"} for code in codes])
 
 
 def broken_step(code: str | int) -> dict[str, Any]:
@@ -306,10 +306,10 @@ WITHOUT_IMAGE = [
     Without("max tokens", failed("MAX_TOKENS") | {"status": "incomplete"}, K.NO_IMAGE, "max_tokens"),
     Without("to be continued", interaction(status="requires_continuation", continuation_token="t"), K.NO_IMAGE,
             "requires_continuation"),
-    *(Without(each, interaction(status=each), K.NO_IMAGE, each)
-      for each in ("requires_action", "budget_exceeded", "cancelled")),
-    *(Without(each, interaction(output(TEXT), status=each), K.MALFORMED_ANSWER)
-      for each in ("queued", "in_progress", "perfect")),
+    *(Without(item, interaction(status=item), K.NO_IMAGE, item)
+      for item in ("requires_action", "budget_exceeded", "cancelled")),
+    *(Without(item, interaction(output(TEXT), status=item), K.MALFORMED_ANSWER)
+      for item in ("queued", "in_progress", "perfect")),
     Without("content that is text", interaction({"type": "model_output", "content": "text"}), K.NO_IMAGE),
 ]  # fmt: skip
 
@@ -419,14 +419,14 @@ async def test_time_that_runs_out_while_connecting_is_no_time_out_of_the_model()
         port = full.getsockname()[1]
         waiting = []
         for _ in range(4):  # fill the backlog, so that a further connection is not accepted
-            each = socket.socket()
-            each.setblocking(False)
-            each.connect_ex(("127.0.0.1", port))
-            waiting.append(each)
+            item = socket.socket()
+            item.setblocking(False)
+            item.connect_ex(("127.0.0.1", port))
+            waiting.append(item)
         lane = GeminiLane(KEY, f"http://127.0.0.1:{port}")
         answer = await lane.generate(an_order(), timedelta(seconds=0.1), at_once)
-        for each in waiting:
-            each.close()
+        for item in waiting:
+            item.close()
     assert isinstance(answer, Failure)
     assert answer.kind is K.CONNECTION
     await lane.close()
@@ -534,7 +534,7 @@ async def test_three_hundred_calls_are_in_flight_at_once_through_one_client() ->
         patience = timedelta(minutes=1)  # for the whole of it, on a machine with other work to do
         async with asyncio.timeout(patience.total_seconds()):
             answers = await asyncio.gather(*(lane.generate(an_order(), patience, at_once) for _ in range(300)))
-        assert all(isinstance(each, Made) for each in answers)
+        assert all(isinstance(answer, Made) for answer in answers)
         await lane.close()
 
 
@@ -547,7 +547,7 @@ async def test_a_closed_lane_opens_again() -> None:
         await lane.close()
 
 
-BODIES = st.binary(max_size=200) | st.sampled_from([json.dumps(each.body).encode() for each in WITHOUT_IMAGE])
+BODIES = st.binary(max_size=200) | st.sampled_from([json.dumps(without.body).encode() for without in WITHOUT_IMAGE])
 TYPES = ["application/json", "text/html", "text/event-stream", "application/json; charset=utf-7", "x/\xff"]
 
 

@@ -58,9 +58,9 @@ class Shop:
         self.house.clock.advance(60)
         now = self.house.clock.now()
         heads = [
-            Head.of(each.id, each.version, each.data)
-            for each in await self.store.query(Query("requests", equal=(("status", "queued"),), limit=500))
-            if each.data["wake_at"] is None or each.data["wake_at"] <= now
+            Head.of(document.id, document.version, document.data)
+            for document in await self.store.query(Query("requests", equal=(("status", "queued"),), limit=500))
+            if document.data["wake_at"] is None or document.data["wake_at"] <= now
         ]
         terms = RoutingContext(self.ports.catalogue, ("batch",), now=now)
         plans = [(head, ladder.plan(head.ask, terms, head.course)) for head in heads]
@@ -73,13 +73,13 @@ class Shop:
     async def until_over(self) -> None:
         for _ in range(120):
             await self.minute()
-            if all(each.data["status"] in FINAL for each in self.store.all("requests")):
+            if all(document.data["status"] in FINAL for document in self.store.all("requests")):
                 return
-        raise AssertionError({each.id: each.data["status"] for each in self.store.all("requests")})
+        raise AssertionError({document.id: document.data["status"] for document in self.store.all("requests")})
 
     @property
     def booked_micros(self) -> int:
-        return sum(each.data["cost_micros"] for each in self.store.all("ledger"))
+        return sum(document.data["cost_micros"] for document in self.store.all("ledger"))
 
 
 @pytest_asyncio.fixture(loop_scope="module")
@@ -111,7 +111,7 @@ async def test_a_mixed_batch_is_booked_as_the_provider_bills_it(shop: Shop, hous
     bill = house.simulation.ledger.bill()
     assert bill.total.images == len(prompts) - 1 + 20
     assert shop.booked_micros == bill.total.cost_micros > 0
-    statuses = {each.id: each.data["status"] for each in shop.store.all("requests")}
+    statuses = {document.id: document.data["status"] for document in shop.store.all("requests")}
     assert statuses.pop("r-01") == "refused"
     assert set(statuses.values()) == {"succeeded"}
     assert len(house.simulation.jobs) == 2, "one batch, and one of those that came again"
@@ -126,7 +126,7 @@ async def test_what_the_provider_lost_is_counted_as_unknown_and_never_as_nothing
     await shop.until_over()
     bill = house.simulation.ledger.bill()
     assert bill.total.images == 3
-    (lost,) = [each.data for each in shop.store.all("requests") if each.id == "a-lost"]
+    (lost,) = [document.data for document in shop.store.all("requests") if document.id == "a-lost"]
     assert (lost["status"], lost["cost_unknown_attempts"]) == ("succeeded", 1)
     unknown = house.simulation.ledger.since()[0].cost_micros
     assert shop.booked_micros == bill.total.cost_micros - unknown

@@ -75,7 +75,7 @@ async def ended(house: House, lane: GeminiBatches, *prompts: str) -> Progress:
 
 async def read(lane: GeminiBatches, progress: Progress) -> list[Result]:
     assert progress.results is not None
-    return [each async for each in await lane.results(progress.results, PRO, {})]
+    return [result async for result in await lane.results(progress.results, PRO, {})]
 
 
 async def test_a_batch_comes_back_as_images_with_usage_and_the_lane_that_served(
@@ -84,14 +84,14 @@ async def test_a_batch_comes_back_as_images_with_usage_and_the_lane_that_served(
     progress = await ended(house, lane, "a red cube", "a blue cube")
     assert (progress.state, progress.done) == ("succeeded", 2)
     results = await read(lane, progress)
-    assert [each.key for each in results] == ["r-0/1", "r-1/1"]
-    for each in results:
-        assert isinstance(each.answer, Made)
-        assert (each.answer.picture.width, each.answer.picture.height) == (2752, 1536)
-        assert (each.answer.model, each.answer.lane) == (PRO, "batch")
-        assert each.answer.usage is not None
-        assert each.answer.usage.image_out == 1120
-        assert each.answer.usage.thought > 0
+    assert [result.key for result in results] == ["r-0/1", "r-1/1"]
+    for result in results:
+        assert isinstance(result.answer, Made)
+        assert (result.answer.picture.width, result.answer.picture.height) == (2752, 1536)
+        assert (result.answer.model, result.answer.lane) == (PRO, "batch")
+        assert result.answer.usage is not None
+        assert result.answer.usage.image_out == 1120
+        assert result.answer.usage.thought > 0
     (first, _) = house.simulation.ledger.since()
     assert results[0].answer.usage is not None
     usage = results[0].answer.usage
@@ -157,19 +157,21 @@ async def test_one_failed_item_is_a_failure_of_its_own_kind(house: House, lane: 
         Fault(kind="quota", prompt="busy"),
     )
     progress = await ended(house, lane, "bad", "ill", "wrong", "mute", "blocked", "torn", "busy", "good")
-    kinds = [each.answer.kind if isinstance(each.answer, Failure) else "made" for each in await read(lane, progress)]
+    kinds = [
+        result.answer.kind if isinstance(result.answer, Failure) else "made" for result in await read(lane, progress)
+    ]
     assert kinds == [
         FailureKind.REFUSED, FailureKind.SERVER_ERROR, FailureKind.INVALID_REQUEST, FailureKind.NO_IMAGE,
         FailureKind.REFUSED, FailureKind.MALFORMED_ANSWER, FailureKind.QUOTA_MINUTE, "made",
     ]  # fmt: skip
-    charged = [each.answer.usage is not None for each in await read(lane, progress)]
+    charged = [result.answer.usage is not None for result in await read(lane, progress)]
     assert charged == [True, False, False, True, True, True, False, True]
 
 
 async def test_a_line_that_is_cut_is_nobodys_and_the_rest_is_read(house: House, lane: GeminiBatches) -> None:
     house.script(Fault(kind="malformed", prompt="torn"))
     results = await read(lane, await ended(house, lane, "torn", "good"))
-    assert [each.key for each in results] == ["", "r-1/1"]
+    assert [result.key for result in results] == ["", "r-1/1"]
     assert isinstance(results[0].answer, Failure)
     assert results[0].answer.kind is FailureKind.MALFORMED_ANSWER
 
@@ -181,7 +183,7 @@ async def test_repeated_missing_and_strange_keys_come_as_they_are(house: House, 
         Fault(kind="strange_key", prompt="odd"),
     )
     results = await read(lane, await ended(house, lane, "gone", "many", "odd"))
-    assert [each.key for each in results] == ["r-1/1"] * 3 + ["r-2/1-strange"]
+    assert [result.key for result in results] == ["r-1/1"] * 3 + ["r-2/1-strange"]
 
 
 async def test_the_states_of_a_batch_are_read_from_the_raw_answer(house: House, lane: GeminiBatches) -> None:
@@ -289,8 +291,8 @@ async def test_a_download_that_breaks_off_gives_what_came_before_and_says_so(hou
 
     async def note() -> None:
         assert progress.results is not None
-        async for each in await lane.results(progress.results, PRO, {}):
-            came.append(each.key)  # noqa: PERF401  what came before the break is the point
+        async for result in await lane.results(progress.results, PRO, {}):
+            came.append(result.key)  # noqa: PERF401  what came before the break is the point
 
     with pytest.raises(ResultsUnavailable):
         await note()
@@ -409,9 +411,9 @@ async def test_answers_in_the_batch_itself_are_read_by_key_else_in_order(batch: 
         progress = await lane.look("batches/x")
         assert isinstance(progress, Progress), progress
         assert (progress.state, progress.results) == ("succeeded", "batches/x")
-        results = [each async for each in await lane.results("batches/x", PRO, PROMPTS)]
+        results = [result async for result in await lane.results("batches/x", PRO, PROMPTS)]
         await lane.close()
-    widths = {each.key: each.answer.picture.width for each in results if isinstance(each.answer, Made)}
+    widths = {result.key: result.answer.picture.width for result in results if isinstance(result.answer, Made)}
     assert widths == {"r-1/1": 16, "r-2/1": 8}
 
 
@@ -419,9 +421,9 @@ async def test_an_error_among_inlined_answers_is_that_requests_own() -> None:
     failed = {"metadata": {"key": "r-1/1"}, "error": {"code": 3, "message": "bad"}}
     async with scripted(Reply(an_ended({"inlinedResponses": {"inlinedResponses": [failed, KEYED[0]]}}))) as google:
         lane = GeminiBatches("AQ.test", google.url)
-        results = [each async for each in await lane.results("batches/x", PRO, PROMPTS)]
+        results = [result async for result in await lane.results("batches/x", PRO, PROMPTS)]
         await lane.close()
-    kinds = {each.key: each.answer.kind for each in results if isinstance(each.answer, Failure)}
+    kinds = {result.key: result.answer.kind for result in results if isinstance(result.answer, Failure)}
     assert kinds == {"r-1/1": FailureKind.INVALID_REQUEST}
 
 
@@ -432,9 +434,9 @@ async def test_inlined_answers_that_are_gone_or_nobodys_are_given_to_nobody(answ
         lane = GeminiBatches("AQ.test", google.url)
         if not answers:
             with pytest.raises(ResultsUnavailable):
-                _ = [each async for each in await lane.results("batches/x", PRO, PROMPTS)]
+                _ = [result async for result in await lane.results("batches/x", PRO, PROMPTS)]
         else:
-            keys = [each.key async for each in await lane.results("batches/x", PRO, PROMPTS)]
+            keys = [result.key async for result in await lane.results("batches/x", PRO, PROMPTS)]
             assert keys == ["r-1/1", "r-1/1", ""]
         await lane.close()
 
@@ -447,7 +449,7 @@ async def test_a_picture_of_a_batch_that_lies_at_an_address_is_fetched() -> None
     batch = Reply(an_ended({"inlinedResponses": [inlined]}))
     async with scripted(batch, Reply(a_png(16, 4), headers={})) as google:
         lane = GeminiBatches("AQ.test", google.url)
-        (result,) = [each async for each in await lane.results("batches/x", PRO, PROMPTS)]
+        (result,) = [item async for item in await lane.results("batches/x", PRO, PROMPTS)]
         await lane.close()
         assert google.posts[1].path == "/v1beta/files/p:download?alt=media"
     assert isinstance(result.answer, Made)

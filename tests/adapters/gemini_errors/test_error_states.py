@@ -185,12 +185,12 @@ def test_407_is_a_proxys_in_any_form() -> None:
 
 
 def test_only_what_names_the_thing_is_explicit() -> None:
-    asked = Sent(("a teapot",), PRO)
+    sent_request = Sent(("a teapot",), PRO)
     gone = rpc(404, "NOT_FOUND", f"models/{PRO} is not found for API version v1beta.")
-    assert read(404, gone, sent=asked).explicit
+    assert read(404, gone, sent=sent_request).explicit
     assert not read(404, gone, sent=Sent(("a teapot",), "another")).explicit
-    assert read(404, words("model_not_found"), sent=asked).explicit
-    assert not read(404, rpc(404, "NOT_FOUND", "Requested entity was not found."), sent=asked).explicit
+    assert read(404, words("model_not_found"), sent=sent_request).explicit
+    assert not read(404, rpc(404, "NOT_FOUND", "Requested entity was not found."), sent=sent_request).explicit
     assert read(429, exhausted("x", quota_failure(violation(DAY, 100)))).explicit
     assert not read(429, exhausted("x")).explicit
     assert read(400, words("invalid_request", f"Service tier 'flex' is not supported for {PRO}.")).explicit
@@ -239,11 +239,11 @@ def test_no_words_of_a_request_change_what_its_failure_means(
 ) -> None:
     status, shape, codes = case
     plain = read(status, shape(*codes, "Bad value."), sent=Sent(("x y z",), PRO, has_references))
-    found = read(
+    failure = read(
         status, shape(*codes, f"Bad value: {QUOTING[form](prompt)}"), sent=Sent((prompt,), PRO, has_references)
     )
-    assert (found.kind, found.charge, found.explicit) == (plain.kind, plain.charge, plain.explicit)
-    assert found.retry_after == plain.retry_after
+    assert (failure.kind, failure.charge, failure.explicit) == (plain.kind, plain.charge, plain.explicit)
+    assert failure.retry_after == plain.retry_after
 
 
 @given(st.text(max_size=60), st.text(max_size=60))

@@ -194,9 +194,11 @@ async def test_without_credentials_google_is_not_asked(monkeypatch: pytest.Monke
 
 def test_what_is_unforeseen_is_told_as_what_it_is() -> None:
     """The watch has other work to do: a fault here must not end it."""
-    told = unreadable(ZeroDivisionError("division\nby zero"), api="a.googleapis.com", asked="http://a", role="viewer")
-    assert (told.code, told.message) == ("broken", "ZeroDivisionError: division by zero")
-    assert "report" in told.remedy
+    quota_unreadable = unreadable(
+        ZeroDivisionError("division\nby zero"), api="a.googleapis.com", asked="http://a", role="viewer"
+    )
+    assert (quota_unreadable.code, quota_unreadable.message) == ("broken", "ZeroDivisionError: division by zero")
+    assert "report" in quota_unreadable.remedy
 
 
 # -- usage ------------------------------------------------------------------------------------------------------------
@@ -211,8 +213,8 @@ async def test_usage_is_the_newest_minute_and_the_pacific_day(asked: Asked) -> N
     }
     assert await asked.usage() == {PRO: {"rpm": 9, "rpd": 640}}
     questions = {request.query_params["filter"]: request.query_params for request in asked.google.asked[1:]}
-    by_minute = next(asked for text, asked in questions.items() if MINUTE in text)
-    by_day = next(asked for text, asked in questions.items() if DAY in text)
+    by_minute = next(question for text, question in questions.items() if MINUTE in text)
+    by_day = next(question for text, question in questions.items() if DAY in text)
     assert (by_minute["interval.startTime"], by_minute["interval.endTime"]) == (
         "2026-11-22T17:55:00Z",
         "2026-11-22T18:00:00Z",
@@ -224,10 +226,10 @@ async def test_usage_is_the_newest_minute_and_the_pacific_day(asked: Asked) -> N
         "2026-11-22T18:00:30Z",
     )
     assert by_day["aggregation.alignmentPeriod"] == "36030s"
-    for each in questions.values():
-        assert each["aggregation.perSeriesAligner"] == "ALIGN_SUM"
-        assert each["aggregation.crossSeriesReducer"] == "REDUCE_SUM"
-        assert each["aggregation.groupByFields"] == "metric.labels.model"
+    for question in questions.values():
+        assert question["aggregation.perSeriesAligner"] == "ALIGN_SUM"
+        assert question["aggregation.crossSeriesReducer"] == "REDUCE_SUM"
+        assert question["aggregation.groupByFields"] == "metric.labels.model"
 
 
 async def test_in_the_first_minute_of_the_day_a_whole_minute_is_asked_for(asked: Asked) -> None:

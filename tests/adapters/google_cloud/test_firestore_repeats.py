@@ -17,7 +17,7 @@ from shared.ports.store import StoreUnavailable
 AT = DatetimeWithNanoseconds(2026, 11, 22)  # type: ignore[no-untyped-call]
 CREATE, COUNT = Create("things/a", {}), Increment("things/b", {"count": 1})
 BUSY: Exception = Aborted("busy")  # type: ignore[no-untyped-call]
-LOST: list[Exception] = [each("lost") for each in (ServiceUnavailable, DeadlineExceeded, InternalServerError)]
+LOST: list[Exception] = [item("lost") for item in (ServiceUnavailable, DeadlineExceeded, InternalServerError)]
 
 
 class Batch:

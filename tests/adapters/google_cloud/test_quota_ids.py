@@ -62,8 +62,8 @@ def test_minus_one_and_the_largest_number_are_unlimited(value: int) -> None:
 
 def test_a_value_without_a_model_holds_for_each_model_that_has_none_of_its_own() -> None:
     rows = [row(MINUTE, 10), row(MINUTE, 60, model=PRO)]
-    for each in (rows, rows[::-1]):
-        assert {model: read(each, IDS).limits(model, None) for model in (PRO, LITE)} == {
+    for items in (rows, rows[::-1]):
+        assert {model: read(items, IDS).limits(model, None) for model in (PRO, LITE)} == {
             PRO: {"rpm": 60},
             LITE: {"rpm": 10},
         }
@@ -134,8 +134,8 @@ def test_where_the_tier_is_not_known_no_other_one_holds_the_project_back(
     by_tier: dict[str, int], in_effect: int | None
 ) -> None:
     rows = [row(MINUTE + tier, value, model=PRO) for tier, value in by_tier.items()]
-    for each in (rows, rows[::-1]):
-        assert pro(*each) == {"rpm": in_effect}
+    for items in (rows, rows[::-1]):
+        assert pro(*items) == {"rpm": in_effect}
 
 
 @pytest.mark.parametrize(("tier", "in_effect"), [(0, 5), (1, 60), (2, 300), (3, None)])

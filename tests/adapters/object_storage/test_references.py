@@ -223,8 +223,8 @@ def folder(tmp_path: Path) -> Path:
 
 
 async def test_a_local_file_under_an_allowed_folder_is_read(folder: Path) -> None:
-    found = await references([folder.as_uri()]).fetch(f"{folder.as_uri()}/a.png", "web", "image/png")
-    assert found == Reference("image/png", PNG)
+    reference = await references([folder.as_uri()]).fetch(f"{folder.as_uri()}/a.png", "web", "image/png")
+    assert reference == Reference("image/png", PNG)
 
 
 async def test_a_symlink_out_of_the_folder_is_refused(folder: Path) -> None:
@@ -322,7 +322,7 @@ async def test_a_size_is_told_without_reading(folder: Path, cloud: tuple[gcs.Gcs
     allowed = web.references(folder.as_uri(), "gs://bucket", web.url, gcs_options=gcs.options(cloud[1]))
     for uri in (f"{folder.as_uri()}/a.png", "gs://bucket/a.png", f"{web.url}/a.png?signature=s"):
         assert await allowed.size(uri, "web") == len(PNG)
-    assert [each.method for each in web.asked] == ["HEAD"]
+    assert [request.method for request in web.asked] == ["HEAD"]
     for uri in (f"{folder.as_uri()}/missing.png", "gs://bucket/missing.png"):
         assert await allowed.size(uri, "web") is None
     with pytest.raises(ReferenceUnusable, match="in no allowed place"):
@@ -475,8 +475,8 @@ async def web(certificate: Path) -> AsyncIterator[Web]:
 
 async def test_an_allowed_address_is_fetched_with_its_query_and_its_host(web: Web) -> None:
     web.answers = [Response(PNG)]
-    found = await web.references().fetch(f"{web.url}/a.png?signature=s%2B1", "web", "image/png")
-    assert found.data == PNG
+    reference = await web.references().fetch(f"{web.url}/a.png?signature=s%2B1", "web", "image/png")
+    assert reference.data == PNG
     assert str(web.asked[0].url) == f"{web.url}/a.png?signature=s%2B1"
 
 
@@ -583,7 +583,7 @@ async def test_the_cache_holds_no_more_than_its_bytes_and_drops_what_was_not_use
     allowed = web.references(cache_bytes=2 * len(PNG))
     for name in ("a", "b", "a", "c", "a"):
         await allowed.fetch(f"{web.url}/{name}", "web", None)
-    assert [each.url.path for each in web.asked] == ["/a", "/b", "/c"]
+    assert [request.url.path for request in web.asked] == ["/a", "/b", "/c"]
     await allowed.fetch(f"{web.url}/b", "web", None)
     assert len(web.asked) == 4
 

@@ -106,7 +106,7 @@ def read(form: str, body: Any) -> Read:
 
 def answer(form: str, *data: Any) -> Any:
     build, part, _ = FORMS[form]
-    return build(*(part(each) if not isinstance(each, dict) else each for each in data))
+    return build(*(part(item) if not isinstance(item, dict) else item for item in data))
 
 
 def made(form: str, body: Any, picture: bytes = PNG) -> Made:
@@ -117,9 +117,9 @@ def made(form: str, body: Any, picture: bytes = PNG) -> Made:
 
 
 def failed(form: str, body: Any) -> Failure:
-    found = read(form, body)
-    assert isinstance(found, Failure), found
-    return found
+    failure = read(form, body)
+    assert isinstance(failure, Failure), failure
+    return failure
 
 
 # -- base64 ------------------------------------------------------------------------------------------------------------

@@ -76,13 +76,13 @@ async def test_a_request_arrives_at_a_collector_and_in_the_file_as_the_same_conn
         assert len(mine) == len(ids) == 12
         assert [span.name for span in mine if span.parent_span_id not in ids] == ["request"]
         written = list(span_file.read(file, status["trace_id"]))
-        assert {(each["spanId"], each.get("parentSpanId", ""), each["name"]) for each in written} == {
+        assert {(item["spanId"], item.get("parentSpanId", ""), item["name"]) for item in written} == {
             (span.span_id.hex(), span.parent_span_id.hex(), span.name) for span in mine
         }
     everything = b"".join([*receiver.raw, file.read_bytes()])
     assert MARKER.encode() not in everything
     assert b"image of r-" not in everything
-    assert {each["service.name"] for each in receiver.resources} == {"renderlane"}
+    assert {resource["service.name"] for resource in receiver.resources} == {"renderlane"}
 
 
 async def test_a_span_arrives_with_its_times_kind_attributes_links_and_failure(
@@ -101,7 +101,7 @@ async def test_a_span_arrives_with_its_times_kind_attributes_links_and_failure(
         "renderlane.slot_at": "2026-11-22T12:00:00+00:00",
         "error.type": "slot_passed",
     }
-    assert [each.span_id.hex() for each in span.links] == [link.span_id]
+    assert [item.span_id.hex() for item in span.links] == [link.span_id]
     (written,) = span_file.read(tmp_path / "traces.jsonl", PLACE.trace_id)
     assert written["startTimeUnixNano"] == str(began)
     assert written["endTimeUnixNano"] == str(began + 1_500_000_000)
@@ -189,7 +189,7 @@ def test_a_full_file_is_set_aside_and_still_read(tmp_path: Path, monkeypatch: py
         export.write(a_span(place=PLACE.named(str(number))))
     export.close()
     assert path.stat().st_size < 2_000
-    assert [each["spanId"] for each in span_file.read(path, PLACE.trace_id)] == [
+    assert [item["spanId"] for item in span_file.read(path, PLACE.trace_id)] == [
         PLACE.named(str(number)).span_id for number in range(4)
     ]
 
@@ -219,8 +219,8 @@ def test_without_an_endpoint_nothing_of_opentelemetry_is_imported(tmp_path: Path
         "wiring.build(s, io.StringIO(), traces=s.home / 'traces.jsonl')\n"
         "print([name for name in sys.modules if name.startswith('opentelemetry.sdk')])"
     )
-    said = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    assert said.strip() == "[]"
+    output = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert output.strip() == "[]"
 
 
 @pytest.mark.parametrize(

@@ -20,8 +20,8 @@ PATIENCE = 150.0
 
 
 def seen(tenant: str = "web") -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(renderlane("budget", tenant, "--json").stdout)
-    return found
+    payload: dict[str, Any] = json.loads(renderlane("budget", tenant, "--json").stdout)
+    return payload
 
 
 def until(ready: Any) -> dict[str, Any]:
@@ -70,11 +70,11 @@ def test_a_budget_is_set_in_parts_shown_and_lifted(begun: Path) -> None:
     assert "no budget" in renderlane("budget", "web").stdout
     renderlane("budget", "web", "--limit", "12.50", "--period", "month", "--over", "step-down")
     renderlane("budget", "web", "--over", "refuse")
-    found = seen()["budget"]
-    assert (found["limit_usd"], found["period"], found["over"]) == ("12.500000", "month", "refuse")
-    assert (found["spent_usd"], found["available_usd"]) == ("0.000000", "12.500000")
-    said = renderlane("budget", "web").stdout
-    assert "web: $12.5000 a month, more fails" in said
+    budget = seen()["budget"]
+    assert (budget["limit_usd"], budget["period"], budget["over"]) == ("12.500000", "month", "refuse")
+    assert (budget["spent_usd"], budget["available_usd"]) == ("0.000000", "12.500000")
+    output = renderlane("budget", "web").stdout
+    assert "web: $12.5000 a month, more fails" in output
     renderlane("budget", "web", "--limit", "none")
     assert seen()["budget"] is None
 
@@ -95,9 +95,9 @@ def test_a_budget_leaves_the_tenants_weight_alone(begun: Path) -> None:
     ],
 )
 def test_what_is_no_budget_is_refused_with_what_is_allowed(begun: Path, words: tuple[str, ...], said: str) -> None:
-    found = renderlane("budget", *words)
-    assert found.exit_code == 2
-    assert said in found.stderr
+    result = renderlane("budget", *words)
+    assert result.exit_code == 2
+    assert said in result.stderr
 
 
 def test_a_change_is_kept_with_who_made_it_and_why(home: Path) -> None:

@@ -20,15 +20,15 @@ def spent(in_running_home: Path) -> dict[str, Any]:
     for tenant, purpose in (("web", "final"), ("web", "draft"), ("shop", "final")):
         request_id = f"{tenant}-{purpose}"
         renderlane("submit", "a red cube", "--id", request_id, "--purpose", purpose, "--tenant", tenant, "--wait")
-    found: dict[str, Any] = json.loads(renderlane("cost", "--by", "tenant", "--json").stdout)
-    return found
+    payload: dict[str, Any] = json.loads(renderlane("cost", "--by", "tenant", "--json").stdout)
+    return payload
 
 
 def test_the_bill_by_tenant_adds_up_to_the_requests_own_costs(spent: dict[str, Any]) -> None:
     told = [json.loads(line) for line in renderlane("list", "--json").stdout.splitlines()]
     by_tenant = {group["tenant"]: Decimal(group["cost_usd"]) for group in spent["google"]["groups"]}
     assert by_tenant == {
-        tenant: sum(Decimal(each["cost_usd"]) for each in told if each["tenant"] == tenant)
+        tenant: sum(Decimal(item["cost_usd"]) for item in told if item["tenant"] == tenant)
         for tenant in ("web", "shop")
     }
     assert spent["google"]["total"]["attempts"] == 3
@@ -36,9 +36,9 @@ def test_the_bill_by_tenant_adds_up_to_the_requests_own_costs(spent: dict[str, A
 
 
 def test_the_explanation_says_what_for_and_what_was_charged(spent: dict[str, Any]) -> None:
-    said = renderlane("cost", "--explain").stdout
+    output = renderlane("cost", "--explain").stdout
     for words in ("paid for", "first attempts", "charged for", "thinking", "images", "in all"):
-        assert words in said
+        assert words in output
 
 
 def test_the_csv_holds_every_amount_of_every_line(spent: dict[str, Any], tmp_path: Path) -> None:
@@ -61,9 +61,9 @@ def test_a_bill_that_differs_from_the_ledger_ends_with_one(spent: dict[str, Any]
     header = "usage_start_time,service.description,sku.description,cost,currency\n"
     sku = "Generate_content image output token count for Gemini 3 Pro Image"
     path.write_text(f"{header}{day} 09:00:00 UTC,Gemini API,{sku},100,USD\n", "utf-8")
-    found = renderlane("cost", "--reconcile", str(path), "--json")
-    assert found.exit_code == 1
-    first = json.loads(found.stdout)["differences"][0]
+    result = renderlane("cost", "--reconcile", str(path), "--json")
+    assert result.exit_code == 1
+    first = json.loads(result.stdout)["differences"][0]
     assert (first["what"], first["billed_usd"]) == ("gemini-3-pro-image standard image", "100.000000")
     assert "differ" in renderlane("cost", "--reconcile", str(path)).stdout
 
@@ -79,6 +79,6 @@ def test_a_bill_that_differs_from_the_ledger_ends_with_one(spent: dict[str, Any]
 def test_what_cannot_be_done_is_said_before_anything_is_read(
     in_running_home: Path, words: tuple[str, ...], said: str
 ) -> None:
-    found = renderlane("cost", *words)
-    assert found.exit_code == 2
-    assert said in found.stderr
+    result = renderlane("cost", *words)
+    assert result.exit_code == 2
+    assert said in result.stderr

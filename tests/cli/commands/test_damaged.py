@@ -37,13 +37,15 @@ def test_a_list_names_what_it_cannot_read_and_shows_the_rest(options: tuple[str,
     listed = renderlane("list", *options)
     assert listed.exit_code == 0
     assert "c-good" in listed.stdout or "d-old" in listed.stdout
-    for each in ("requests/a-bad", "requests/b-worse"):
-        assert f"{each}: skipped" in listed.stderr or options == ("--limit", "1")
+    for item in ("requests/a-bad", "requests/b-worse"):
+        assert f"{item}: skipped" in listed.stderr or options == ("--limit", "1")
 
 
 @pytest.mark.usefixtures("damaged")
 def test_as_json_what_cannot_be_read_has_a_line_of_its_own() -> None:
-    lines = {each["request_id"]: each["status"] for each in json_lines(renderlane("list", "--json").stdout)}
+    lines = {
+        json_line["request_id"]: json_line["status"] for json_line in json_lines(renderlane("list", "--json").stdout)
+    }
     assert lines == {"a-bad": "unreadable", "b-worse": "unreadable", "c-good": "failed", "d-old": "failed"}
 
 

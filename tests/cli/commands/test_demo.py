@@ -23,15 +23,15 @@ def test_the_samples_are_varied() -> None:
     plan = demo.make_plan(datetime(2026, 11, 22, 12, tzinfo=UTC))
     requests = [line.meaning for line in plan.lines if isinstance(line.meaning, RenderRequest)]
     assert len(requests) >= 24
-    assert {each.purpose for each in requests} == {"draft", "default", "final"}
-    assert {each.image_size for each in requests} == {"512", "1K", "2K", "4K"}
-    assert {each.priority for each in requests} == {"interactive", "normal", "bulk"}
-    assert {each.lane for each in requests} == {"standard", "priority", "flex"}
-    assert len({each.tenant for each in requests}) >= 3
-    assert len({each.aspect_ratio for each in requests}) >= 6
-    assert len({each.content_hash for each in requests}) == len(requests) - 1, "one stands twice"
-    assert any(each.references for each in requests)
-    assert any(each.max_cost_micros for each in requests)
+    assert {request.purpose for request in requests} == {"draft", "default", "final"}
+    assert {request.image_size for request in requests} == {"512", "1K", "2K", "4K"}
+    assert {request.priority for request in requests} == {"interactive", "normal", "bulk"}
+    assert {request.lane for request in requests} == {"standard", "priority", "flex"}
+    assert len({request.tenant for request in requests}) >= 3
+    assert len({request.aspect_ratio for request in requests}) >= 6
+    assert len({request.content_hash for request in requests}) == len(requests) - 1, "one stands twice"
+    assert any(request.references for request in requests)
+    assert any(request.max_cost_micros for request in requests)
     assert sum(isinstance(line.meaning, Cancel) for line in plan.lines) == 1
     assert sum(isinstance(line.meaning, InvalidRequest) for line in plan.lines) == 1
     ids = {line.request_id for line in plan.lines}

@@ -52,8 +52,8 @@ async def at_home(tmp_path: Path, **given: str) -> Facts:
 
 
 def one(facts: Facts, check: str, load: dict[str, int] | None = None) -> Finding:
-    (found,) = (each for each in checks.examine(facts, load or {}) if each.check == check)
-    return found
+    (finding,) = (finding for finding in checks.examine(facts, load or {}) if finding.check == check)
+    return finding
 
 
 def held(facts: Facts, **changes: Any) -> Facts:
@@ -64,10 +64,10 @@ def held(facts: Facts, **changes: Any) -> Facts:
 def test_the_shipped_file_names_the_eight_owners_of_the_checklist_and_leaves_them_unknown() -> None:
     named = owners.read_owners(OWNERS)
     assert tuple(named) == SEED
-    found = owners.examine(named, TODAY, "shared/owners.toml")
-    assert {each.verdict for each in found} == {"unknown"}
-    assert all(each.remedy for each in found)
-    assert {(each.owner, each.check) for each in found} == {
+    findings = owners.examine(named, TODAY, "shared/owners.toml")
+    assert {finding.verdict for finding in findings} == {"unknown"}
+    assert all(finding.remedy for finding in findings)
+    assert {(finding.owner, finding.check) for finding in findings} == {
         (owner, item) for owner, items in BY_HAND.items() for item in ("owner", *items)
     }
 
@@ -75,8 +75,8 @@ def test_the_shipped_file_names_the_eight_owners_of_the_checklist_and_leaves_the
 @pytest.mark.parametrize(("days_ago", "verdict"), [(0, "pass"), (90, "pass"), (91, "unknown"), (-1, "unknown")])
 def test_what_an_owner_saw_to_counts_for_ninety_days(days_ago: int, verdict: str) -> None:
     said = {"quota": Owner("limits", "Ada", {"tier": TODAY - timedelta(days=days_ago)})}
-    found = owners.examine(said, TODAY, "owners.toml")
-    assert [(each.check, each.verdict) for each in found] == [("owner", "pass"), ("tier", verdict)]
+    findings = owners.examine(said, TODAY, "owners.toml")
+    assert [(finding.check, finding.verdict) for finding in findings] == [("owner", "pass"), ("tier", verdict)]
 
 
 @pytest.mark.parametrize(
@@ -93,18 +93,18 @@ def test_a_wrong_file_is_refused_with_what_was_found_and_what_is_allowed(text: s
 
 
 async def test_every_owner_has_checks_and_whatever_does_not_pass_has_a_remedy(tmp_path: Path) -> None:
-    found = checks.examine(await at_home(tmp_path), {})
-    assert {each.owner for each in found} == set(SEED)
-    assert all(bool(each.remedy) == (each.verdict != "pass") for each in found)
-    keys = [(each.owner, each.check) for each in found]
+    findings = checks.examine(await at_home(tmp_path), {})
+    assert {finding.owner for finding in findings} == set(SEED)
+    assert all(bool(finding.remedy) == (finding.verdict != "pass") for finding in findings)
+    keys = [(finding.owner, finding.check) for finding in findings]
     assert len(keys) == len(set(keys))
 
 
 @pytest.mark.parametrize(("key", "verdict"), [("AQ.test", "pass"), ("AIzaOld", "fail"), ("", "unknown")])
 async def test_an_auth_key_passes_and_a_standard_key_fails(key: str, verdict: str, tmp_path: Path) -> None:
-    found = one(await at_home(tmp_path, GEMINI_API_KEY=key), "key-kind")
-    assert found.verdict == verdict
-    assert "AIzaOld" not in found.found
+    finding = one(await at_home(tmp_path, GEMINI_API_KEY=key), "key-kind")
+    assert finding.verdict == verdict
+    assert "AIzaOld" not in finding.found
 
 
 @pytest.mark.parametrize(
@@ -147,8 +147,8 @@ async def test_flags_left_tripped_fail_until_they_are_reset(tmp_path: Path) -> N
     assert isinstance(facts.held, StoreFacts)
     now = facts.held.read_at
     left = Flag("pause-1234", "pause", "ada", "a fire", now, now + timedelta(hours=1))
-    found = one(held(facts, board=Board({left.id: left})), "flags-left-tripped")
-    assert (found.verdict, "pause-1234 by ada: a fire" in found.found) == ("fail", True)
+    finding = one(held(facts, board=Board({left.id: left})), "flags-left-tripped")
+    assert (finding.verdict, "pause-1234 by ada: a fire" in finding.found) == ("fail", True)
     shadow = replace(left, shadow=True)
     assert one(held(facts, board=Board({left.id: shadow})), "flags-left-tripped").verdict == "pass"
 
@@ -218,10 +218,10 @@ async def test_every_index_of_the_product_is_asked_for_on_the_real_store(tmp_pat
 
 @pytest.mark.usefixtures("home")
 def test_a_home_that_was_never_started_is_unknown_and_neither_fails_nor_is_ready() -> None:
-    said = renderlane("doctor", "--json")
-    found = json.loads(said.stdout)
-    assert (said.exit_code, found["ready"], found["fail"]) == (0, False, 0)
-    assert "never started" in said.stdout
+    result = renderlane("doctor", "--json")
+    found = json.loads(result.stdout)
+    assert (result.exit_code, found["ready"], found["fail"]) == (0, False, 0)
+    assert "never started" in result.stdout
     assert renderlane("doctor", "--strict").exit_code == 1
 
 
@@ -229,10 +229,10 @@ def test_a_home_that_was_never_started_is_unknown_and_neither_fails_nor_is_ready
 def test_on_a_running_home_it_says_what_it_found_and_a_failure_is_the_exit_code(running_home: Path) -> None:
     assert "planned-load" in renderlane("doctor", "--load", "450").stdout
     asyncio.run(_pause(running_home, tripped=True))
-    said = renderlane("doctor", "--json")
+    result = renderlane("doctor", "--json")
     asyncio.run(_pause(running_home, tripped=False))
-    assert (said.exit_code, json.loads(said.stdout)["ready"]) == (1, False)
-    assert "pause-1234" in said.stdout
+    assert (result.exit_code, json.loads(result.stdout)["ready"]) == (1, False)
+    assert "pause-1234" in result.stdout
 
 
 async def _pause(home: Path, *, tripped: bool) -> None:
@@ -249,8 +249,8 @@ async def _pause(home: Path, *, tripped: bool) -> None:
 @pytest.mark.parametrize("load", ["many", "0", "no-such-model=5"])
 @pytest.mark.usefixtures("home")
 def test_a_load_that_cannot_be_is_refused(load: str) -> None:
-    said = renderlane("doctor", "--load", load)
-    assert (said.exit_code, "--load: found" in said.stderr) == (2, True)
+    result = renderlane("doctor", "--load", load)
+    assert (result.exit_code, "--load: found" in result.stderr) == (2, True)
 
 
 WEBHOOK = {"RENDERLANE_WEBHOOK_URL": "https://worker.example/arrive"}

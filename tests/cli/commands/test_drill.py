@@ -44,49 +44,53 @@ def drills() -> Mapping[str, DrillRecording]:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["outage", "slow", "gone"])
 def test_everybody_has_an_image_while_the_primary_is_away(drills: Mapping[str, DrillRecording], name: str) -> None:
-    found = drills[name]
-    assert set(found.statuses()) == {"succeeded"}
-    away = [each for each in found.delivered if each.model == NB21 and any(PRIMARY in why for why in each.reasons)]
+    recording = drills[name]
+    assert set(recording.statuses()) == {"succeeded"}
+    away = [
+        ended_request
+        for ended_request in recording.delivered
+        if ended_request.model == NB21 and any(PRIMARY in why for why in ended_request.reasons)
+    ]
     assert away, "the next model has made some of them, and the receipt says why"
-    assert any(call.outcome != "image" or call.client_disconnected for call in found.failing())
+    assert any(call.outcome != "image" or call.client_disconnected for call in recording.failing())
 
 
 @pytest.mark.slow
 def test_in_an_outage_the_breaker_trips_and_nothing_is_paid_for_in_vain(drills: Mapping[str, DrillRecording]) -> None:
-    found = drills["outage"]
-    assert len(found.breaker("trip")) == 1
-    assert found.wasted_micros == 0
-    assert found.paid_images == len(found.requests)
+    recording = drills["outage"]
+    assert len(recording.breaker("trip")) == 1
+    assert recording.wasted_micros == 0
+    assert recording.paid_images == len(recording.requests)
 
 
 @pytest.mark.slow
 def test_a_slow_route_is_not_asked_again_by_the_same_request(drills: Mapping[str, DrillRecording]) -> None:
-    found = drills["slow"]
-    for each in found.requests:
-        assert sum(call.client_disconnected for call in found.of(each.request_id)) <= 1
+    recording = drills["slow"]
+    for request in recording.requests:
+        assert sum(call.client_disconnected for call in recording.of(request.request_id)) <= 1
 
 
 @pytest.mark.slow
 def test_refusals_end_refused_after_one_call_and_others_have_images(drills: Mapping[str, DrillRecording]) -> None:
-    found = drills["refusal"]
-    assert found.problems() == []
-    assert found.statuses()["refused"] >= 3
+    recording = drills["refusal"]
+    assert recording.problems() == []
+    assert recording.statuses()["refused"] >= 3
 
 
 @pytest.mark.slow
 def test_without_the_days_quota_deadlines_are_kept_and_others_wait(drills: Mapping[str, DrillRecording]) -> None:
-    found = drills["quota"]
-    assert set(found.statuses()) == {"succeeded", "queued"}
-    assert all(each.status == "succeeded" for each in found.requests if "deadline" in each.fields)
-    assert found.wasted_micros == 0
+    recording = drills["quota"]
+    assert set(recording.statuses()) == {"succeeded", "queued"}
+    assert all(request.status == "succeeded" for request in recording.requests if "deadline" in request.fields)
+    assert recording.wasted_micros == 0
 
 
 @pytest.mark.slow
 def test_a_dead_key_loses_nothing_and_somebody_is_told(drills: Mapping[str, DrillRecording]) -> None:
-    found = drills["credential"]
-    assert set(found.statuses()) <= {"succeeded", "queued"}, "a probe lets them go within seconds of the mending"
-    assert found.said("escalation", runbook="credential")
-    assert found.wasted_micros == 0
+    recording = drills["credential"]
+    assert set(recording.statuses()) <= {"succeeded", "queued"}, "a probe lets them go within seconds of the mending"
+    assert recording.said("escalation", runbook="credential")
+    assert recording.wasted_micros == 0
 
 
 @pytest.mark.slow

@@ -50,7 +50,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def explained(file: Path, *payloads: dict[str, Any]) -> list[dict[str, Any]]:
-    file.write_text("".join(json.dumps(each) + "\n" for each in payloads), "utf-8")
+    file.write_text("".join(json.dumps(payload) + "\n" for payload in payloads), "utf-8")
     return json_lines(renderlane("explain", str(file), "--json").stdout)
 
 
@@ -69,7 +69,7 @@ def route(lane: str, model: str, image_size: str) -> dict[str, str]:
 
 
 def why(found: dict[str, Any], wanted: dict[str, str]) -> str | None:
-    (rung,) = (each for each in found["rungs"] if wanted.items() <= each.items())
+    (rung,) = (item for item in found["rungs"] if wanted.items() <= item.items())
     assert rung["kept"] == (rung["reason"] is None)
     return None if rung["reason"] is None else str(rung["reason"])
 
@@ -91,7 +91,7 @@ def test_every_rung_is_there_in_the_ladder_s_own_order_with_its_reason(home: Pat
         Requirements.of(a_request(**FINAL_4K)), RoutingContext(a_catalogue(), BUILT), RequestHistory("spring-hero-001")
     )
     assert isinstance(expected, Ladder)
-    assert found["rungs"] == [each.to_json() for each in expected.rungs]
+    assert found["rungs"] == [rung.to_json() for rung in expected.rungs]
     assert (found["takes"], found["estimate_usd"]) == (route("standard", PRO, "4K"), "0.252014")
 
 
@@ -100,17 +100,17 @@ def test_the_table_fits_the_terminal(home: Path, file: Path, monkeypatch: pytest
     file.write_text(json.dumps(a_payload(**FINAL_4K)), "utf-8")
     for width in (60, 80, 120):
         monkeypatch.setenv("COLUMNS", str(width))
-        said = renderlane("explain", str(file)).stdout
-        assert max(map(len, said.splitlines())) <= width
-        assert "chosen" in said
-        assert "$0.1284" in said
+        output = renderlane("explain", str(file)).stdout
+        assert max(map(len, output.splitlines())) <= width
+        assert "chosen" in output
+        assert "$0.1284" in output
 
 
 def test_the_same_reason_is_said_once_for_a_person(home: Path, file: Path) -> None:
     file.write_text(json.dumps(a_payload(**FINAL_4K)), "utf-8")
-    said = renderlane("explain", str(file)).stdout
-    assert said.count("lane unavailable: gateway") == 1
-    assert said.count("as above") > 5
+    output = renderlane("explain", str(file)).stdout
+    assert output.count("lane unavailable: gateway") == 1
+    assert output.count("as above") > 5
 
 
 def test_of_json_lines_each_is_explained_and_a_rejected_one_makes_the_exit_code_1(home: Path, file: Path) -> None:
@@ -118,7 +118,7 @@ def test_of_json_lines_each_is_explained_and_a_rejected_one_makes_the_exit_code_
     file.write_text(f"{json.dumps(good)}\n\n{json.dumps(bad)}\nno json\n", "utf-8")
     result = renderlane("explain", str(file), "--json")
     assert result.exit_code == 1
-    assert [each["request_id"] for each in json_lines(result.stdout)] == [good["request_id"], "bad", "line 4"]
+    assert [json_line["request_id"] for json_line in json_lines(result.stdout)] == [good["request_id"], "bad", "line 4"]
     assert renderlane("explain", "-", stdin=json.dumps(good)).exit_code == 0
     shown = renderlane("explain", "-", stdin=json.dumps(bad))
     assert shown.exit_code == 1
@@ -143,7 +143,7 @@ def test_what_intake_would_reject_is_shown_with_its_problem(
     home: Path, file: Path, fields: dict[str, Any], field: str
 ) -> None:
     found = one(file, **fields)
-    assert [each["field"] for each in found["problems"]] == [field]
+    assert [problem["field"] for problem in found["problems"]] == [field]
     assert (found["takes"], found["rungs"]) == (None, [])
     assert all(found["problems"][0].values())
 
@@ -210,13 +210,13 @@ def test_a_pause_says_that_it_waits_and_for_whom(home: Path, file: Path) -> None
 def test_a_request_of_the_store_is_planned_by_what_it_has_been_through(home: Path) -> None:
     been = {"avoided": {f"standard/{PRO}": "timeout"}, "cost_micros": 60_000}
     write(home, queued("r-1", **FINAL_4K, max_cost_usd="0.30", changes=been), queued("r-2", **FINAL_4K))
-    before = {each.path: each.version for each in read("requests")}
+    before = {document.path: document.version for document in read("requests")}
     found = by_id("r-1")
     assert found["takes"] == route("standard", NB21, "4K")
     assert why(found, route("standard", PRO, "4K")) == "over the cap of 0.300000: 0.252014 after 0.060000"
     assert why(found, route("standard", PRO, "2K")) == "this request met timeout there"
     assert by_id("r-2")["takes"] == route("standard", PRO, "4K")
-    assert before == {each.path: each.version for each in read("requests")}
+    assert before == {document.path: document.version for document in read("requests")}
 
 
 @pytest.mark.parametrize(
@@ -254,7 +254,7 @@ def test_a_draft_s_ladder_begins_at_the_cheapest_model(home: Path, file: Path) -
 def test_what_is_neither_a_file_nor_a_request_is_told_so(home: Path) -> None:
     write(home)
     unknown, no_id, no_file = (renderlane("explain", what) for what in ("never-seen", "no such/id", "nowhere.json"))
-    assert [each.exit_code for each in (unknown, no_id, no_file)] == [1, 2, 2]
+    assert [result.exit_code for result in (unknown, no_id, no_file)] == [1, 2, 2]
     assert "never-seen: no such request, and no such file" in unknown.stderr
     assert "neither a file here nor a request id" in no_id.stderr
     assert "cannot be read" in no_file.stderr
@@ -303,10 +303,10 @@ def test_a_gateway_without_balance_is_passed_over_while_it_is_not_asked(home: Pa
     write(home, a_proof(), flags(a_flag("use-gateway")), pump(denied, gateways=[GATEWAY]))
     found = one(file, **CONSENT)
     assert found["takes"] == route("standard", PRO, "1K")
-    said = why(found, route("gateway", PRO, "1K"))
-    assert said is not None
-    assert said.startswith(f"gateway {GATEWAY}: gateway:{PRO} has no balance")
-    assert "next probe 2096-11-23T08:00:00Z" in said
+    text = why(found, route("gateway", PRO, "1K"))
+    assert text is not None
+    assert text.startswith(f"gateway {GATEWAY}: gateway:{PRO} has no balance")
+    assert "next probe 2096-11-23T08:00:00Z" in text
 
 
 def test_a_cap_that_is_enough_for_a_proven_gateway_alone_is_no_reason_to_reject(home: Path, file: Path) -> None:

@@ -51,26 +51,26 @@ CIRCUIT = f"standard/{PRO}"
 def trip(*arguments: str) -> dict[str, Any]:
     result = renderlane("flags", "trip", *arguments, *WHY, "--json")
     assert result.exit_code == 0, result.output
-    found: dict[str, Any] = json.loads(result.stdout)
-    return found
+    payload: dict[str, Any] = json.loads(result.stdout)
+    return payload
 
 
 def kicks() -> list[Kick]:
     async def pull() -> list[bytes]:
         topics = wiring.topics(worker_home.read_settings(), SystemClock())
         await topics.ensure(SUBSCRIPTIONS)
-        found = await topics.pull("pump-kicks-pump", 100, timedelta(0))
-        await topics.acknowledge("pump-kicks-pump", [each.handle for each in found])
+        deliveries = await topics.pull("pump-kicks-pump", 100, timedelta(0))
+        await topics.acknowledge("pump-kicks-pump", [delivery.handle for delivery in deliveries])
         await topics.close()
-        return [each.data for each in found]
+        return [delivery.data for delivery in deliveries]
 
-    return [Kick.parse(each) for each in asyncio.run(pull())]
+    return [Kick.parse(item) for item in asyncio.run(pull())]
 
 
 def test_a_flag_is_tripped_with_who_why_and_for_how_long_and_the_pump_is_woken(home: Path) -> None:
     write(home)
-    said = renderlane("flags", "trip", "lower-resolution", "--to", "1K", "--tenant", "web", "--share", "20", *WHY)
-    assert said.exit_code == 0, said.output
+    result = renderlane("flags", "trip", "lower-resolution", "--to", "1K", "--tenant", "web", "--share", "20", *WHY)
+    assert result.exit_code == 0, result.output
     (flag,) = tripped().flags.values()
     assert (flag.name, flag.to, flag.scope) == ("lower-resolution", "1K", Scope(tenant="web", share=20))
     assert (flag.actor, flag.reason, flag.shadow) == ("ann", "quota is short", False)
@@ -78,8 +78,8 @@ def test_a_flag_is_tripped_with_who_why_and_for_how_long_and_the_pump_is_woken(h
     assert abs(flag.tripped_at - datetime.now(UTC)) < timedelta(minutes=1)
     stem, _, digits = flag.id.rpartition("-")
     assert (stem, len(digits), int(digits, 16) >= 0) == ("lower-resolution", 4, True)
-    assert f"tripped {flag.id}: lower-resolution to 1K for tenant=web share=20, by ann" in said.stdout
-    assert f"renderlane flags reset {flag.id}" in said.stderr
+    assert f"tripped {flag.id}: lower-resolution to 1K for tenant=web share=20, by ann" in result.stdout
+    assert f"renderlane flags reset {flag.id}" in result.stderr
     assert kicks() == [Kick()]
     (event,) = json_lines((home / "events.jsonl").read_text("utf-8"))
     assert (event["message"], event["flag"], event["actor"]) == ("flag_changed", flag.id, "ann")
@@ -133,7 +133,7 @@ def test_a_wrong_value_is_told_what_is_allowed_and_trips_nothing(
 ) -> None:
     write(home)
     given = {*arguments}
-    why = [each for name, value in (WHY[:2], WHY[2:]) if name not in given for each in (name, value)]
+    why = [word for name, value in (WHY[:2], WHY[2:]) if name not in given for word in (name, value)]
     result = renderlane("flags", "trip", *arguments, *why)
     assert result.exit_code == 2
     assert told in " ".join(result.stderr.split())
@@ -164,7 +164,7 @@ def test_who_is_logged_in_acts_unless_somebody_else_is_named(home: Path, monkeyp
     write(home)
     monkeypatch.setenv("LOGNAME", "grace")
     assert renderlane("flags", "trip", "use-flex", "--reason", "r").exit_code == 0
-    assert [each.actor for each in tripped().flags.values()] == ["grace"]
+    assert [flag.actor for flag in tripped().flags.values()] == ["grace"]
 
 
 def test_a_trip_on_no_home_makes_none(home: Path) -> None:
@@ -185,16 +185,16 @@ def three_queues(home: Path) -> None:
 
 def test_a_trip_says_first_what_it_meets_and_how_the_next_heads_change(home: Path) -> None:
     three_queues(home)
-    said = renderlane("flags", "trip", "use-nano-banana-2", *WHY).stdout
-    assert "16 of the next 20 requests change (estimates: $1.9776 less)" in said
-    assert f"16  standard {PRO} 4K -> standard {NB21} 4K" in said
-    rows = [line.split() for line in said.splitlines() if "/" in line and not line.startswith("tripped")]
+    output = renderlane("flags", "trip", "use-nano-banana-2", *WHY).stdout
+    assert "16 of the next 20 requests change (estimates: $1.9776 less)" in output
+    assert f"16  standard {PRO} 4K -> standard {NB21} 4K" in output
+    rows = [line.split() for line in output.splitlines() if "/" in line and not line.startswith("tripped")]
     assert rows[:2] == [[f"{PRO}/normal", "12", "12", "12", "11"], [f"{PRO}/bulk", "5", "5", "5", "5"]]
 
 
 def test_a_preview_counts_what_is_in_scope_and_trips_nothing(home: Path) -> None:
     three_queues(home)
-    before = {each.path: each.version for each in read("requests")}
+    before = {document.path: document.version for document in read("requests")}
     result = renderlane("flags", "trip", "pause", "--tenant", "app", "--preview", "--json")
     assert result.exit_code == 0, result.output
     found = json.loads(result.stdout)
@@ -205,30 +205,30 @@ def test_a_preview_counts_what_is_in_scope_and_trips_nothing(home: Path) -> None
         "changes": {"waits, paused": 5}, "saved_usd": "0.000000",
     }  # fmt: skip
     assert tripped().flags == {}
-    assert before == {each.path: each.version for each in read("requests")}
+    assert before == {document.path: document.version for document in read("requests")}
     assert "nothing was tripped" in renderlane("flags", "trip", "pause", "--preview").stdout
 
 
 def test_a_preview_goes_by_what_is_tripped_already_and_says_so(home: Path) -> None:
     three_queues(home)
     trip("pause", "--tenant", "web")
-    said = renderlane("flags", "trip", "pause", *WHY)
-    assert "8 of the next 20 requests change" in said.stdout
-    assert "(tenant=web) is already active, by ann: quota is short" in said.stderr
+    result = renderlane("flags", "trip", "pause", *WHY)
+    assert "8 of the next 20 requests change" in result.stdout
+    assert "(tenant=web) is already active, by ann: quota is short" in result.stderr
 
 
 def test_a_lane_that_is_not_built_is_told_beforehand(home: Path) -> None:
     three_queues(home)
-    said = renderlane("flags", "trip", "use-gateway", *WHY).stdout
-    assert "no effect: the" in said
-    assert "0 of the next 20 requests change" in said
+    output = renderlane("flags", "trip", "use-gateway", *WHY).stdout
+    assert "no effect: the" in output
+    assert "0 of the next 20 requests change" in output
 
 
 def test_batches_without_consent_are_foreseen_to_change_nothing(home: Path) -> None:
     three_queues(home)
-    said = renderlane("flags", "trip", "use-batch", *WHY).stdout
-    assert "0 of the next 20 requests change" in said
-    assert "no effect: the" not in said
+    output = renderlane("flags", "trip", "use-batch", *WHY).stdout
+    assert "0 of the next 20 requests change" in output
+    assert "no effect: the" not in output
 
 
 def test_nothing_tripped_is_said_plainly(home: Path) -> None:
@@ -266,8 +266,8 @@ def test_the_list_shows_each_flag_with_its_effect_and_what_breakers_do(
 ) -> None:
     everything(home)
     monkeypatch.setenv("COLUMNS", "240")
-    said = renderlane("flags").stdout
-    assert renderlane("flags", "list").stdout == said
+    output = renderlane("flags").stdout
+    assert renderlane("flags", "list").stdout == output
     for part in (
         FLEX.id, "tenant=web", "quota is short", "57 requests, $3.2000 less",
         "lower-resolution-1a2b to 2K (dry run)", "1 request, $0.5000 more",
@@ -277,15 +277,15 @@ def test_the_list_shows_each_flag_with_its_effect_and_what_breakers_do(
         "concluded: gemini-2.5-flash-image is gone (404)", "next probe 2096-11-23T08:00:00Z", GONE.id,
         "pause@flagd is also active in the pump",
     ):  # fmt: skip
-        assert part in said, part
-    assert "old/x" not in said
+        assert part in output, part
+    assert "old/x" not in output
 
 
 def test_the_list_fits_a_narrow_terminal_and_keeps_ids_whole(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     everything(home)
     monkeypatch.setenv("COLUMNS", "80")
-    said = renderlane("flags").stdout
-    table = said.partition("breaker open")[0]
+    output = renderlane("flags").stdout
+    table = output.partition("breaker open")[0]
     assert max(map(len, table.splitlines())) <= 80
     assert FLEX.id in table
     assert "lower-resolution-1a2b" in table
@@ -294,7 +294,7 @@ def test_the_list_fits_a_narrow_terminal_and_keeps_ids_whole(home: Path, monkeyp
 def test_the_list_for_a_program_tells_kinds_apart(home: Path) -> None:
     everything(home)
     found = json_lines(renderlane("flags", "--json").stdout)
-    assert [each["kind"] for each in found] == [
+    assert [item["kind"] for item in found] == [
         "flag",
         "flag",
         "breaker",
@@ -315,7 +315,7 @@ def test_the_list_for_a_program_tells_kinds_apart(home: Path) -> None:
 def test_a_flag_whose_time_is_over_is_not_shown(home: Path) -> None:
     over = replace(a_flag("pause"), expires_at=datetime(2026, 11, 22, 12, 30, tzinfo=UTC))
     write(home, flags(over, FLEX))
-    assert [each["id"] for each in json_lines(renderlane("flags", "--json").stdout)] == [FLEX.id]
+    assert [json_line["id"] for json_line in json_lines(renderlane("flags", "--json").stdout)] == [FLEX.id]
     assert over.id not in renderlane("flags").stdout
 
 
@@ -331,8 +331,8 @@ def test_a_flag_is_reset_with_what_it_did_and_the_pump_is_woken(home: Path, name
 
 def test_a_breaker_s_flag_that_is_reset_by_hand_stays_reset_for_a_while(home: Path) -> None:
     write(home, flags(BREAKER))
-    said = renderlane("flags", "reset", "use-nano-banana-2", *WHY).stdout
-    assert f"the breaker of {CIRCUIT} will not trip before" in said
+    output = renderlane("flags", "reset", "use-nano-banana-2", *WHY).stdout
+    assert f"the breaker of {CIRCUIT} will not trip before" in output
     until = tripped().overruled[CIRCUIT]
     assert timedelta(0) < until - datetime.now(UTC) <= OVERRULED
 
@@ -365,11 +365,11 @@ def test_history_names_who_did_what_and_why_newest_first(home: Path) -> None:
     flag_id = trip("lower-resolution", "--to", "2K", "--shadow")["flag"]["id"]
     renderlane("flags", "extend", flag_id, "--for", "3h", "--reason", "not yet over", "--actor", "bob")
     renderlane("flags", "reset", flag_id, "--reason", "over", "--actor", "cleo")
-    said = renderlane("flags", "history").stdout
+    output = renderlane("flags", "history").stdout
     for part in (f"{flag_id} to 2K", "trip (shadow)", "everybody", "not yet over"):
-        assert part in said
+        assert part in output
     found = json_lines(renderlane("flags", "history", "--json").stdout)
-    assert [(each["action"], each["actor"]) for each in found] == [
+    assert [(item["action"], item["actor"]) for item in found] == [
         ("reset", "cleo"),
         ("extend", "bob"),
         ("trip", "ann"),
@@ -387,7 +387,7 @@ def test_flags_of_another_flag_system_are_shown_and_changed_over_there(
     monkeypatch.setenv("RENDERLANE_FLAG_PROVIDER", f"{module.__name__}:FLAGS")
     try:
         theirs = "pause@In-Memory-Provider"
-        assert [each["id"] for each in json_lines(renderlane("flags", "--json").stdout)] == [FLEX.id, theirs]
+        assert [json_line["id"] for json_line in json_lines(renderlane("flags", "--json").stdout)] == [FLEX.id, theirs]
         result = renderlane("flags", "reset", theirs, *WHY)
         assert result.exit_code == 2
         assert "is managed by In-Memory Provider; change it there" in result.stderr
@@ -400,7 +400,7 @@ def wait_until_in_force(flag_id: str) -> None:
     """Until the pump plans under it."""
     ends = time.monotonic() + 30
     while not any(
-        flag_id in each for pump in read("pump") for each in pump.data.get("routing", {}).get("in_force", ())
+        flag_id in item for pump in read("pump") for item in pump.data.get("routing", {}).get("in_force", ())
     ):
         assert time.monotonic() < ends, read("pump")
         time.sleep(0.05)

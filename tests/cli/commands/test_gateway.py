@@ -42,8 +42,8 @@ def catalogue(home: Path, tmp_path: Path, stand_in: str, monkeypatch: pytest.Mon
 
 
 def record(item: str) -> None:
-    said = renderlane("gateway", "record", "laozhang", item, "--evidence", f"the console says {item}", "--by", "ann")
-    assert said.exit_code == 0, said.stderr
+    result = renderlane("gateway", "record", "laozhang", item, "--evidence", f"the console says {item}", "--by", "ann")
+    assert result.exit_code == 0, result.stderr
 
 
 def test_a_gateway_is_off_and_says_what_is_missing(home: Path) -> None:
@@ -68,7 +68,7 @@ def test_all_items_and_a_test_that_passed_turn_it_on(
     catalogue: Path, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(VARIABLE, KEY)
-    for item in [each for each in ITEMS if each != TEST]:
+    for item in [name for name in ITEMS if name != TEST]:
         record(item)
     assert f"LACKING  {TEST}" in renderlane("gateway", "show", "laozhang").stdout
     proved = renderlane("gateway", "prove", "laozhang", "--by", "ann", "--yes", "--json")
@@ -103,9 +103,9 @@ def test_the_logged_test_is_charged_and_so_asks_first(
     catalogue: Path, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(VARIABLE, KEY)
-    asked = renderlane("gateway", "prove", "laozhang", "--by", "ann", stdin="n\n")
-    assert asked.exit_code == 1
-    assert "$0.090000 by the catalogue. Continue?" in asked.stdout
+    result = renderlane("gateway", "prove", "laozhang", "--by", "ann", stdin="n\n")
+    assert result.exit_code == 1
+    assert "$0.090000 by the catalogue. Continue?" in result.stdout
     assert json_lines(renderlane("gateway", "--json").stdout)[0]["proof"][TEST] is None
 
 
@@ -148,7 +148,7 @@ def test_a_home_renders_through_a_proven_gateway_on_call_s_word(
 ) -> None:
     """From the proof to the bill, through a worker in a process of its own."""
     monkeypatch.setenv(VARIABLE, KEY)
-    for item in [each for each in ITEMS if each != TEST]:
+    for item in [name for name in ITEMS if name != TEST]:
         record(item)
     assert renderlane("gateway", "prove", "laozhang", "--by", "ann", "--yes").exit_code == 0
     asyncio.run(trip_use_gateway())

@@ -89,7 +89,7 @@ def _limited(descriptors: int) -> Any:
 def test_a_home_with_256_descriptors_renders_everything_and_says_little(home: Path, tmp_path: Path) -> None:
     requests = [{"request_id": f"r-{number}", "prompt": "a red cube"} for number in range(COUNT)]
     file = tmp_path / "requests.jsonl"
-    file.write_text("".join(f"{json.dumps(each)}\n" for each in requests))
+    file.write_text("".join(f"{json.dumps(request)}\n" for request in requests))
     errors = tmp_path / "stderr"
     code = "from scripts.cli.main import main; main()"
     with (
@@ -107,8 +107,8 @@ def test_a_home_with_256_descriptors_renders_everything_and_says_little(home: Pa
             up.terminate()
             up.wait(90)
     documents = json_lines(renderlane("list", "--limit", str(COUNT), "--json").stdout)
-    assert [each["status"] for each in documents] == ["succeeded"] * COUNT
-    assert {each["attempt_count"] for each in documents} == {1}
+    assert [document["status"] for document in documents] == ["succeeded"] * COUNT
+    assert {document["attempt_count"] for document in documents} == {1}
     text = errors.read_text()
     assert "instead of 200" in text
     assert "Traceback" not in text

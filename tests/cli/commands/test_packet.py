@@ -40,10 +40,10 @@ def in_failed_home(failed_home: Any, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def of(request_id: str, *options: str) -> dict[str, Any]:
-    said = renderlane("packet", request_id, "--json", *options)
-    assert said.exit_code == 0, said.stderr
-    found: dict[str, Any] = json.loads(said.stdout)
-    return found
+    result = renderlane("packet", request_id, "--json", *options)
+    assert result.exit_code == 0, result.stderr
+    payload: dict[str, Any] = json.loads(result.stdout)
+    return payload
 
 
 def sent_by(curl: str) -> tuple[str, dict[str, str], dict[str, Any]]:
@@ -89,17 +89,17 @@ def test_the_curl_line_repeats_the_call_and_holds_no_key(in_failed_home: str) ->
 def test_the_prompt_is_shown_on_request_only() -> None:
     renderlane("submit", MARKER, "--id", "made-2", "--wait")
     for options in ((), ("--json",)):
-        said = renderlane("packet", "made-2", *options).stdout
-        assert "zebra" not in said
-        assert "curl -sS" in said
+        output = renderlane("packet", "made-2", *options).stdout
+        assert "zebra" not in output
+        assert "curl -sS" in output
     assert "zebra" in renderlane("packet", "made-2", "--with-prompt").stdout
 
 
 @pytest.mark.usefixtures("in_failed_home")
 def test_an_attempt_or_request_that_is_not_there_is_said_so() -> None:
     renderlane("submit", "a red cube", "--id", "made-3", "--wait")
-    said = renderlane("packet", "made-3", "--attempt", "7")
-    assert (said.exit_code, "no attempt 7; it has 1" in said.stderr) == (1, True)
+    result = renderlane("packet", "made-3", "--attempt", "7")
+    assert (result.exit_code, "no attempt 7; it has 1" in result.stderr) == (1, True)
     assert renderlane("packet", "nobody").exit_code == 1
 
 

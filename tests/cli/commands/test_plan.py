@@ -26,8 +26,8 @@ SMALL = ("--backlog", "40", "--limits", "*=rpm:20", *AT)
 def planned(*arguments: str) -> dict[str, Any]:
     result = renderlane("plan", *arguments, "--json")
     assert result.exit_code == 0, result.stderr
-    found: dict[str, Any] = json.loads(result.stdout)
-    return found
+    payload: dict[str, Any] = json.loads(result.stdout)
+    return payload
 
 
 def refused(*arguments: str) -> str:
@@ -71,7 +71,7 @@ def test_limits_come_from_the_configuration_where_nothing_was_started(
 ) -> None:
     monkeypatch.setenv("RENDERLANE_QUOTA", "*=rpm:30")
     found = planned("--backlog", "5", "--limits", "*=rpd:100", *AT)["limits"][BANANA]
-    assert {name: (each["value"], each["source"]) for name, each in found.items()} == {
+    assert {name: (item["value"], item["source"]) for name, item in found.items()} == {
         "rpm": (30, "configured"),
         "rpd": (100, "--limits"),
     }
@@ -149,7 +149,9 @@ def test_the_plan_that_the_documentation_shows_can_be_repeated(home: Path, monke
     monkeypatch.setenv("COLUMNS", "80")
     page = Path("docs/operations/planning-and-drills.md").read_text("utf-8")
     section = page.split("## Plan before a load test")[1].split("\n## ")[0]
-    (line,) = [each for each in section.splitlines() if each.strip().startswith(".venv/bin/renderlane plan")]
+    (line,) = [
+        splitline for splitline in section.splitlines() if splitline.strip().startswith(".venv/bin/renderlane plan")
+    ]
     result = renderlane(*shlex.split(line)[1:])
     assert result.exit_code == 0
     names = re.findall(r"^     (\w[\w ,]+?)  ", section, re.MULTILINE)

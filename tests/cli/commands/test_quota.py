@@ -91,14 +91,14 @@ def test_each_limit_is_shown_with_its_source_its_age_and_its_use(home: Path, mon
 def test_every_model_that_is_called_has_a_line(home: Path) -> None:
     a_store(home)
     called = {model.id for model in a_catalogue().models.values() if model.status != "retired"}
-    assert {each["model"] for each in json_lines(renderlane("quota", "--json").stdout)} == called
+    assert {json_line["model"] for json_line in json_lines(renderlane("quota", "--json").stdout)} == called
 
 
 def test_as_json_it_is_one_object_a_model(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RENDERLANE_QUOTA", "*=rpm:5,concurrency:20")
     reading = live(rpm=60, rpd=None)
     a_store(home, reading, {PRO: Calendar().close(LATER, "quota_day").to_json()})
-    by_model = {each["model"]: each for each in json_lines(renderlane("quota", "--json").stdout)}
+    by_model = {json_line["model"]: json_line for json_line in json_lines(renderlane("quota", "--json").stdout)}
     read_at = reading.tried_at.isoformat().replace("+00:00", "Z")
     assert set(by_model[PRO].pop("account").values()) == {None}, "no tier is configured"
     assert by_model[PRO] == {
@@ -206,13 +206,13 @@ def test_the_simulator_s_limits_are_live_from_the_start_and_follow_it(home: Path
         seen.append((await asyncio.to_thread(renderlane, "quota", "--json")).stdout)
 
     asyncio.run(_in_a_home(story, "*=rpm:60"))
-    found = [{each["model"]: each for each in json_lines(text)}[PRO] for text in seen]
-    assert [each["limits"]["rpm"]["value"] for each in found] == [60, 600]
-    assert [each["limits"]["rpm"]["source"] for each in found] == ["live", "live"]
+    found = [{json_line["model"]: json_line for json_line in json_lines(text)}[PRO] for text in seen]
+    assert [item["limits"]["rpm"]["value"] for item in found] == [60, 600]
+    assert [item["limits"]["rpm"]["source"] for item in found] == ["live", "live"]
     assert found[0]["project_used"]["rpm"] == 0
     events = [json.loads(line) for line in (home / "events.jsonl").read_text().splitlines()]
-    changed = [each for each in events if each["message"] == "live_limit_changed"]
-    assert {(each["dimension"], each["old"], each["new"]) for each in changed} == {("rpm", 60, 600)}
+    changed = [event for event in events if event["message"] == "live_limit_changed"]
+    assert {(item["dimension"], item["old"], item["new"]) for item in changed} == {("rpm", 60, 600)}
 
 
 @pytest.mark.parametrize(
@@ -231,7 +231,7 @@ def test_the_simulator_is_not_asked_where_that_is_meant(
         seen.append((await asyncio.to_thread(renderlane, "quota", "--json")).stdout)
 
     asyncio.run(_in_a_home(story, limits))
-    found = {each["model"]: each for each in json_lines(seen[0])}[PRO]
+    found = {json_line["model"]: json_line for json_line in json_lines(seen[0])}[PRO]
     assert found["live_tried_at"] is None
     assert found["limits"].get("rpm", {}).get("value") == (6 if "RENDERLANE_QUOTA" in environment else None)
 

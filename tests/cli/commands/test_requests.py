@@ -85,7 +85,7 @@ def test_a_file_ends_with_one_line_a_request(tmp_path: Path) -> None:
     file.write_text("".join(json.dumps(line) + "\n" for line in lines))
     result = renderlane("submit", str(file), "--no-check", "--prefix", "file-", "--wait", "--timeout", "60", "--json")
     assert result.exit_code == 1
-    found = [(each["request_id"], each["status"]) for each in json_lines(result.stdout)]
+    found = [(json_line["request_id"], json_line["status"]) for json_line in json_lines(result.stdout)]
     assert found == [
         ("file-good", "succeeded"),
         ("file-good", "rejected"),
@@ -94,7 +94,7 @@ def test_a_file_ends_with_one_line_a_request(tmp_path: Path) -> None:
         ("file-gone", "cancelled"),
     ]
     assert "5/5" in result.stderr
-    problems = [each["problems"] for each in json_lines(result.stdout) if each["status"] == "rejected"]
+    problems = [json_line["problems"] for json_line in json_lines(result.stdout) if json_line["status"] == "rejected"]
     assert [problem["field"] for (problem,) in problems] == ["request_id", "image_size"]
 
     why = renderlane("status", "file-bad")
@@ -157,7 +157,7 @@ def test_an_unknown_id_is_told_with_a_hint() -> None:
     result = renderlane("status", "known", "never-seen", "known", "--json")
     assert result.exit_code == 1
     assert "never-seen: no such request" in result.stderr
-    assert [each["request_id"] for each in json_lines(result.stdout)] == ["known", "known"]
+    assert [json_line["request_id"] for json_line in json_lines(result.stdout)] == ["known", "known"]
     assert renderlane("status", "known/attempts/0001").exit_code == 2
 
 
@@ -173,11 +173,11 @@ def test_the_list_is_newest_first_and_filtered() -> None:
     for number in range(2):
         renderlane("submit", "a red cube", "--id", f"listed-{number}", "--tenant", "press", "--wait")
     result = renderlane("list", "--tenant", "press", "--limit", "2", "--json")
-    assert [each["request_id"] for each in json_lines(result.stdout)] == ["listed-1", "listed-0"]
+    assert [json_line["request_id"] for json_line in json_lines(result.stdout)] == ["listed-1", "listed-0"]
     assert BANNER in result.stderr
     assert len(json_lines(renderlane("list", "--limit", "1", "--json").stdout)) == 1
     succeeded = json_lines(renderlane("list", "--status", "succeeded", "--json").stdout)
-    assert {each["status"] for each in succeeded} == {"succeeded"}
+    assert {item["status"] for item in succeeded} == {"succeeded"}
     table = renderlane("list", "--tenant", "press")
     assert table.stdout.index("listed-1") < table.stdout.index("listed-0")
     assert "cube" not in table.stdout

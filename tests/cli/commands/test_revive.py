@@ -58,7 +58,9 @@ def burnt(home: Path) -> Path:
 
 
 def revived(home: Path) -> dict[str, str]:
-    return {each.id: each.data["revived_as"] for each in stores.read("requests") if each.data["revived_as"]}
+    return {
+        document.id: document.data["revived_as"] for document in stores.read("requests") if document.data["revived_as"]
+    }
 
 
 def test_an_id_is_revived_at_once(burnt: Path) -> None:
@@ -66,15 +68,17 @@ def test_an_id_is_revived_at_once(burnt: Path) -> None:
     assert result.exit_code == 0
     assert "revived a as a-r2" in result.stdout
     assert revived(burnt) == {"a": "a-r2", "no": "no-r2"}
-    published = {each["request_id"]: each for each in sent(burnt)}
+    published = {item["request_id"]: item for item in sent(burnt)}
     assert (published["a-r2"]["image_size"], published["a-r2"]["tenant"]) == ("2K", "web")
-    assert {each.data["revived_by"] for each in stores.read("requests") if each.data["revived_as"]} == {"ann"}
+    assert {document.data["revived_by"] for document in stores.read("requests") if document.data["revived_as"]} == {
+        "ann"
+    }
 
 
 def test_what_cannot_be_revived_is_told_and_the_rest_is_revived(burnt: Path) -> None:
     result = renderlane("revive", "lives", "a", "never-seen", "--json")
     assert result.exit_code == 1
-    assert [each["revived_as"] for each in json_lines(result.stdout)] == ["a-r2"]
+    assert [json_line["revived_as"] for json_line in json_lines(result.stdout)] == ["a-r2"]
     assert "lives: not revived: status: found queued; allowed: a request that is failed" in result.stderr
     assert "never-seen: not revived" in result.stderr
 
@@ -127,7 +131,7 @@ def test_the_same_filter_again_leaves_what_came_back_and_makes_good_what_did_not
 def test_a_passed_deadline_is_told_and_can_be_given_anew(burnt: Path) -> None:
     assert "1 with an expired deadline" in renderlane("revive", "--status", "expired").stdout
     assert renderlane("revive", "--status", "expired", "--deadline", "2096-01-01T00:00:00Z", "--yes").exit_code == 0
-    assert [each["deadline"] for each in sent(burnt)] == ["2096-01-01T00:00:00Z"]
+    assert [item["deadline"] for item in sent(burnt)] == ["2096-01-01T00:00:00Z"]
     assert renderlane("revive", "b", "--deadline", "2h").exit_code == 0
     assert sent(burnt)[-1]["deadline"] > "2026-11-22T12"
     again = renderlane("revive", "a", "--deadline", "2020-01-01T00:00:00Z")
@@ -181,12 +185,12 @@ def test_ten_thousand_of_one_instant_are_cancelled_each_once_and_with_progress(h
     assert result.exit_code == 0
     assert "10,000 requests would be cancelled" in result.stdout
     assert "asked to cancel 10,000/10,000" in result.stderr
-    assert len({each["cancel"] for each in sent(home)}) == 10_000
+    assert len({item["cancel"] for item in sent(home)}) == 10_000
 
 
 def test_a_list_is_filtered_by_everything_that_a_request_is_known_by(burnt: Path) -> None:
     def listed(*arguments: str) -> set[str]:
-        return {each["request_id"] for each in json_lines(renderlane("list", *arguments, "--json").stdout)}
+        return {json_line["request_id"] for json_line in json_lines(renderlane("list", *arguments, "--json").stdout)}
 
     assert listed("--status", "failed", "--status", "expired") == {"a", "b", "c", "late"}
     assert listed("--outcome", "overload", "--tenant", "press") == {"c"}
@@ -201,7 +205,7 @@ def test_a_list_knows_which_routes_a_flag_bent(home: Path) -> None:
     stores.write(home, stores.queued("bent", changes={"flags": ["lower-resolution-1a2b"]}), stores.queued("straight"))
     for named in ("lower-resolution", "lower-resolution-1a2b"):
         found = json_lines(renderlane("list", "--flag", named, "--json").stdout)
-        assert [each["request_id"] for each in found] == ["bent"]
+        assert [item["request_id"] for item in found] == ["bent"]
 
 
 @pytest.mark.parametrize("columns", ["80", "120"])

@@ -74,17 +74,17 @@ def _spans_of(request_id: str) -> dict[str, dict[str, Any]]:
 
 @pytest.mark.usefixtures("in_running_home")
 def test_an_unknown_request_is_said_so() -> None:
-    said = renderlane("trace", "nobody")
-    assert said.exit_code == 1
-    assert "no such request" in said.stderr
+    result = renderlane("trace", "nobody")
+    assert result.exit_code == 1
+    assert "no such request" in result.stderr
 
 
 def test_a_request_that_waits_has_an_open_root_and_its_stages_below() -> None:
     written = a_request_record()
     root = SpanView("b7ad6b7169203331", None, "request", NOW, NOW)
     intake = SpanView("1" * 16, root.span_id, "intake", NOW, NOW)
-    found = tree(with_root([intake], written, NOW + timedelta(seconds=5)))
-    assert [(each.depth, each.span.name, each.span.open) for each in found] == [
+    branches = tree(with_root([intake], written, NOW + timedelta(seconds=5)))
+    assert [(branch.depth, branch.span.name, branch.span.open) for branch in branches] == [
         (0, "request", True),
         (1, "intake", False),
     ]
@@ -94,15 +94,19 @@ async def test_without_spans_the_documents_tell_the_wait_and_the_attempts() -> N
     world = World()
     await world.submit("r-1")
     await world.run_until_quiet()
-    found = of_documents(
+    span_views = of_documents(
         RequestRecord.from_json(world.status("r-1")),
         [AttemptRecord.from_json(attempt) for attempt in world.attempts("r-1")],
         world.clock.now(),
     )
-    assert [(each.depth, each.span.name) for each in tree(found)] == [(0, "request"), (1, "queue wait"), (1, "attempt")]
+    assert [(branch.depth, branch.span.name) for branch in tree(span_views)] == [
+        (0, "request"),
+        (1, "queue wait"),
+        (1, "attempt"),
+    ]
     true = [span for span in world.signals.spans if span.stage.name == "attempt"]
-    assert found[-1].span_id == true[0].place.span_id
-    assert found[-1].started_at == true[0].started_at
+    assert span_views[-1].span_id == true[0].place.span_id
+    assert span_views[-1].started_at == true[0].started_at
 
 
 async def test_the_bars_lie_where_their_spans_lie() -> None:

@@ -116,10 +116,10 @@ def test_a_key_of_another_product_is_ignored_and_that_is_said(home: Path) -> Non
     with started(home, "up", *QUICK, GOOGLE_API_KEY="AIza-of-another-product") as up:
         assert "SIMULATOR" in up.first_line
         assert up.stop() == 0
-    told = "".join(up.errors)
-    assert "GOOGLE_API_KEY is set but ignored" in told
-    assert "GEMINI_API_KEY" in told
-    assert "AIza" not in told
+    text = "".join(up.errors)
+    assert "GOOGLE_API_KEY is set but ignored" in text
+    assert "GEMINI_API_KEY" in text
+    assert "AIza" not in text
 
 
 def test_two_homes_on_one_database_are_refused(home: Path, tmp_path: Path) -> None:

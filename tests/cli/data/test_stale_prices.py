@@ -14,8 +14,8 @@ def test_fresh_prices_need_no_words() -> None:
 
 
 def test_old_prices_are_counted_named_and_to_be_checked() -> None:
-    said = warning(a_catalogue(), a_catalogue().oldest_price + STALE_AFTER + timedelta(days=1))
-    assert said is not None
-    assert "gateway laozhang: checked on 2026-10-07" in said
-    assert "and " in said
-    assert "update price and date in the catalogue" in said
+    text = warning(a_catalogue(), a_catalogue().oldest_price + STALE_AFTER + timedelta(days=1))
+    assert text is not None
+    assert "gateway laozhang: checked on 2026-10-07" in text
+    assert "and " in text
+    assert "update price and date in the catalogue" in text

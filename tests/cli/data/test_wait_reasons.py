@@ -54,11 +54,11 @@ def a_store(home: Path, pump: dict[str, Any] | None, flag: Flag | None = None, *
 
 def test_a_closed_model_is_named_with_its_opening(home: Path) -> None:
     a_store(home, {"held": CLOSED})
-    told = f"{MODEL} is closed until 2096-11-23 08:00 UTC (quota_day)"
+    text = f"{MODEL} is closed until 2096-11-23 08:00 UTC (quota_day)"
     shown = renderlane("status", "waiting").stdout
-    assert told in shown
+    assert text in shown
     assert "new" not in shown
-    assert f"waits: {told}" in renderlane("list").stdout
+    assert f"waits: {text}" in renderlane("list").stdout
     (document,) = json_lines(renderlane("status", "waiting", "--json").stdout)
     assert document["held"] == {"reason": "closed", "until": "2096-11-23T08:00:00Z", "why": "quota_day"}
     assert (document["status"], document["reason"], document["request_id"]) == ("queued", "new", "waiting")
@@ -138,9 +138,9 @@ MINUTE = {MODEL: {"reason": "minute", "until": None, "why": ""}}
 @pytest.mark.parametrize("pump", [PAUSED, MINUTE, {}], ids=["paused", "minute", "nothing said"])
 def test_a_request_in_the_scope_of_a_pause_is_told_so_with_who_and_why(home: Path, pump: dict[str, Any]) -> None:
     a_store(home, {"held": pump}, flag=a_pause(Scope(model=MODEL)))
-    told = "paused until 2096-11-23 08:00 UTC (flag pause by ann: asked to)"
-    assert told in renderlane("status", "waiting").stdout
-    assert f"waits: {MODEL}: {told}" in renderlane("list").stdout
+    text = "paused until 2096-11-23 08:00 UTC (flag pause by ann: asked to)"
+    assert text in renderlane("status", "waiting").stdout
+    assert f"waits: {MODEL}: {text}" in renderlane("list").stdout
     (document,) = json_lines(renderlane("status", "waiting", "--json").stdout)
     assert (document["held"]["reason"], document["held"]["until"]) == ("paused", "2096-11-23T08:00:00Z")
 

@@ -41,7 +41,7 @@ def test_with_json_every_line_is_a_status_document(in_running_home: Path) -> Non
     _until_known("as-lines")
     documents = json_lines(renderlane("status", "as-lines", "--watch", "--json").stdout)
     assert documents[-1]["status"] == "succeeded"
-    assert {each["request_id"] for each in documents} == {"as-lines"}
+    assert {document["request_id"] for document in documents} == {"as-lines"}
 
 
 def test_an_unknown_id_is_told_and_not_waited_for(in_running_home: Path) -> None:
@@ -87,7 +87,7 @@ def test_a_line_says_when_which_and_what() -> None:
 
 
 def _all_of(terminal: int) -> str:
-    found = b""
+    body = b""
     while True:
         try:
             more = os.read(terminal, 65_536)
@@ -95,9 +95,9 @@ def _all_of(terminal: int) -> str:
             break
         if not more:
             break
-        found += more
+        body += more
     os.close(terminal)
-    return found.decode()
+    return body.decode()
 
 
 def _until_known(request_id: str) -> None:

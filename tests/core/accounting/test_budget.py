@@ -86,7 +86,7 @@ def test_a_budget_and_its_documents_come_back_as_they_were_written() -> None:
 
 
 def amounts(moved: BudgetDelta) -> dict[str, dict[str, int]]:
-    return {str(each.also["period"]): dict(each.amounts) for each in moved.writes()}
+    return {str(write.also["period"]): dict(write.amounts) for write in moved.writes()}
 
 
 HELD = Reservation("2026-11-22", 100_000)
@@ -125,7 +125,7 @@ def test_two_movements_of_one_commit_are_one_write_a_period() -> None:
     }
     assert set(amounts(first.plus(other))) == {"2026-11-22", "2026-11-23"}
     assert budget.NOTHING_MOVED.plus(other) == other
-    paths = [each.path for each in first.plus(other).writes()]
+    paths = [write.path for write in first.plus(other).writes()]
     assert len(paths) == len(set(paths))
 
 
@@ -175,8 +175,8 @@ def test_a_tick_grants_no_more_than_a_purse_holds_and_passes_the_others_by() -> 
         NOW,
     )
     granted = [grant.candidate.head.request_id for grant in admission.grants]
-    assert [each for each in granted if each.startswith("web")] == [f"web-{number}" for number in range(7)]
-    assert sum(each.startswith("shop") for each in granted) == 3
+    assert [name for name in granted if name.startswith("web")] == [f"web-{number}" for number in range(7)]
+    assert sum(name.startswith("shop") for name in granted) == 3
     assert admission.held == {}
 
 
@@ -203,11 +203,11 @@ def test_whatever_happens_in_whatever_order_no_more_is_billed_than_the_limit(hap
     that back; calls may be billed unseen.
     Costs are at most what was reserved.
     """
-    account, seen, true = BudgetAccount("web", "2026-11-22", NOW), WorkerTotals(), WorkerTotals()
+    account, worker_totals, true = BudgetAccount("web", "2026-11-22", NOW), WorkerTotals(), WorkerTotals()
     flying: list[int] = []
     billed = number = 0
     for what, value in happening:
-        purse = TenantBalance(replace(LIMIT, limit_micros=limit), account, seen)
+        purse = TenantBalance(replace(LIMIT, limit_micros=limit), account, worker_totals)
         match what:
             case "grant" if value <= purse.available_micros:
                 number += 1
@@ -228,7 +228,7 @@ def test_whatever_happens_in_whatever_order_no_more_is_billed_than_the_limit(hap
             case "give back" if flying:
                 true = replace(true, returned_micros=true.returned_micros + flying.pop(0))
             case "read":
-                seen = true
+                worker_totals = true
             case _:
                 pass
         assert billed + sum(flying) <= limit

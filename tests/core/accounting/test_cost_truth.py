@@ -51,7 +51,7 @@ def test_a_providers_price_stands_in_a_table_of_its_own_and_is_no_rate_of_google
         assert price.of_made(catalogue, usage, PRO, "gateway", PRO, "1K") == price.UNKNOWN
 
 
-@pytest.mark.parametrize(("asked", "served"), [(asked, each) for asked, served in MOVED.items() for each in served])
+@pytest.mark.parametrize(("asked", "served"), [(asked, name) for asked, served in MOVED.items() for name in served])
 def test_a_tier_that_was_moved_up_or_down_is_paid_at_the_tier_that_served(asked: str, served: str) -> None:
     _, attempt = an_attempt(a_request(model=PRO, lane=asked))
     assert attempt.record.route.lane == asked
@@ -94,7 +94,7 @@ def test_only_what_is_called_free_never_arrived_or_met_a_limit_is_zero() -> None
 
 def test_a_price_is_stale_once_it_was_checked_more_than_sixty_days_ago() -> None:
     catalogue = a_catalogue()
-    oldest = min(catalogue.oldest_price, *(each.checked for each in catalogue.gateways.values()))
+    oldest = min(catalogue.oldest_price, *(gateway.checked for gateway in catalogue.gateways.values()))
     assert timedelta(days=60) == STALE_AFTER
     assert catalogue.stale_prices(oldest + STALE_AFTER) == ()
     [first, *_] = catalogue.stale_prices(oldest + STALE_AFTER + timedelta(days=1))
@@ -107,4 +107,4 @@ def test_a_stale_price_is_named_by_its_table() -> None:
     model = catalogue.models[PRO]
     old = replace(model.lanes["batch"], checked=date(2020, 1, 1))
     aged = replace(catalogue, models={PRO: replace(model, lanes={**model.lanes, "batch": old})}, gateways={})
-    assert [each.what for each in aged.stale_prices(catalogue.oldest_price)] == [f"google {PRO} batch"]
+    assert [stale_price.what for stale_price in aged.stale_prices(catalogue.oldest_price)] == [f"google {PRO} batch"]

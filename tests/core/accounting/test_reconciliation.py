@@ -58,9 +58,9 @@ def test_what_is_billed_as_it_was_booked_agrees_thinking_as_text() -> None:
             ("2026-11-22", "Generate_content text output token count for Gemini 3 Pro Image", "0.0025"),
         )
     )
-    found = reconcile(lines, rows, a_catalogue().billing)
-    assert (found.differences, found.agreeing) == ((), 2)
-    assert found.billed_micros == found.booked_micros == 271_300
+    reconciliation = reconcile(lines, rows, a_catalogue().billing)
+    assert (reconciliation.differences, reconciliation.agreeing) == ((), 2)
+    assert reconciliation.billed_micros == reconciliation.booked_micros == 271_300
 
 
 def test_differences_of_a_cent_and_more_are_listed_largest_first() -> None:
@@ -79,9 +79,11 @@ def test_differences_of_a_cent_and_more_are_listed_largest_first() -> None:
 
 def test_other_services_days_and_contracts_stay_out_of_it() -> None:
     rows = [a_row(day="2026-11-20", micros_image=9), a_row(lane="gateway", micros_call=90_000)]
-    found = reconcile(read_export(export(("2026-11-22", "Cores", "7"), service="Run")), rows, a_catalogue().billing)
-    assert (found.differences, found.billed_micros, found.booked_micros) == ((), 0, 0)
-    assert found.others_micros == 7_000_000
+    reconciliation = reconcile(
+        read_export(export(("2026-11-22", "Cores", "7"), service="Run")), rows, a_catalogue().billing
+    )
+    assert (reconciliation.differences, reconciliation.billed_micros, reconciliation.booked_micros) == ((), 0, 0)
+    assert reconciliation.others_micros == 7_000_000
 
 
 def test_the_consoles_own_report_is_read_too() -> None:

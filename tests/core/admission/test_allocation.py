@@ -62,18 +62,18 @@ def names(admission: Admission) -> list[str]:
 
 
 def of_tokens(request_id: str, tokens: int, priority: str = "normal") -> Candidate:
-    found = a_candidate(request_id, priority=priority)
-    planned = found.planned
-    return replace(found, planned=replace(planned, input_tokens=tokens))
+    candidate = a_candidate(request_id, priority=priority)
+    planned = candidate.planned
+    return replace(candidate, planned=replace(planned, input_tokens=tokens))
 
 
 def after_starts(limits: Limits, number: int, weight: Weight = Weight()) -> ModelState:  # noqa: B008
     """So many have just started."""
     calendar = Calendar()
     for _ in range(number):
-        found = calendar.grant(limits, weight, earliest=NOW, horizon=NOW)
-        assert isinstance(found, Granted)
-        calendar = found.calendar
+        granted = calendar.grant(limits, weight, earliest=NOW, horizon=NOW)
+        assert isinstance(granted, Granted)
+        calendar = granted.calendar
     return ModelState(calendar)
 
 
@@ -113,8 +113,8 @@ def test_ten_thousand_of_one_full_model_never_hold_the_queue_of_another(full: st
         other_limits={PRO: pro, NB21: Limits(rpm=60), LITE: Limits()},
         room={PRO: 0 if full == "concurrency" else 100, NB21: 100, LITE: 100},
     )
-    assert sorted(names(admission)) == sorted(each.head.request_id for each in others)
-    assert {model: held.reason for model, held in admission.held.items()} == {PRO: full}
+    assert sorted(names(admission)) == sorted(candidate.head.request_id for candidate in others)
+    assert {model: blocked.reason for model, blocked in admission.held.items()} == {PRO: full}
     if full == "day":
         assert admission.held[PRO].until == next_pacific_midnight(NOW)
 
@@ -190,7 +190,10 @@ def test_a_request_that_the_spend_window_refuses_takes_no_slot() -> None:
 def test_small_requests_of_a_lower_priority_never_starve_a_heavy_one_of_a_higher() -> None:
     """Else what each minute frees went to the small ones, and the heavy one waited for as long as they come."""
     limits, standing, now = Limits(rpm=1_000, tpm=1_000), ModelState(), NOW
-    small = [replace(each, planned=replace(each.planned, input_tokens=50)) for each in candidates(40, priority="bulk")]
+    small = [
+        replace(candidate, planned=replace(candidate.planned, input_tokens=50))
+        for candidate in candidates(40, priority="bulk")
+    ]
     heavy = of_tokens("heavy", 900, "interactive")
     for second in range(180):
         now = NOW + timedelta(seconds=second)
@@ -220,7 +223,7 @@ def slots_of(priority: str, standing: ModelState, limits: Limits, seconds: int, 
 
 def longest_rush(slots: list[float], seconds: float = 10.0) -> int:
     """The most starts in any such time."""
-    return max(sum(1 for each in slots if begins <= each < begins + seconds) for begins in slots)
+    return max(sum(1 for slot in slots if begins <= slot < begins + seconds) for begins in slots)
 
 
 def test_interactive_and_normal_may_fill_an_empty_window_at_once_and_bulk_is_spread_over_it() -> None:
@@ -240,21 +243,21 @@ def test_where_bursts_are_disliked_normal_is_spread_too_and_interactive_is_not()
 @pytest.mark.parametrize("priority", ["normal", "bulk"])
 def test_what_is_spread_still_uses_the_limit(priority: str) -> None:
     slots = slots_of(priority, ModelState(pressure=Pressure(bursts_disliked_at=NOW)), Limits(rpm=60), 180)
-    assert len([each for each in slots if 60 <= each < 180]) >= 0.98 * 2 * 60 - 1
+    assert len([slot for slot in slots if 60 <= slot < 180]) >= 0.98 * 2 * 60 - 1
 
 
 @pytest.mark.parametrize("priority", ["interactive", "normal", "bulk"])
 def test_a_cap_that_evidence_sets_holds_every_priority_without_bursts(priority: str) -> None:
     slots = slots_of(priority, ModelState(pressure=Pressure(rate=60.0)), Limits(rpm=600), 60)
-    assert 56 <= len([each for each in slots if each < 60]) <= 62
+    assert 56 <= len([slot for slot in slots if slot < 60]) <= 62
     assert longest_rush(slots) <= 13
 
 
 def test_normal_leaves_alone_what_interactive_is_expected_to_need() -> None:
-    seen = PriorityState(
+    priority_state = PriorityState(
         interactive={int((NOW - timedelta(minutes=m)).timestamp()) // 5: (10, 100) for m in range(2, 10)}
     )
-    admission = admitted(candidates(100), Limits(rpm=60), standings={PRO: ModelState(turns=seen)})
+    admission = admitted(candidates(100), Limits(rpm=60), standings={PRO: ModelState(turns=priority_state)})
     assert 60 * 0.5 <= len(admission.grants) < 60
     kept = 60 - len(admission.grants)
     late = candidates(kept, "late", priority="interactive")
@@ -270,7 +273,7 @@ def test_without_interactive_arrivals_lately_nothing_is_reserved() -> None:
 def test_normal_and_bulk_keep_five_percent_each_over_a_long_run_of_three_full_queues(rpm: int) -> None:
     limits, standing, minutes = Limits(rpm=rpm), ModelState(), 20
     had: Counter[str] = Counter()
-    queue = [each for priority in RANK for each in candidates(rpm, priority, priority=priority)]
+    queue = [candidate for priority in RANK for candidate in candidates(rpm, priority, priority=priority)]
     for second in range(60 * minutes):
         now = NOW + timedelta(seconds=second)
         admission = admit(queue, {PRO: standing.forget(now)}, {PRO: limits}, {PRO: 10_000}, Shared(), now)
@@ -322,14 +325,14 @@ def test_every_candidate_is_granted_once_or_its_model_is_held_and_nobody_is_over
     given_out = names(admission)
     assert len(set(given_out)) == len(given_out) <= fleet_room
     for model in MODELS:
-        ours = [each for each in queue if each.model == model]
+        ours = [candidate for candidate in queue if candidate.model == model]
         for priority in RANK:
-            taken = [each.head.request_id in given_out for each in ours if each.head.priority == priority]
+            taken = [our.head.request_id in given_out for our in ours if our.head.priority == priority]
             assert taken == sorted(taken, reverse=True)
-        granted = [each for each in ours if each.head.request_id in given_out]
+        granted = [our for our in ours if our.head.request_id in given_out]
         assert len(granted) <= room
         assert (model in admission.held) == (len(granted) < len(ours))
-        used = Weight(len(granted), len(granted), sum(each.planned.input_tokens for each in granted))
+        used = Weight(len(granted), len(granted), sum(candidate.planned.input_tokens for candidate in granted))
         for limit, taken_of_it in ((limits.rpm, used.requests), (limits.ipm, used.images), (limits.tpm, used.tokens)):
             assert limit is None or taken_of_it <= limit
         assert limits.rpd is None or len(granted) <= limits.rpd

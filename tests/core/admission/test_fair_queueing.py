@@ -31,7 +31,7 @@ class Queue:
     def come(self, tenant: str, number: int) -> None:
         for _ in range(number):
             self.count += 1
-            ahead = sum(1 for each in self.waiting if each.tenant == tenant)
+            ahead = sum(1 for head in self.waiting if head.tenant == tenant)
             tag = fair_tag(self.served.get(QUEUE, 0.0), ahead, self.weights[tenant])
             self.waiting.append(replace(HEAD, request_id=f"r-{self.count:06d}", tenant=tenant, fair_tag=tag))
 
@@ -111,9 +111,9 @@ def test_deadlines_reorder_a_tenants_own_requests_and_take_no_place_of_another(
     own: dict[str, list[Head]] = defaultdict(list)
     for head in ordered:
         own[head.tenant].append(head)
-    for each in own.values():
-        deadlines = [head.deadline for head in each]
+    for items in own.values():
+        deadlines = [head.deadline for head in items]
         known = [deadline for deadline in deadlines if deadline is not None]
         assert deadlines == [*sorted(known), *[None] * (len(deadlines) - len(known))]
-        patient = [head for head in each if head.deadline is None]
+        patient = [head for head in items if head.deadline is None]
         assert patient == sorted(patient, key=lambda head: (head.fair_tag, head.request_id))

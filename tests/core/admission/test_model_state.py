@@ -54,9 +54,9 @@ standings = st.builds(
 def texts_only(value: object) -> bool:
     """Whether every key is text and every value one that a store keeps."""
     if isinstance(value, dict):
-        return all(isinstance(key, str) and texts_only(each) for key, each in value.items())
+        return all(isinstance(key, str) and texts_only(item) for key, item in value.items())
     if isinstance(value, list | tuple):
-        return all(texts_only(each) for each in value)
+        return all(texts_only(item) for item in value)
     return value is None or isinstance(value, str | int | float | datetime)
 
 

@@ -85,9 +85,9 @@ def test_every_priority_that_waits_is_in_the_order_once(steps: list[tuple[str, s
         turns = turns.granted(priority, waiting | {priority}, Weight(), NOW)
         order = turns.order(waiting)
         assert sorted(order) == sorted(waiting)
-        owed = [each for each in order if turns.is_owed(each)]
-        assert order == sorted(owed, key=RANK.__getitem__) + [each for each in sorted(waiting, key=RANK.__getitem__)
-                                                              if each not in owed]  # fmt: skip
+        owed = [name for name in order if turns.is_owed(name)]
+        assert order == sorted(owed, key=RANK.__getitem__) + [name for name in sorted(waiting, key=RANK.__getitem__)
+                                                              if name not in owed]  # fmt: skip
         assert not turns.is_owed("interactive")
 
 
@@ -158,13 +158,13 @@ def test_an_even_pace_takes_a_window_for_the_whole_limit_by_the_tightest_dimensi
 
 
 def test_a_pace_that_fell_behind_is_made_good_for_a_second_and_a_half_and_no_more() -> None:
-    each = timedelta(seconds=0.5)
+    item = timedelta(seconds=0.5)
     turns = PriorityState(next_at={"bulk": (NOW - timedelta(minutes=5)).timestamp()})
     caught_up = 0
     while turns.next_at["bulk"] <= NOW.timestamp():
-        turns = turns.paced("bulk", each, NOW)
+        turns = turns.paced("bulk", item, NOW)
         caught_up += 1
-    assert caught_up == CATCH_UP / each + 1
+    assert caught_up == CATCH_UP / item + 1
 
 
 def test_paces_do_not_know_of_each_other() -> None:

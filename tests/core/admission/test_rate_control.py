@@ -89,8 +89,8 @@ def test_the_same_value_again_takes_as_much_of_the_limit_as_was_rejected_one_to_
 
 
 def test_a_share_is_of_every_limit_of_a_minute_and_leaves_at_least_one() -> None:
-    known = Limits(rpm=100, ipm=200, tpm=10_000, rpd=50, concurrency=7, spend10m_micros=9)
-    assert Pressure(share=0.97).limits(known) == replace(known, rpm=97, ipm=194, tpm=9_700)
+    limits = Limits(rpm=100, ipm=200, tpm=10_000, rpd=50, concurrency=7, spend10m_micros=9)
+    assert Pressure(share=0.97).limits(limits) == replace(limits, rpm=97, ipm=194, tpm=9_700)
     assert Pressure(share=0.97).limits(Limits(rpm=1, ipm=0)) == Limits(rpm=1, ipm=0)
 
 
@@ -103,10 +103,10 @@ def test_the_limit_is_cut_at_most_once_in_twenty_seconds_however_many_are_reject
 
 
 def test_the_same_report_read_again_cuts_nothing_more() -> None:
-    seen, calendar = saw(StartSignal.MINUTE, {2: 5}), steady(10)
-    pressure = updated(Pressure(), seen, calendar, RPM, NOW).pressure
+    observed, calendar = saw(StartSignal.MINUTE, {2: 5}), steady(10)
+    pressure = updated(Pressure(), observed, calendar, RPM, NOW).pressure
     for later in (1, 25, 60):
-        again = updated(pressure, seen, calendar, RPM, NOW + timedelta(seconds=later)).pressure
+        again = updated(pressure, observed, calendar, RPM, NOW + timedelta(seconds=later)).pressure
         assert again.share == pressure.share
         assert again.bursts_disliked_at is None
 
@@ -135,9 +135,11 @@ def test_a_limit_that_is_smaller_than_it_says_is_tried_ever_less_often() -> None
         over = pressure.share > 0.98 + 1e-9
         if over:
             rejected.append(minute)
-        seen = ModelObservations({StartSignal.MINUTE: {int(each.timestamp()): 6 for each in [now - SECOND] if over}})
+        observed = ModelObservations(
+            {StartSignal.MINUTE: {int(moment.timestamp()): 6 for moment in [now - SECOND] if over}}
+        )
         filled = replace(calendar, buckets={bucket_of(now - SECOND): Weight(600, 0, 0)})
-        pressure = updated(pressure, seen, filled, RPM, now).pressure
+        pressure = updated(pressure, observed, filled, RPM, now).pressure
     apart = [later - earlier for earlier, later in itertools.pairwise(rejected)]
     assert apart == sorted(apart)
     assert apart[-1] >= 60
@@ -192,25 +194,25 @@ def test_what_is_older_than_twenty_seconds_is_judged_no_more() -> None:
 
 
 def test_the_first_cut_is_to_what_was_accepted() -> None:
-    seen = saw(StartSignal.UNEXPLAINED, dict.fromkeys(range(1, 21), 2))
-    pressure = updated(Pressure(), seen, steady(10), RPM, NOW).pressure
+    observed = saw(StartSignal.UNEXPLAINED, dict.fromkeys(range(1, 21), 2))
+    pressure = updated(Pressure(), observed, steady(10), RPM, NOW).pressure
     assert 0.93 * 480 <= (pressure.cap or 0) <= 480  # eight of ten a second, over a minute
 
 
 def test_rejections_in_a_models_first_seconds_leave_the_rate_of_those_seconds_not_a_few_starts_a_minute() -> None:
     young = Pressure(first_used_at=NOW - 6 * SECOND)
-    calendar, seen = steady(2, seconds=6), saw(StartSignal.UNEXPLAINED, {1: 2, 2: 2})
-    cap = updated(young, seen, calendar, Limits(), NOW).pressure.cap or 0
+    calendar, observed = steady(2, seconds=6), saw(StartSignal.UNEXPLAINED, {1: 2, 2: 2})
+    cap = updated(young, observed, calendar, Limits(), NOW).pressure.cap or 0
     assert 60 <= cap <= 80, "eight accepted in six seconds"
     old = Pressure(first_used_at=NOW - MINUTE)
-    assert updated(old, seen, calendar, Limits(), NOW).pressure.cap == 8
+    assert updated(old, observed, calendar, Limits(), NOW).pressure.cap == 8
 
 
 def test_further_cuts_come_every_five_seconds_at_most_and_grow_smaller_than_what_was_accepted() -> None:
     course = Course()
     course.run(60, 10, 0.2, StartSignal.UNEXPLAINED)
     changes = [second for second in range(1, 60) if course.caps[second] != course.caps[second - 1]]
-    cuts = [each for each in changes if (course.caps[each] or 0) < (course.caps[each - 1] or 10**9)]
+    cuts = [change for change in changes if (course.caps[change] or 0) < (course.caps[change - 1] or 10**9)]
     assert cuts
     assert course.caps[-1] is not None
     assert course.caps[-1] < 300
@@ -221,9 +223,9 @@ def test_above_thirty_percent_nothing_starts_for_one_two_four_and_then_eight_sec
     now = NOW
     for _ in range(6):
         now += timedelta(seconds=10)
-        seen = ModelObservations(counts={StartSignal.UNEXPLAINED: {int((now - 2 * SECOND).timestamp()): 40}})
+        observed = ModelObservations(counts={StartSignal.UNEXPLAINED: {int((now - 2 * SECOND).timestamp()): 40}})
         calendar = Calendar({bucket_of(now - 2 * SECOND): Weight(100, 100, 0)})
-        felt = updated(pressure, seen, calendar, RPM, now)
+        felt = updated(pressure, observed, calendar, RPM, now)
         pressure = felt.pressure
         assert felt.close_until is not None
         pauses.append((felt.close_until - now).total_seconds())
@@ -237,9 +239,9 @@ def test_below_thirty_percent_the_model_stays_open() -> None:
 
 
 def test_the_same_unexplained_report_cuts_once() -> None:
-    seen, calendar = saw(StartSignal.UNEXPLAINED, {2: 20}), steady(10)
-    pressure = updated(Pressure(), seen, calendar, RPM, NOW).pressure
-    again = updated(pressure, seen, calendar, RPM, NOW + SECOND).pressure
+    observed, calendar = saw(StartSignal.UNEXPLAINED, {2: 20}), steady(10)
+    pressure = updated(Pressure(), observed, calendar, RPM, NOW).pressure
+    again = updated(pressure, observed, calendar, RPM, NOW + SECOND).pressure
     assert again.cap == pressure.cap
     assert again.back_offs == pressure.back_offs
 
@@ -268,9 +270,9 @@ def test_a_cap_that_has_not_been_cut_for_an_hour_is_lifted() -> None:
 
 
 def test_a_minutes_429_where_no_limit_is_known_counts_as_unexplained() -> None:
-    seen, calendar = saw(StartSignal.MINUTE, {2: 20}), steady(10)
-    assert updated(Pressure(), seen, calendar, Limits(), NOW).pressure.cap is not None
-    assert updated(Pressure(), seen, calendar, RPM, NOW).pressure.cap is None
+    observed, calendar = saw(StartSignal.MINUTE, {2: 20}), steady(10)
+    assert updated(Pressure(), observed, calendar, Limits(), NOW).pressure.cap is not None
+    assert updated(Pressure(), observed, calendar, RPM, NOW).pressure.cap is None
 
 
 # -- overload ---------------------------------------------------------------------------------------------------------
@@ -278,8 +280,8 @@ def test_a_minutes_429_where_no_limit_is_known_counts_as_unexplained() -> None:
 
 @pytest.mark.parametrize(("overloads", "starts", "acts"), [(20, 100, False), (21, 100, True), (2, 2, False)])
 def test_overload_acts_over_a_fifth_of_the_last_eight_seconds(overloads: int, starts: int, acts: bool) -> None:
-    seen, calendar = saw(StartSignal.OVERLOAD, {6: overloads}), started({6: starts})
-    pressure = updated(Pressure(), seen, calendar, RPM, NOW).pressure
+    observed, calendar = saw(StartSignal.OVERLOAD, {6: overloads}), started({6: starts})
+    pressure = updated(Pressure(), observed, calendar, RPM, NOW).pressure
     assert (pressure.cap is not None) == acts
     if acts:
         assert pressure.cap == pytest.approx(rules.SICK_CUT * starts * 60 / 8)
@@ -341,16 +343,16 @@ def test_the_smaller_of_two_caps_holds() -> None:
     st.sampled_from([Limits(), Limits(rpm=60), Limits(rpm=1), Limits(rpm=600, tpm=5)]),
 )
 def test_whatever_is_reported_and_however_time_jumps_something_may_start_and_no_pause_is_long(
-    steps: list[tuple[int, StartSignal, float, float]], known: Limits
+    steps: list[tuple[int, StartSignal, float, float]], limits: Limits
 ) -> None:
-    course = Course(known=known)
+    course = Course(known=limits)
     for wanted, sign, share, seconds in steps:
         course.now += timedelta(seconds=seconds - 1)
         felt = course.second(wanted, share, sign)
         pressure = felt.pressure
         assert pressure.cap is None or pressure.cap >= 1.0
         assert 0 < pressure.share <= 1.0
-        left = pressure.limits(known)
+        left = pressure.limits(limits)
         assert 0 not in (left.rpm, left.ipm, left.tpm)
         assert felt.close_until is None or felt.close_until - course.now <= rules.BACK_OFF[-1]
         assert Pressure.from_json(pressure.to_json()) == pressure

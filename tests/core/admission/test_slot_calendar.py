@@ -34,9 +34,9 @@ SECOND = timedelta(seconds=1)
 
 
 def granted(calendar: Calendar, limits: Limits, weight: Weight = Weight(), *, at: datetime = NOW) -> Granted:  # noqa: B008  a frozen value
-    found = calendar.grant(limits, weight, earliest=at, horizon=at + HORIZON)
-    assert isinstance(found, Granted), found
-    return found
+    blocked = calendar.grant(limits, weight, earliest=at, horizon=at + HORIZON)
+    assert isinstance(blocked, Granted), blocked
+    return blocked
 
 
 def refused(calendar: Calendar, limits: Limits, weight: Weight = Weight(), *, at: datetime = NOW) -> Blocked:  # noqa: B008
@@ -336,7 +336,7 @@ class Drive:
         """By trying each half second against every minute that holds it."""
         slot = datetime.fromtimestamp(-(-earliest.timestamp() // 0.5) * 0.5, UTC)
         while slot <= earliest + HORIZON:
-            tried = [*((begin_of(bucket_of(at)), each) for at, each in self.slots.values()), (slot, weight)]
+            tried = [*((begin_of(bucket_of(at)), item) for at, item in self.slots.values()), (slot, weight)]
             if keeps(tried, self.limits):
                 return True
             slot += BUCKET
@@ -395,7 +395,7 @@ def test_no_minute_of_any_alignment_and_no_day_holds_more_than_its_limit(
     slots = [(at, drive.good_until[release], weight) for release, (at, weight) in drive.slots.items()]
     slots.sort(key=lambda slot: slot[0])
     for shift in (lateness, [0.0] * 60, [1.0] * 60, [1.0, 0.0] * 30, [0.0, 1.0] * 30):
-        starts = [(at + (until - at) * late, each) for (at, until, each), late in zip(slots, shift, strict=False)]
+        starts = [(at + (until - at) * late, weight) for (at, until, weight), late in zip(slots, shift, strict=False)]
         assert keeps(starts, limits)
 
 
@@ -499,5 +499,5 @@ def test_a_corrected_start_counts_what_it_really_took_and_nothing_else_changes(t
         drift[bucket_of(now)] = more
         now += timedelta(seconds=1)
     corrected = calendar.correct_tokens({**drift, bucket_of(NOW) - 1_000: 5})
-    assert corrected.used(now) == Weight(len(taken), len(taken), sum(max(each + more, 0) for each, more in taken))
+    assert corrected.used(now) == Weight(len(taken), len(taken), sum(max(number + more, 0) for number, more in taken))
     assert corrected.days == calendar.days

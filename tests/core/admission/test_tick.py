@@ -44,7 +44,9 @@ def a_sight(
 def through_the_store(memory: Memory) -> Memory:
     """As a new pump reads it."""
     return Memory(
-        standings={model: ModelState.from_json(each.to_json()) for model, each in memory.standings.items()},
+        standings={
+            model: ModelState.from_json(model_state.to_json()) for model, model_state in memory.standings.items()
+        },
         spend=Spend.from_json(memory.spend.to_json()),
         served=dict(memory.served),
         fleet=Fleet.from_json(memory.fleet.to_json()),
@@ -220,12 +222,15 @@ def test_a_concluded_pool_starts_nothing_but_its_probe_and_opens_when_the_conclu
     closed = tick(Memory(), replace(a_sight(candidates(3), Limits(rpm=60)), concluded=concluded))
     assert (closed.held, closed.grants) == ({PRO: Blocked("closed", probe_at)}, ())
     memory = through_the_store(closed.memory)
-    probing = [replace(each, planned=replace(each.planned, probe="quota_day:x")) for each in candidates(1, "asks")]
+    probing = [
+        replace(candidate, planned=replace(candidate.planned, probe="quota_day:x"))
+        for candidate in candidates(1, "asks")
+    ]
     sight = a_sight([*candidates(3), *probing], Limits(rpm=60), now=probe_at)
-    asked = tick(memory, replace(sight, concluded=concluded))
-    assert names(asked) == ["asks-0"]
-    assert asked.held[PRO].reason == "closed"
-    assert len(tick(asked.memory, a_sight(candidates(3), now=NOW + 2 * SECOND)).grants) == 3
+    tick_result = tick(memory, replace(sight, concluded=concluded))
+    assert names(tick_result) == ["asks-0"]
+    assert tick_result.held[PRO].reason == "closed"
+    assert len(tick(tick_result.memory, a_sight(candidates(3), now=NOW + 2 * SECOND)).grants) == 3
 
 
 def test_a_probe_of_a_used_up_day_passes_the_limit_that_a_429_named() -> None:
@@ -244,9 +249,9 @@ def test_a_probe_of_a_used_up_day_passes_the_limit_that_a_429_named() -> None:
 def test_a_429_that_names_another_limit_teaches_it_and_the_next_pump_knows_it(
     dimension: str, value: int, starts: int
 ) -> None:
-    seen = ModelObservations(named={dimension: NamedLimit(value, NOW)})
-    queue = [replace(each, planned=replace(each.planned, input_tokens=100)) for each in candidates(20)]
-    ticked = tick(Memory(), a_sight(queue, Limits(rpm=60, tpm=90_000), reports={PRO: seen}))
+    observed = ModelObservations(named={dimension: NamedLimit(value, NOW)})
+    queue = [replace(candidate, planned=replace(candidate.planned, input_tokens=100)) for candidate in candidates(20)]
+    ticked = tick(Memory(), a_sight(queue, Limits(rpm=60, tpm=90_000), reports={PRO: observed}))
     assert len(ticked.grants) == starts
     assert ticked.memory.standings[PRO].learned[dimension].value == value
     learned = replace(
@@ -295,10 +300,10 @@ def test_every_change_of_a_limit_in_force_begins_a_new_epoch_and_nothing_else_do
 
 def test_a_full_fleet_of_reports_read_twice_changes_nothing_more() -> None:
     at = int((NOW - 3 * SECOND).timestamp())
-    seen = ModelObservations(
+    observed = ModelObservations(
         counts={StartSignal.MINUTE: {at: 5}, StartSignal.UNEXPLAINED: {at: 9}, StartSignal.OVERLOAD: {at: 9}}
     )
-    sight = a_sight((), Limits(rpm=600), reports={PRO: seen})
+    sight = a_sight((), Limits(rpm=600), reports={PRO: observed})
     once = tick(Memory(standings={PRO: ModelState()}), sight).memory
     twice = tick(through_the_store(once), sight).memory
     assert twice.standings[PRO].pressure == once.standings[PRO].pressure
@@ -309,23 +314,23 @@ def test_a_full_fleet_of_reports_read_twice_changes_nothing_more() -> None:
 def test_the_report_of_a_worker_whose_clock_is_a_few_seconds_off_still_counts(seconds_off: int) -> None:
     calendar = Calendar()
     memory = tick(Memory(standings={PRO: ModelState(calendar)}), a_sight(candidates(60), Limits(rpm=600))).memory
-    seen = ModelObservations(counts={StartSignal.UNEXPLAINED: {int(NOW.timestamp()) + seconds_off: 30}})
+    observed = ModelObservations(counts={StartSignal.UNEXPLAINED: {int(NOW.timestamp()) + seconds_off: 30}})
     felt = []
     for second in range(1, 12):
-        memory = tick(memory, a_sight((), Limits(rpm=600), now=NOW + second * SECOND, reports={PRO: seen})).memory
+        memory = tick(memory, a_sight((), Limits(rpm=600), now=NOW + second * SECOND, reports={PRO: observed})).memory
         felt.append(memory.standings[PRO].pressure.cap)
     assert any(cap is not None for cap in felt)
 
 
 def test_above_thirty_percent_of_unexplained_rejections_the_model_is_closed_for_a_while() -> None:
     memory = tick(Memory(), a_sight(candidates(20), Limits(rpm=600))).memory
-    seen = ModelObservations(counts={StartSignal.UNEXPLAINED: {int(NOW.timestamp()): 15}})
-    ticked = tick(memory, a_sight(candidates(5), Limits(rpm=600), now=NOW + 2 * SECOND, reports={PRO: seen}))
+    observed = ModelObservations(counts={StartSignal.UNEXPLAINED: {int(NOW.timestamp()): 15}})
+    ticked = tick(memory, a_sight(candidates(5), Limits(rpm=600), now=NOW + 2 * SECOND, reports={PRO: observed}))
     assert ticked.held == {PRO: Blocked("closed", NOW + 3 * SECOND)}
 
 
 def test_tokens_that_answers_took_more_of_are_booked_and_hold_the_next_ones() -> None:
-    queue = [replace(each, planned=replace(each.planned, input_tokens=100)) for each in candidates(20)]
+    queue = [replace(candidate, planned=replace(candidate.planned, input_tokens=100)) for candidate in candidates(20)]
     limits = Limits(tpm=1_000)
     memory = tick(Memory(), a_sight(queue[:5], limits)).memory
     (bucket,) = memory.standings[PRO].calendar.buckets
@@ -339,7 +344,7 @@ def test_tokens_that_answers_took_more_of_are_booked_and_hold_the_next_ones() ->
 
 @pytest.mark.parametrize(("rpm", "tpm", "starts"), [(3, 10_000, 3), (100, 450, 4), (4, 450, 4)])
 def test_tokens_and_requests_hold_together(rpm: int, tpm: int, starts: int) -> None:
-    queue = [replace(each, planned=replace(each.planned, input_tokens=100)) for each in candidates(20)]
+    queue = [replace(candidate, planned=replace(candidate.planned, input_tokens=100)) for candidate in candidates(20)]
     ticked = tick(Memory(), a_sight(queue, Limits(rpm=rpm, tpm=tpm)))
     assert len(ticked.grants) == starts
     assert ticked.memory.standings[PRO].calendar.used(NOW + 2 * SECOND) == Weight(starts, starts, 100 * starts)

@@ -346,7 +346,7 @@ def test_the_notes_give_both_days_of_the_legacy_model_and_both_counts_of_4k() ->
 
 def test_a_gateways_answer_other_than_200_is_free_and_a_200_without_an_image_is_not() -> None:
     bills = a_catalogue().gateways["laozhang"].bills
-    assert [bills[each] for each in ("rejected", "turned_away", "failed")] == ["free"] * 3
+    assert [bills[item] for item in ("rejected", "turned_away", "failed")] == ["free"] * 3
     assert (bills["without_image"], bills["broken_off"]) == ("charged", "unknown")
     assert a_catalogue().gateways["laozhang"].checked == date(2026, 10, 7)
 
@@ -496,23 +496,23 @@ def reason_of(text: str) -> str:
 
 @pytest.mark.parametrize(("number", "line", "reason"), BREAKAGES, ids=lambda value: str(value)[:50])
 def test_a_broken_catalogue_is_refused_with_its_line_and_reason(number: int, line: str, reason: str) -> None:
-    said = reason_of(with_line(number, line))
-    assert reason in said
-    assert re.match(rf"line {number}, ", said), said
+    text = reason_of(with_line(number, line))
+    assert reason in text
+    assert re.match(rf"line {number}, ", text), text
 
 
 @pytest.mark.parametrize(("left_out", "table", "field"), LEFT_OUT)
 def test_a_field_that_is_missing_is_looked_for_in_its_table(left_out: int, table: int, field: str) -> None:
-    said = reason_of(with_line(left_out, ""))
-    assert field in said
-    assert said.startswith(f"line {table}, ")
-    assert "nothing" in said or "without" in said
+    reason = reason_of(with_line(left_out, ""))
+    assert field in reason
+    assert reason.startswith(f"line {table}, ")
+    assert "nothing" in reason or "without" in reason
 
 
 def test_sizes_that_differ_between_a_model_and_its_prices_are_refused_at_the_prices() -> None:
-    said = reason_of(with_line(at(MODEL, "image_tokens"), 'image_tokens = { "1K" = 1120, "2K" = 1120 }'))
-    assert said.startswith(f"line {at(PRICES, 'listed')}, ")
-    assert "sizes ['1K', '2K', '4K']; the model's image_tokens have ['1K', '2K']" in said
+    reason = reason_of(with_line(at(MODEL, "image_tokens"), 'image_tokens = { "1K" = 1120, "2K" = 1120 }'))
+    assert reason.startswith(f"line {at(PRICES, 'listed')}, ")
+    assert "sizes ['1K', '2K', '4K']; the model's image_tokens have ['1K', '2K']" in reason
 
 
 def test_text_that_is_no_toml_is_refused_with_its_line() -> None:
@@ -544,9 +544,9 @@ def test_a_value_where_a_table_belongs_is_refused(table: str, value: str) -> Non
             skipping = line.startswith(f"[{table}")
         if not skipping:
             lines.append(line)
-    said = reason_of("\n".join([f"[{kind}]", f"{name} = {value}", *lines]))
-    assert "line 2, " in said
-    assert "allowed: a table" in said
+    reason = reason_of("\n".join([f"[{kind}]", f"{name} = {value}", *lines]))
+    assert "line 2, " in reason
+    assert "allowed: a table" in reason
 
 
 def test_a_live_model_without_standard_prices_is_refused() -> None:

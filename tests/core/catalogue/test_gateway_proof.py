@@ -21,7 +21,7 @@ def evidence(text: str = "seen in the console", by: str = "ann", at: datetime = 
 
 def a_proof(**changes: Evidence) -> Proof:
     items = {item: evidence(passed=True) if item == TEST else evidence() for item in ITEMS}
-    return Proof(items | {name.replace("_", "-"): each for name, each in changes.items()})
+    return Proof(items | {name.replace("_", "-"): change for name, change in changes.items()})
 
 
 def test_the_items_are_the_six_that_a_gateway_must_prove() -> None:
@@ -35,11 +35,11 @@ def test_a_complete_proof_lacks_nothing() -> None:
 
 @given(st.sets(st.sampled_from(list(ITEMS)), min_size=1))
 def test_whatever_is_missing_is_named(missing: set[str]) -> None:
-    proof = Proof({item: each for item, each in a_proof().items.items() if item not in missing})
-    assert {each.item for each in proof.lacks("row-1", NOW)} == missing
-    said = proof.off("g", "row-1", NOW)
-    assert said is not None
-    assert all(item in said for item in missing)
+    proof = Proof({item: element for item, element in a_proof().items.items() if item not in missing})
+    assert {item.item for item in proof.lacks("row-1", NOW)} == missing
+    text = proof.off("g", "row-1", NOW)
+    assert text is not None
+    assert all(item in text for item in missing)
 
 
 @pytest.mark.parametrize(

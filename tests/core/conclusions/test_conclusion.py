@@ -89,8 +89,8 @@ def test_one_request_that_fails_again_and_again_is_one_voice(claim: Claim) -> No
 def test_one_plain_statement_in_a_lull_closes_a_pool_and_never_strikes_a_route(claim: Claim) -> None:
     found = concluded(claim, failing(1, explicit=True)).reached
     assert bool(found) == POLICIES[claim].statement
-    for each in found.values():
-        assert each.next_probe_at == NOW, "it is asked about at once"
+    for conclusion in found.values():
+        assert conclusion.next_probe_at == NOW, "it is asked about at once"
 
 
 @pytest.mark.parametrize("claim", CLAIMS)
@@ -101,7 +101,7 @@ def test_no_statement_stops_what_goes_well(claim: Claim) -> None:
 
 @pytest.mark.parametrize("claim", CLAIMS)
 def test_several_poisoned_requests_among_many_that_have_not_failed_conclude_nothing(claim: Claim) -> None:
-    starts = began(*[each / 10 for each in range(20, 100)])
+    starts = began(*[number / 10 for number in range(20, 100)])
     poisoned = failing(*[4] * POLICIES[claim].requests, explicit=True)
     assert concluded(claim, poisoned, starts).reached == {}
 
@@ -109,8 +109,8 @@ def test_several_poisoned_requests_among_many_that_have_not_failed_conclude_noth
 @pytest.mark.parametrize("claim", CLAIMS)
 def test_where_all_that_begins_fails_it_is_concluded_in_full_traffic_too(claim: Claim) -> None:
     """Everything was well until six seconds ago; a rejection takes a second to be known."""
-    before, since = [each / 10 for each in range(60, 300)], [each / 10 for each in range(15, 60)]
-    heard = failing(*[each for each in since if each > 2])
+    before, since = [number / 10 for number in range(60, 300)], [number / 10 for number in range(15, 60)]
+    heard = failing(*[value for value in since if value > 2])
     assert set(concluded(claim, heard, began(*before, *since)).reached) == {the_id(claim)}
 
 
@@ -128,9 +128,9 @@ def test_a_success_since_the_first_failure_or_in_its_second_keeps_it_from_being_
 
 @pytest.mark.parametrize("claim", CLAIMS)
 def test_a_success_clears_a_conclusion_at_once_and_the_same_voices_do_not_speak_again(claim: Claim) -> None:
-    known = concluded(claim, enough(claim))
+    conclusions = concluded(claim, enough(claim))
     well = enough(claim).with_success(NOW)
-    cleared = concluded(claim, well, now=NOW + SECOND, known=known)
+    cleared = concluded(claim, well, now=NOW + SECOND, known=conclusions)
     assert cleared.reached == {}
     again = well
     for number in range(POLICIES[claim].requests):
@@ -153,16 +153,16 @@ def test_successes_and_failures_of_one_second_in_any_order_conclude_nothing(clai
 @pytest.mark.parametrize("claim", CLAIMS)
 def test_an_older_success_that_comes_in_late_leaves_what_failed_since(claim: Claim) -> None:
     needed = POLICIES[claim].requests
-    known = concluded(claim, failing(8, *[4] * needed))
+    conclusions = concluded(claim, failing(8, *[4] * needed))
     late = failing(8, *[4] * needed).with_success(NOW - 6 * SECOND)
-    assert the_id(claim) in concluded(claim, late, known=known, now=NOW + SECOND).reached
+    assert the_id(claim) in concluded(claim, late, known=conclusions, now=NOW + SECOND).reached
 
 
 @pytest.mark.parametrize("claim", CLAIMS)
 def test_on_call_resets_it_and_only_new_failures_count(claim: Claim) -> None:
-    known = concluded(claim, enough(claim))
+    conclusions = concluded(claim, enough(claim))
     resets = {the_id(claim): NOW + SECOND}
-    cleared = concluded(claim, enough(claim), known=known, now=NOW + 2 * SECOND, resets=resets)
+    cleared = concluded(claim, enough(claim), known=conclusions, now=NOW + 2 * SECOND, resets=resets)
     assert cleared.reached == {}
     later = NOW + MINUTE
     anew = summed([enough(claim), failing(*[5] * POLICIES[claim].requests, now=later, prefix="new")], later)
@@ -171,10 +171,10 @@ def test_on_call_resets_it_and_only_new_failures_count(claim: Claim) -> None:
 
 def test_a_used_up_day_is_over_at_midnight_in_los_angeles() -> None:
     claim = Claim.QUOTA_DAY
-    known = concluded(claim, enough(claim))
+    conclusions = concluded(claim, enough(claim))
     midnight = next_pacific_midnight(NOW)
-    assert concluded(claim, NOTHING_HEARD, known=known, now=midnight - SECOND).reached
-    assert concluded(claim, NOTHING_HEARD, known=known, now=midnight).reached == {}
+    assert concluded(claim, NOTHING_HEARD, known=conclusions, now=midnight - SECOND).reached
+    assert concluded(claim, NOTHING_HEARD, known=conclusions, now=midnight).reached == {}
 
 
 # -- how it is probed -------------------------------------------------------------------------------------------------
@@ -182,18 +182,18 @@ def test_a_used_up_day_is_over_at_midnight_in_los_angeles() -> None:
 
 @pytest.mark.parametrize("claim", CLAIMS)
 def test_probes_come_five_seconds_apart_at_first_then_ever_more_seldom_and_never_a_day(claim: Claim) -> None:
-    known, heard, now, gaps = concluded(claim, enough(claim)), enough(claim), NOW, []
+    conclusions, heard, now, gaps = concluded(claim, enough(claim)), enough(claim), NOW, []
     for number in range(14):
-        (found,) = known.reached.values()
-        assert known.due(found.next_probe_at)
-        assert not known.due(found.next_probe_at - SECOND)
-        gaps.append((found.next_probe_at - now).total_seconds())
-        now = found.next_probe_at
-        known = known.probed(found.id, now)
-        assert known.due(now + SECOND) == (), "one at a time"
+        (conclusion,) = conclusions.reached.values()
+        assert conclusions.due(conclusion.next_probe_at)
+        assert not conclusions.due(conclusion.next_probe_at - SECOND)
+        gaps.append((conclusion.next_probe_at - now).total_seconds())
+        now = conclusion.next_probe_at
+        conclusions = conclusions.probed(conclusion.id, now)
+        assert conclusions.due(now + SECOND) == (), "one at a time"
         voice = Voice(int(now.timestamp()), short("web"), explicit=False)
         heard = heard.with_failure(short(f"probe-{number}"), voice, now)
-        known = concluded(claim, heard, known=known, now=now)
+        conclusions = concluded(claim, heard, known=conclusions, now=now)
     longest = POLICIES[claim].longest.total_seconds()
     assert gaps[:5] == [5, 10, 20, 40, 80]
     assert gaps == sorted(gaps)
@@ -202,30 +202,30 @@ def test_probes_come_five_seconds_apart_at_first_then_ever_more_seldom_and_never
 
 @pytest.mark.parametrize("claim", CLAIMS)
 def test_a_probe_that_is_lost_or_says_nothing_of_it_lets_another_go(claim: Claim) -> None:
-    known = concluded(claim, enough(claim))
-    (found,) = known.reached.values()
-    at = found.next_probe_at
-    out = known.probed(found.id, at)
+    conclusions = concluded(claim, enough(claim))
+    (conclusion,) = conclusions.reached.values()
+    at = conclusion.next_probe_at
+    out = conclusions.probed(conclusion.id, at)
     lost = concluded(claim, enough(claim), known=out, now=at + PROBE_ANSWERS_WITHIN)
     assert lost.due(at + PROBE_ANSWERS_WITHIN)
     vain = concluded(claim, enough(claim).with_vain_probe(at), known=out, now=at + SECOND)
     assert vain.due(at + SECOND)
-    assert next(iter(vain.reached.values())).interval == found.interval
+    assert next(iter(vain.reached.values())).interval == conclusion.interval
 
 
 def test_a_gateways_row_in_the_catalogue_says_the_longest_time_between_probes() -> None:
     route = Route("gateway", PRO, "1K")
-    known, now = Conclusions(), NOW
+    conclusions, now = Conclusions(), NOW
     name = conclusion_id(Claim.BALANCE, route.pool)
     heard = failing(1, explicit=True)
     for number in range(9):
-        known = judge(known, {name: heard}, {}, now, longest={route.pool: MINUTE})
-        known = known.probed(name, max(known.reached[name].next_probe_at, now))
-        now = known.reached[name].probed_at or now
+        conclusions = judge(conclusions, {name: heard}, {}, now, longest={route.pool: MINUTE})
+        conclusions = conclusions.probed(name, max(conclusions.reached[name].next_probe_at, now))
+        now = conclusions.reached[name].probed_at or now
         voice = Voice(int(now.timestamp()), short("web"), explicit=True)
         heard = heard.with_failure(short(f"p-{number}"), voice, now)
-    known = judge(known, {name: heard}, {}, now, longest={route.pool: MINUTE})
-    assert known.reached[name].next_probe_at - now == MINUTE
+    conclusions = judge(conclusions, {name: heard}, {}, now, longest={route.pool: MINUTE})
+    assert conclusions.reached[name].next_probe_at - now == MINUTE
 
 
 def test_who_asks_is_not_who_said_so_and_best_another_tenant() -> None:
@@ -240,11 +240,11 @@ def test_a_lone_request_that_is_turned_away_again_and_again_is_worth_a_word_and_
     for ago in (40, 30, 10):
         voice = Voice(int((NOW - ago * SECOND).timestamp()), short("web"), explicit=False)
         heard = heard.with_failure(short("lone"), voice, NOW)
-    known = concluded(Claim.CREDENTIAL, heard)
+    conclusions = concluded(Claim.CREDENTIAL, heard)
     name = the_id(Claim.CREDENTIAL)
-    assert known.reached == {}
-    assert known.suspected({name: heard}, {}, NOW) == (name,)
-    assert known.suspected({name: heard}, began(20, 12, 9, 8), NOW) == (), "others are made"
+    assert conclusions.reached == {}
+    assert conclusions.suspected({name: heard}, {}, NOW) == (name,)
+    assert conclusions.suspected({name: heard}, began(20, 12, 9, 8), NOW) == (), "others are made"
 
 
 # -- what it is about -------------------------------------------------------------------------------------------------
@@ -275,7 +275,7 @@ def test_a_refusal_shows_that_the_key_works_and_not_that_pictures_come() -> None
 
 def test_starts_in_any_lane_of_googles_count_for_a_model_and_those_of_a_gateway_do_not() -> None:
     claim = Claim.MODEL_GONE
-    well = [each / 10 for each in range(20, 100)]
+    well = [number / 10 for number in range(20, 100)]
     for circuit, stays in ((f"flex/{PRO}", True), (f"gateway/{PRO}", False), ("standard/other", False)):
         assert (concluded(claim, enough(claim), began(*well, circuit=circuit)).reached == {}) == stays
 
@@ -303,7 +303,7 @@ def test_the_same_evidence_again_in_any_order_changes_nothing(
     once = concluded(claim, total)
     assert Conclusions.from_json(once.to_json()) == once
     assert concluded(claim, total, known=once) == once
-    worst = [each for report in reports for each in report]
+    worst = [pair for report in reports for pair in report]
     if once.reached:
         last_well = max((NOW - ago * SECOND for _, ago, is_well, _ in worst if is_well), default=None)
         bad = {request for request, ago, is_well, _ in worst

@@ -32,33 +32,33 @@ def test_a_young_collection_with_room_stays_open() -> None:
 def test_a_full_collection_is_closed_at_any_age() -> None:
     for full_only in (True, False):
         closed = batch.due_collections(waiting(LARGEST_FILE + 7), NOW, full_only=full_only)
-        assert [len(each) for each in closed] == [LARGEST_FILE]
+        assert [len(items) for items in closed] == [LARGEST_FILE]
 
 
 def test_an_old_collection_is_closed_as_it_is() -> None:
     old = waiting(3, since=DEFAULT_RULES.collect_for)
-    assert [len(each) for each in batch.due_collections(old, NOW)] == [3]
+    assert [len(items) for items in batch.due_collections(old, NOW)] == [3]
     assert batch.due_collections(old, NOW, full_only=True) == []
 
 
 def test_sizes_are_collected_apart() -> None:
     mixed = [*waiting(2, since=DEFAULT_RULES.collect_for), *waiting(2, since=DEFAULT_RULES.collect_for, size="4K")]
-    assert [{each.image_size for each in one} for one in batch.due_collections(mixed, NOW)] == [{"1K"}, {"4K"}]
+    assert [{item.image_size for item in one} for one in batch.due_collections(mixed, NOW)] == [{"1K"}, {"4K"}]
 
 
 def test_references_fill_a_file_as_requests_do_and_no_request_is_too_large_for_one() -> None:
     closed = batch.due_collections(waiting(9, references=14), NOW, full_only=True)
-    assert [len(each) for each in closed] == [2, 2, 2, 2]
-    assert all(sum(one.references for one in each) <= MOST_REFERENCES for each in closed)
+    assert [len(items) for items in closed] == [2, 2, 2, 2]
+    assert all(sum(one.references for one in items) <= MOST_REFERENCES for items in closed)
     alone = batch.due_collections(waiting(1, references=MOST_REFERENCES + 1), NOW, full_only=True)
-    assert [len(each) for each in alone] == [1]
+    assert [len(items) for items in alone] == [1]
 
 
 def test_an_operator_says_how_many_go_together_how_long_they_wait_and_when_he_is_told() -> None:
     rules = BatchRules(timedelta(seconds=30), 3, timedelta(hours=2), timedelta(hours=1))
     young, old = waiting(5), waiting(2, since=timedelta(seconds=30))
-    assert [len(each) for each in batch.due_collections(young, NOW, rules)] == [3]
-    assert [len(each) for each in batch.due_collections(old, NOW, rules)] == [2]
+    assert [len(items) for items in batch.due_collections(young, NOW, rules)] == [3]
+    assert [len(items) for items in batch.due_collections(old, NOW, rules)] == [2]
     data = batch.new_record("b-1", ROUTE, [Item("r-1", 1)], NOW)
     assert batch_schedule.is_newly_stuck(data, NOW + timedelta(hours=1), rules)
     sent = batch.submitted(data, "batches/1", NOW)
@@ -84,7 +84,7 @@ def test_nothing_waiting_closes_nothing() -> None:
         (a_failure(FailureKind.OVERLOAD, http_status=503), False),
         (a_failure(FailureKind.MALFORMED_ANSWER, http_status=200), False),
     ],
-    ids=lambda each: f"{each.kind.value} {each.http_status}" if isinstance(each, Failure) else "",
+    ids=lambda failure: f"{failure.kind.value} {failure.http_status}" if isinstance(failure, Failure) else "",
 )
 def test_only_a_plain_no_means_that_no_batch_was_made(failure: Failure, refused: bool) -> None:
     assert batch.is_surely_refused(failure) is refused

@@ -20,7 +20,7 @@ def found(route: Route | None = None, ratio: str | None = None, **came: Any) -> 
         "width": 4096, "height": 4096, "usage": Usage(image_out=2000), "model": PRO, "lane": "standard",
     }  # fmt: skip
     route = route or Route("standard", PRO, "4K")
-    return [each.what for each in mismatches(route, ratio, **(delivered | came), catalogue=a_catalogue())]
+    return [mismatch.what for mismatch in mismatches(route, ratio, **(delivered | came), catalogue=a_catalogue())]
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_a_reason_names_both_sides() -> None:
         route, None, width=1024, height=1024, usage=Usage(image_out=1120), model=PRO, lane="standard",
         catalogue=a_catalogue(),
     )  # fmt: skip
-    assert [each.reason for each in said] == [
+    assert [mismatch.reason for mismatch in said] == [
         "size 4K was ordered; 1024x1024 came, which is 1K",
         "2,000 image tokens are priced for gemini-3-pro-image 4K; 1,120 came",
     ]

@@ -272,8 +272,8 @@ def test_a_bare_403_strikes_the_route_for_that_request_alone() -> None:
 
 
 def test_a_lone_request_asks_a_used_up_day_every_half_hour_in_the_end() -> None:
-    waits = [decided(FailureKind.QUOTA_DAY, a_tally(waits=each), jitter=1.0) for each in (1, 5, 30)]
-    assert [each.wake_at - NOW for each in waits if isinstance(each, Again)] == [
+    waits = [decided(FailureKind.QUOTA_DAY, a_tally(waits=item), jitter=1.0) for item in (1, 5, 30)]
+    assert [wait.wake_at - NOW for wait in waits if isinstance(wait, Again)] == [
         timedelta(seconds=5), timedelta(seconds=80), timedelta(minutes=30)
     ]  # fmt: skip
 

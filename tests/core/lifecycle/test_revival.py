@@ -31,24 +31,24 @@ def test_an_id_that_only_looks_like_a_revival_keeps_its_ending() -> None:
 
 @pytest.mark.parametrize("length", [124, 125, 126, 127, 128])
 def test_a_long_id_stays_an_id_and_differs_from_its_neighbours(length: int) -> None:
-    ids = [next(new_ids("x" * (length - 1) + each, is_revival=False)) for each in "ab"]
+    ids = [next(new_ids("x" * (length - 1) + name, is_revival=False)) for name in "ab"]
     assert len(set(ids)) == 2
-    for each in ids:
-        assert len(each) <= 128
-        assert a_request(request_id=each).request_id == each, ID_PATTERN
+    for name in ids:
+        assert len(name) <= 128
+        assert a_request(request_id=name).request_id == name, ID_PATTERN
 
 
 def test_nothing_but_the_id_and_a_passed_deadline_is_changed() -> None:
-    asked = a_request(
+    render_request = a_request(
         model="nano-banana-pro", image_size="2K", deadline="2026-11-22T11:00:00Z", max_cost_usd="0.50", floor="exact",
         allow={"batch": True}, labels={"campaign": "spring"}, references=[{"uri": "gs://b/a.png"}], escalates="x",
     )  # fmt: skip
-    old = a_request_record(asked, status="failed")
+    old = a_request_record(render_request, status="failed")
     planned = revival.plan("spring-hero-001", old, "new", NOW)
     assert isinstance(planned, Revival)
     again = parse_message(planned.data)
     assert isinstance(again, RenderRequest)
-    kept = asked.to_json() | {"request_id": "new"}
+    kept = render_request.to_json() | {"request_id": "new"}
     del kept["deadline"]
     assert again.to_json() == kept
     assert planned.notes == ("its deadline, 2026-11-22 11:00:00 UTC, has passed: it is dropped",)

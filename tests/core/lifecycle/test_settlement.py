@@ -49,7 +49,7 @@ class Books:
     """The documents of one request, as settlements change them."""
 
     def __init__(self, request: Document, *attempts: Document) -> None:
-        self.documents = {each.path: each for each in (request, *attempts)}
+        self.documents = {document.path: document for document in (request, *attempts)}
         self.request_path = request.path
         self.ledger: dict[str, dict[str, Any]] = {}
         self.commits = 1
@@ -63,7 +63,7 @@ class Books:
 
     @property
     def attempts(self) -> list[Document]:
-        return [each for path, each in self.documents.items() if path != self.request_path]
+        return [document for path, document in self.documents.items() if path != self.request_path]
 
     def change(self, document: Document, **changes: Any) -> None:
         self.commits += 1
@@ -626,8 +626,8 @@ def test_whatever_an_answer_says_of_itself_it_is_settled_in_writes_that_every_st
     assert world.request.data["status"] == ("succeeded" if made else "refused")
     kept = world.attempts[0].data
     assert all(
-        each is None or (len(each) <= 128 and each.isprintable())
-        for each in (kept["model"], kept["provider_request_id"])
+        item is None or (len(item) <= 128 and item.isprintable())
+        for item in (kept["model"], kept["provider_request_id"])
     )
 
 
@@ -694,22 +694,22 @@ def test_attempts_request_and_ledger_hold_the_same_sum_after_any_order_of_ending
         assert world.request.data["cost_micros"] >= cost_before
         if cancelled and which == 7 and world.request.data["status"] == "queued":
             world.change(world.request, status="cancelled")
-    request, closed = world.request.data, [each.data for each in world.attempts if each.data["outcome"]]
+    request, closed = world.request.data, [attempt.data for attempt in world.attempts if attempt.data["outcome"]]
     assert finals <= 1
-    assert request["cost_micros"] == sum(each["cost_micros"] for each in closed) == world.sum("cost_micros")
-    unknown = [each for each in closed if each["cost_basis"] == "unknown"]
+    assert request["cost_micros"] == sum(item["cost_micros"] for item in closed) == world.sum("cost_micros")
+    unknown = [item for item in closed if item["cost_basis"] == "unknown"]
     assert request["cost_unknown_attempts"] == len(unknown) == world.sum("unknown_attempts")
     assert world.sum("attempts") == len(closed)
-    images = [each for each in closed if each["image_uri"]]
+    images = [item for item in closed if item["image_uri"]]
     assert world.sum("images") == len(images)
-    held = [each for each in unknown if each["outcome"]["code"] in AMBIGUOUS]
-    assert request["unknown_estimate_micros"] == sum(each["estimate_micros"] for each in held)
-    assert (request["status"] == "succeeded") == (sum(each["outcome"]["code"] == "succeeded" for each in closed) == 1)
+    held = [item for item in unknown if item["outcome"]["code"] in AMBIGUOUS]
+    assert request["unknown_estimate_micros"] == sum(item["estimate_micros"] for item in held)
+    assert (request["status"] == "succeeded") == (sum(item["outcome"]["code"] == "succeeded" for item in closed) == 1)
     if closed:
-        known = {each["cost_basis"] for each in closed if each["cost_micros"]}
+        known = {item["cost_basis"] for item in closed if item["cost_micros"]}
         expected = "listed" if "listed" in known else "metered" if known else None
         assert request["cost_basis"] == (expected or ("unknown" if unknown else request["cost_basis"]))
-    assert all(each["ended_at"] == LATER for each in closed)
+    assert all(item["ended_at"] == LATER for item in closed)
 
 
 AMBIGUOUS = {kind.value for kind in FailureKind if RULES[kind].ambiguous}

@@ -21,8 +21,8 @@ def live(**dims: int | None) -> LiveLimits:
     return LiveLimits(dims, NOW)
 
 
-def learned(value: int, said: int | None) -> Mapping[str, Learned]:
-    return {"rpm": Learned(value, LATER, said)}
+def learned(value: int, count: int | None) -> Mapping[str, Learned]:
+    return {"rpm": Learned(value, LATER, count)}
 
 
 def test_the_dimensions_are_those_of_the_limits() -> None:
@@ -103,8 +103,8 @@ def test_what_was_learned_beside_another_configuration_is_out_of_date() -> None:
 
 
 def test_what_was_learned_comes_back_from_its_document() -> None:
-    for said in (None, UNLIMITED, 60):
-        one = Learned(30, LATER, said, configured=40)
+    for count in (None, UNLIMITED, 60):
+        one = Learned(30, LATER, count, configured=40)
         assert Learned.from_json(one.to_json()) == one
 
 

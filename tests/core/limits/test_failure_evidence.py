@@ -28,7 +28,9 @@ def test_a_minutes_429_closes_for_its_retry_delay_a_minute_at_most(hinted: float
     assert found.until == NOW + timedelta(seconds=closed)
 
 
-@pytest.mark.parametrize("kind", [each for each in FailureKind if each is not FailureKind.QUOTA_MINUTE])
+@pytest.mark.parametrize(
+    "kind", [failure_kind for failure_kind in FailureKind if failure_kind is not FailureKind.QUOTA_MINUTE]
+)
 def test_no_other_answer_closes_a_model_by_itself_that_takes_a_conclusion(kind: FailureKind) -> None:
     assert closing(a_failure(kind, retry_after=timedelta(seconds=30)), NOW) is None
 

@@ -34,9 +34,9 @@ reports = st.builds(
 
 
 @given(reports)
-def test_a_report_is_read_as_it_was_written_with_text_keys_only(seen: ModelObservations) -> None:
-    written = seen.to_json()
-    assert ModelObservations.from_json(written) == seen
+def test_a_report_is_read_as_it_was_written_with_text_keys_only(observed: ModelObservations) -> None:
+    written = observed.to_json()
+    assert ModelObservations.from_json(written) == observed
     assert all(isinstance(second, str) for seconds in written["counts"].values() for second in seconds)
 
 
@@ -46,16 +46,16 @@ def test_a_sign_that_a_newer_worker_writes_is_passed_over() -> None:
 
 
 @given(st.lists(reports, max_size=4), st.randoms(use_true_random=False))
-def test_the_sum_of_reports_does_not_depend_on_their_order(found: list[ModelObservations], chance: object) -> None:
-    total = summed(found)
-    assert summed(reversed(found)).counts == total.counts
-    assert summed(reversed(found)).drift == total.drift
+def test_the_sum_of_reports_does_not_depend_on_their_order(observeds: list[ModelObservations], chance: object) -> None:
+    total = summed(observeds)
+    assert summed(reversed(observeds)).counts == total.counts
+    assert summed(reversed(observeds)).drift == total.drift
     for sign in StartSignal:
-        each = sum(sum(seen.counts.get(sign, {}).values()) for seen in found)
-        assert sum(total.counts.get(sign, {}).values()) == each
-    closings = [seen.closing.until for seen in found if seen.closing is not None]
+        number = sum(sum(observed.counts.get(sign, {}).values()) for observed in observeds)
+        assert sum(total.counts.get(sign, {}).values()) == number
+    closings = [observed.closing.until for observed in observeds if observed.closing is not None]
     assert (total.closing.until if total.closing else None) == max(closings, default=None)
-    assert sum(total.drift.values()) == sum(sum(seen.drift.values()) for seen in found)
+    assert sum(total.drift.values()) == sum(sum(observed.drift.values()) for observed in observeds)
 
 
 def test_of_two_names_for_one_limit_the_newer_holds() -> None:
@@ -68,23 +68,25 @@ def test_of_two_names_for_one_limit_the_newer_holds() -> None:
 
 @given(st.lists(st.tuples(st.integers(0, 120), st.sampled_from(StartSignal)), max_size=60))
 def test_every_sign_of_the_last_half_minute_is_counted_at_its_start(steps: list[tuple[int, StartSignal]]) -> None:
-    seen = NOTHING_SEEN
+    observed = NOTHING_SEEN
     for seconds, sign in sorted(steps, key=lambda step: step[0]):
         at = NOW + timedelta(seconds=seconds)
-        seen = seen.with_sign(sign, at, at)
+        observed = observed.with_sign(sign, at, at)
     ends = NOW + timedelta(seconds=max((seconds for seconds, _ in steps), default=0))
     since = ends - REMEMBERED
     for sign in StartSignal:
-        true = sum(1 for seconds, each in steps if each is sign and NOW + timedelta(seconds=seconds) >= since)
-        assert counted(seen, sign, since, ends + SECOND) == true
+        true = sum(
+            1 for seconds, start_signal in steps if start_signal is sign and NOW + timedelta(seconds=seconds) >= since
+        )
+        assert counted(observed, sign, since, ends + SECOND) == true
 
 
 def test_what_is_older_than_half_a_minute_is_dropped_so_that_reports_stay_small() -> None:
-    seen = NOTHING_SEEN
+    observed = NOTHING_SEEN
     for seconds in range(1_000):
         at = NOW + timedelta(seconds=seconds)
-        seen = seen.with_sign(StartSignal.OVERLOAD, at, at)
-    assert len(seen.counts[StartSignal.OVERLOAD]) <= REMEMBERED / SECOND + 1
+        observed = observed.with_sign(StartSignal.OVERLOAD, at, at)
+    assert len(observed.counts[StartSignal.OVERLOAD]) <= REMEMBERED / SECOND + 1
 
 
 def test_the_closing_that_lasts_longer_stays_until_it_is_over() -> None:

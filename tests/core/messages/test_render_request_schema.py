@@ -33,7 +33,7 @@ def accepted(instance: object) -> bool:
 def is_checked_elsewhere(instance: object) -> bool:
     """A deadline on no real day or beyond the years of the calendar; and Python's `$`, which lets a line end follow."""
     if isinstance(instance, list):
-        return any(is_checked_elsewhere(each) for each in instance)
+        return any(is_checked_elsewhere(item) for item in instance)
     if not isinstance(instance, dict):
         return isinstance(instance, str) and instance.endswith("\n")
     deadline = instance.get("deadline")
@@ -42,7 +42,7 @@ def is_checked_elsewhere(instance: object) -> bool:
             datetime.fromisoformat(deadline.upper()).astimezone(UTC)
         except (ValueError, OverflowError):
             return True
-    return any(is_checked_elsewhere(each) for each in instance.values())
+    return any(is_checked_elsewhere(item) for item in instance.values())
 
 
 def test_the_file_is_what_the_code_writes() -> None:
@@ -56,7 +56,7 @@ def test_the_schema_is_a_good_schema() -> None:
 
 def test_the_schema_shows_each_default_that_parsing_fills_in() -> None:
     filled = parse_message(json.dumps(a_payload()).encode())
-    shown = {name: each["default"] for name, each in REQUEST.schema()["properties"].items() if "default" in each}
+    shown = {name: item["default"] for name, item in REQUEST.schema()["properties"].items() if "default" in item}
     given = parse_message(json.dumps(a_payload(**shown)).encode())
     assert given == filled
     assert " ".join(shown) == "tenant purpose image_size references lane priority floor allow grounding labels"
@@ -70,7 +70,7 @@ def test_the_schema_says_where_a_rule_of_its_field_is_checked_elsewhere(field: s
 
 def instances(schema: dict[str, Any]) -> st.SearchStrategy[Any]:
     """Values of a schema, of the keywords that ours uses; another keyword fails the test."""
-    match {name: each for name, each in schema.items() if name not in ("$schema", "title", "description", "default")}:
+    match {name: item for name, item in schema.items() if name not in ("$schema", "title", "description", "default")}:
         case {"oneOf": choices, **others} | {"anyOf": choices, **others} if not others:
             return st.one_of(*map(instances, choices))
         case {"const": value, **others} if not others:
@@ -98,7 +98,7 @@ def instances(schema: dict[str, Any]) -> st.SearchStrategy[Any]:
         case {"type": "object", "properties": fields, "additionalProperties": False, **others}:
             required = others.pop("required", [])
             assert not others, others
-            parts = {name: instances(each) for name, each in fields.items()}
+            parts = {name: instances(field) for name, field in fields.items()}
             return st.fixed_dictionaries(
                 {name: parts[name] for name in required},
                 optional={name: part for name, part in parts.items() if name not in required},

@@ -38,9 +38,9 @@ def test_an_escalation_may_carry_a_trace_and_nothing_else_beside_its_fields() ->
 
 
 def test_every_event_of_one_request_can_carry_its_trace() -> None:
-    of_one = [each for each in events.ALL.values() if "request_id" in each.fields]
+    of_one = [signal for signal in events.ALL.values() if "request_id" in signal.fields]
     assert len(of_one) > 8
-    assert [each.name for each in of_one if "trace_id" not in (*each.fields, *each.may_carry)] == []
+    assert [signal.name for signal in of_one if "trace_id" not in (*signal.fields, *signal.may_carry)] == []
 
 
 def test_every_query_of_the_module_is_tried_here() -> None:
@@ -108,7 +108,7 @@ def test_the_topics_are_those_of_the_contract() -> None:
     }
 
 
-@pytest.mark.parametrize("each", topics.SUBSCRIPTIONS, ids=lambda each: each.name)
+@pytest.mark.parametrize("each", topics.SUBSCRIPTIONS, ids=lambda item: item.name)
 def test_every_subscription_keeps_the_bounds_of_pub_sub(each: topics.Subscription) -> None:
     assert each.topic in topics.TOPICS
     assert timedelta(seconds=10) <= each.ack_deadline <= timedelta(seconds=600)
@@ -119,8 +119,8 @@ def test_every_subscription_keeps_the_bounds_of_pub_sub(each: topics.Subscriptio
 
 def test_a_dead_letter_never_dies_again() -> None:
     """It would come round for ever."""
-    dead = [each for each in topics.SUBSCRIPTIONS if each.topic == topics.RENDER_DEAD_LETTERS]
-    assert [each.max_deliveries for each in dead] == [0]
+    dead = [subscription for subscription in topics.SUBSCRIPTIONS if subscription.topic == topics.RENDER_DEAD_LETTERS]
+    assert [subscription.max_deliveries for subscription in dead] == [0]
 
 
 def test_a_subscription_of_another_name_is_nobodys() -> None:

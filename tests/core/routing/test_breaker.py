@@ -138,7 +138,7 @@ def test_a_request_that_fails_again_and_again_is_one_voice() -> None:
 def test_the_same_few_requests_told_by_many_workers_are_few_voices() -> None:
     reports = [sick(3) for _ in range(4)]
     assert judged(started(12), summed(reports)).trips == ()
-    others = [ALL_WELL.with_failure(a_failure(), NOW - 3 * SECOND, f"worker-{each}") for each in range(9)]
+    others = [ALL_WELL.with_failure(a_failure(), NOW - 3 * SECOND, f"worker-{number}") for number in range(9)]
     assert judged(started(9), summed(others)).trips != ()
 
 
@@ -290,16 +290,16 @@ def test_what_was_reported_survives_its_document() -> None:
 def test_reports_add_up_in_any_order_and_reading_them_twice_changes_nothing(
     reports: list[list[tuple[int, bool]]],
 ) -> None:
-    seen = []
+    healths = []
     for report in reports:
         health = ALL_WELL
         for number, (ago, is_probe) in enumerate(sorted(report, reverse=True)):
             at, timeout = NOW - ago * SECOND, a_failure(FailureKind.TIMEOUT)
             health = health.with_probe(at) if is_probe else health.with_failure(timeout, at, f"r-{number}")
-        seen.append(health)
-    total = summed(seen)
+        healths.append(health)
+    total = summed(healths)
     assert sum(total.sick.values()) == sum(not is_probe for report in reports for _, is_probe in report)
-    assert summed(reversed(seen)).sick == total.sick
+    assert summed(reversed(healths)).sick == total.sick
     circuit = started(20)
     once = judged(circuit, total)
     if once.trips:

@@ -125,11 +125,11 @@ def test_a_flag_bends_only_what_is_in_its_scope(scope: dict[str, Any], *, bent: 
 
 def test_a_share_takes_the_same_requests_each_time_and_a_wider_one_keeps_them() -> None:
     ids = [f"r-{number}" for number in range(2_000)]
-    tenth = {each for each in ids if hundredth(each, "use-flex") < 10}
-    third = {each for each in ids if hundredth(each, "use-flex") < 33}
+    tenth = {word for word in ids if hundredth(word, "use-flex") < 10}
+    third = {word for word in ids if hundredth(word, "use-flex") < 33}
     assert tenth < third
     assert 150 < len(tenth) < 250
-    assert tenth != {each for each in ids if hundredth(each, "pause") < 10}, "flags do not all meet the same few"
+    assert tenth != {word for word in ids if hundredth(word, "pause") < 10}, "flags do not all meet the same few"
 
 
 def test_a_reason_names_what_changed_the_flag_who_tripped_it_and_why() -> None:
@@ -150,18 +150,18 @@ def test_a_flag_that_changes_nothing_says_so_and_stands_in_no_receipt() -> None:
 
 
 def test_pause_holds_a_request_whatever_else_is_tripped() -> None:
-    found = plan(Requirements.of(a_request()), terms(a_flag("use-flex"), a_flag("pause")), RequestHistory("r-1"))
-    assert isinstance(found, Waits)
-    assert found.paused
-    assert "by ann: quota is short" in found.reason
+    waits = plan(Requirements.of(a_request()), terms(a_flag("use-flex"), a_flag("pause")), RequestHistory("r-1"))
+    assert isinstance(waits, Waits)
+    assert waits.paused
+    assert "by ann: quota is short" in waits.reason
 
 
 def test_when_every_route_is_out_the_request_waits_and_says_for_what() -> None:
     ask = Requirements.of(a_request(purpose="final", floor="exact"))
-    found = plan(ask, terms(a_breaker("standard", PRO)), RequestHistory("r-1"))
-    assert isinstance(found, Waits)
-    assert not found.paused
-    assert found.reason == f"breaker: standard/{PRO}: overload"
+    waits = plan(ask, terms(a_breaker("standard", PRO)), RequestHistory("r-1"))
+    assert isinstance(waits, Waits)
+    assert not waits.paused
+    assert waits.reason == f"breaker: standard/{PRO}: overload"
 
 
 @pytest.mark.parametrize(
@@ -178,8 +178,8 @@ def test_when_every_route_is_out_the_request_waits_and_says_for_what() -> None:
     ],
 )
 def test_every_route_that_is_struck_out_says_why(asked: dict[str, Any], route: Route, reason: str | None) -> None:
-    found = struck(asked, route)
-    assert found == reason if reason is None else found is not None and found.startswith(reason)
+    text = struck(asked, route)
+    assert text == reason if reason is None else text is not None and text.startswith(reason)
 
 
 def test_batch_and_gateway_need_the_consent_of_the_request() -> None:

@@ -92,21 +92,21 @@ def test_its_route_is_estimated_at_its_own_price_and_kept_last() -> None:
 def test_what_speaks_against_the_route_is_said(
     asked: dict[str, Any], under: RoutingContext, reason: str | None
 ) -> None:
-    found = struck(asked, GATEWAY_4K, under)
-    assert found == reason if reason is None else found is not None and found.startswith(reason)
+    text = struck(asked, GATEWAY_4K, under)
+    assert text == reason if reason is None else text is not None and text.startswith(reason)
 
 
 def test_a_plan_by_gateway_saves_nothing_on_googles_price() -> None:
     under = replace(terms(), lacking={f"{lane}/{PRO}": "gone" for lane in LANES})
-    found = plan(Requirements.of(a_request(**CONSENT, floor={"model": PRO})), under)
-    assert isinstance(found, Planned)
-    assert (found.route, found.estimate_micros, found.saved_micros) == (GATEWAY_4K, 90_000, 0)
+    planned = plan(Requirements.of(a_request(**CONSENT, floor={"model": PRO})), under)
+    assert isinstance(planned, Planned)
+    assert (planned.route, planned.estimate_micros, planned.saved_micros) == (GATEWAY_4K, 90_000, 0)
 
 
 def test_intake_plans_no_gateway() -> None:
-    found = first_plan(Requirements.of(a_request(**CONSENT)), a_catalogue(), (*LANES, "gateway"))
-    assert isinstance(found, Planned)
-    assert found.route.lane == "standard"
+    planned = first_plan(Requirements.of(a_request(**CONSENT)), a_catalogue(), (*LANES, "gateway"))
+    assert isinstance(planned, Planned)
+    assert planned.route.lane == "standard"
 
 
 @pytest.mark.parametrize(

@@ -58,7 +58,7 @@ def test_a_tier_is_named_only_where_it_is_not_the_default(lane: str, tier: str |
 
 
 def test_the_client_offers_the_askable_lanes() -> None:
-    offered = [each for each in get_args(get_type_hints(Request)["lane"]) if get_origin(each) is Literal]
+    offered = [item for item in get_args(get_type_hints(Request)["lane"]) if get_origin(item) is Literal]
     assert get_args(offered[0]) == lanes.ASKABLE
 
 
@@ -143,7 +143,7 @@ def _is_lane(node: ast.AST) -> bool:
 
 def _all_lanes(nodes: Sequence[ast.AST | None]) -> set[str]:
     """Their names where all are lanes, and at least one is nothing but a lane (`batch` is a field too)."""
-    names = [_names(each) for each in nodes if each is not None]
+    names = [_names(node) for node in nodes if node is not None]
     found = set().union(*names)
     return found if names and all(names) and found & {lanes.STANDARD, lanes.FLEX} else set()
 
@@ -153,6 +153,6 @@ def _names(node: ast.AST) -> set[str]:
         case ast.Constant(value=str(text)):
             return {text} & {*LANES}
         case ast.Tuple(elts=elements) | ast.List(elts=elements) | ast.Set(elts=elements):
-            return {name for each in elements for name in _names(each)}
+            return {name for element in elements for name in _names(element)}
         case _:
             return set()

@@ -56,9 +56,9 @@ OTHER = "00-11111111111111111111111111111111-2222222222222222-00"
 
 def test_the_callers_trace_goes_on() -> None:
     for name in ("traceparent", "googclient_traceparent"):
-        found = caller_of({name: PARENT})
-        assert found == Place("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331", True)
-        assert found.traceparent == PARENT
+        place = caller_of({name: PARENT})
+        assert place == Place("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331", True)
+        assert place.traceparent == PARENT
     assert caller_of({"googclient_traceparent": OTHER, "traceparent": PARENT}) == Place.parse(PARENT)
     assert Place.parse(OTHER) == Place("1" * 32, "2" * 16, False)
 
@@ -110,9 +110,9 @@ def test_the_kind_of_a_value_says_nothing_of_its_content(value: object, said: st
 
 @given(st.text(max_size=300))
 def test_a_shown_value_is_short_and_on_one_line(text: str) -> None:
-    found = shown(text)
-    assert len(found) <= FOUND_LIMIT + 30
-    assert "\n" not in found
+    line = shown(text)
+    assert len(line) <= FOUND_LIMIT + 30
+    assert "\n" not in line
 
 
 def test_a_pattern_must_match_the_whole_text() -> None:
@@ -161,8 +161,8 @@ def test_a_release_that_none_of_us_wrote_is_a_bad_message(data: bytes) -> None:
 
 
 def read(event_data: bytes) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(event_data)
-    return found
+    payload: dict[str, Any] = json.loads(event_data)
+    return payload
 
 
 EVENT_FIELDS = (

@@ -92,8 +92,8 @@ WHOLE = {"requests", "attempts", "batches"}
 
 def documents(collection: str) -> list[dict[str, Any]]:
     text = (GOLDEN / f"{collection}.json").read_text("utf-8")
-    found: list[dict[str, Any]] = json.loads(text, object_hook=_decode_map)
-    return found
+    payload: list[dict[str, Any]] = json.loads(text, object_hook=_decode_map)
+    return payload
 
 
 def parts(data: Any, path: tuple[str, ...]) -> list[Any]:
@@ -101,7 +101,7 @@ def parts(data: Any, path: tuple[str, ...]) -> list[Any]:
     for place, step in enumerate(path):
         if step == "*":
             inner = data.values() if isinstance(data, dict) else data
-            return [part for each in inner for part in parts(each, path[place + 1 :])]
+            return [part for item in inner for part in parts(item, path[place + 1 :])]
         data = data.get(step)
         if data is None:
             return []
@@ -149,7 +149,7 @@ def _number(text: str) -> float:
 
 
 def test_every_collection_has_a_golden_file_and_its_forms() -> None:
-    assert {each.stem for each in GOLDEN.glob("*.json")} == {*FORMS, *NOT_TYPED}
+    assert {path.stem for path in GOLDEN.glob("*.json")} == {*FORMS, *NOT_TYPED}
 
 
 @pytest.mark.parametrize(
@@ -167,7 +167,7 @@ def test_a_stored_form_is_written_as_it_was_read(collection: str, path: tuple[st
         stored = (
             part
             if path or collection in WHOLE
-            else {name: each for name, each in part.items() if name not in WRITTEN_BESIDE}
+            else {name: item for name, item in part.items() if name not in WRITTEN_BESIDE}
         )
         assert in_bytes(rewritten(stored)) == in_bytes(stored)
 
@@ -202,7 +202,7 @@ def test_an_older_document_reads_through_defaults_and_a_newer_one_loses_what_is_
 
 def test_a_flag_that_only_a_newer_release_knows_leaves_the_others_in_force() -> None:
     now = datetime(2026, 11, 29, tzinfo=UTC)
-    known = Flag("pause-1a2b", "pause", "ann", "a test", now, now + timedelta(hours=1))
-    stored = Board({known.id: known}).to_json()
-    stored["flags"] = {**stored["flags"], "new-3c4d": {**stored["flags"][known.id], "name": "use-a-lane-to-come"}}
-    assert list(Board.from_json(stored).flags) == [known.id]
+    flag = Flag("pause-1a2b", "pause", "ann", "a test", now, now + timedelta(hours=1))
+    stored = Board({flag.id: flag}).to_json()
+    stored["flags"] = {**stored["flags"], "new-3c4d": {**stored["flags"][flag.id], "name": "use-a-lane-to-come"}}
+    assert list(Board.from_json(stored).flags) == [flag.id]

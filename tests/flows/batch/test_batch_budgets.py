@@ -27,13 +27,15 @@ async def a_world(limit: int, over: Over = "queue") -> World:
 def held_micros(world: World) -> int:
     """Reserved and not returned."""
     account = BudgetAccount.from_json(
-        next(each.data for each in world.store.all("budgets") if each.data["period"] == DAY)
+        next(document.data for document in world.store.all("budgets") if document.data["period"] == DAY)
     )
     return account.reserved_micros - settled(world).returned_micros
 
 
 def settled(world: World) -> WorkerTotals:
-    return WorkerTotals.sum_of(each.data for each in world.store.all("budget_shards") if each.data["period"] == DAY)
+    return WorkerTotals.sum_of(
+        document.data for document in world.store.all("budget_shards") if document.data["period"] == DAY
+    )
 
 
 async def test_no_more_goes_into_batches_than_the_budget_holds_and_what_was_held_comes_back() -> None:

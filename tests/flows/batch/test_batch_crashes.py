@@ -76,13 +76,13 @@ def _whole(world: World) -> None:
     assert [len(job.orders) for job in world.batches.jobs] == [3]
     assert world.statuses() == {"r-0": "succeeded", "r-1": "succeeded", "r-2": "refused"}
     assert {number: len(world.attempts(f"r-{number}")) for number in range(3)} == {0: 1, 1: 2, 2: 1}
-    assert [each["outcome"]["code"] for each in world.attempts("r-1")] == ["succeeded", "duplicate"]
+    assert [attempt["outcome"]["code"] for attempt in world.attempts("r-1")] == ["succeeded", "duplicate"]
     assert world.status("r-1")["cost_micros"] == 2 * world.status("r-0")["cost_micros"]
     assert world.status("r-2")["cost_micros"] > 0
     assert all(world.status(f"r-{number}")["cost_unknown_attempts"] == 0 for number in range(3))
     assert len(world.images.stored) == 2
-    assert {each["request_id"] for each in world.results()} == {"r-0", "r-1", "r-2"}
-    assert [each.data["state"] for each in world.store.all("batches")] == ["ended"]
+    assert {result["request_id"] for result in world.results()} == {"r-0", "r-1", "r-2"}
+    assert [document.data["state"] for document in world.store.all("batches")] == ["ended"]
 
 
 @pytest.mark.parametrize(("at", "after"), STEPS)

@@ -35,10 +35,10 @@ def checked(world: World) -> World:
     """Nothing crashed, and every cent is on its request, on an attempt and in the ledger."""
     assert world.crashes == []
     assert world.watch_crashes == []
-    requests = [each.data for each in world.store.all("requests")]
-    attempts = [each for request in world.store.all("requests") for each in world.attempts(request.id)]
-    assert sum(each["cost_micros"] for each in requests) == sum(each["cost_micros"] for each in attempts)
-    assert world.ledger_micros() == sum(each["cost_micros"] for each in requests)
+    requests = [document.data for document in world.store.all("requests")]
+    attempts = [attempt for request in world.store.all("requests") for attempt in world.attempts(request.id)]
+    assert sum(request["cost_micros"] for request in requests) == sum(attempt["cost_micros"] for attempt in attempts)
+    assert world.ledger_micros() == sum(request["cost_micros"] for request in requests)
     return world
 
 
@@ -76,7 +76,7 @@ async def test_a_full_collection_is_closed_by_the_pump_and_a_file_has_100_at_mos
     world = World()
     await batch_of(world, 230)
     await world.run_for(timedelta(seconds=55))
-    assert sorted(len(each.data["items"]) for each in world.store.all("batches")) == [100, 100]
+    assert sorted(len(document.data["items"]) for document in world.store.all("batches")) == [100, 100]
     await world.run_until_quiet()
     checked(world)
     assert sorted(len(job.orders) for job in world.batches.jobs) == [30, 100, 100]
@@ -108,7 +108,9 @@ async def test_use_batch_moves_only_requests_that_consent_and_whose_deadline_all
     await world.submit("in-a-hurry", allow={"batch": True}, deadline=tomorrow)
     await world.submit("interactive", allow={"batch": True}, priority="interactive")
     await world.run_until_quiet()
-    lanes = {each.id: each.data["receipt"]["delivered"]["lane"] for each in checked(world).store.all("requests")}
+    lanes = {
+        document.id: document.data["receipt"]["delivered"]["lane"] for document in checked(world).store.all("requests")
+    }
     assert lanes == {"consents": "batch", "refuses": "standard", "in-a-hurry": "standard", "interactive": "standard"}
     receipt = world.status("consents")["receipt"]
     assert "lane standard -> batch" in receipt["reasons"][-1]
@@ -129,7 +131,9 @@ async def test_a_slot_that_was_not_used_before_the_request_went_by_batch_is_give
     await world.submit("r-0", model="nano-banana-pro", allow={"batch": True})
     await world.run_for(timedelta(seconds=5))
     assert world.status("r-0")["status"] == "released"
-    starts = [each.data["buckets"] for each in world.store.all("calendars") if each.id == "gemini-3-pro-image"]
+    starts = [
+        document.data["buckets"] for document in world.store.all("calendars") if document.id == "gemini-3-pro-image"
+    ]
     assert starts != [{}]
     now = world.clock.now()
     flag = Flag("f-1", "use-batch", "ann", "the quota is short", now, now + timedelta(hours=2))
@@ -137,7 +141,7 @@ async def test_a_slot_that_was_not_used_before_the_request_went_by_batch_is_give
     await world.run_for(timedelta(seconds=25))
     assert world.status("r-0")["status"] == "batched"
     assert world.status("r-0")["unused_slot"] is None
-    calendar = next(each.data for each in world.store.all("calendars") if each.id == "gemini-3-pro-image")
+    calendar = next(document.data for document in world.store.all("calendars") if document.id == "gemini-3-pro-image")
     assert sum(weight[0] for weight in calendar["buckets"].values()) == 0
 
 
@@ -177,7 +181,7 @@ async def test_one_bad_item_ends_alone() -> None:
     assert world.statuses() == {"r-0": "refused", "r-1": "failed", "r-2": "succeeded", "r-3": "succeeded"}
     assert world.status("r-0")["cost_micros"] > 0
     assert world.status("r-1")["cost_micros"] == 0
-    assert [each["outcome"]["code"] for each in world.attempts("r-2")] == ["server_error", "succeeded"]
+    assert [attempt["outcome"]["code"] for attempt in world.attempts("r-2")] == ["server_error", "succeeded"]
     assert len(world.batches.jobs) == 2
 
 
@@ -203,7 +207,7 @@ async def test_a_key_with_many_outputs_keeps_the_first_image_and_books_the_rest(
     checked(world)
     first, *others = world.attempts("r-0")
     assert len(others) == 20
-    assert {each["outcome"]["code"] for each in others} == {"duplicate"}
+    assert {item["outcome"]["code"] for item in others} == {"duplicate"}
     assert world.status("r-0")["cost_micros"] == 21 * first["cost_micros"]
     assert world.status("r-0")["image_uri"] == first["image_uri"]
     assert len(world.images.stored) == 2
@@ -218,7 +222,7 @@ async def test_an_error_beside_an_image_under_one_key_does_not_cost_the_image() 
     await world.run_until_quiet()
     checked(world)
     assert world.status("r-0")["status"] == "succeeded"
-    assert {each["outcome"]["code"] for each in world.attempts("r-0")} == {"succeeded", "no_image"}
+    assert {attempt["outcome"]["code"] for attempt in world.attempts("r-0")} == {"succeeded", "no_image"}
 
 
 async def test_answers_under_strange_keys_are_reported() -> None:
@@ -264,7 +268,7 @@ async def test_a_failed_batch_sends_each_request_round_again() -> None:
     await world.run_until_quiet()
     checked(world)
     assert set(world.statuses().values()) == {"succeeded"}
-    assert [each["outcome"]["code"] for each in world.attempts("r-0")] == ["server_error", "succeeded"]
+    assert [attempt["outcome"]["code"] for attempt in world.attempts("r-0")] == ["server_error", "succeeded"]
 
 
 @pytest.mark.parametrize("deaf", [False, True], ids=["stops", "is deaf"])
@@ -275,7 +279,7 @@ async def test_a_stuck_batch_is_escalated_once_then_cancelled_then_given_up(deaf
     await batch_of(world, 1)
     await world.run_until_quiet(timedelta(hours=60))
     checked(world)
-    told = [each for each in world.signals.of(events.ESCALATION) if each["runbook"] == "batch-stuck"]
+    told = [item for item in world.signals.of(events.ESCALATION) if item["runbook"] == "batch-stuck"]
     assert len(told) == 1
     assert world.batches.jobs[0].cancelled
     first, second = world.attempts("r-0")
@@ -294,7 +298,7 @@ async def test_a_refused_file_is_split_once_and_then_its_requests_take_their_nex
     await world.run_until_quiet()
     checked(world)
     assert set(world.statuses().values()) == {"succeeded"}
-    assert [each["outcome"]["code"] for each in world.attempts("r-0")] == ["lane_unsupported", "succeeded"]
+    assert [attempt["outcome"]["code"] for attempt in world.attempts("r-0")] == ["lane_unsupported", "succeeded"]
     assert world.status("r-0")["receipt"]["delivered"]["lane"] == "flex"
     await world.submit("later", **PRO_IN_BATCH)
     await world.run_until_quiet()
@@ -310,7 +314,7 @@ async def test_one_tenants_file_that_is_refused_takes_nobody_else_out_of_the_bat
     await world.run_until_quiet()
     checked(world)
     assert set(world.statuses().values()) == {"succeeded"}
-    assert {world.status(f"good-{each}")["receipt"]["delivered"]["lane"] for each in range(4)} == {"batch"}
+    assert {world.status(f"good-{item}")["receipt"]["delivered"]["lane"] for item in range(4)} == {"batch"}
     assert world.status("bad")["receipt"]["delivered"]["lane"] == "flex"
 
 
@@ -354,7 +358,7 @@ async def test_a_batch_that_nobody_takes_is_escalated_after_an_hour() -> None:
     world.batches.refusals["create"] = [Failure(FailureKind.CREDENTIAL, "no", http_status=401)] * 500
     await batch_of(world, 1)
     await world.run_for(timedelta(hours=3))
-    told = [each for each in world.signals.of(events.ESCALATION) if each["runbook"] == "batch-stuck"]
+    told = [item for item in world.signals.of(events.ESCALATION) if item["runbook"] == "batch-stuck"]
     assert len(told) == 1
     assert "not handed over" in str(told[0]["what"])
 
@@ -425,7 +429,7 @@ async def test_a_batch_without_a_sound_request_is_never_created() -> None:
     await world.run_until_quiet()
     await world.run_for(timedelta(minutes=2))
     assert checked(world).batches.creates == 0
-    assert [each.data["state"] for each in world.store.all("batches")] == ["ended"]
+    assert [document.data["state"] for document in world.store.all("batches")] == ["ended"]
 
 
 async def test_a_batch_that_is_handed_over_after_the_deadline_expires_unpaid() -> None:

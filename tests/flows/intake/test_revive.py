@@ -41,7 +41,7 @@ async def test_a_failed_request_is_rendered_under_a_new_id_and_the_two_name_each
     assert new["request"] == old["request"] | {"request_id": "r-1-r2"}
     (event,) = world.results("r-1-r2")
     assert (event["revives"], event["labels"]) == ("r-1", {"campaign": "spring"})
-    assert [each["revives"] for each in world.results("r-1")] == [None]
+    assert [result["revives"] for result in world.results("r-1")] == [None]
 
 
 async def test_reviving_twice_makes_one_request_and_pays_once() -> None:
@@ -104,7 +104,7 @@ async def test_an_expired_request_comes_back_without_its_deadline_or_with_a_new_
     await world.run_until_quiet()
     assert world.status(revived.request_id)["deadline"] is None
     assert world.status(given.request_id)["deadline"] == soon
-    assert {world.status(each.request_id)["status"] for each in (revived, given)} == {"succeeded"}
+    assert {world.status(item.request_id)["status"] for item in (revived, given)} == {"succeeded"}
 
 
 async def test_a_deadline_to_come_is_kept_and_one_that_has_passed_is_refused() -> None:
@@ -127,8 +127,8 @@ async def test_a_cancelled_request_and_a_refused_one_may_be_revived_by_their_id(
     await world.submit("gone")
     await world.run_until_quiet()
     assert world.statuses() == {"no": "refused", "gone": "cancelled"}
-    for each in ("no", "gone"):
-        await world.run(revive(world.ports, each, "ann"))
+    for item in ("no", "gone"):
+        await world.run(revive(world.ports, item, "ann"))
     await world.run_until_quiet()
     assert world.statuses() | {"no-r2": "succeeded", "gone-r2": "succeeded"} == world.statuses()
 
@@ -186,7 +186,7 @@ async def test_an_attribute_alone_ties_nothing_together() -> None:
     await world.publish({"request_id": "another", "prompt": "a lighthouse"}, revives="nobody")
     await world.publish({"request_id": "a-third", "prompt": "a lighthouse"}, revives="r-1/attempts/0001")
     await world.run_until_quiet()
-    assert [world.status(each)["revives"] for each in ("other", "another", "a-third")] == [None] * 3
+    assert [world.status(item)["revives"] for item in ("other", "another", "a-third")] == [None] * 3
 
 
 async def test_the_event_names_who_did_it() -> None:

@@ -58,12 +58,16 @@ async def test_a_tripped_flag_bends_the_whole_backlog_within_three_seconds_witho
         await world.clock.sleep(30)
         tripped = await trip(world, "use-nano-banana-2")
         at = world.clock.now()
-        writes = {each.path: each.version for each in world.store.all("requests") if each.data["status"] == "queued"}
+        writes = {
+            document.path: document.version
+            for document in world.store.all("requests")
+            if document.data["status"] == "queued"
+        }
         await world.clock.sleep(20)
         assert all(call.order.model == NB21 for call in world.lane.calls if call.at > at + 3 * SECOND)
-        still = [each for each in world.store.all("requests") if each.data["status"] == "queued"]
+        still = [document for document in world.store.all("requests") if document.data["status"] == "queued"]
         assert still
-        assert all(writes[each.path] == each.version for each in still), "the backlog is not rewritten"
+        assert all(writes[document.path] == document.version for document in still), "the backlog is not rewritten"
         await reset(world, tripped)
         at = world.clock.now()
         await world.clock.sleep(61)
@@ -71,8 +75,8 @@ async def test_a_tripped_flag_bends_the_whole_backlog_within_three_seconds_witho
 
     await world.run_for(2 * MINUTE, story())
     await world.run_until_quiet()
-    for each in world.store.all("requests"):
-        receipt = each.data["receipt"]
+    for document in world.store.all("requests"):
+        receipt = document.data["receipt"]
         bent = receipt["delivered"]["model"] == NB21
         assert bent == bool(receipt["flags"])
         assert bent == any("flag use-nano-banana-2 by ann: quota is short" in why for why in receipt["reasons"])
@@ -119,7 +123,7 @@ async def test_a_flag_resets_by_itself_and_history_says_so() -> None:
     await world.run_until_quiet()
     assert world.status("r-1")["receipt"]["delivered"]["image_size"] == "1K"
     assert world.status("r-2")["receipt"]["delivered"]["image_size"] == "4K"
-    assert [each.data["action"] for each in world.store.all("flag_history")] == ["trip", "expire"]
+    assert [document.data["action"] for document in world.store.all("flag_history")] == ["trip", "expire"]
 
 
 async def test_pause_holds_a_tenant_while_others_go_on_and_a_reset_lets_it_go() -> None:
@@ -151,8 +155,8 @@ async def test_a_page_of_paused_requests_hides_nobody_behind_it() -> None:
     await world.run_for(5 * SECOND)
     await world.submit("a-1", model=PRO)
     await world.run_for(MINUTE)
-    waiting = {each.id: each.data["fair_tag"] for each in world.store.all("requests")}
-    before = [each for each in waiting if waiting[each] < waiting["a-1"]]
+    waiting = {document.id: document.data["fair_tag"] for document in world.store.all("requests")}
+    before = [name for name in waiting if waiting[name] < waiting["a-1"]]
     assert len(before) == 150, "it stands behind more than a page of paused ones"
     assert world.status("a-1")["status"] == "succeeded"
     assert {world.status(f"w-{number}")["status"] for number in range(150)} == {"queued"}
@@ -164,10 +168,10 @@ async def test_a_paused_model_is_not_rewritten_and_the_pump_goes_home() -> None:
     for number in range(30):
         await world.submit(f"r-{number}", model=PRO)
     await world.run_for(20 * SECOND)
-    versions = {each.path: each.version for each in world.store.all("requests")}
+    versions = {document.path: document.version for document in world.store.all("requests")}
     reads = sum(world.store.commits.values())
     await world.run_for(50 * SECOND)
-    assert versions == {each.path: each.version for each in world.store.all("requests")}
+    assert versions == {document.path: document.version for document in world.store.all("requests")}
     assert sum(world.store.commits.values()) - reads < 12, "nobody works on what is paused"
     pump = next(iter(world.store.all("pump")))
     assert pump.data["held"][PRO]["reason"] == "paused"

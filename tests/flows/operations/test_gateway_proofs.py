@@ -57,7 +57,7 @@ class GatewayWorld(World):
 
     async def prove(self, *but: str, name: str = NAME) -> None:
         """Write down every item of the proof, but some."""
-        for item in [each for each in ITEMS if each not in (*but, TEST)]:
+        for item in [word for word in ITEMS if word not in (*but, TEST)]:
             await gateway_proofs.record(self.store, self.catalogue, name, item, "seen in the console", "ann")
         if TEST not in but:
             await gateway_proofs.prove(self.store, self.catalogue, self.provider, self.clock, name, PRO, "ann")
@@ -167,7 +167,7 @@ async def test_evidence_grows_old_and_a_running_pump_notices() -> None:
     await world.run(again())
     await world.submit("r-2", model=PRO, allow=CONSENT)
     await world.run_until_quiet()
-    assert [world.status(each)["route"]["lane"] for each in ("r-1", "r-2")] == ["gateway", "standard"]
+    assert [world.status(item)["route"]["lane"] for item in ("r-1", "r-2")] == ["gateway", "standard"]
 
 
 async def test_a_changed_row_of_the_catalogue_voids_the_proof() -> None:
@@ -194,9 +194,11 @@ async def test_a_google_outage_trips_googles_breaker_and_the_gateway_goes_on() -
     await world.run_for(3 * MINUTE, story())
     await world.run_until_quiet()
     assert set(world.statuses().values()) == {"succeeded"}
-    tripped = [each.data["flag_id"] for each in world.store.all("flag_history") if each.data["action"] == "trip"]
+    tripped = [
+        document.data["flag_id"] for document in world.store.all("flag_history") if document.data["action"] == "trip"
+    ]
     assert tripped
-    assert not any("gateway" in each for each in tripped)
+    assert not any("gateway" in item for item in tripped)
     assert len(world.renders) >= 35, "the ladder's last route, since nothing is wrong with it"
     assert world.clock.now() > began
 
@@ -213,9 +215,11 @@ async def test_a_sick_gateway_trips_its_own_breaker_and_google_goes_on() -> None
     await world.run_for(3 * MINUTE, story())
     await world.run_until_quiet()
     assert set(world.statuses().values()) == {"succeeded"}
-    history = [each.data["flag_id"] for each in world.store.all("flag_history") if each.data["actor"] == "breaker"]
+    history = [
+        document.data["flag_id"] for document in world.store.all("flag_history") if document.data["actor"] == "breaker"
+    ]
     assert history
-    assert all(each.startswith("breaker-gateway-") for each in history)
+    assert all(item.startswith("breaker-gateway-") for item in history)
     assert len(world.renders) < 30
 
 
@@ -226,17 +230,17 @@ async def test_a_gateway_without_balance_closes_nothing_of_googles_and_its_reque
     await world.submit("at-google", model=PRO)
     await world.run_for(20 * SECOND)
     assert set(world.statuses().values()) == {"succeeded"}
-    assert [each["route"]["lane"] for each in world.attempts("consents")] == ["gateway", "standard"]
+    assert [attempt["route"]["lane"] for attempt in world.attempts("consents")] == ["gateway", "standard"]
     first = world.attempts("consents")[0]
     assert (first["cost_micros"], first["cost_basis"]) == (0, "listed"), "only a 200 is charged there"
     reasons = world.status("consents")["receipt"]["reasons"]
     assert reasons == [], "it got what it had asked for"
     (pump,) = world.store.all("pump")
     assert set(Routing.from_json(pump.data["routing"]).conclusions.reached) == {f"balance:gateway:{PRO}"}
-    calendars = {each.id: each.data["closed_until"] for each in world.store.all("calendars")}
+    calendars = {document.id: document.data["closed_until"] for document in world.store.all("calendars")}
     assert calendars[PRO] is None
     told = world.signals.of(events.ESCALATION)
-    assert [each["runbook"] for each in told] == ["no-balance"]
+    assert [item["runbook"] for item in told] == ["no-balance"]
     assert str(told[0]["what"]).startswith(f"gateway:{PRO} has no balance")
     assert world.store.all("flag_history")[0].data["actor"] == "ann"
     assert len(world.store.all("flag_history")) == 1, "no breaker"
@@ -260,7 +264,7 @@ async def test_while_a_gateway_has_no_balance_it_is_asked_ever_more_seldom_and_t
     await world.submit("later", model=PRO, allow=CONSENT)
     await world.run_until_quiet()
     assert world.status("later")["route"]["lane"] == "gateway"
-    assert world.ledger_micros() == sum(each.data["cost_micros"] for each in world.store.all("requests"))
+    assert world.ledger_micros() == sum(document.data["cost_micros"] for document in world.store.all("requests"))
 
 
 async def test_a_request_that_only_a_gateway_can_serve_within_its_cap_waits_for_the_balance() -> None:
@@ -300,7 +304,7 @@ async def test_of_several_gateways_the_first_whose_proof_is_complete_serves() ->
     (attempt,) = world.attempts("r-1")
     assert (attempt["contract"], attempt["operating_owner"]) == ("gateway:second", "other.example")
     assert attempt["cost_micros"] == 70_000
-    assert [each.gateway for each in world.renders] == ["second"]
+    assert [render.gateway for render in world.renders] == ["second"]
     await world.run(gateway_proofs.record(world.store, world.catalogue, NAME, "price", "0.09 in the console", "ann"))
     await world.submit("r-2", model=PRO, allow=CONSENT)
     await world.run_until_quiet()
@@ -374,9 +378,9 @@ async def test_a_gateway_that_takes_nothing_from_us_is_left_by_all_its_models_at
     await world.run_for(20 * SECOND)
     await world.submit("r-2", model=NB21, allow=CONSENT)
     await world.run_until_quiet()
-    assert [each["route"]["lane"] for each in world.attempts("r-1")] == ["gateway", "standard"]
+    assert [attempt["route"]["lane"] for attempt in world.attempts("r-1")] == ["gateway", "standard"]
     assert world.status("r-1")["avoided"] == {"gateway/*": kind.value}
-    assert [each["route"]["lane"] for each in world.attempts("r-2")] == ["standard"]
+    assert [attempt["route"]["lane"] for attempt in world.attempts("r-2")] == ["standard"]
     assert [call.order.model for call in world.lane.calls] == [PRO, NB21]
 
 
@@ -424,6 +428,6 @@ async def test_an_old_address_is_looked_at_once_more_and_no_more() -> None:
 def test_a_packet_names_where_a_paid_picture_lies_without_what_is_secret() -> None:
     address = "https://user:secret@cdn.example.com/a.png?signature=abc#x"
     assert shown_address(address, "a red cube", with_prompt=False) == "https://cdn.example.com/a.png"
-    told = "https://img.example.com/prompt/a%20red%20cube%20on%20a%20table?seed=1"
-    assert shown_address(told, "A red cube, on a table", with_prompt=False) == "https://img.example.com/…"
+    text = "https://img.example.com/prompt/a%20red%20cube%20on%20a%20table?seed=1"
+    assert shown_address(text, "A red cube, on a table", with_prompt=False) == "https://img.example.com/…"
     assert shown_address(None, "a", with_prompt=True) is None

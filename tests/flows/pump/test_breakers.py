@@ -41,11 +41,11 @@ async def test_in_an_outage_the_primary_gets_four_calls_a_minute_and_everybody_a
     assert set(world.statuses().values()) == {"succeeded"}
     for minute in (2, 3, 4):
         since = began + minute * MINUTE
-        calls = [each for each in world.lane.calls if each.order.model == PRO and since <= each.at < since + MINUTE]
+        calls = [call for call in world.lane.calls if call.order.model == PRO and since <= call.at < since + MINUTE]
         assert 1 <= len(calls) <= 4
-    after = [each for each in world.lane.calls if each.at >= began + 5 * MINUTE + 45 * SECOND]
-    assert {each.order.model for each in after} == {PRO}, "reset by evidence"
-    history = [(each.data["action"], each.data["actor"]) for each in world.store.all("flag_history")]
+    after = [call for call in world.lane.calls if call.at >= began + 5 * MINUTE + 45 * SECOND]
+    assert {call.order.model for call in after} == {PRO}, "reset by evidence"
+    history = [(document.data["action"], document.data["actor"]) for document in world.store.all("flag_history")]
     assert history == [("trip", "breaker"), ("reset", "breaker")]
 
 
@@ -79,8 +79,8 @@ async def test_when_every_route_is_out_requests_wait_one_call_of_help_goes_out_a
     assert set(statuses) <= {"succeeded", "failed"}
     for minute in range(2, 9):
         since = began + minute * MINUTE
-        assert sum(since <= each.at < since + MINUTE for each in world.lane.calls) <= 4
-    told = [each for each in world.signals.of(events.ESCALATION) if each["runbook"] == "no-route"]
+        assert sum(since <= call.at < since + MINUTE for call in world.lane.calls) <= 4
+    told = [item for item in world.signals.of(events.ESCALATION) if item["runbook"] == "no-route"]
     assert 1 <= len(told) <= 3
 
 
@@ -109,9 +109,9 @@ async def test_a_rejected_key_holds_the_queue_tells_somebody_once_and_loses_noth
         await world.submit(f"r-{number:03d}", model=PRO)
     await world.run_until_quiet()
     assert set(world.statuses().values()) == {"succeeded"}
-    rejected = [each for each in world.lane.calls if each.at > began + 15 * SECOND and each.at < began + 10 * MINUTE]
+    rejected = [call for call in world.lane.calls if call.at > began + 15 * SECOND and call.at < began + 10 * MINUTE]
     assert len(rejected) <= 10, "one at a time asks whether it is mended"
-    assert {each["runbook"] for each in world.signals.of(events.ESCALATION)} == {"credential"}
+    assert {item["runbook"] for item in world.signals.of(events.ESCALATION)} == {"credential"}
 
 
 async def test_a_request_that_is_denied_three_times_ends_and_others_go_on() -> None:
@@ -131,15 +131,15 @@ async def test_a_model_that_is_gone_is_left_with_a_warning_and_asked_ever_more_s
     for number in range(20):
         await world.submit(f"r-{number:03d}", model=PRO)
     await world.run_for(30 * SECOND)
-    calls = sum(each.order.model == PRO for each in world.lane.calls)
+    calls = sum(call.order.model == PRO for call in world.lane.calls)
     await world.submit("asks", model=PRO)
     await world.submit("later", model=PRO)
     await world.run_until_quiet()
     assert set(world.statuses().values()) == {"succeeded"}
-    assert sum(each.order.model == PRO for each in world.lane.calls) <= calls + 1
+    assert sum(call.order.model == PRO for call in world.lane.calls) <= calls + 1
     assert len(world.signals.of(events.ROUTE_LACKING)) == 1
-    reasons = [world.status(each)["receipt"]["reasons"][0] for each in ("asks", "later")]
-    assert any(f"{PRO} is gone (404)" in each for each in reasons)
+    reasons = [world.status(item)["receipt"]["reasons"][0] for item in ("asks", "later")]
+    assert any(f"{PRO} is gone (404)" in reason for reason in reasons)
 
 
 async def test_a_model_that_comes_back_is_used_again_within_a_probe() -> None:

@@ -73,11 +73,13 @@ def count_of(world: World, status: str) -> int:
 
 
 def settled(world: World, period: str = "2026-11-22") -> WorkerTotals:
-    return WorkerTotals.sum_of(each.data for each in world.store.all("budget_shards") if each.data["period"] == period)
+    return WorkerTotals.sum_of(
+        document.data for document in world.store.all("budget_shards") if document.data["period"] == period
+    )
 
 
 def account(world: World, period: str = "2026-11-22") -> dict[str, Any]:
-    return next(dict(each.data) for each in world.store.all("budgets") if each.data["period"] == period)
+    return next(dict(document.data) for document in world.store.all("budgets") if document.data["period"] == period)
 
 
 async def test_a_thousand_requests_of_ten_cents_at_once_spend_five_dollars_and_not_a_cent_more() -> None:
@@ -91,7 +93,7 @@ async def test_a_thousand_requests_of_ten_cents_at_once_spend_five_dollars_and_n
     assert count_of(world, "queued") == 950
     assert {world.status(f"r-{number:04}")["reason"] for number in range(950, 1_000)} == {OVER_BUDGET}
     told = world.signals.of(events.BUDGET_USED_UP)
-    assert [each["tenant"] for each in told] == ["web"]
+    assert [item["tenant"] for item in told] == ["web"]
 
 
 async def test_on_call_raises_a_budget_live_and_so_many_more_go_on() -> None:
@@ -123,7 +125,9 @@ async def test_the_next_day_brings_the_next_budget() -> None:
     world.clock.advance(timedelta(hours=5, minutes=57))
     await submit(world, 8)
     await world.run_for(timedelta(minutes=7))
-    ended = sorted(each.data["finished_at"].day for each in world.store.all("requests") if each.data["finished_at"])
+    ended = sorted(
+        document.data["finished_at"].day for document in world.store.all("requests") if document.data["finished_at"]
+    )
     assert ended == [22, 22, 22, 23, 23, 23]
     assert settled(world, "2026-11-22") == settled(world, "2026-11-23") == WorkerTotals(300_000, 300_000)
     assert count_of(world, "queued") == 2
@@ -134,7 +138,7 @@ async def test_refused_requests_end_with_the_reason_and_what_to_do() -> None:
     await submit(world, 5)
     await world.run_until_quiet(timedelta(minutes=5))
     assert (count_of(world, "succeeded"), count_of(world, "failed")) == (3, 2)
-    refused = next(each.data for each in world.store.all("requests") if each.data["status"] == "failed")
+    refused = next(document.data for document in world.store.all("requests") if document.data["status"] == "failed")
     assert refused["outcome"]["code"] == "budget"
     assert refused["cost_micros"] == refused["attempt_count"] == 0
     assert "renderlane budget web" in refused["outcome"]["advice"]
@@ -185,7 +189,7 @@ async def test_one_tenants_empty_budget_holds_no_other_tenant() -> None:
     await submit(world, 300)
     await submit(world, 5, "shop", tenant="shop")
     await world.run_for(timedelta(minutes=3))
-    assert {status for each, status in world.statuses().items() if each.startswith("shop")} == {"succeeded"}
+    assert {status for name, status in world.statuses().items() if name.startswith("shop")} == {"succeeded"}
     assert world.ledger_micros() == 5 * TEN_CENTS
 
 
@@ -243,11 +247,11 @@ async def test_releases_that_nobody_takes_up_give_their_money_back() -> None:
     lost: list[Any] = []
 
     def take(subscription: str) -> Any:
-        found = real(subscription)
+        deliveries = real(subscription)
         if subscription == "render-releases-render" and not lost:
-            lost.extend(found)
+            lost.extend(deliveries)
             return []
-        return found
+        return deliveries
 
     world.topics.take = take  # type: ignore[method-assign]
     await submit(world, 1)
@@ -279,5 +283,5 @@ async def test_a_month_is_a_period_too() -> None:
     await submit(world, 3)
     await world.run_for(timedelta(minutes=10))
     assert count_of(world, "succeeded") == 2
-    waits = next(each.data for each in world.store.all("requests") if each.data["status"] == "queued")
+    waits = next(document.data for document in world.store.all("requests") if document.data["status"] == "queued")
     assert waits["wake_at"] == budget.ends_at("2026-11") == datetime(2026, 12, 1, tzinfo=UTC)

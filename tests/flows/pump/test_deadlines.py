@@ -129,6 +129,6 @@ async def test_a_slot_is_good_until_the_deadline_at_the_most() -> None:
     await world.submit("soon", model=PRO, deadline=in_time(world, 3 * SECOND))
     await world.submit("later", model=PRO)
     await world.run_for(2 * SECOND)
-    slots = {each: world.status(each)["slot_until"] for each in ("soon", "later")}
+    slots = {item: world.status(item)["slot_until"] for item in ("soon", "later")}
     assert slots["soon"] == began + 3 * SECOND
     assert slots["later"] > began + 5 * SECOND, "where no rate is known a slot is good for ten seconds"

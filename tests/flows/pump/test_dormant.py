@@ -17,11 +17,11 @@ MIDNIGHT = datetime(2026, 11, 23, 8, tzinfo=UTC)
 
 async def queued(world: World, number: int, prefix: str = "r", **fields: Any) -> None:
     written = a_record(a_request(request_id=f"{prefix}-0", **fields), now=world.clock.now())
-    for each in range(number):
-        request_id = f"{prefix}-{each:04d}"
+    for item in range(number):
+        request_id = f"{prefix}-{item:04d}"
         asked = written["request"] | {"request_id": request_id}
         await world.store.commit(
-            Create(f"requests/{request_id}", written | {"request": asked, "fair_tag": float(each)})
+            Create(f"requests/{request_id}", written | {"request": asked, "fair_tag": float(item)})
         )
     await world.clock.run(world.kicks.kick())
 
@@ -32,7 +32,7 @@ async def kept_busy(world: World, minutes: int) -> None:
 
 
 def asleep(world: World) -> list[Document]:
-    return [each for each in world.store.all("requests") if each.data["wake_at"] is not None]
+    return [document for document in world.store.all("requests") if document.data["wake_at"] is not None]
 
 
 def done(world: World, prefix: str = "r-") -> int:
@@ -49,9 +49,9 @@ async def test_a_page_of_a_used_up_day_sleeps_until_midnight_after_a_minute_with
     await world.run_for(timedelta(seconds=150))
     sleeping = asleep(world)
     assert 100 <= len(sleeping) <= 200
-    assert {each.data["wake_at"] for each in sleeping} == {MIDNIGHT}
-    assert all(world.store.commits[each.path] == writes[each.path] + 1 for each in sleeping)
-    assert {each.data["reason"] for each in sleeping} == {"no open route: day"}
+    assert {document.data["wake_at"] for document in sleeping} == {MIDNIGHT}
+    assert all(world.store.commits[document.path] == writes[document.path] + 1 for document in sleeping)
+    assert {document.data["reason"] for document in sleeping} == {"no open route: day"}
 
 
 async def test_a_short_queue_stays_where_it_is() -> None:

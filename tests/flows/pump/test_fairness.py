@@ -14,8 +14,8 @@ SECOND = timedelta(seconds=1)
 
 
 async def submitted(world: World, number: int, prefix: str, **fields: Any) -> None:
-    for each in range(number):
-        await world.submit(f"{prefix}-{each:03d}", model=PRO, **fields)
+    for item in range(number):
+        await world.submit(f"{prefix}-{item:03d}", model=PRO, **fields)
 
 
 def order(world: World) -> list[str]:

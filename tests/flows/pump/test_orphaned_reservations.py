@@ -30,11 +30,11 @@ def held_micros(world: World) -> int:
 
 def unknown_micros(world: World) -> int:
     """What attempts hold that may have been billed."""
-    attempts = [each for request in world.store.all("requests") for each in world.attempts(request.id)]
+    attempts = [attempt for request in world.store.all("requests") for attempt in world.attempts(request.id)]
     return sum(
-        each["estimate_micros"]
-        for each in attempts
-        if each["cost_basis"] == "unknown" and each["outcome"]["code"] == FailureKind.CRASHED.value
+        attempt["estimate_micros"]
+        for attempt in attempts
+        if attempt["cost_basis"] == "unknown" and attempt["outcome"]["code"] == FailureKind.CRASHED.value
     )
 
 
@@ -162,8 +162,8 @@ async def test_a_release_that_a_cancellation_overtook_holds_nothing() -> None:
 
     async def cancelled() -> None:
         await world.clock.sleep(0.5)
-        found = await world.store.get("requests/web~r-0000")
-        assert isinstance(found, Document)
+        requests_web_r_0000 = await world.store.get("requests/web~r-0000")
+        assert isinstance(requests_web_r_0000, Document)
         await world.publish({"cancel": "r-0000", "tenant": "web"})
 
     await submit(world, 1)

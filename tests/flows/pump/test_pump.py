@@ -33,11 +33,11 @@ async def queued(world: World, number: int, prefix: str = "r", **fields: Any) ->
     """So many requests as intake would have queued them; the message that told of them has long been taken."""
     request = a_request(request_id=f"{prefix}-0", **fields)
     written = a_record(request, now=world.clock.now())
-    for each in range(number):
-        request_id = f"{prefix}-{each}"
+    for item in range(number):
+        request_id = f"{prefix}-{item}"
         asked = written["request"] | {"request_id": request_id}
         await world.store.commit(
-            Create(f"requests/{request_id}", written | {"request": asked, "fair_tag": float(each)})
+            Create(f"requests/{request_id}", written | {"request": asked, "fair_tag": float(item)})
         )
 
 
@@ -47,7 +47,7 @@ def another_pump(world: World, boot: str = "boot-other") -> tuple[Pump, Ports]:
 
 
 def lead(world: World) -> dict[str, Any]:
-    return next(dict(each.data) for each in world.store.all("pump"))
+    return next(dict(document.data) for document in world.store.all("pump"))
 
 
 def starts(world: World) -> list[tuple[Any, Weight]]:
@@ -73,7 +73,7 @@ async def test_of_two_pumps_one_leads_and_the_other_answers_at_once() -> None:
 
     await world.submit()
     await world.run_for(5 * SECOND, second())
-    assert [each["holder"] for each in world.signals.of(events.LEAD_TAKEN)] == ["boot-1"]
+    assert [item["holder"] for item in world.signals.of(events.LEAD_TAKEN)] == ["boot-1"]
 
 
 async def test_a_pump_that_died_leads_for_six_seconds_more_and_then_anyone_may() -> None:
@@ -87,7 +87,7 @@ async def test_a_pump_that_died_leads_for_six_seconds_more_and_then_anyone_may()
     assert lead(world)["lead_holder"] == "boot-1"
     world.clock.advance(SECOND)
     await world.clock.run(other.kicked(answer_within=SECOND))
-    assert [each["holder"] for each in world.signals.of(events.LEAD_TAKEN)] == ["boot-1", "boot-other"]
+    assert [item["holder"] for item in world.signals.of(events.LEAD_TAKEN)] == ["boot-1", "boot-other"]
 
 
 async def test_a_pump_whose_document_was_written_by_another_grants_nothing_more() -> None:
@@ -103,7 +103,7 @@ async def test_a_pump_whose_document_was_written_by_another_grants_nothing_more(
 
     await world.submit("first", model=PRO)
     await world.run_for(4 * SECOND, overtake())
-    assert [each["why"] for each in world.signals.of(events.LEAD_LEFT)] == ["another pump leads"]
+    assert [item["why"] for item in world.signals.of(events.LEAD_LEFT)] == ["another pump leads"]
     assert set(world.statuses().values()) == {"succeeded", "queued"}
     assert done(world) == 1
 
@@ -143,7 +143,7 @@ async def test_a_pump_killed_three_times_loses_nothing_and_overruns_no_minute() 
         await world.restart()
     await world.run_until_quiet(within=timedelta(minutes=10))
     assert done(world) == 150
-    assert sum(len(world.attempts(f"r-{each}")) for each in range(150)) == len(world.lane.calls)
+    assert sum(len(world.attempts(f"r-{number}")) for number in range(150)) == len(world.lane.calls)
     assert keeps(starts(world), Limits(rpm=60))
     assert world.clock.now() - world.started < timedelta(minutes=4)
 
@@ -254,7 +254,7 @@ async def test_an_interactive_request_does_not_wait_for_the_next_tick() -> None:
     await world.clock.run(world.kicks.kick())
     await world.run_for(30 * SECOND, ask())
     for number in range(5):
-        call = next(each for each in world.lane.calls if each.order.request_id == f"now-{number}")
+        call = next(item for item in world.lane.calls if item.order.request_id == f"now-{number}")
         waits.append(call.at - world.status(f"now-{number}")["created_at"])
     assert max(waits) <= timedelta(seconds=1.5)
 

@@ -65,8 +65,8 @@ async def submit(world: World, places: Places, request_id: str, *sizes: int, **f
 def signs(world: World) -> dict[str, int]:
     found: dict[str, int] = {}
     for document in world.store.all("evidence"):
-        for seen in document.data["models"].values():
-            for sign, seconds in seen["counts"].items():
+        for model in document.data["models"].values():
+            for sign, seconds in model["counts"].items():
                 found[sign] = found.get(sign, 0) + sum(seconds.values())
     return found
 
@@ -91,7 +91,7 @@ async def test_as_much_as_the_limit_is_sent() -> None:
     await submit(world, places, "r-1", *([5 * MEGABYTE] * 14))
     await world.run_until_quiet()
     assert world.status()["status"] == "succeeded"
-    body = sum(-(-len(each.data) // 3) * 4 for each in world.lane.calls[0].order.references)
+    body = sum(-(-len(reference.data) // 3) * 4 for reference in world.lane.calls[0].order.references)
     assert body < 100 * MEGABYTE
 
 
@@ -142,7 +142,7 @@ async def test_slow_references_are_fetched_once_and_are_no_sign_of_a_slow_fleet(
     assert len(places.fetches) == 5
     assert len(world.lane.calls) == 5
     found = signs(world)
-    assert [found.get(each.value, 0) for each in (StartSignal.LATE, StartSignal.DELIVERED_LATE, StartSignal.TIGHT)] == [
+    assert [found.get(item.value, 0) for item in (StartSignal.LATE, StartSignal.DELIVERED_LATE, StartSignal.TIGHT)] == [
         0,
         0,
         0,
@@ -233,13 +233,13 @@ async def test_a_batch_file_is_bounded_in_bytes_and_the_rest_goes_with_another()
     await world.run_until_quiet()
     assert set(world.statuses().values()) == {"succeeded"}
     for job in world.batches.jobs:
-        sent = sum(len(each.data) * 4 // 3 for _, order in job.orders for each in order.references)
+        sent = sum(len(reference.data) * 4 // 3 for _, order in job.orders for reference in order.references)
         assert sent <= world.catalogue.batch.most_bytes
     assert sorted(order.request_id for job in world.batches.jobs for _, order in job.orders) == [
         f"r-{number}" for number in range(5)
     ]
     assert len(world.batches.jobs) == 3
-    assert world.ledger_micros() == sum(each.data["cost_micros"] for each in world.store.all("requests"))
+    assert world.ledger_micros() == sum(document.data["cost_micros"] for document in world.store.all("requests"))
     assert not world.ports.room.is_full_for(world.room_bytes)
 
 

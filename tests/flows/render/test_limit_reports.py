@@ -70,7 +70,7 @@ def nothing_named(_: int) -> Failure:
 
 
 def standing(world: World) -> ModelState:
-    return ModelState.from_json(next(each.data for each in world.store.all("calendars") if each.id == PRO))
+    return ModelState.from_json(next(document.data for document in world.store.all("calendars") if document.id == PRO))
 
 
 def done(world: World) -> int:
@@ -94,7 +94,7 @@ async def test_a_days_429_closes_its_model_until_pacific_midnight_but_for_a_few_
     assert done(world) == 3
     before = [call for call in world.lane.calls if call.at < MIDNIGHT]
     assert 4 <= len(before) <= 3 + 9, "those that had their slots already, and 5, 10, 20 ... seconds apart"
-    assert {each["why"] for each in world.signals.of(events.CALENDAR_CLOSED)} == {"quota_day"}
+    assert {item["why"] for item in world.signals.of(events.CALENDAR_CLOSED)} == {"quota_day"}
     assert world.lane.calls[-1].at < MIDNIGHT + MINUTE + 3 * SECOND
 
 
@@ -113,7 +113,7 @@ async def test_a_429_that_names_a_smaller_limit_teaches_it_and_the_next_pump_kee
     await queued(world, 90, model=PRO)
     await world.run_for(70 * SECOND)
     learned = world.signals.of(events.LIMIT_LEARNED)
-    assert [(each["dimension"], each["value"]) for each in learned] == [("rpm", 20)]
+    assert [(item["dimension"], item["value"]) for item in learned] == [("rpm", 20)]
     assert standing(world).learned["rpm"].value == 20
     await world.restart()
     rejected, since = provider.rejected, world.clock.now()
@@ -148,7 +148,7 @@ async def test_no_balance_closes_and_is_escalated_once_and_asked_ever_more_seldo
     assert 1 <= len(world.lane.calls) - asked <= 2, "one asks whether it is mended"
     await world.run_until_quiet(within=timedelta(minutes=10))
     assert done(world) == 12
-    assert [each["runbook"] for each in world.signals.of(events.ESCALATION)] == ["no-balance"]
+    assert [item["runbook"] for item in world.signals.of(events.ESCALATION)] == ["no-balance"]
 
 
 async def test_a_few_unexplained_429s_close_and_cap_nothing() -> None:
@@ -195,8 +195,8 @@ async def after_an_outage(well_for: timedelta) -> World:
 
 async def test_an_overloaded_model_is_asked_little_but_never_left_alone() -> None:
     world = await after_an_outage(SECOND)
-    asked = [call for call in world.lane.calls if 10 <= (call.at - world.started).total_seconds() - 20 < 20]
-    assert 1 <= len(asked) <= 0.1 * 100
+    calls = [call for call in world.lane.calls if 10 <= (call.at - world.started).total_seconds() - 20 < 20]
+    assert 1 <= len(calls) <= 0.1 * 100
 
 
 async def test_an_overloaded_model_is_back_soon_after_it_is_well() -> None:
@@ -218,9 +218,9 @@ async def test_a_raise_and_a_cut_of_the_live_limit_take_hold_without_a_restart()
 
     await world.run_for(5 * MINUTE, moves())
     begun = [(call.at - world.started).total_seconds() for call in world.lane.calls]
-    assert sum(1 for each in begun if each < 60) == 10
-    assert sum(1 for each in begun if 135 <= each < 190) >= 25
-    assert sum(1 for each in begun if 258 <= each < 300) <= 5
+    assert sum(1 for value in begun if value < 60) == 10
+    assert sum(1 for value in begun if 135 <= value < 190) >= 25
+    assert sum(1 for value in begun if 258 <= value < 300) <= 5
     assert world.boots == 1
 
 
@@ -229,8 +229,8 @@ async def test_where_nothing_is_known_twenty_start_at_once_and_more_as_nothing_i
     await queued(world, 300, model=PRO)
     await world.run_for(20 * SECOND)
     begun = [(call.at - world.started).total_seconds() for call in world.lane.calls]
-    assert 15 <= sum(1 for each in begun if each < 4) <= 20
-    assert sum(1 for each in begun if each < 9) <= 40
+    assert 15 <= sum(1 for value in begun if value < 4) <= 20
+    assert sum(1 for value in begun if value < 9) <= 40
     assert 40 < len(begun) <= 160
 
 

@@ -17,7 +17,7 @@ async def test_a_smaller_image_than_ordered_is_flagged_everywhere_and_paid_as_it
     assert receipt["cost_micros"] == 10 * 2 + 100 * 12 + 1120 * 120
     assert event["cost_usd"] == "0.135620"
     assert event["delivered"]["image_tokens"] == 1120
-    assert sum(each.data.get("mismatches", 0) for each in world.store.all("ledger")) == 1
+    assert sum(document.data.get("mismatches", 0) for document in world.store.all("ledger")) == 1
 
 
 async def test_what_came_as_ordered_is_no_mismatch_though_the_route_was_another_than_asked() -> None:

@@ -28,14 +28,16 @@ def added(world: World, metric: Metric) -> Counter[tuple[str, ...]]:
     """By labels, what all ended stages added."""
     total: Counter[tuple[str, ...]] = Counter()
     for span in world.signals.spans:
-        for each in metrics.of_span(span):
-            if each.metric is metric:
-                total[tuple(each.labels.values())] += each.value  # type: ignore[assignment]
+        for measure in metrics.of_span(span):
+            if measure.metric is metric:
+                total[tuple(measure.labels.values())] += measure.value  # type: ignore[assignment]
     return total
 
 
 def observed(world: World, metric: Metric) -> dict[tuple[str, ...], float]:
-    return {tuple(each.labels.values()): each.value for each in world.signals.observed if each.metric is metric}
+    return {
+        tuple(measure.labels.values()): measure.value for measure in world.signals.observed if measure.metric is metric
+    }
 
 
 @pytest.mark.parametrize("metric", metrics.ALL.values(), ids=lambda metric: metric.name)

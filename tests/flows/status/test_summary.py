@@ -23,7 +23,7 @@ MARKER = "zebra-crossing-in-the-rain-4711"
 
 
 def written(world: World) -> Summary:
-    return next(Summary.from_json(each.data) for each in world.store.all("summary"))
+    return next(Summary.from_json(document.data) for document in world.store.all("summary"))
 
 
 async def queue(world: World, count: int, minutes: int = 1, **fields: Any) -> None:
@@ -41,12 +41,12 @@ async def test_it_counts_what_waits_by_model_priority_and_tenant_with_the_longes
     found = await summary.write(world.ports)
     assert found is not None
     now = world.clock.now()
-    assert [(each.tenant, each.priority, each.count, now - each.oldest_at) for each in found.waiting] == [
+    assert [(item.tenant, item.priority, item.count, now - item.oldest_at) for item in found.waiting] == [
         ("web", "interactive", 1, timedelta(minutes=1)),
         ("print", "bulk", 3, timedelta(minutes=7)),
         ("web", "bulk", 5, timedelta(minutes=2)),
     ]
-    assert {each.priority: each.count for each in found.depths} == {"interactive": 1, "normal": 0, "bulk": 8}
+    assert {depth.priority: depth.count for depth in found.depths} == {"interactive": 1, "normal": 0, "bulk": 8}
     assert found.queued_count == 9
     assert written(world) == found
 
@@ -70,7 +70,7 @@ async def test_the_pump_writes_it_while_it_leads_at_most_every_five_seconds_and_
     assert 8 <= writes <= 50 / 5 + 2  # one at the end of each lead
     during = written(world)
     assert world.clock.now() - during.at <= timedelta(seconds=6)
-    queued = sum(1 for each in world.statuses().values() if each == "queued")
+    queued = sum(1 for status in world.statuses().values() if status == "queued")
     assert queued <= during.queued_count <= queued + 4  # bulk starts every two seconds
     assert during.spent is not None
     assert during.of_model(PRO) is not None
@@ -80,7 +80,7 @@ async def test_the_pump_writes_it_while_it_leads_at_most_every_five_seconds_and_
     assert (after.queued_count, after.running_count, after.running) == (0, 0, ())
     await world.run_for(timedelta(minutes=3))
     assert written(world).spent.google_micros == world.ledger_micros() > 0  # type: ignore[union-attr]
-    assert MARKER not in repr([each.data for each in world.store.all("summary")])
+    assert MARKER not in repr([document.data for document in world.store.all("summary")])
 
 
 async def test_an_attempt_in_flight_is_named_with_its_route_and_its_start() -> None:
@@ -140,7 +140,7 @@ async def test_what_failed_in_the_last_hour_is_grouped_with_its_newest_and_forgo
     (group,) = written(world).failures
     assert (group.status, group.code, group.count) == ("refused", "refused", 7)
     assert len(group.newest) == 5
-    assert {each.request_id for each in group.newest} <= set(world.statuses())
+    assert {latest_end.request_id for latest_end in group.newest} <= set(world.statuses())
     await world.run_for(timedelta(minutes=66))
     assert written(world).failures == []
 
@@ -153,9 +153,9 @@ async def test_the_hour_of_quota_use_has_one_sample_a_minute_with_any_use() -> N
     use = written(world).of_model(PRO)
     assert use is not None
     assert 3 <= len(use.samples) <= 6
-    assert len({each.at for each in use.samples}) == len(use.samples)
-    assert max(each.percent or 0 for each in use.samples) == 100
-    assert max(each.starts for each in use.samples) == 4
+    assert len({sample.at for sample in use.samples}) == len(use.samples)
+    assert max(sample.percent or 0 for sample in use.samples) == 100
+    assert max(sample.starts for sample in use.samples) == 4
 
 
 def test_a_minute_keeps_its_busiest_moment_and_an_hour_is_remembered() -> None:
@@ -171,7 +171,7 @@ def test_a_minute_keeps_its_busiest_moment_and_an_hour_is_remembered() -> None:
         Sample(NOW, 9, 90), Sample(NOW + timedelta(minutes=1), 5, 50), Sample(NOW + timedelta(minutes=59), 7, 70),
     )  # fmt: skip
     later = at(60.1, 0, use)
-    assert [each.starts for each in later.samples] == [5, 7]
+    assert [sample.starts for sample in later.samples] == [5, 7]
 
 
 async def test_a_budget_stands_with_what_was_spent_of_it() -> None:
@@ -202,7 +202,9 @@ async def test_it_never_touches_the_documents_of_the_pump_and_costs_few_reads_wh
                 least = 1 if name in ("query", "count", "get") else 0
                 counted["reads"] += max(least, len(answer) if isinstance(answer, list) else least)
                 counted["writes"] += len(arguments) if name == "commit" else 0
-                assert not (name == "commit" and [each for each in arguments if each.path not in (PATH, SERIES)])
+                assert not (
+                    name == "commit" and [argument for argument in arguments if argument.path not in (PATH, SERIES)]
+                )
                 return answer
 
             return call
@@ -222,7 +224,7 @@ async def test_two_writers_leave_one_summary_and_neither_fails() -> None:
     world = World()
     await queue(world, 2, tenant="web", priority="bulk")
     await asyncio.gather(*(summary.write(world.ports) for _ in range(3)))
-    found = await world.store.query(Query("summary", limit=10))
-    assert [each.path for each in found] == [PATH]
-    assert isinstance(found[0], Document)
-    assert isinstance(found[0].data["at"], datetime)
+    documents = await world.store.query(Query("summary", limit=10))
+    assert [document.path for document in documents] == [PATH]
+    assert isinstance(documents[0], Document)
+    assert isinstance(documents[0].data["at"], datetime)

@@ -57,7 +57,7 @@ def quota(world: World) -> LiveQuota:
 
 
 def limits(world: World) -> dict[str, dict[str, int | None]]:
-    return {model: dict(each.dims) for model, each in quota(world).by_model.items()}
+    return {model: dict(live_limits.dims) for model, live_limits in quota(world).by_model.items()}
 
 
 async def test_the_watch_reads_the_limits(world: World) -> None:
@@ -72,7 +72,7 @@ async def test_a_raise_and_a_cut_are_known_a_minute_later(world: World) -> None:
         world.live_quota.said = {PRO: {"rpm": rpm}}
         await minutes(world)
         assert limits(world) == {PRO: {"rpm": rpm}}
-    told = [(each["dimension"], each["old"], each["new"]) for each in world.signals.of(events.LIMIT_CHANGED)]
+    told = [(item["dimension"], item["old"], item["new"]) for item in world.signals.of(events.LIMIT_CHANGED)]
     assert told == [("rpm", 60, 600), ("rpm", 600, 6)]
 
 
@@ -80,7 +80,7 @@ async def test_a_limit_that_comes_or_goes_is_told_in_words(world: World) -> None
     for said in ({"rpm": 60}, {"rpm": None}, {}):
         world.live_quota.said = {PRO: said}
         await minutes(world)
-    told = [(each["model"], each["old"], each["new"]) for each in world.signals.of(events.LIMIT_CHANGED)]
+    told = [(item["model"], item["old"], item["new"]) for item in world.signals.of(events.LIMIT_CHANGED)]
     assert told == [(PRO, 60, "unlimited"), (PRO, "unlimited", "unknown")]
 
 
@@ -149,7 +149,7 @@ async def test_usage_that_cannot_be_read_leaves_the_limits_alone(world: World) -
     assert limits(world) == {PRO: {"rpm": 90}}
     assert (after.problem, after.usage, after.usage_read_at) == (None, {PRO: {"rpm": 7}}, world.started)
     assert after.usage_problem is not None
-    assert [each["what"] for each in world.signals.of(events.QUOTA_UNREADABLE)] == ["usage"]
+    assert [item["what"] for item in world.signals.of(events.QUOTA_UNREADABLE)] == ["usage"]
     world.live_quota.used = NotAsked()
     assert (await minutes(world)).usage is None
 
@@ -173,4 +173,4 @@ async def test_of_two_readers_that_meet_the_first_to_write_wins(world: World) ->
     slow = replace(world.ports, live_quota=Overtaken(world))
     await world.clock.run(read_live_quota(slow))
     assert limits(world) == {PRO: {"rpm": 90}}
-    assert [each["new"] for each in world.signals.of(events.LIMIT_CHANGED)] == [90, "unknown"]
+    assert [item["new"] for item in world.signals.of(events.LIMIT_CHANGED)] == [90, "unknown"]

@@ -83,13 +83,13 @@ def main() -> None:
     (HERE / "google_schema.json").write_text(re.sub(r"\[\s+([^\[\]{}]*?)\s+\]", _on_one_line, text) + "\n")
 
 
-def _on_one_line(found: re.Match[str]) -> str:
-    return "[" + re.sub(r"\s*\n\s*", " ", found[1]) + "]"
+def _on_one_line(match: re.Match[str]) -> str:
+    return "[" + re.sub(r"\s*\n\s*", " ", match[1]) + "]"
 
 
 def _description(wheel: Path) -> Json:
     with zipfile.ZipFile(wheel) as outer:
-        name = next(each for each in outer.namelist() if each.endswith(".jsii.tgz"))
+        name = next(word for word in outer.namelist() if word.endswith(".jsii.tgz"))
         with tarfile.open(fileobj=io.BytesIO(outer.read(name))) as inner:
             file = inner.extractfile("package/.jsii")
             assert file is not None
@@ -103,9 +103,9 @@ class _Derivation:
 
     def version(self) -> str:
         docs = json.dumps(self._types[self._by_lower["pubsubtopicconfig"]])
-        found = re.search(r"hashicorp/google/([\d.]+)/docs", docs)
-        assert found is not None
-        return f"hashicorp/google {found[1]}"
+        match = re.search(r"hashicorp/google/([\d.]+)/docs", docs)
+        assert match is not None
+        return f"hashicorp/google {match[1]}"
 
     def block_of(self, resource: str) -> Json:
         """`google_pubsub_topic` -> its attributes and blocks."""
@@ -113,10 +113,10 @@ class _Derivation:
         config = self._by_lower[f"{words}config"]
         block = self._block(config)
         held = config.removesuffix("Config")
-        for each in self._types[held].get("properties", ()):
-            name = _snake(each["name"])
-            if each.get("immutable") and not each.get("static") and each["name"] not in COMMON_STATE:
-                self._read_only(block, name, each)
+        for item in self._types[held].get("properties", ()):
+            name = _snake(item["name"])
+            if item.get("immutable") and not item.get("static") and item["name"] not in COMMON_STATE:
+                self._read_only(block, name, item)
         for name in FILLED_IN:
             if "optional" in block["attributes"].get(name, {}):
                 block["attributes"][name]["computed"] = True
@@ -125,29 +125,29 @@ class _Derivation:
     def _block(self, struct: str) -> Json:
         attributes: dict[str, Json] = {}
         blocks: dict[str, Json] = {}
-        for each in self._types[struct].get("properties", ()):
-            if each["name"] in OF_THE_BINDINGS:
+        for item in self._types[struct].get("properties", ()):
+            if item["name"] in OF_THE_BINDINGS:
                 continue
-            name = _documented_name(each) or _snake(each["name"])
-            nested, is_list = self._nested(each["type"])
+            name = _documented_name(item) or _snake(item["name"])
+            nested, is_list = self._nested(item["type"])
             if nested is None:
-                attributes[name] = _attribute(each)
+                attributes[name] = _attribute(item)
             else:
                 blocks[name] = {"nesting": _nesting(name, is_list), "block": self._block(nested)}
-                if not each.get("optional"):
+                if not item.get("optional"):
                     blocks[name]["required"] = True
                 self._outputs(nested, blocks[name]["block"])
         return {"attributes": attributes, "blocks": blocks} if blocks else {"attributes": attributes}
 
     def _outputs(self, struct: str, block: Json) -> None:
         """What the provider fills in inside a block, as `service_config[0].uri`."""
-        for each in self._types.get(f"{struct}OutputReference", {}).get("properties", ()):
-            if each.get("immutable"):
-                self._read_only(block, _snake(each["name"]), each)
+        for item in self._types.get(f"{struct}OutputReference", {}).get("properties", ()):
+            if item.get("immutable"):
+                self._read_only(block, _snake(item["name"]), item)
 
     def _read_only(self, block: Json, name: str, described: Json) -> None:
         known = {*block["attributes"], *block.get("blocks", {})}
-        plain = {_plain(each) for each in known}
+        plain = {_plain(item) for item in known}
         if described["name"].endswith("Input") or _plain(name) in plain:
             return
         if described["type"].get("fqn") == "cdktn.StringMap":
@@ -194,8 +194,8 @@ def _type(described: Json) -> Json:
 
 
 def _documented_name(described: Json) -> str | None:
-    found = re.search(r"/docs/[\w-]+/\w+#(\w+) ", json.dumps(described.get("docs", {})))
-    return found[1] if found else None
+    match = re.search(r"/docs/[\w-]+/\w+#(\w+) ", json.dumps(described.get("docs", {})))
+    return match[1] if match else None
 
 
 def _snake(camel: str) -> str:

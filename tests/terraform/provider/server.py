@@ -95,16 +95,16 @@ class _Rpc(grpc.GenericRpcHandler):  # type: ignore[misc]
         state = self._filled(SCHEMA["data_sources"][name], config, name, {"project": self._project} | _set(config))
         return wire.field(1, wire.dynamic(state))
 
-    def _filled(self, block: Json, found: Values, resource: str, top: Values) -> Values:
+    def _filled(self, block: Json, values: Values, resource: str, top: Values) -> Values:
         """What a provider would fill in after an apply, said beforehand."""
-        filled = dict(found)
+        filled = dict(values)
         for name, attribute in block["attributes"].items():
-            if found.get(name) is None and "computed" in attribute:
+            if values.get(name) is None and "computed" in attribute:
                 filled[name] = _stand_in(name, attribute, resource, top)
         for name, nested in block.get("blocks", {}).items():
-            inside = found.get(name)
+            inside = values.get(name)
             if isinstance(inside, list):
-                filled[name] = [self._filled(nested["block"], each, resource, top) for each in inside]
+                filled[name] = [self._filled(nested["block"], item, resource, top) for item in inside]
         return filled
 
 
@@ -121,29 +121,29 @@ def _validate(kind: str, request: dict[int, bytes]) -> bytes:
     name = request[1].decode()
     config = wire.values(request.get(2)) or {}
     wrong = _unlisted(SCHEMA[kind][name], config, name)
-    return b"".join(wire.field(1, wire.error("Unsupported value", each)) for each in wrong)
+    return b"".join(wire.field(1, wire.error("Unsupported value", word)) for word in wrong)
 
 
-def _unlisted(block: Json, found: Values, path: str) -> Iterator[str]:
+def _unlisted(block: Json, values: Values, path: str) -> Iterator[str]:
     for name, attribute in block["attributes"].items():
-        value = found.get(name)
+        value = values.get(name)
         if isinstance(value, str) and value and attribute.get("values") and value not in attribute["values"]:
             yield f"{path}.{name}: found {value!r}; allowed: {', '.join(attribute['values'])}"
     for name, nested in block.get("blocks", {}).items():
-        inside = found.get(name)
-        for each in inside if isinstance(inside, list) else ():
-            if isinstance(each, dict):
-                yield from _unlisted(nested["block"], each, f"{path}.{name}")
+        inside = values.get(name)
+        for item in inside if isinstance(inside, list) else ():
+            if isinstance(item, dict):
+                yield from _unlisted(nested["block"], item, f"{path}.{name}")
 
 
-def _set(found: Values) -> Values:
-    return {name: value for name, value in found.items() if isinstance(value, str)}
+def _set(values: Values) -> Values:
+    return {name: value for name, value in values.items() if isinstance(value, str)}
 
 
 def _stand_in(name: str, attribute: Json, resource: str, top: Values) -> object:
     if not isinstance(attribute["type"], str):
         return {} if attribute["type"][0] == "map" else []
-    named = next((top[each] for each in NAMES if top.get(each)), "one")
+    named = next((top[word] for word in NAMES if top.get(word)), "one")
     email = f"{named}@{top['project']}.iam.gserviceaccount.com"
     known = {
         "project": top["project"],

@@ -50,19 +50,19 @@ def schema(block: Json) -> bytes:
 
 
 def _block(block: Json) -> bytes:
-    attributes = b"".join(field(2, _attribute(name, each)) for name, each in block["attributes"].items())
-    return attributes + b"".join(field(3, _nested(name, each)) for name, each in block.get("blocks", {}).items())
+    attributes = b"".join(field(2, _attribute(name, attribute)) for name, attribute in block["attributes"].items())
+    return attributes + b"".join(field(3, _nested(name, item)) for name, item in block.get("blocks", {}).items())
 
 
-def _attribute(name: str, each: Json) -> bytes:
-    marks = flag(4, each.get("required", False)) + flag(5, each.get("optional", False))
-    return field(1, name.encode()) + field(2, msgspec.json.encode(each["type"])) + marks + flag(6, "computed" in each)
+def _attribute(name: str, json: Json) -> bytes:
+    marks = flag(4, json.get("required", False)) + flag(5, json.get("optional", False))
+    return field(1, name.encode()) + field(2, msgspec.json.encode(json["type"])) + marks + flag(6, "computed" in json)
 
 
-def _nested(name: str, each: Json) -> bytes:
-    least = flag(4, 1) if each.get("required") else b""
-    most = flag(5, 1) if each["nesting"] == "one" else b""
-    return field(1, name.encode()) + field(2, _block(each["block"])) + flag(3, NESTING[each["nesting"]]) + least + most
+def _nested(name: str, json: Json) -> bytes:
+    least = flag(4, 1) if json.get("required") else b""
+    most = flag(5, 1) if json["nesting"] == "one" else b""
+    return field(1, name.encode()) + field(2, _block(json["block"])) + flag(3, NESTING[json["nesting"]]) + least + most
 
 
 def _read(message: bytes) -> Iterator[tuple[int, bytes]]:

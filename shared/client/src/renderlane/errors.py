@@ -22,7 +22,7 @@ class InvalidRequest(ValueError):
     """The request would be rejected: it was not published. `problems` names each field."""
 
     def __init__(self, problems: tuple[Problem, ...]) -> None:
-        super().__init__("; ".join(str(each) for each in problems))
+        super().__init__("; ".join(str(problem) for problem in problems))
         self.problems = problems
 
 

@@ -108,7 +108,7 @@ class Inbox:
         with self._lock:
             if not future.cancel():
                 return False
-            still = [each for each in self._waiting.pop(key, []) if each is not future]
+            still = [item for item in self._waiting.pop(key, []) if item is not future]
             if still:
                 self._waiting[key] = still
             return True
@@ -125,33 +125,33 @@ class Inbox:
                 self._not_ours(held)
                 return
             waiting = self._waiting.pop(key, [])
-            taking = [each for each in waiting if each.set_running_or_notify_cancel()]
+            taking = [future for future in waiting if future.set_running_or_notify_cancel()]
             if not taking:
                 self._keep(key, result, held)
                 return
             self._remember(key, result)
-        for each in taking:
-            each.set_result(result)
+        for future in taking:
+            future.set_result(result)
         held.acknowledge()
 
     def fail(self, error: Exception) -> None:
         """Nothing will come: everybody who waits is told."""
         with self._lock:
-            waiting = [each for futures in self._waiting.values() for each in futures]
+            waiting = [future for futures in self._waiting.values() for future in futures]
             self._waiting.clear()
-        for each in waiting:
-            if each.set_running_or_notify_cancel():
-                each.set_exception(error)
+        for future in waiting:
+            if future.set_running_or_notify_cancel():
+                future.set_exception(error)
 
     def close(self) -> None:
         """Leave what nobody took, and tell everybody who waits."""
         with self._lock:
-            held = [each for _, each in self._held.values()]
-            held += [each for sent in self._sent.values() for _, each in sent.rejections]
+            held = [item for _, item in self._held.values()]
+            held += [item for sent in self._sent.values() for _, item in sent.rejections]
             self._held.clear()
             self._sent.clear()
-        for each in held:
-            each.leave()
+        for item in held:
+            item.leave()
         self.fail(Closed("the client was closed"))
 
     def _key(self, result: Result) -> str:
@@ -196,7 +196,7 @@ class Inbox:
             del self._sent[key]
 
 
-def _shorten(known: OrderedDict[str, Any], most: int) -> None:
+def _shorten(ordered_dict: OrderedDict[str, Any], most: int) -> None:
     """The oldest go first."""
-    while len(known) > most:
-        known.popitem(last=False)
+    while len(ordered_dict) > most:
+        ordered_dict.popitem(last=False)

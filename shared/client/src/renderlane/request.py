@@ -96,7 +96,7 @@ class Request:
             "request_id": self.request_id,
             "prompt": self.prompt,
             **_present({name: getattr(self, name) for name in names}),
-            **({"references": [each.to_json() for each in self.references]} if self.references else {}),
+            **({"references": [reference.to_json() for reference in self.references]} if self.references else {}),
             **({"deadline": self._deadline(self.deadline)} if self.deadline is not None else {}),
             **({"max_cost_usd": _dollars(self.max_cost_usd)} if self.max_cost_usd is not None else {}),
             **({"floor": self.floor.to_json() if isinstance(self.floor, Floor) else self.floor} if self.floor else {}),

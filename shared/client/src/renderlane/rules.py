@@ -53,7 +53,7 @@ def _schema(field: str) -> Schema:
     """That of the message which requires this field."""
     text = resources.files("renderlane").joinpath("request.schema.json").read_text("utf-8")
     messages: list[Schema] = json.loads(text)["oneOf"]
-    return next(each for each in messages if field in each["required"])
+    return next(message for message in messages if field in message["required"])
 
 
 def _problems(value: object, schema: Schema, at: str) -> Iterator[Problem]:
@@ -81,10 +81,10 @@ def _problems(value: object, schema: Schema, at: str) -> Iterator[Problem]:
 
 
 def _either(value: object, choices: list[Schema], at: str) -> Iterator[Problem]:
-    words = [each["const"] for each in choices if "const" in each]
+    words = [choice["const"] for choice in choices if "const" in choice]
     if isinstance(value, str) and value in words:
         return
-    objects = [each for each in choices if "const" not in each]
+    objects = [choice for choice in choices if "const" not in choice]
     if isinstance(value, Mapping):
         yield from _problems(value, objects[0], at)
     else:
@@ -130,8 +130,8 @@ def _list(value: object, schema: Schema, at: str) -> Iterator[Problem]:
     if len(value) > schema["maxItems"]:
         yield Problem(at, f"{len(value)} entries", f"at most {schema['maxItems']}", "Remove some.")
         return
-    for index, each in enumerate(value):
-        yield from _problems(each, schema["items"], f"{at}[{index}]")
+    for index, item in enumerate(value):
+        yield from _problems(item, schema["items"], f"{at}[{index}]")
 
 
 def _object(value: object, schema: Schema, at: str) -> Iterator[Problem]:
@@ -142,19 +142,19 @@ def _object(value: object, schema: Schema, at: str) -> Iterator[Problem]:
     if "properties" not in schema:
         yield from _labels(value, schema, prefix)
         return
-    known: Schema = schema["properties"]
+    properties: Schema = schema["properties"]
     for name in value:
-        if name not in known:
-            allowed = ", ".join(sorted(known))
+        if name not in properties:
+            allowed = ", ".join(sorted(properties))
             yield Problem(
                 f"{prefix}{_visible(str(name)[:63])}", "an unknown field", allowed, "Remove it, or correct it."
             )
     for name in schema.get("required", ()):
         if name not in value:
             yield Problem(f"{prefix}{name}", "nothing", "a value (required)", f"Add {prefix}{name}.")
-    for name, each in known.items():
+    for name, item in properties.items():
         if name in value:
-            yield from _problems(value[name], each, f"{prefix}{name}")
+            yield from _problems(value[name], item, f"{prefix}{name}")
 
 
 def _labels(value: Mapping[Any, Any], schema: Schema, prefix: str) -> Iterator[Problem]:
@@ -162,10 +162,10 @@ def _labels(value: Mapping[Any, Any], schema: Schema, prefix: str) -> Iterator[P
         at = prefix.rstrip(".")
         yield Problem(at, f"{len(value)} keys", f"at most {schema['maxProperties']}", "Remove some.")
         return
-    for key, each in value.items():
+    for key, item in value.items():
         at = f"{prefix}{_visible(str(key)[:63])}"
         yield from _problems(key, schema["propertyNames"], at)
-        yield from _problems(each, schema["additionalProperties"], at)
+        yield from _problems(item, schema["additionalProperties"], at)
 
 
 def shown(value: object, at: str = "") -> str:
