@@ -38,6 +38,10 @@ REASONS: Mapping[tuple[str, str], str] = {
         "a request whose call failed waits before its next attempt, and for the pump; the peers call the fallback "
         "at once."
     ),
+    ("kill", "makespan"): (
+        "the restarted worker opens its store, and collects the calls that were under way instead of buying them "
+        "again; the peers buy them again at once."
+    ),
     ("poison", "worst"): (
         "starts are granted by the pump, about once a second, and the concurrency of a model with unknown limits "
         "grows from 20."
