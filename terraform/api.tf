@@ -21,6 +21,7 @@ locals {
       RENDERLANE_API_AUDIENCE = local.api_audience
       RENDERLANE_API_CALLERS  = jsonencode({ for member, tenants in var.api_callers : element(split(":", member), 1) => tenants })
     },
+    length(var.api_origins) == 0 ? {} : { RENDERLANE_API_ORIGINS = join(",", var.api_origins) },
     var.otel,
   )
 }

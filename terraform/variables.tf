@@ -380,6 +380,17 @@ variable "api_callers" {
   }
 }
 
+variable "api_origins" {
+  description = "Origins of web pages that may call the HTTP API from a browser. Empty = none."
+  type        = list(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for each in var.api_origins : can(regex("^https://[^/\\s,]+$", each))])
+    error_message = "api_origins: allowed are https:// origins without a path, such as https://app.example.com."
+  }
+}
+
 variable "api_audience" {
   description = "Audience of the identity tokens that callers of the HTTP API send; empty = https://renderlane-api.PROJECT."
   type        = string

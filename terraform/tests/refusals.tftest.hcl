@@ -330,3 +330,23 @@ run "a_probe_each_minute" {
 
   expect_failures = [var.probe_minutes]
 }
+
+run "an_origin_with_a_path" {
+  command = plan
+
+  variables {
+    api_origins = ["https://app.example.com/page"]
+  }
+
+  expect_failures = [var.api_origins]
+}
+
+run "half_an_interactive_request" {
+  command = plan
+
+  variables {
+    interactive_per_minute = 0.5
+  }
+
+  expect_failures = [var.interactive_per_minute]
+}

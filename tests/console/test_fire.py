@@ -171,7 +171,7 @@ def test_on_call_sees_a_fire_puts_it_out_and_clears_up(fire: Fire, browser: Brow
         page.get_by_role("button", name="Find").click()
         expect(page.locator("h1")).to_have_text(bent[0].id)
         expect(page.locator("#facts")).to_contain_text(REASON)
-        page.wait_for_function("document.querySelector('figure img').naturalWidth > 0")
+        page.locator("figure img").evaluate("image => image.decode()")  # fails where it is no picture
         expect(page.locator("#trace")).to_contain_text("queue wait")
         chromium.shot(page, "fire-request")
 

@@ -27,10 +27,7 @@ def browser() -> Iterator[Browser]:
         yield chrome
 
 
-@pytest.mark.browser
-@pytest.mark.slow
-@pytest.mark.skipif(not TAKEN, reason="only ./scripts/pictures writes the pictures of the documentation")
-def test_take_them(tmp_path: Path, browser: Browser) -> None:
+def take_them(tmp_path: Path, browser: Browser) -> None:
     async def furnish(desk: ConsoleContext) -> None:
         await states.furnish(desk.ports, "one route failing")
 
@@ -42,6 +39,10 @@ def test_take_them(tmp_path: Path, browser: Browser) -> None:
                 page.screenshot(path=str(path), full_page=True)
                 with Image.open(path) as image:  # a third of the size, and no colour less that one sees
                     image.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
+
+
+if TAKEN:
+    test_take_them = pytest.mark.browser(pytest.mark.slow(take_them))
 
 
 @pytest.mark.parametrize("path", PICTURES.values(), ids=PICTURES)

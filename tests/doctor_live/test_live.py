@@ -29,6 +29,7 @@ from shared.adapters.gemini.vertex_lane import VertexLane
 from shared.core.catalogue.reader import read_catalogue
 from shared.core.limits.live_quota import UsageByModel
 from shared.core.provider.usage import Usage
+from shared.core.values.money import in_dollars
 from tests.builders import a_catalogue
 from tests.fakes.slots import at_once
 
@@ -242,9 +243,10 @@ async def test_the_report_holds_all_that_is_documented_and_neither_key_nor_image
     page = Path("docs/doctor-live.md").read_text("utf-8")
     for name in document:
         assert f"`{name}`" in page, name
-    for name in document["probes"][0]:
+    probe = in_dollars(document["probes"][0])
+    for name in probe:
         assert f"`{name}`" in page, name
-    for name in document["probes"][0]["probe"]:
+    for name in probe["probe"]:
         assert f"`{name}`" in page, name
     assert document["format"] == report.FORMAT
     assert report.markdown(document).startswith("# doctor --live, 2026-11-29T12:00:00+00:00")

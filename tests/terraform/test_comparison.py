@@ -39,6 +39,8 @@ EVERYTHING_SET = {
     "console_group": "oncall@example.com",
     "default_budget": "25.00",
     "api_callers": {"serviceAccount:shop@render-test.iam.gserviceaccount.com": ["shop"], "user:ada@example.com": ["*"]},
+    "api_origins": ["https://app.example.com"],
+    "interactive_per_minute": 60,
     "billing_account": "012345-6789AB-CDEF01",
     "gateway_keys": {"ACME": {"secret": "acme-key", "version": "1"}},
     "webhooks": {

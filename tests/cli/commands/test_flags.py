@@ -169,7 +169,7 @@ def test_who_is_logged_in_acts_unless_somebody_else_is_named(home: Path, monkeyp
 
 def test_a_trip_on_no_home_makes_none(home: Path) -> None:
     result = renderlane("flags", "trip", "pause", *WHY)
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert "RENDERLANE_HOME" in result.stderr
     assert not home.exists()
 

@@ -183,7 +183,7 @@ def test_it_fits_a_narrow_terminal(home: Path, monkeypatch: pytest.MonkeyPatch, 
 
 def test_a_home_that_never_ran_has_no_quota(home: Path) -> None:
     result = renderlane("quota")
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert "renderlane up" in result.stderr
     assert not home.exists()
 

@@ -44,8 +44,8 @@ def test_a_finished_request_is_drawn_as_its_tree_and_told_as_one_object(home: Pa
 def test_a_call_in_the_background_adds_its_start_and_its_collection_to_the_tree(home: Path) -> None:
     with _home(home, background="on"):
         spans = _spans_of("traced-1")
-    assert len(spans) == 14
-    for name in ("start interaction", "collect", CALL):
+    assert len(spans) == 15
+    for name in ("start interaction", "arrive", "collect", CALL):
         assert spans[name]["parent_id"] == spans["attempt"]["span_id"]
         assert 0 < spans[name]["duration_ms"] <= spans["attempt"]["duration_ms"]
     assert spans["start interaction"]["started_at"] < spans["collect"]["started_at"]
