@@ -1,4 +1,7 @@
-"""Renderlane in virtual time: the pump's real core, with its documents, pages, kicks, reports and lead around it."""
+"""Renderlane in virtual time: the pump's real core, with its documents, pages, kicks, reports and lead around it.
+
+A request that finds its queue empty starts in a slot that the pump left open; the slots are the real core's, too.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,8 @@ from scripts.virtual_time.run import World
 from shared.core.admission import fair_queueing
 from shared.core.admission.allocation import INTERACTIVE_HORIZON, Candidate, Grant
 from shared.core.admission.model_state import ModelState
+from shared.core.admission.open_slots import Opening, OpenTerms, TakenSlot, start_until
+from shared.core.admission.open_slots import path as slot_path
 from shared.core.admission.route_memory import Routing
 from shared.core.admission.slot_calendar import WINDOW_BUCKETS, BlockReason, begin_of
 from shared.core.admission.tick import Memory, Observation, TickResult, tick
@@ -36,6 +41,8 @@ from shared.core.routing.ladder import Planned
 from shared.core.routing.requirements import Requirements
 from shared.core.values.lanes import STANDARD
 from shared.core.values.route import Route
+from shared.flows import wakeups
+from shared.flows.intake import open_slot
 from shared.flows.pump import loop, observations, queue_fronts, release, state
 from shared.flows.render import limit_reports
 from shared.flows.upkeep import live_quota
@@ -48,6 +55,7 @@ EXTRA_TICKS, EXTRA_PER_SECOND = loop.EXTRA_TICKS, loop.EXTRA_PER_SECOND
 PAGE, PAGE_FRESH_FOR = queue_fronts.PAGE, queue_fronts.FRESH_FOR
 COUNT_EVERY = observations.COUNT_EVERY
 UNCLAIMED_AFTER = release.UNCLAIMED_AFTER.total_seconds()
+KICK_SPACING = wakeups.SPACING.total_seconds()
 QUIET_AFTER = loop.QUIET_AFTER.total_seconds()
 REPORT_SPACING = limit_reports.SPACING.total_seconds()
 LIVE_EVERY = live_quota.READ_EVERY.total_seconds()
@@ -69,6 +77,8 @@ class Queued(Struct):
     late: int = 0
     failures: int = 0
     waits: int = 0
+    is_open: bool = False
+    """It began in an open slot, as it arrived: how late it was says nothing of the fleet."""
 
 
 class Page(Struct):
@@ -103,6 +113,12 @@ class Renderlane:
         """How many of each tenant wait in each queue."""
         self._pages: dict[str, Page] = {}
         self._asleep: list[Queued] = []
+        self._openings: dict[str, Opening] = {}
+        """As the calendars' documents have them, by model."""
+        self._taken: dict[str, TakenSlot] = {}
+        """The documents of taken slots, by slot."""
+        self._low_until = float("-inf")
+        """When the last kick for want of open slots comes, or came, to the pump."""
         self._seen: dict[int, dict[str, ModelObservations]] = {}
         """What each instance saw."""
         self._reports: dict[int, dict[str, ModelObservations]] = {}
@@ -125,6 +141,8 @@ class Renderlane:
         self._tick_began = float("-inf")
         self._next_tick = 0
         self._extra = EXTRA_TICKS
+        self._woken = False
+        """A kick came during a tick: the next one may be an extra one."""
         self._busy_at = 0.0
         self._crowded = False
         self._held: list[tuple[str, BlockReason]] = []
@@ -155,13 +173,39 @@ class Renderlane:
         tag = fair_queueing.fair_tag(self._memory.served.get(queue, 0.0), waiting, 1.0)
         empty = not self._store.get(queue)
         queued = Queued(request, _planned(arrival), tag)
-        self._queue(queued)
         if arrival.deadline is not None:
             self._engine.at(arrival.deadline, partial(self._expire, queued))
+        if empty and self._starts_at_once(queued):
+            return
+        self._queue(queued)
         if arrival.priority == "interactive" or empty or not self._leads:
             self._engine.after(self._world.chance.uniform(0.03, 0.15), partial(self._kick, queue))
 
+    def _starts_at_once(self, queued: Queued) -> bool:
+        """In a slot that the pump has left open, where there is one; see shared.flows.intake.open_slot."""
+        arrival, planned, now = queued.request.arrival, queued.planned, self._engine.wall()
+        opening, until = self._openings.get(arrival.model, Opening()), start_until(now)
+        to_take = opening.to_take(planned.input_tokens, planned.estimate_micros, now)
+        free = [slot for slot in to_take if slot not in self._taken]
+        if arrival.priority == "bulk" or not free or until is None:
+            return False
+        request, queue = arrival.request_id, fair_queueing.queue_name(arrival.model, arrival.priority)
+        taken = TakenSlot(
+            free[0], arrival.model, now, request, planned.input_tokens, planned.estimate_micros,
+            circuit=planned.route.circuit, queue=queue, priority=arrival.priority, fair_tag=queued.tag,
+        )  # fmt: skip
+        self._taken[taken.slot] = taken
+        queued.is_open = True
+        grant = Grant(self._candidate(queued), now, until)
+        self._world.documents.write(taken.path, partial(self._release, grant, queued))
+        if (len(free) <= open_slot.LOW or not self._leads) and self._low_until <= self._engine.now:
+            after = max(self._world.chance.uniform(0.03, 0.15), self._low_until + KICK_SPACING - self._engine.now)
+            self._low_until = self._engine.now + after
+            self._engine.after(after, partial(self._kick, queue))
+        return True
+
     def _queue(self, queued: Queued) -> None:
+        queued.is_open = False
         arrival = queued.request.arrival
         queued.request.status = "queued"
         queue = fair_queueing.queue_name(arrival.model, arrival.priority)
@@ -200,12 +244,14 @@ class Renderlane:
             self._lead += 1
             self._busy_at = self._engine.now
             self._schedule(self._engine.now)
-        elif not self._ticking and self._extra >= 1.0:
+        elif self._ticking:
+            self._woken = True
+        elif self._extra >= 1.0:
             at = max(self._engine.now, self._tick_began + LEAST_BETWEEN)
             if at < self._tick_due:
                 self._extra -= 1.0
                 self._schedule(at)
-        elif not self._ticking and self._leaps:
+        elif self._leaps:
             at = max(self._engine.now, self._tick_began + TICK)
             if at < self._tick_due:
                 self._schedule(at)
@@ -231,7 +277,7 @@ class Renderlane:
         heads = self._heads()
         self._conclude(now)
         ticked = tick(before, self._sight(heads, now))
-        self._routing = self._routing.granted(ticked.grants)
+        self._routing = self._routing.started(ticked.started).granted(ticked.grants)
         self._crowded = ticked.crowded
         self._held = [(model, full.reason) for model, full in ticked.held.items()]
         self._decided_at = self._engine.now
@@ -240,11 +286,14 @@ class Renderlane:
             model = grant.candidate.model
             self._unqueue(by_id[grant.candidate.head.request_id])
             self._counted[model] = self._counted.get(model, 0) + 1
+        for slot in ticked.started:
+            self._counted[slot.pool] = self._counted.get(slot.pool, 0) + 1
         paths = [
             f"calendars/{model}"
             for model, model_state in ticked.memory.standings.items()
             if self._changed(model_state, model, now)
         ]
+        paths += [slot_path(slot) for slot in ticked.done]
         self._memory = ticked.memory
         if paths or self._lead_until - self._engine.now < RENEW_WITHIN:
             self._lead_until = self._engine.now + LEAD
@@ -264,7 +313,9 @@ class Renderlane:
 
     def _changed(self, after: ModelState, model: str, now: datetime) -> bool:
         before = self._memory.standings.get(model, ModelState()).forget(now)
-        return (after.calendar, after.turns, after.pressure) != (before.calendar, before.turns, before.pressure)
+        return (after.calendar, after.turns, after.pressure, after.opening) != (
+            before.calendar, before.turns, before.pressure, before.opening,
+        )  # fmt: skip
 
     def _hand_out(self, lead: int, ticked: TickResult, by_id: dict[str, Queued]) -> None:
         for grant in ticked.grants:
@@ -274,11 +325,17 @@ class Renderlane:
                 continue
             path = f"requests/{queued.request.arrival.request_id}"
             self._world.documents.write(path, partial(self._release, grant, queued))
+        self._openings |= {model: standing.opening for model, standing in ticked.memory.standings.items()}
+        for done in ticked.done:
+            self._taken.pop(done, None)
         if lead != self._lead:
             return
+        for slot in ticked.withdrawn:
+            self._world.documents.write(slot_path(slot.slot))
+            self._taken.setdefault(slot.slot, TakenSlot(slot.slot, slot.pool, self._engine.wall()))
         self._ticking = False
         self._wake()
-        if ticked.grants or self._store_is_waiting() or self._in_air:
+        if ticked.grants or ticked.started or self._store_is_waiting() or self._in_air:
             self._busy_at = self._engine.now
         if self._engine.now - self._busy_at > QUIET_AFTER:
             self._leads = False
@@ -287,6 +344,9 @@ class Renderlane:
         if self._leaps and not ticked.grants and not self._in_air:
             at = max(at, self._room_at(ticked))
         self._schedule(at)
+        if self._woken:
+            self._woken = False
+            self._kick("")
 
     def _room_at(self, ticked: TickResult) -> float:
         """Before this instant no tick finds room for what waits; 0 where that is not known."""
@@ -321,6 +381,8 @@ class Renderlane:
             in_air = 0  # a redelivery is counted no second time
 
         def tight(instance: int) -> None:
+            if queued.is_open:
+                return
             observed = self._of(instance, model).with_sign(StartSignal.TIGHT, grant.slot_at, self._engine.wall())
             self._note(instance, model, observed)
 
@@ -376,6 +438,9 @@ class Renderlane:
             live=self._live,
             running=self._counted,
             in_air=self._in_air,
+            taken=tuple(self._taken.values()),
+            taken_from=now,
+            open_terms=OpenTerms(),
         )
 
     def _with_probes(self, candidates: list[Candidate], now: datetime) -> list[Candidate]:
@@ -436,9 +501,11 @@ class Renderlane:
                 self._world.succeed(queued.request)
             case Late() | DeliveredLate():
                 sort = StartSignal.LATE if isinstance(attempt.end, Late) else StartSignal.DELIVERED_LATE
+                says = not queued.is_open
                 self._back(grant, queued)
-                observed = self._of(attempt.instance, model).with_sign(sort, grant.slot_at, self._engine.wall())
-                self._note(attempt.instance, model, observed)
+                if says:
+                    observed = self._of(attempt.instance, model).with_sign(sort, grant.slot_at, self._engine.wall())
+                    self._note(attempt.instance, model, observed)
                 if self._leaps:
                     self._kick(fair_queueing.queue_name(model, queued.request.arrival.priority))
             case MinuteFull() | DayFull() | Unexplained() | Overloaded():

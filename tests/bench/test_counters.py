@@ -11,7 +11,7 @@ from scripts.bench.quota_live.counters import Counters, billed_reads, collection
 from shared.core.values.documents import Create, Delete, Increment, Update, Write
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
-REQUEST, ATTEMPT = "requests/a", "requests/a/attempts/0001"
+REQUEST, ATTEMPT, SLOT = "requests/a", "requests/a/attempts/0001", "taken_slots/m.1.0"
 
 
 def change(**changes: object) -> Update:
@@ -42,6 +42,14 @@ CLOSED = Update(ATTEMPT, {"ended_at": NOON}, "1")
             [change(status="queued", wake_at=None, unused_slot=None), CLOSED],
             ["settlement"] * 2,
             id="queued again after a failed attempt",
+        ),
+        pytest.param(
+            [Create(REQUEST, {"status": "released"}), Create(SLOT, {"request": "r-1"})],
+            ["intake", "release"],
+            id="a start in an open slot",
+        ),
+        pytest.param(
+            [Create(SLOT, {"request": ""}), Delete(SLOT, "1")], ["open slots"] * 2, id="an open slot taken back"
         ),
         pytest.param([Create("rejected/1", {})], ["other"], id="a rejection"),
     ],

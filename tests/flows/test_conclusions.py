@@ -219,7 +219,14 @@ async def test_a_request_that_was_sick_on_a_route_does_not_probe_it_while_anothe
         await steady(world, 30, 2, name="good", tenant="good", floor="exact")
 
     await world.run_for(2 * MINUTE, story())
-    probes = [str(item["request_id"]) for item in world.signals.of(events.BREAKER_PROBED)]
+    probes = {
+        str(item["request_id"]): slot_at
+        for item in world.signals.of(events.BREAKER_PROBED)
+        if isinstance(slot_at := item["slot_at"], datetime)
+    }
     assert probes, "its breaker tripped: nothing else was answered there"
-    assert [probe for probe in probes if probe.startswith("bad")] == []
+    first = min(probes.values())
+    sick = [(f"bad~{call.order.request_id}", call.at) for call in world.lane.calls if "bad" in call.order.request_id]
+    assert len({request for request, at in sick if at < first}) == 5, "these wait now, and bad-005 was never there"
+    assert [request for request, at in sick if request in probes and at < probes[request]] == []
     assert {world.status(f"good-{number:03d}")["status"] for number in range(30)} == {"succeeded"}

@@ -18,11 +18,11 @@ READS: tuple[Operation, ...] = ("get", "query", "count")
 WRITES: tuple[Operation, ...] = ("create", "update", "delete", "increment")
 
 Purpose: TypeAlias = Literal[
-    "intake", "release", "pump", "calendar", "evidence", "given back", "put to sleep",
+    "intake", "release", "open slots", "pump", "calendar", "evidence", "given back", "put to sleep",
     "attempt", "lease", "awaiting", "settlement", "announcement", "summary",
     "background proof", "provider webhook", "worker report", "series", "other",
 ]  # fmt: skip
-ADMISSION: tuple[Purpose, ...] = ("release", "pump", "calendar", "evidence", "given back", "put to sleep")
+ADMISSION: tuple[Purpose, ...] = ("release", "open slots", "pump", "calendar", "evidence", "given back", "put to sleep")
 """The writes that exist only because a request has to wait for its slot."""
 
 RARE = 10
@@ -191,6 +191,8 @@ def _purpose(write: Write, flow: str) -> Purpose:
             return "calendar"
         case "evidence":
             return "evidence"
+        case "taken_slots":  # of a request that intake releases as it creates it, or what the pump clears up
+            return "release" if isinstance(write, Create) and write.data.get("request") else "open slots"
         case "requests/attempts":
             return "attempt" if isinstance(write, Create) else "settlement"
         case "ledger":

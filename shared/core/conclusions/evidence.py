@@ -75,6 +75,10 @@ def short(name: str) -> str:
 
 def merged(one: Mapping[str, Voice], other: Mapping[str, Voice], now: datetime) -> dict[str, Voice]:
     """All voices, each at its first failure; plain where any of its failures was."""
+    return _newest(_joined(one, other), now)
+
+
+def _joined(one: Mapping[str, Voice], other: Mapping[str, Voice]) -> dict[str, Voice]:
     found = dict(one)
     for request, voice in other.items():
         before = found.get(request)
@@ -82,23 +86,28 @@ def merged(one: Mapping[str, Voice], other: Mapping[str, Voice], now: datetime) 
             at, explicit = min(before.at, voice.at), before.explicit or voice.explicit
             voice = Voice(at, voice.tenant, explicit)
         found[request] = voice
+    return found
+
+
+def _newest(found: Mapping[str, Voice], now: datetime) -> dict[str, Voice]:
     oldest = (now - VOICES_KEPT).timestamp()
     newest = sorted((item.at, request) for request, item in found.items() if item.at >= oldest)[-MOST_VOICES:]
     return {request: found[request] for _, request in newest}
 
 
 def summed(reports: Iterable[Heard], now: datetime) -> Heard:
+    """In any order the same: voices are cut at the end, when the first failure of each is known."""
     voices: dict[str, Voice] = {}
     calls: dict[int, int] = {}
     requests: dict[int, int] = {}
     success = vain = NEVER
     for report in reports:
-        voices = merged(voices, report.voices, now)
+        voices = _joined(voices, report.voices)
         for total, counts in ((calls, report.calls), (requests, report.requests)):
             for second, count in counts.items():
                 total[second] = total.get(second, 0) + count
         success, vain = max(success, report.success), max(vain, report.vain)
-    return Heard(voices, calls, requests, success, vain)
+    return Heard(_newest(voices, now), calls, requests, success, vain)
 
 
 def _counted(counts: Mapping[int, int], second: int, now: datetime) -> dict[int, int]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from shared.core.conclusions.claims import (
@@ -287,6 +287,11 @@ calls = st.tuples(st.integers(0, 9), st.integers(0, 60), st.booleans(), st.boole
 
 
 @given(st.lists(st.lists(calls, max_size=12), max_size=4), st.sampled_from(CLAIMS))
+@example(
+    [[(0, 0, False, False)], [(number, 0, False, False) for number in (1, 6, 7)],
+     [(0, 1, False, False), *((number, 0, False, False) for number in (2, 3, 4, 5, 8))]],
+    Claim.MODEL_GONE,
+)  # fmt: skip
 def test_the_same_evidence_again_in_any_order_changes_nothing(
     reports: list[list[tuple[int, int, bool, bool]]], claim: Claim
 ) -> None:

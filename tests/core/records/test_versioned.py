@@ -16,7 +16,7 @@ from shared.core.values.documents import Committed, Document, UnreadableDocument
 from shared.core.values.status import FINAL
 from tests.builders import NOW, a_record
 
-OPTIONAL = {"references_as_bytes", "dead_letters"}
+OPTIONAL = {"references_as_bytes", "dead_letters", "open_slot"}
 """Written only where they say something."""
 
 
