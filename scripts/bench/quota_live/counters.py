@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeAlias, assert_never
 
 from msgspec import Struct, field
 
+from shared.core.admission.open_slots import WITHDRAWN, TakenSlot
 from shared.core.values.documents import Create, Delete, Fields, Increment, Update, Write
 from shared.core.values.status import FINAL
 
@@ -192,7 +193,8 @@ def _purpose(write: Write, flow: str) -> Purpose:
         case "evidence":
             return "evidence"
         case "taken_slots":  # of a request that intake releases as it creates it, or what the pump clears up
-            return "release" if isinstance(write, Create) and write.data.get("request") else "open slots"
+            is_start = isinstance(write, Create) and TakenSlot.from_json(write.data).request != WITHDRAWN
+            return "release" if is_start else "open slots"
         case "requests/attempts":
             return "attempt" if isinstance(write, Create) else "settlement"
         case "ledger":

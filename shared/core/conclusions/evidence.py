@@ -89,10 +89,10 @@ def _joined(one: Mapping[str, Voice], other: Mapping[str, Voice]) -> dict[str, V
     return found
 
 
-def _newest(found: Mapping[str, Voice], now: datetime) -> dict[str, Voice]:
+def _newest(voices: Mapping[str, Voice], now: datetime) -> dict[str, Voice]:
     oldest = (now - VOICES_KEPT).timestamp()
-    newest = sorted((item.at, request) for request, item in found.items() if item.at >= oldest)[-MOST_VOICES:]
-    return {request: found[request] for _, request in newest}
+    newest = sorted((voice.at, request) for request, voice in voices.items() if voice.at >= oldest)[-MOST_VOICES:]
+    return {request: voices[request] for _, request in newest}
 
 
 def summed(reports: Iterable[Heard], now: datetime) -> Heard:
