@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from scripts.bench.quota_live.counters import Counters, billed_reads, collection, purposes, worst_ten_seconds
+from shared.core.admission.open_slots import TakenSlot
 from shared.core.values.documents import Create, Delete, Increment, Update, Write
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -44,12 +45,14 @@ CLOSED = Update(ATTEMPT, {"ended_at": NOON}, "1")
             id="queued again after a failed attempt",
         ),
         pytest.param(
-            [Create(REQUEST, {"status": "released"}), Create(SLOT, {"request": "r-1"})],
+            [Create(REQUEST, {"status": "released"}), Create(SLOT, TakenSlot("m.1.0", "m", NOON, "r-1").to_json())],
             ["intake", "release"],
             id="a start in an open slot",
         ),
         pytest.param(
-            [Create(SLOT, {"request": ""}), Delete(SLOT, "1")], ["open slots"] * 2, id="an open slot taken back"
+            [Create(SLOT, TakenSlot("m.1.0", "m", NOON).to_json()), Delete(SLOT, "1")],
+            ["open slots"] * 2,
+            id="an open slot taken back",
         ),
         pytest.param([Create("rejected/1", {})], ["other"], id="a rejection"),
     ],
