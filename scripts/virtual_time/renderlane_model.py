@@ -256,6 +256,10 @@ class Renderlane:
             if at < self._tick_due:
                 self._schedule(at)
 
+    def _kick_again(self, lead: int) -> None:
+        if lead == self._lead and self._leads:
+            self._kick("")
+
     def _schedule(self, at: float) -> None:
         self._next_tick += 1
         self._tick_due = at
@@ -346,7 +350,7 @@ class Renderlane:
         self._schedule(at)
         if self._woken:
             self._woken = False
-            self._kick("")
+            self._engine.after(LEAST_BETWEEN, partial(self._kick_again, lead))
 
     def _room_at(self, ticked: TickResult) -> float:
         """Before this instant no tick finds room for what waits; 0 where that is not known."""
