@@ -7,16 +7,15 @@ Requests, attempts and batches have a type each (shared/core/records), and the t
 from __future__ import annotations
 
 import ast
-import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
-from scripts.words import tracked
+from scripts.allow_list import AllowList, Counts, tracked
 
 ROOTS = ("shared/", "functions/", "scripts/")
 EXCEPT = ("shared/adapters/", "shared/client/", "shared/core/records/", "shared/core/values/")
 """Where foreign payloads or whole documents are read: adapters, what upstream installs, the records themselves."""
-ALLOWED = Path("scripts/typed_reads_allowed.txt")
+LIST = AllowList(Path("scripts/typed_reads_allowed.txt"), "scripts.typed_reads", ("reads",))
 
 
 def reads(source: str) -> Iterator[int]:
@@ -43,51 +42,26 @@ def is_checked(path: str) -> bool:
     return path.endswith(".py") and path.startswith(ROOTS) and not path.startswith(EXCEPT)
 
 
-def count(root: Path, paths: list[str]) -> dict[str, int]:
+def count(root: Path, paths: list[str]) -> dict[str, Counts]:
     """Of each file that has any."""
     texts = {path: (root / path).read_text("utf-8") for path in paths if is_checked(path) and (root / path).is_file()}
-    counts = {path: sum(1 for _ in reads(text)) for path, text in texts.items()}
-    return {path: number for path, number in counts.items() if number}
+    counts = {path: (sum(1 for _ in reads(text)),) for path, text in texts.items()}
+    return {path: numbers for path, numbers in counts.items() if any(numbers)}
 
 
-def read_allowed(text: str) -> dict[str, int]:
-    """Lines of `path count`."""
-    rows = (line.rsplit(" ", 1) for line in text.splitlines() if line and not line.startswith("#"))
-    return {path: int(number) for path, number in rows}
-
-
-def write_allowed(counts: Mapping[str, int]) -> str:
-    head = (
-        "# path, reads: see scripts/typed_reads.py. Written by `python -m scripts.typed_reads --write`; only shrinks.\n"
-    )
-    return head + "".join(f"{path} {number}\n" for path, number in sorted(counts.items()))
-
-
-def grown(counts: Mapping[str, int], allowed: Mapping[str, int]) -> list[str]:
-    return [path for path, number in sorted(counts.items()) if number > allowed.get(path, 0)]
-
-
-def shrunk(counts: Mapping[str, int], allowed: Mapping[str, int]) -> dict[str, int]:
-    """The smaller of both counts, without files that have none left."""
-    lower = {path: min(most, counts.get(path, 0)) for path, most in allowed.items()}
-    return {path: number for path, number in lower.items() if number}
+def report(root: Path, path: str, counts: Counts, allowed: Counts) -> Iterator[str]:
+    """One line for each read in a file that has too many."""
+    yield f"{path}: {counts[0]} reads of stored fields by name (allowed: {allowed[0]})"
+    yield from (f"  {path}:{line}" for line in reads((root / path).read_text("utf-8")))
 
 
 def main() -> None:
     root = Path.cwd()
-    counts = count(root, tracked())
-    allowed = read_allowed((root / ALLOWED).read_text("utf-8")) if (root / ALLOWED).exists() else counts
-    if "--write" in sys.argv[1:]:
-        (root / ALLOWED).write_text(write_allowed(shrunk(counts, allowed)), "utf-8")
-    too_many = grown(counts, allowed)
-    for path in too_many:
-        print(f"{path}: {counts[path]} reads of stored fields by name (allowed: {allowed.get(path, 0)})")
-        print(*(f"  {path}:{line}" for line in reads((root / path).read_text("utf-8"))), sep="\n")
-    if too_many:
-        print("Read a record instead: shared/core/records, with request_in(), attempt_in() or batch_in().")
-        raise SystemExit(1)
-    if shrunk(counts, allowed) != allowed:
-        print("fewer than allowed: run `.venv/bin/python -m scripts.typed_reads --write` to keep it so")
+    LIST.refuse_growth(
+        count(root, tracked()),
+        lambda path, now, allowed: report(root, path, now, allowed),
+        "Read a record instead: shared/core/records, with request_in(), attempt_in() or batch_in().",
+    )
 
 
 if __name__ == "__main__":

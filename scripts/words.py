@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import ast
 import re
-import subprocess
-import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
+
+from scripts.allow_list import AllowList, Counts, tracked
 
 NAMES = frozenset({"each", "found", "held", "said", "told", "asked", "known", "seen"})
 PHRASES = ("whoever", "nobody says", "goes round", "all the same", "of late", "whatever")
@@ -20,12 +20,9 @@ EXCEPT = {"of late": r"of late(?! starts?\b)"}
 PATTERN = "|".join(EXCEPT.get(phrase, phrase) for phrase in PHRASES)
 PHRASE = re.compile(rf"\b({PATTERN})\b".replace(" ", r"\s+"), re.IGNORECASE)
 SUFFIXES = (".py", ".md", ".html", ".tf", ".toml")
-ALLOWED = Path("scripts/words_allowed.txt")
-RULES = (ALLOWED, Path("scripts/words.py"), Path("tests/docs/test_words.py"))
+LIST = AllowList(Path("scripts/words_allowed.txt"), "scripts.words", ("names", "phrases"))
+RULES = (LIST.path, Path("scripts/words.py"), Path("tests/docs/test_words.py"))
 """Files that quote the words."""
-
-Counts = tuple[int, int]
-"""Of one file: new names from NAMES, uses of PHRASES."""
 
 
 def names(source: str) -> Iterator[tuple[int, str]]:
@@ -59,7 +56,7 @@ def phrases(text: str) -> Iterator[tuple[int, str]]:
 
 def count(root: Path, files: list[str]) -> dict[str, Counts]:
     """Of each file that has any."""
-    counts = {}
+    counts: dict[str, Counts] = {}
     for file in files:
         path = Path(file)
         if path in RULES or path.suffix not in SUFFIXES or not (root / path).is_file():
@@ -69,36 +66,6 @@ def count(root: Path, files: list[str]) -> dict[str, Counts]:
         if any(pair):
             counts[file] = pair
     return counts
-
-
-def read_allowed(text: str) -> dict[str, Counts]:
-    """Lines of `path names phrases`."""
-    rows = (line.rsplit(" ", 2) for line in text.splitlines() if line and not line.startswith("#"))
-    return {path: (int(name_count), int(phrase_count)) for path, name_count, phrase_count in rows}
-
-
-def write_allowed(counts: Mapping[str, Counts]) -> str:
-    head = "# path, names, phrases: see scripts/words.py. Written by `python -m scripts.words --write`; only shrinks.\n"
-    return head + "".join(f"{path} {pair[0]} {pair[1]}\n" for path, pair in sorted(counts.items()))
-
-
-def grown(counts: Mapping[str, Counts], allowed: Mapping[str, Counts]) -> list[str]:
-    """The files with more names or phrases than allowed."""
-    none = (0, 0)
-    return [
-        path
-        for path, pair in sorted(counts.items())
-        if any(now > most for now, most in zip(pair, allowed.get(path, none), strict=True))
-    ]
-
-
-def shrunk(counts: Mapping[str, Counts], allowed: Mapping[str, Counts]) -> dict[str, Counts]:
-    """The smaller of both counts, without files that have none left."""
-    lower = {
-        path: (min(most[0], counts.get(path, (0, 0))[0]), min(most[1], counts.get(path, (0, 0))[1]))
-        for path, most in allowed.items()
-    }
-    return {path: pair for path, pair in lower.items() if any(pair)}
 
 
 def report(root: Path, path: str, counts: Counts, allowed: Counts) -> Iterator[str]:
@@ -111,25 +78,13 @@ def report(root: Path, path: str, counts: Counts, allowed: Counts) -> Iterator[s
         yield from (f"  {path}:{line}: phrase {phrase!r}" for line, phrase in phrases(text))
 
 
-def tracked() -> list[str]:
-    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
-
-
 def main() -> None:
     root = Path.cwd()
-    counts = count(root, tracked())
-    allowed = read_allowed((root / ALLOWED).read_text("utf-8")) if (root / ALLOWED).exists() else counts
-    if "--write" in sys.argv[1:]:
-        (root / ALLOWED).write_text(write_allowed(shrunk(counts, allowed)), "utf-8")
-    too_many = grown(counts, allowed)
-    for path in too_many:
-        print(*report(root, path, counts[path], allowed.get(path, (0, 0))), sep="\n")
-    if too_many:
-        print("Rename them: a name says what it holds, a sentence names its subject.")
-        raise SystemExit(1)
-    if shrunk(counts, allowed) != allowed:
-        print("fewer than allowed: run `.venv/bin/python -m scripts.words --write` to keep it so")
+    LIST.refuse_growth(
+        count(root, tracked()),
+        lambda path, now, allowed: report(root, path, now, allowed),
+        "Rename them: a name says what it holds, a sentence names its subject.",
+    )
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from scripts import typed_reads
+from scripts.allow_list import grown, shrunk
 
 
 @pytest.mark.parametrize(
@@ -36,8 +37,8 @@ def test_records_and_adapters_may(path: str, checked: bool) -> None:
 
 
 def test_only_growth_is_refused_and_the_list_only_shrinks() -> None:
-    allowed = {"a.py": 2, "b.py": 1, "gone.py": 4}
-    assert typed_reads.grown({"a.py": 2, "b.py": 0}, allowed) == []
-    assert typed_reads.grown({"a.py": 3, "c.py": 1}, allowed) == ["a.py", "c.py"]
-    assert typed_reads.shrunk({"a.py": 3, "b.py": 0, "c.py": 9}, allowed) == {"a.py": 2}
-    assert typed_reads.read_allowed(typed_reads.write_allowed(allowed)) == allowed
+    allowed = {"a.py": (2,), "b.py": (1,), "gone.py": (4,)}
+    assert grown({"a.py": (2,), "b.py": (0,)}, allowed) == []
+    assert grown({"a.py": (3,), "c.py": (1,)}, allowed) == ["a.py", "c.py"]
+    assert shrunk({"a.py": (3,), "b.py": (0,), "c.py": (9,)}, allowed) == {"a.py": (2,)}
+    assert typed_reads.LIST.read(typed_reads.LIST.write(allowed)) == allowed
