@@ -59,7 +59,9 @@ class Ways:
         return chosen
 
     async def settled(self, models: Collection[str], now: datetime) -> dict[str, CalledBy]:
-        """How calls of each circuit of these models are made; none of one that wants a canary."""
+        """How calls of each circuit of these models are made; none of one that wants a canary or has one under way:
+        what the canary shows would come too late for a request that starts by what holds now.
+        """
         ports, ways = self._ports, {}
         for route in [
             Route(lane, model, "") for model in models if model in ports.catalogue.models for lane in AT_ONCE
@@ -68,6 +70,8 @@ class Ways:
             if ports.background != "off" and may_be_in_background(ports.catalogue, route):
                 await self._read(now)
                 proof = self._proofs.of(route.circuit)
+                if proof.has_canary(now):
+                    continue
                 way, usual_ms = self._way(route, proof, "", now), proof.usual_ms
             if way != "canary":
                 ways[route.circuit] = (way, usual_ms)

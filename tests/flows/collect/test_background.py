@@ -322,6 +322,25 @@ async def test_one_canary_at_a_time_proves_a_model_and_everything_else_goes_in_t
     assert [one["circuit"] for one in world.signals.of(events.BACKGROUND_PROVEN)] == [CIRCUIT]
 
 
+async def test_no_slot_is_open_by_what_held_while_the_canary_was_out() -> None:
+    """The pump goes home between the canary's end and its next tick: what it left open would start in the foreground."""
+    world = a_world("auto")
+    await world.submit()
+
+    async def wait_for_the_proof() -> None:
+        await until(world, "rendering", interaction=True)
+        await world.clock.sleep(3)  # ticks go on
+        (calendar,) = world.store.all("calendars")
+        assert calendar.data["opening"]["terms"]["ways"].get(CIRCUIT) is None
+        await until(world, "succeeded")
+
+    await world.run_for(timedelta(seconds=40), wait_for_the_proof())
+    await world.submit("r-2")
+    await world.run_until_quiet(SOON)
+    assert len(world.interactions.records) == 2
+    assert world.status("r-2")["way"] == "background"
+
+
 async def test_a_model_that_refuses_costs_one_refused_call_and_its_request_is_made_in_the_foreground() -> None:
     world = a_world("auto")
     world.interactions.refuses = True
