@@ -31,10 +31,10 @@ from shared.core.observability import repro_packet as packets
 from shared.core.observability import series
 from shared.core.observability.waterfall import waterfall
 from shared.core.routing.flag_history import HistoryLine
+from shared.core.values.undo import may_be_undone
 from shared.core.values.validation import Problem
 from shared.flows.operations import repro_packet as packet_flow
 from shared.flows.operations.flag_preview import Looked as LookedAtFlag
-from shared.flows.operations.flags import UNDO_WITHIN
 from shared.flows.operations.repro_packet import Repeating
 from shared.flows.status import series_point, summary
 from shared.flows.status.prospect import Prospect, prospect
@@ -139,7 +139,7 @@ async def flags_page(
         "did": did,
         "undoable": did[0] in ("trip", "reset", "extend")
         and any(
-            line.flag_id == did[1] and line.action == did[0] and view.now - line.at <= UNDO_WITHIN
+            line.flag_id == did[1] and line.action == did[0] and may_be_undone(line.at, view.now)
             for line in history[:5]
         ),
         "history": history,

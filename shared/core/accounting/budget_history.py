@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from shared.core.accounting.budget import Budget
 from shared.core.values.codec import Stored
 from shared.core.values.documents import Fields
+from shared.core.values.undo import may_be_undone
 
 FIELD = "budget_changes"
 MOST_CHANGES = 20
-UNDO_WITHIN = timedelta(minutes=1)
 
 
 class BudgetChange(Stored, frozen=True):
@@ -46,7 +46,7 @@ def with_change(tenant: Fields, change: BudgetChange) -> list[Fields]:
 def undoable(changes: Sequence[BudgetChange], now: datetime) -> BudgetChange | None:
     """The newest change, while it may be taken back."""
     newest = changes[0] if changes else None
-    return newest if newest is not None and not newest.undoes and now - newest.at <= UNDO_WITHIN else None
+    return newest if newest is not None and not newest.undoes and may_be_undone(newest.at, now) else None
 
 
 def _in_words(limit: Budget | None) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from shared.core.conclusions.conclusion import Conclusion
@@ -13,11 +13,11 @@ from shared.core.routing.flag import BREAKER, Flag, Scope
 from shared.core.routing.flag_board import HISTORY, HISTORY_KEPT, PATH, Board, FlagRefused
 from shared.core.routing.flag_history import Action, HistoryLine
 from shared.core.values.documents import Committed, Create, Document, Update, Write
+from shared.core.values.undo import may_be_undone
 from shared.ports import Ports
 from shared.ports.store import Store
 from shared.ports.telemetry import Events
 
-UNDO_WITHIN = timedelta(minutes=1)
 LOOKED_BACK = 50
 """Lines of history in which an undo looks for what was before."""
 
@@ -106,7 +106,7 @@ async def undo(store: Store, events_port: Events, flag_id: str, actor: str) -> N
     if not mine or mine[0].action not in ("trip", "reset", "extend"):
         raise FlagRefused(f"flag {flag_id}: nothing to undo; its last change was no trip, reset or extension")
     last = mine[0]
-    if documents[0].read_at - last.at > UNDO_WITHIN:
+    if not may_be_undone(last.at, documents[0].read_at):
         raise FlagRefused(f"flag {flag_id}: the last change is older than a minute; reset or trip it instead")
     change = _undoing(flag_id, last, mine[1] if len(mine) > 1 else None, actor)
     await _change(store, events_port, "undo", actor, f"undone: {last.action}", flag_id, change)

@@ -9,12 +9,12 @@ from shared.core.accounting.budget import Budget
 from shared.core.accounting.budget_history import (
     FIELD,
     MOST_CHANGES,
-    UNDO_WITHIN,
     BudgetChange,
     changes_of,
     undoable,
     with_change,
 )
+from shared.core.values.undo import UNDO_WITHIN
 from tests.builders import NOW
 
 

@@ -1,0 +1,11 @@
+"""A change by hand may be taken back with one click, for a minute."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+UNDO_WITHIN = timedelta(minutes=1)
+
+
+def may_be_undone(changed_at: datetime, now: datetime) -> bool:
+    return now - changed_at <= UNDO_WITHIN
