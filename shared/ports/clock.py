@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import datetime
 from typing import Protocol
 
@@ -14,3 +15,14 @@ class Clock(Protocol):
         ...
 
     async def sleep(self, seconds: float) -> None: ...
+
+
+async def wait_for(clock: Clock, seconds: float, event: asyncio.Event) -> bool:
+    """Until the event, at most so long. Whether the time was up first, or at once with it."""
+    timer = asyncio.ensure_future(clock.sleep(seconds))
+    wake = asyncio.ensure_future(event.wait())
+    done, pending = await asyncio.wait({timer, wake}, return_when=asyncio.FIRST_COMPLETED)
+    for task in pending:
+        task.cancel()
+    await asyncio.gather(*pending, return_exceptions=True)
+    return timer in done

@@ -14,6 +14,7 @@ from shared.flows.pump.tick import TickRunner
 from shared.flows.requests.item_by_item import reason_of
 from shared.flows.wakeups import Kicks
 from shared.ports import Ports
+from shared.ports.clock import wait_for
 from shared.ports.messaging import TopicsUnavailable
 from shared.ports.store import StoreUnavailable
 
@@ -136,13 +137,6 @@ class Pump:
             return
         if self._extra < 1.0:
             await clock.sleep(left)
-        else:
-            timer = asyncio.ensure_future(clock.sleep(left))
-            wake = asyncio.ensure_future(self._wake.wait())
-            done, pending = await asyncio.wait({timer, wake}, return_when=asyncio.FIRST_COMPLETED)
-            for task in pending:
-                task.cancel()
-            await asyncio.gather(*pending, return_exceptions=True)
-            if timer not in done:
-                self._extra -= 1.0
+        elif not await wait_for(clock, left, self._wake):
+            self._extra -= 1.0
         self._extra = min(EXTRA_TICKS, self._extra + EXTRA_PER_SECOND * (clock.monotonic() - began))

@@ -31,6 +31,7 @@ from shared.flows.lead_time import ClaimTimes
 from shared.flows.pump_status import PumpView
 from shared.flows.render.gathering import Gathering
 from shared.ports import Ports
+from shared.ports.clock import wait_for
 from shared.ports.store import StoreUnavailable
 
 SPACING = timedelta(seconds=2)
@@ -223,12 +224,7 @@ class Evidence:
                     return
                 await clock.sleep(min(left, soonest))
                 continue
-            timer = asyncio.ensure_future(clock.sleep(left))
-            hurry = asyncio.ensure_future(self._hurry.wait())
-            _, pending = await asyncio.wait({timer, hurry}, return_when=asyncio.FIRST_COMPLETED)
-            for task in pending:
-                task.cancel()
-            await asyncio.gather(*pending, return_exceptions=True)
+            await wait_for(clock, left, self._hurry)
 
     def _of(self, model: str) -> ModelObservations:
         return self._seen.get(model, NOTHING_SEEN)
