@@ -6,6 +6,7 @@ renamed or removed, within one `version`. It holds no prompt and nothing of how 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated
 from urllib.parse import quote
@@ -27,6 +28,7 @@ ACCEPTED = "accepted"
 """Published, and not on record yet: the worker takes it up within seconds."""
 REJECTED = "rejected"
 """The message could not be taken: never a request, and never final for its id."""
+NO_LABELS: Mapping[str, str] = {}
 CORRECT_IT = "Correct the named fields and submit it again."
 OPEN = (ACCEPTED, "queued", "released", "rendering", "batched")
 ENDED = (*FINAL, REJECTED)
@@ -179,32 +181,18 @@ def accepted_view(
     note: AcceptedRecord, now: datetime, origin: str = "", rejection: RejectedRecord | None = None
 ) -> RequestView:
     """`rejection` is that of its message."""
-    outcome = None
-    if rejection is not None:
-        outcome = OutcomeView(REJECTED, rejection.reason, CORRECT_IT)
-    return RequestView(
-        version=VERSION,
-        request_id=note.request_id,
-        tenant=note.tenant,
+    return _unmade(
+        note.tenant,
+        note.request_id,
+        note.created_at,
+        rejection,
+        origin,
         group=note.group,
-        status=ACCEPTED if rejection is None else REJECTED,
         reason="not on record yet" if rejection is None else None,
-        created_at=note.created_at,
-        finished_at=rejection.created_at if rejection is not None else None,
         wait_seconds=_seconds(note.created_at, now) if rejection is None else None,
         requested=RequestedRoute(note.requested.model, note.requested.image_size, note.requested.lane),
-        delivered=None,
-        image_url=None,
-        image_expires_at=None,
-        cost_usd=usd(0),
-        cost_basis=None,
-        attempt_count=0,
-        reasons=(),
-        mismatches=(),
-        outcome=outcome,
-        labels=dict(note.labels),
+        labels=note.labels,
         trace_id=rejection.trace_id if rejection is not None else None,
-        links=links(note.tenant, note.request_id, origin),
     )
 
 
@@ -247,18 +235,42 @@ def _delivered(receipt: Receipt | None) -> DeliveredRoute | None:
 
 def rejected_view(rejection: RejectedRecord, origin: str = "") -> RequestView:
     """Its `request_id` is empty where the message named no valid id."""
-    request_id, tenant = rejection.request_id or "", rejection.tenant or DEFAULT_TENANT
+    return _unmade(
+        rejection.tenant or DEFAULT_TENANT,
+        rejection.request_id or "",
+        rejection.created_at,
+        rejection,
+        origin,
+        trace_id=rejection.trace_id or "",
+    )
+
+
+def _unmade(
+    tenant: str,
+    request_id: str,
+    created_at: datetime,
+    rejection: RejectedRecord | None,
+    origin: str,
+    *,
+    trace_id: str | None,
+    group: str | None = None,
+    reason: str | None = None,
+    wait_seconds: float | None = None,
+    requested: RequestedRoute | None = None,
+    labels: Mapping[str, str] = NO_LABELS,
+) -> RequestView:
+    """Of what has no record: nothing was tried, and nothing was paid."""
     return RequestView(
         version=VERSION,
         request_id=request_id,
         tenant=tenant,
-        group=None,
-        status=REJECTED,
-        reason=None,
-        created_at=rejection.created_at,
-        finished_at=rejection.created_at,
-        wait_seconds=None,
-        requested=None,
+        group=group,
+        status=ACCEPTED if rejection is None else REJECTED,
+        reason=reason,
+        created_at=created_at,
+        finished_at=None if rejection is None else rejection.created_at,
+        wait_seconds=wait_seconds,
+        requested=requested,
         delivered=None,
         image_url=None,
         image_expires_at=None,
@@ -267,9 +279,9 @@ def rejected_view(rejection: RejectedRecord, origin: str = "") -> RequestView:
         attempt_count=0,
         reasons=(),
         mismatches=(),
-        outcome=OutcomeView(REJECTED, rejection.reason, CORRECT_IT),
-        labels={},
-        trace_id=rejection.trace_id or "",
+        outcome=None if rejection is None else OutcomeView(REJECTED, rejection.reason, CORRECT_IT),
+        labels=dict(labels),
+        trace_id=trace_id,
         links=links(tenant, request_id, origin),
     )
 
