@@ -49,7 +49,10 @@ class Head(Struct, frozen=True):
     @classmethod
     def of(cls, request_id: str, version: str, data: Fields) -> Head:
         """Raises msgspec.ValidationError."""
-        record = QueuedRow.from_json(data)
+        return cls.of_record(request_id, version, QueuedRow.from_json(data))
+
+    @classmethod
+    def of_record(cls, request_id: str, version: str, record: QueuedRow | RequestRecord) -> Head:
         return cls(
             request_id=request_id,
             version=version,

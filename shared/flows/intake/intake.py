@@ -32,7 +32,7 @@ from shared.core.routing import ladder
 from shared.core.routing.context import Offer
 from shared.core.routing.ladder import Planned, Unroutable
 from shared.core.routing.requirements import Requirements
-from shared.core.values.documents import Absent, Committed, Conflict, Create, Document, InvalidDocument
+from shared.core.values.documents import Absent, Committed, Conflict, Create, Document, Fields, InvalidDocument
 from shared.core.values.lanes import AT_ONCE
 from shared.core.values.parameters import WITH_QUALITY
 from shared.core.values.trace_context import Place, caller_of
@@ -144,7 +144,7 @@ async def _queue(ports: Ports, kicks: Kicks, tags: FairTags, request: RenderRequ
         record = transitions.finished(record, "expired", EXPIRED, now)
     path, document = existing.path, record.to_json()
     try:
-        taking, created = await _create(ports, kicks, tags, existing, record, None if overdue else planned)
+        taking, created = await _create(ports, kicks, tags, existing, record, document, None if overdue else planned)
     except ValueError as error:  # this request alone: nothing else is written here
         raise InvalidDocument(str(error)) from error
     if isinstance(created, Conflict):
@@ -172,17 +172,23 @@ async def _queue(ports: Ports, kicks: Kicks, tags: FairTags, request: RenderRequ
 
 
 async def _create(
-    ports: Ports, kicks: Kicks, tags: FairTags, absent: Absent, record: RequestRecord, planned: Planned | None
+    ports: Ports,
+    kicks: Kicks,
+    tags: FairTags,
+    absent: Absent,
+    record: RequestRecord,
+    document: Fields,
+    planned: Planned | None,
 ) -> tuple[Taking | None, Committed | Conflict]:
     """Put a request on record: with an open slot where it may take one, else in its queue. `planned` None: queue it."""
-    document, model, priority, tenant = record.to_json(), record.model, record.priority, record.tenant
+    model, priority, tenant = record.model, record.priority, record.tenant
     if planned is not None and may_take(ports, record, planned) and await kicks.is_worth_an_open_slot(model, priority):
         time, has_budget = ServerTime(ports.clock, absent.read_at), await tags.has_budget(tenant, model, priority)
         while not has_budget:
             taking = await tags.open_slots.take(absent.path.partition("/")[2], record, planned, time)
             if taking is None:
                 break
-            created = await ports.store.commit(Create(absent.path, document | taking.changes), taking.create)
+            created = await ports.store.commit(Create(absent.path, {**document, **taking.changes}), taking.create)
             if isinstance(created, Committed) or not await tags.open_slots.is_taken(taking):
                 return taking, created
     return None, await ports.store.commit(Create(absent.path, document))

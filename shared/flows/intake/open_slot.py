@@ -101,7 +101,7 @@ class OpenSlots:
             return None
         slot_id = sorted(free)[int(self._ports.chance() * len(free))]
         taken.add(slot_id)
-        head = Head.of(key, "", record.to_json())
+        head = Head.of_record(key, "", record)
         way, usual_ms = called_by
         changes = head_changes.released(
             head, planned, now, until, now, way=way, usual_ms=usual_ms, open_slot=slot_id,  # type: ignore[arg-type]
@@ -187,7 +187,7 @@ async def hand_out(ports: Ports, request: Request) -> None:
     release = Release(request.id, record.release)
     await ports.topics.publish(RENDER_RELEASES, release.to_bytes(), {"traceparent": record.traceparent})
     root = tracing.root_of(record)
-    tracing_waits.queue_ended(ports, Head.of(request.id, "", request.data), record.slot_at, ended_by="open slot")
+    tracing_waits.queue_ended(ports, Head.of_record(request.id, "", record), record.slot_at, ended_by="open slot")
     tracing.write(
         ports, spans.RELEASE, tracing.release_of(root, record.release), root, began_at, ports.clock.now(),
         topic=RENDER_RELEASES, request_id=request.id, release=record.release, slot_at=record.slot_at.isoformat(),

@@ -133,4 +133,4 @@ async def _take_back(ports: Ports, document: Document, now: datetime) -> Head | 
     ports.signals.emit(events.REQUEUED, request_id=request.id, reason=reason, trace_id=request.record.trace_id)
     tracing_waits.slot_ended(ports, request, now, lost="not_taken_up")
     taken = committed(request, after, write, answer)
-    return Head.of(taken.id, taken.version, taken.data)
+    return Head.of_record(taken.id, taken.version, taken.record)
