@@ -143,7 +143,28 @@ def lines_of_code(text: str) -> int:
     return sum(1 for line in lines if line and not line.startswith("#"))
 
 
-class PushedFunction:
+class _OneProcess:
+    """What an entrant with one process to kill has in common with the others."""
+
+    _process: subprocess.Popen[bytes] | None = None
+
+    async def start(self) -> None:
+        raise NotImplementedError
+
+    def roots(self) -> Iterable[int]:
+        return [self._process.pid] if self._process is not None else []
+
+    async def kill(self) -> None:
+        assert self._process is not None
+        await _kill(self._process)
+        await self.start()
+
+    async def _end(self) -> None:
+        if self._process is not None:
+            await _kill(self._process)
+
+
+class PushedFunction(_OneProcess):
     """A function behind a push subscription, which the bench plays."""
 
     def __init__(self, ground: Ground, program: str, *flags: str) -> None:
@@ -155,7 +176,6 @@ class PushedFunction:
             "--target", "render", "--host", "127.0.0.1", "--port", str(self._port), *flags,
         ]  # fmt: skip
         self._courier = Courier(lambda data: courier.post(self._port, data), RetryPolicy())
-        self._process: subprocess.Popen[bytes] | None = None
 
     async def start(self) -> None:
         self._images.mkdir(exist_ok=True)
@@ -164,14 +184,6 @@ class PushedFunction:
 
     async def publish(self, order: Order) -> None:
         self._courier.publish(order.id, order.data(with_fallback=True))
-
-    def roots(self) -> Iterable[int]:
-        return [self._process.pid] if self._process is not None else []
-
-    async def kill(self) -> None:
-        assert self._process is not None
-        await _kill(self._process)
-        await self.start()
 
     async def delivered(self) -> Mapping[str, float]:
         return _images(self._images)
@@ -188,11 +200,10 @@ class PushedFunction:
 
     async def stop(self) -> None:
         await self._courier.close()
-        if self._process is not None:
-            await _kill(self._process)
+        await self._end()
 
 
-class DurableQueue:
+class DurableQueue(_OneProcess):
     """A worker on a PostgreSQL of its own."""
 
     def __init__(self, ground: Ground) -> None:
@@ -200,7 +211,6 @@ class DurableQueue:
         self._stack = contextlib.ExitStack()
         self._cluster = self._stack.enter_context(machine.postgres(ground.folder / "postgres"))
         self._environment = _environment(ground) | {"DATABASE_URL": self._cluster.url}
-        self._worker: subprocess.Popen[bytes] | None = None
         self._publisher: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:
@@ -214,7 +224,7 @@ class DurableQueue:
                 )  # fmt: skip
             assert self._publisher.stdout is not None
             await self._publisher.stdout.readline()
-        self._worker = _begin(self._command("work"), self._environment, self._ground)
+        self._process = _begin(self._command("work"), self._environment, self._ground)
 
     async def _prepare(self) -> None:
         await _until(lambda: self._sql("select 1"), "PostgreSQL")
@@ -241,12 +251,7 @@ class DurableQueue:
 
     def roots(self) -> Iterable[int]:
         assert self._cluster.process is not None
-        return [self._cluster.process.pid, *([self._worker.pid] if self._worker is not None else [])]
-
-    async def kill(self) -> None:
-        assert self._worker is not None
-        await _kill(self._worker)
-        await self.start()
+        return [self._cluster.process.pid, *super().roots()]
 
     async def delivered(self) -> Mapping[str, float]:
         return _images(self._images)
@@ -269,15 +274,14 @@ class DurableQueue:
         return None
 
     async def stop(self) -> None:
-        if self._worker is not None:
-            await _kill(self._worker)
+        await self._end()
         if self._publisher is not None:
             self._publisher.kill()
             await self._publisher.wait()
         await asyncio.to_thread(self._stack.close)
 
 
-class Renderlane:
+class Renderlane(_OneProcess):
     """The one-machine worker, as `renderlane up` starts it."""
 
     def __init__(self, ground: Ground) -> None:
@@ -289,7 +293,6 @@ class Renderlane:
             "RENDERLANE_QUOTA": ";".join(f"{model}=rpm:{limit}" for model, limit in ground.scene.limits.items()),
         }
         self._client: rig.Client | None = None
-        self._process: subprocess.Popen[bytes] | None = None
 
     async def start(self) -> None:
         command = [str(Path(sys.executable).with_name("renderlane")), "up", "--port", str(self._port)]
@@ -306,14 +309,6 @@ class Renderlane:
     def _upstream(self) -> rig.Client:
         assert self._client is not None
         return self._client
-
-    def roots(self) -> Iterable[int]:
-        return [self._process.pid] if self._process is not None else []
-
-    async def kill(self) -> None:
-        assert self._process is not None
-        await _kill(self._process)
-        await self.start()
 
     async def delivered(self) -> Mapping[str, float]:
         return {
@@ -334,8 +329,7 @@ class Renderlane:
         return sum(requests[id].record.cost_micros for id in ids if id in requests)
 
     async def stop(self) -> None:
-        if self._process is not None:
-            await _kill(self._process)
+        await self._end()
         if self._client is not None:
             await self._client.close()
 
