@@ -323,7 +323,7 @@ async def test_one_canary_at_a_time_proves_a_model_and_everything_else_goes_in_t
 
 
 async def test_no_slot_is_open_by_what_held_while_the_canary_was_out() -> None:
-    """The pump goes home between the canary's end and its next tick: what it left open would start in the foreground."""
+    """The pump may go home between the canary's end and its next tick: what it left open holds still."""
     world = a_world("auto")
     await world.submit()
 
