@@ -202,6 +202,14 @@ class World:
         """Deliver, pump and watch until every request has ended and been announced. AssertionError past `within`."""
         await self.clock.run(self._until_quiet(within))
 
+    async def run_through_a_death(self, within: timedelta = timedelta(hours=30), *, one_machine: bool = True) -> None:
+        """Until quiet; a process that the guard kills is followed by a new one."""
+        try:
+            await self.run_until_quiet(within)
+        except Killed:
+            await self.restart(one_machine=one_machine)
+            await self.run_until_quiet(within)
+
     async def run_for(self, time: timedelta, *stories: Awaitable[None]) -> None:
         """Deliver, pump and watch for so long, beside stories of the test's own that end within it."""
         begun = [asyncio.ensure_future(awaitable) for awaitable in stories]

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Page, expect
 
 from functions.console.desk import ConsoleContext
+from shared.core.observability.verdict import State
 from shared.core.routing.flag_kinds import NAMES
 from shared.flows.operations.flags import read_own
 from shared.flows.status import summary
 from tests.console import chromium, states
 from tests.console.clicks import CLICKS, Clicks
-from tests.console.served import serve
+from tests.console.served import Served, serve
 from tests.console.test_five_seconds import in_state
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -26,10 +28,16 @@ def browser() -> Iterator[Browser]:
         yield chrome
 
 
-def test_a_pause_is_ended_in_two_clicks(tmp_path: Path, browser: Browser) -> None:
-    with in_state(tmp_path, "paused") as served, chromium.opened(browser) as page:
+@contextmanager
+def on_call(tmp_path: Path, browser: Browser, state: State) -> Iterator[tuple[Served, Page, Clicks]]:
+    """The overview in a state, and a count of the clicks from there."""
+    with in_state(tmp_path, state) as served, chromium.opened(browser) as page:
         page.goto(f"{served.url}/")
-        clicks = Clicks(page)
+        yield served, page, Clicks(page)
+
+
+def test_a_pause_is_ended_in_two_clicks(tmp_path: Path, browser: Browser) -> None:
+    with on_call(tmp_path, browser, "paused") as (served, page, clicks):
         clicks.on("#to-step")
         page.locator("#reason-pause-1a2b").fill("the profile is right again")
         clicks.on("#pause-1a2b button.main")
@@ -39,9 +47,7 @@ def test_a_pause_is_ended_in_two_clicks(tmp_path: Path, browser: Browser) -> Non
 
 
 def test_a_budget_is_raised_in_two_clicks_and_the_raise_undone_in_a_third(tmp_path: Path, browser: Browser) -> None:
-    with in_state(tmp_path, "budget gone") as served, chromium.opened(browser) as page:
-        page.goto(f"{served.url}/")
-        clicks = Clicks(page)
+    with on_call(tmp_path, browser, "budget gone") as (_served, page, clicks):
         clicks.on("#to-step")
         page.locator("#l-press").fill("6.00")
         page.locator("#r-press").fill("the fair goes on until Sunday")
@@ -57,9 +63,7 @@ def test_a_budget_is_raised_in_two_clicks_and_the_raise_undone_in_a_third(tmp_pa
 def test_any_flag_is_tripped_from_the_overview_and_undone_in_one_more_click(
     tmp_path: Path, browser: Browser, name: str
 ) -> None:
-    with in_state(tmp_path, "all failing") as served, chromium.opened(browser) as page:
-        page.goto(f"{served.url}/")
-        clicks = Clicks(page)
+    with on_call(tmp_path, browser, "all failing") as (served, page, clicks):
         clicks.on("nav[aria-label=Console] a[accesskey=f]")
         clicks.on(f"#trip-{name} summary")
         page.locator(f"#{name}-reason").fill("until the network is back")
@@ -74,9 +78,7 @@ def test_any_flag_is_tripped_from_the_overview_and_undone_in_one_more_click(
 
 
 def test_a_breaker_is_reset_from_its_line_on_the_overview(tmp_path: Path, browser: Browser) -> None:
-    with in_state(tmp_path, "one route failing") as served, chromium.opened(browser) as page:
-        page.goto(f"{served.url}/")
-        clicks = Clicks(page)
+    with on_call(tmp_path, browser, "one route failing") as (served, page, clicks):
         flag_id = "breaker-standard-gemini-3-pro-image-1"
         clicks.on(f"#change-{flag_id}")
         expect(page.locator(f"#{flag_id}")).to_be_in_viewport()
@@ -106,9 +108,7 @@ def test_what_failed_alike_is_retried_from_its_number_on_the_overview(tmp_path: 
 
 
 def test_one_request_is_found_by_its_id_and_cancelled(tmp_path: Path, browser: Browser) -> None:
-    with in_state(tmp_path, "short of quota") as served, chromium.opened(browser) as page:
-        page.goto(f"{served.url}/")
-        clicks = Clicks(page)
+    with on_call(tmp_path, browser, "short of quota") as (_served, page, clicks):
         page.keyboard.press("/")
         page.keyboard.type("web-3-007")
         page.keyboard.press("Enter")
@@ -128,9 +128,7 @@ def test_an_id_that_does_not_exist_leads_on_with_the_navigation_in_place(tmp_pat
 
 
 def test_what_waits_is_listed_in_one_click_and_cancelled_in_three(tmp_path: Path, browser: Browser) -> None:
-    with in_state(tmp_path, "one route failing") as served, chromium.opened(browser) as page:
-        page.goto(f"{served.url}/")
-        clicks = Clicks(page)
+    with on_call(tmp_path, browser, "one route failing") as (_served, page, clicks):
         clicks.on("#n-waiting")
         clicks.took("list what waits")
         expect(page.locator("table.requests tbody tr")).to_have_count(11)

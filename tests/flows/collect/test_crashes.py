@@ -70,11 +70,7 @@ async def _one_request_through(steps: Steps, *, one_machine: bool, setting: Sett
     world.guard = steps
     world.boot()
     await world.submit()
-    try:
-        await world.run_until_quiet(timedelta(minutes=10))
-    except Killed:
-        await world.restart(one_machine=one_machine)
-        await world.run_until_quiet(timedelta(minutes=10))
+    await world.run_through_a_death(timedelta(minutes=10), one_machine=one_machine)
     await world.run_for(timedelta(minutes=3))  # what is left at the provider is deleted
     return world
 

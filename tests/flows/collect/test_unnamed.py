@@ -160,11 +160,7 @@ async def test_with_webhooks_a_worker_killed_at_any_step_pays_once(at: int, afte
     world.guard = Steps(at, after=after)
     with_webhooks(world)
     await world.submit()
-    try:
-        await world.run_until_quiet(timedelta(minutes=10))
-    except Killed:
-        await world.restart(one_machine=one_machine)
-        await world.run_until_quiet(timedelta(minutes=10))
+    await world.run_through_a_death(timedelta(minutes=10), one_machine=one_machine)
     await world.run_for(timedelta(minutes=3))
     assert world.status()["status"] == "succeeded"
     assert {event["status"] for event in world.results()} == {"succeeded"}

@@ -43,11 +43,7 @@ async def two_through(guard: Guard, *, one_machine: bool) -> World:
     world.guard = guard
     world.boot()
     await submit(world, 2)
-    try:
-        await world.run_until_quiet()
-    except Killed:
-        await world.restart(one_machine=one_machine)
-        await world.run_until_quiet()
+    await world.run_through_a_death(one_machine=one_machine)
     return world
 
 
