@@ -59,18 +59,18 @@ REJECTED_EXCERPT_BYTES = 4096
 
 async def accept_message(ports: Ports, kicks: Kicks, tags: FairTags, message: Message) -> None:
     """Raises StoreUnavailable or TopicsUnavailable when the next step is not on record."""
-    visit = _Delivery.of(ports, message)
+    delivery = _Delivery.of(ports, message)
     try:
         match parse_message(message.data):
             case Cancel(request_id, tenant):
                 key = await cancel(ports, tenant, request_id)
-                _trace(ports, visit, visit.place, visit.caller, key, effect="cancel")
+                _trace(ports, delivery, delivery.place, delivery.caller, key, effect="cancel")
             case RenderRequest() as request:
-                await _queue(ports, kicks, tags, request, visit)
+                await _queue(ports, kicks, tags, request, delivery)
     except InvalidRequest as reason:
-        await _reject(ports, reason, visit)
+        await _reject(ports, reason, delivery)
     except InvalidDocument as reason:
-        await _reject(ports, _unstorable(message, str(reason)), visit)
+        await _reject(ports, _unstorable(message, str(reason)), delivery)
 
 
 async def give_up(ports: Ports, message: Message, reason: str) -> bool:
@@ -114,29 +114,29 @@ class _Delivery(Struct, frozen=True):
         return cls(message, caller, place, ports.clock.now())
 
 
-async def _queue(ports: Ports, kicks: Kicks, tags: FairTags, request: RenderRequest, visit: _Delivery) -> None:
+async def _queue(ports: Ports, kicks: Kicks, tags: FairTags, request: RenderRequest, delivery: _Delivery) -> None:
     existing = await find_request(ports.store, request.tenant, request.request_id)
     if isinstance(
         existing, Document
     ):  # looked at first: a repeated request is answered whatever the catalogue says now
-        await _repeat(ports, kicks, request, existing, visit)
+        await _repeat(ports, kicks, request, existing, delivery)
         return
     above = await failed_model(ports.store, request)
     planned = await would_accept(ports, request, existing.read_at, above)
     await check_interactive(ports, request, existing.read_at)
-    before = await predecessor(ports.store, visit.message.attributes, request)
+    before = await predecessor(ports.store, delivery.message.attributes, request)
     now = existing.read_at
     record = request_record.new_record(
         request,
         planned,
         fair_tag=await tags.next(request.tenant, planned.route.model, request.priority),
-        message_id=visit.message.id,
-        trace_id=visit.place.trace_id,
-        traceparent=visit.place.traceparent,
+        message_id=delivery.message.id,
+        trace_id=delivery.place.trace_id,
+        traceparent=delivery.place.traceparent,
         now=now,
         above=above,
-        caller_span_id=visit.caller.span_id if visit.caller else None,
-        published_at=visit.message.published_at,
+        caller_span_id=delivery.caller.span_id if delivery.caller else None,
+        published_at=delivery.message.published_at,
         revives=id_of(before.id) if before else None,
     )
     overdue = request.deadline is not None and request.deadline <= now
@@ -150,17 +150,17 @@ async def _queue(ports: Ports, kicks: Kicks, tags: FairTags, request: RenderRequ
     if isinstance(created, Conflict):
         current = await ports.store.get(path)
         assert isinstance(current, Document), "requests are never deleted within their time"
-        await _repeat(ports, kicks, request, request_in(current), visit)
+        await _repeat(ports, kicks, request, request_in(current), delivery)
         return
     document |= taking.changes if taking else {}
     taken = request_in(Document(path, document, created.versions[0], created.at))
-    _trace_accepted(ports, visit, taken.id, planned, before)
+    _trace_accepted(ports, delivery, taken.id, planned, before)
     ports.signals.emit(
         events.ACCEPTED,
         request_id=taken.id,
         tenant=request.tenant,
         route=str(planned.route),
-        trace_id=visit.place.trace_id,
+        trace_id=delivery.place.trace_id,
     )
     if overdue:
         await ended(ports, taken)
@@ -201,23 +201,23 @@ def may_take(ports: Ports, record: RequestRecord, planned: Planned) -> bool:
     return not (ports.gateways and record.ask.allow_gateway)
 
 
-def _trace_accepted(ports: Ports, visit: _Delivery, key: str, planned: Planned, before: Request | None) -> None:
+def _trace_accepted(ports: Ports, delivery: _Delivery, key: str, planned: Planned, before: Request | None) -> None:
     """The publisher's stage, where the push says when it was, and intake's own, linked to what it revives."""
-    message, root = visit.message, visit.place
+    message, root = delivery.message, delivery.place
     if message.published_at is not None:
         tracing.write(
-            ports, spans.PUBLISH, tracing.below(ports, root), root, message.published_at, visit.began_at,
+            ports, spans.PUBLISH, tracing.below(ports, root), root, message.published_at, delivery.began_at,
             topic=RENDER_REQUESTS, message_id=message.id, request_id=key,
         )  # fmt: skip
     _trace(
-        ports, visit, tracing.below(ports, root), root, key, effect="accepted",
+        ports, delivery, tracing.below(ports, root), root, key, effect="accepted",
         route=str(planned.route), reasons=planned.reasons, links=(tracing.root_of(before.record),) if before else (),
     )  # fmt: skip
 
 
 def _trace(
     ports: Ports,
-    visit: _Delivery,
+    delivery: _Delivery,
     place: Place,
     parent: Place | None,
     request_id: str | None,
@@ -229,13 +229,13 @@ def _trace(
     links: tuple[Place, ...] = (),
 ) -> None:
     tracing.write(
-        ports, spans.INTAKE, place, parent, visit.began_at, ports.clock.now(), links=links,
-        failed="rejected" if problems else None, topic=RENDER_REQUESTS, message_id=visit.message.id,
+        ports, spans.INTAKE, place, parent, delivery.began_at, ports.clock.now(), links=links,
+        failed="rejected" if problems else None, topic=RENDER_REQUESTS, message_id=delivery.message.id,
         request_id=request_id, effect=effect, route=route, reasons=reasons, problems=problems,
     )  # fmt: skip
 
 
-async def _repeat(ports: Ports, kicks: Kicks, request: RenderRequest, existing: Request, visit: _Delivery) -> None:
+async def _repeat(ports: Ports, kicks: Kicks, request: RenderRequest, existing: Request, delivery: _Delivery) -> None:
     """The same id again: the same content is the same request; other content is refused and the first one kept."""
     if request_record.content_hash(existing.record) != request.content_hash:
         problem = Problem(
@@ -252,10 +252,10 @@ async def _repeat(ports: Ports, kicks: Kicks, request: RenderRequest, existing: 
         trace_id=existing.record.trace_id,
     )
     root = tracing.root_of(existing.record)
-    if visit.caller is None:  # a redelivery, as far as anybody knows
-        _trace(ports, visit, tracing.below(ports, root), root, existing.id, effect="repeated")
+    if delivery.caller is None:  # a redelivery, as far as anybody knows
+        _trace(ports, delivery, tracing.below(ports, root), root, existing.id, effect="repeated")
     else:
-        _trace(ports, visit, visit.place, visit.caller, existing.id, effect="repeated", links=(root,))
+        _trace(ports, delivery, delivery.place, delivery.caller, existing.id, effect="repeated", links=(root,))
     await _continue_request(ports, kicks, existing)
 
 
@@ -413,9 +413,9 @@ def check(
             return planned
 
 
-async def _reject(ports: Ports, reason: InvalidRequest, visit: _Delivery) -> None:
+async def _reject(ports: Ports, reason: InvalidRequest, delivery: _Delivery) -> None:
     """Record it, answer it, and let the message go."""
-    now, message, trace_id = ports.clock.now(), visit.message, visit.place.trace_id
+    now, message, trace_id = ports.clock.now(), delivery.message, delivery.place.trace_id
     excerpt = message.data[:REJECTED_EXCERPT_BYTES].decode("utf-8", errors="replace")
     record = RejectedRecord(
         reason=str(reason),
@@ -425,7 +425,7 @@ async def _reject(ports: Ports, reason: InvalidRequest, visit: _Delivery) -> Non
         message_id=message.id,
         excerpt=excerpt.encode("utf-8")[:REJECTED_EXCERPT_BYTES].decode("utf-8", errors="ignore"),
         trace_id=trace_id,
-        traceparent=visit.place.traceparent,
+        traceparent=delivery.place.traceparent,
         created_at=now,
         expire_at=now + request_record.KEEP_FOR,
     )
@@ -439,7 +439,7 @@ async def _reject(ports: Ports, reason: InvalidRequest, visit: _Delivery) -> Non
         trace_id=trace_id,
     )
     fields = tuple(problem.field for problem in reason.problems)
-    _trace(ports, visit, visit.place, visit.caller, reason.request_id, effect="rejected", problems=fields)
+    _trace(ports, delivery, delivery.place, delivery.caller, reason.request_id, effect="rejected", problems=fields)
     if reason.request_id is not None or reason.tenant is not None:
         event = rejection_event(reason.request_id or "", reason, message.id, trace_id, now)
         await ports.topics.publish(RENDER_RESULTS, event.data, event.attributes)

@@ -52,7 +52,7 @@ class Budgets(Struct):
     ports: Ports
     documents: PumpDocuments
     planner: Planner
-    sleepers: Dormant
+    dormant: Dormant
     _purses: dict[str, TenantBalance] = field(default_factory=dict)
     """By tenant: those that have a budget."""
     _known: set[str] = field(default_factory=set)
@@ -111,7 +111,7 @@ class Budgets(Struct):
                 waiting.setdefault(candidate.head.tenant, []).append(candidate.head)
         for tenant, heads in waiting.items():
             until = budget.ends_at(self._purses[tenant].account.period)
-            await self.sleepers.lay(heads, OVER_BUDGET, until, now)
+            await self.dormant.lay(heads, OVER_BUDGET, until, now)
         self._rewritten.clear()
         return Judged(tuple(kept), tuple(refused), tuple(stale))
 
@@ -230,7 +230,7 @@ class Budgets(Struct):
             count = budget.fitting(estimates, purse.available_micros)
             later = zip(documents[count:], estimates[count:], strict=True)
             woken = [*documents[:count], *(document for document, estimate in later if budget.refuses(purse, estimate))]
-        await self.sleepers.rouse([Head.of(document.id, document.version, document.data) for document in woken], now)
+        await self.dormant.rouse([Head.of(document.id, document.version, document.data) for document in woken], now)
 
 
 def _is_open(purse: TenantBalance, head: Head) -> bool:

@@ -44,13 +44,13 @@ class TickRunner:
         self._pages = QueueFronts(ports)
         self._sight = PumpSight(ports)
         self._planner = Planner(ports)
-        self._sleepers = Dormant(ports, self._pages)
+        self._dormant = Dormant(ports, self._pages)
         self._judging = Breakers(ports, documents, self._sight, self._planner)
         self._overdue = Overdue(ports, documents, self._pages, self._planner)
         self._collecting = Collecting(ports)
         self._net = Net(ports)
         self._ways = Ways(ports)
-        self._budgets = Budgets(ports, documents, self._planner, self._sleepers)
+        self._budgets = Budgets(ports, documents, self._planner, self._dormant)
         self._lost: list[LostSlot] = []
         self._held_back: Mapping[str, Blocked] = {}
         """By model, as of the last tick."""
@@ -77,7 +77,7 @@ class TickRunner:
         documents = self._documents
         began_at = documents.time.now()
         await self._overdue.sweep(self._held_back)
-        await self._sleepers.wake(documents.memory.epoch, documents.time.now())
+        await self._dormant.wake(documents.memory.epoch, documents.time.now())
         heads = await self._pages.read(documents.time.now())
         if self._pages.read_at is not None:
             documents.time.observe(self._pages.read_at)
@@ -235,9 +235,9 @@ class TickRunner:
         now = self._documents.time.now()
         granted = {grant.candidate.head.request_id for grant in ticked.grants}
         woken = [head for head in heads if head.sleeps and head.request_id not in granted]
-        await self._sleepers.settle(woken, now)
-        await self._sleepers.put(ticked.held, ticked.memory.epoch, now)
-        await self._sleepers.put_aside(planning.waiting, ticked.memory.epoch, now)
+        await self._dormant.settle(woken, now)
+        await self._dormant.put(ticked.held, ticked.memory.epoch, now)
+        await self._dormant.put_aside(planning.waiting, ticked.memory.epoch, now)
         self._held_back = ticked.held
         self.crowded = ticked.crowded
 
