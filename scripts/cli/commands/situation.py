@@ -58,6 +58,7 @@ def document(now: Situation) -> dict[str, Any]:
         "failing_percent": scene.failing_percent,
         "wait_p95_seconds": None if wait is None else wait.total_seconds(),
         "cost_today_micros": None if spent is None else spent.google_micros,
+        "cost_read_at": None if spent is None else spent.at,
     }
 
 
@@ -99,7 +100,11 @@ def _figures(now: Situation) -> str:
         f"{scene.images_per_minute:.0f} images/min",
         f"{scene.failing_percent} % of calls fail",
         f"wait p95 {display.left(scene.wait_95) if scene.wait_95 else '-'}",
-        *([f"{display.money(spent.google_micros)} today"] if spent is not None else []),
+        *(
+            [f"{display.money(spent.google_micros)} today, as read {display.age(spent.at, scene.now)} ago"]
+            if spent is not None
+            else []
+        ),
     ]
     return " · ".join(figures)
 

@@ -57,6 +57,9 @@ def test_the_first_line_is_the_consoles_with_the_same_next_step(home: Path, stat
     (document,) = json_lines(renderlane("status", "--json").stdout)
     assert (document["state"], document["level"], document["title"]) == (state, level, title)
     assert document["next_step"] in words
+    if document["cost_today_usd"] is not None:  # read once a minute: its age is said
+        assert re.search(r"\$[\d.,]+ today, as read \d+ \w+ ago", words)
+        assert document["cost_read_at"] is not None
 
 
 def test_what_awaits_the_provider_is_counted_with_its_age(home: Path) -> None:
