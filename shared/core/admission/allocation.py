@@ -75,6 +75,8 @@ class Admission(Struct, frozen=True):
     """Models with candidates left, and why their best waits."""
     spend: Spend
     """The project's spend window after the grants."""
+    is_short: bool = False
+    """What all models share was used up while candidates were left."""
 
 
 def admit(
@@ -112,7 +114,8 @@ def admit(
         item.hold(item.next_priority(), Blocked("concurrency", None))
     after = dict(standings) | {model: queue.standing for model, queue in queues.items()}
     held = {model: queue.held for model, queue in queues.items() if queue.held is not None}
-    return Admission(tuple(grants), after, held, spend)
+    is_short = bool(active) or any(full.reason == "spend" for full in held.values())
+    return Admission(tuple(grants), after, held, spend, is_short)
 
 
 def _pay(purses: dict[str, int], candidate: Candidate) -> None:

@@ -39,6 +39,8 @@ SPREAD = 3.0
 TICKS_AHEAD = 1.5
 SHARE = 0.1
 """Of a limit that may be open."""
+MODEL_SHARE, FLEET_SHARE = 0.5, 0.75
+"""Of the room for attempts that may be open: of one model's, and of the fleet's for all models together."""
 LIGHT = 0.8
 """Of a limit: beyond it, what starts and what is open leave no slot to be given away ahead of time."""
 MOST_TOKENS, TOKEN_SHARE = 20_000, 0.01
@@ -178,19 +180,19 @@ def counted(
 
 
 def laid(
-    opening: Opening, calendar: Calendar, limits: Limits, model: str, terms: OpenTerms, *, room: int,
+    opening: Opening, calendar: Calendar, limits: Limits, model: str, terms: OpenTerms, *, most: int,
     most_micros: int | None, now: datetime,
 ) -> Opening:  # fmt: skip
     """With as many slots open as arrivals until the next tick may want, and as every limit surely leaves.
 
-    `limits` without what is reserved; `room` attempts more may be in flight, those that are open included;
-    `most_micros` is what the project may spend, None where that is not limited.
+    `limits` without what is reserved; at most `most` slots are open, those before included; `most_micros` is what the
+    project may spend, None where that is not limited.
     """
     opening = replace(opening, is_offered=True, terms=_of(terms, model))
     tokens = MOST_TOKENS if limits.tpm is None else int(limits.tpm * TOKEN_SHARE)
     if not opening.slots:
         opening = replace(opening, tokens=tokens, estimate_micros=None if most_micros is None else MOST_MICROS)
-    wanted = min(_expected(calendar, now), _most(limits), max(room, 0) // 2)
+    wanted = min(expected(calendar, now), _most(limits), max(most, 0))
     if most_micros is not None:
         wanted = min(wanted, int(max(most_micros, 0) * SHARE) // MOST_MICROS if opening.estimate_micros else 0)
     slots = dict(sorted(opening.slots.items(), key=itemgetter(1)))
@@ -219,7 +221,7 @@ def _of(terms: OpenTerms, model: str) -> OpenTerms:
     return replace(terms, ways=own)
 
 
-def _expected(calendar: Calendar, now: datetime) -> int:
+def expected(calendar: Calendar, now: datetime) -> int:
     """Arrivals until a late next tick, on the safe side."""
     mean = calendar.starts(now - LOOKED_BACK, now) / LOOKED_BACK.total_seconds() * TICKS_AHEAD
     return min(LEAST_OPEN + math.ceil(mean + SPREAD * math.sqrt(mean)), MOST_OPEN)

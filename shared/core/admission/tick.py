@@ -205,38 +205,49 @@ def _opened(
     admission: Admission, usable: Mapping[str, Limits], waiting: Mapping[str, Blocked], fleet: Fleet,
     most_spend: int | None, starts: Sequence[TakenSlot], sight: Observation,
 ) -> tuple[dict[str, ModelState], tuple[Withdrawn, ...]]:  # fmt: skip
-    """Slots are left open where nothing is queued, and taken back where they hold up what is."""
+    """Slots are left open where nothing is queued, and taken back where they hold up what is: those of its own model,
+    and of every model where what all share is short.
+    """
     granted = {grant.candidate.head.request_id for grant in admission.grants}
     queued = {candidate.model for candidate in sight.candidates if candidate.head.request_id not in granted} | set(
         waiting
     )
     after: dict[str, ModelState] = {}
+    offering: list[str] = []
     withdrawn: list[Withdrawn] = []
-    flying = sum(sight.running.values()) + len(granted) + len(starts)
-    fleet_room = fleet.room(flying, sight.capacity)
     for model, standing in admission.standings.items():
         opening = open_slots.used(standing.opening, standing.calendar, sight.now)
-        if _may_open(model, standing, queued, sight):
-            reserve = standing.turns.reserve(usable[model], sight.now)
-            left = None if most_spend is None else most_spend - admission.spend.used(sight.now)
-            own = sum(grant.candidate.model == model for grant in admission.grants)
-            own += sum(slot.pool == model for slot in starts)
-            room = min(_room(standing, usable[model], sight, model) + len(opening.slots) - own, fleet_room)
-            opening = open_slots.laid(
-                opening, standing.calendar, limits_minus(usable[model], reserve), model,
-                sight.open_terms or OpenTerms(), room=room, most_micros=left, now=sight.now,
-            )  # fmt: skip
+        if not admission.is_short and _may_open(model, replace(standing, opening=opening), queued, sight):
+            offering.append(model)
         else:
             opening = replace(opening, is_offered=False)
-            withdrawn += [Withdrawn(slot, model) for slot in opening.slots if model in queued]
+            withdrawn += [Withdrawn(slot, model) for slot in opening.slots if admission.is_short or model in queued]
         after[model] = replace(standing, opening=opening)
+    left = None if most_spend is None else most_spend - admission.spend.used(sight.now)
+    flying = sum(sight.running.values()) + len(granted) + len(starts)
+    fleet_room = int(fleet.room(flying, sight.capacity) * open_slots.FLEET_SHARE)
+    fleet_room -= sum(len(standing.opening.slots) for model, standing in after.items() if model not in offering)
+    offering.sort(key=lambda model: open_slots.expected(after[model].calendar, sight.now))
+    for place, model in enumerate(offering):
+        standing = after[model]
+        reserve = standing.turns.reserve(usable[model], sight.now)
+        own = sum(grant.candidate.model == model for grant in admission.grants)
+        own += sum(slot.pool == model for slot in starts)
+        room = _room(standing, usable[model], sight, model) + len(standing.opening.slots) - own
+        share = fleet_room // (len(offering) - place)
+        opening = open_slots.laid(
+            standing.opening, standing.calendar, limits_minus(usable[model], reserve), model,
+            sight.open_terms or OpenTerms(), most=min(int(room * open_slots.MODEL_SHARE), share), most_micros=left,
+            now=sight.now,
+        )  # fmt: skip
+        after[model] = replace(standing, opening=opening)
+        fleet_room -= len(opening.slots)
     return after, tuple(withdrawn)
 
 
 def _may_open(model: str, standing: ModelState, queued: Collection[str], sight: Observation) -> bool:
     used_at, calendar, pressure = standing.opening.used_at, standing.calendar, standing.pressure
     is_used = used_at is not None and sight.now - used_at < open_slots.USED_WITHIN
-    is_used = is_used or bool(calendar.starts(sight.now - open_slots.LOOKED_BACK, sight.now + open_slots.LOOKED_BACK))
     is_closed = calendar.closed_until is not None and calendar.closed_until > sight.now
     is_held_back = model in queued or model in sight.concluded or is_closed or standing.denied_until is not None
     is_pressed = pressure.cap is not None or pressure.bursts_disliked(sight.now)

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from shared.core.admission import open_slots
 from shared.core.admission.allocation import Candidate
+from shared.core.admission.fleet_pace import LEAST_IN_AIR
 from shared.core.admission.model_state import ModelState
 from shared.core.admission.open_slots import LEAST_OPEN, Opening, OpenTerms, TakenSlot, start_until
 from shared.core.admission.slot_calendar import Calendar, Weight
@@ -24,6 +25,7 @@ from tests.builders import NOW, a_candidate
 from tests.windows import keeps
 
 PRO = "gemini-3-pro-image"
+MODELS = (PRO, "gemini-nano-banana-2.1", "gemini-3.1-flash-lite-image", "gemini-3.1-flash-image")
 SECOND = timedelta(seconds=1)
 
 
@@ -45,10 +47,10 @@ class World:
     def opening(self) -> Opening:
         return self.memory.standings.get(PRO, ModelState()).opening
 
-    def come(self, number: int, priority: str = "normal") -> None:
+    def come(self, number: int, priority: str = "normal", model: str = PRO) -> None:
         for _ in range(number):
             self.count += 1
-            candidate = a_candidate(priority=priority)
+            candidate = a_candidate(priority=priority, model=model)
             head = replace(candidate.head, request_id=f"r-{self.count}", fair_tag=float(self.count))
             self.waiting.append(replace(candidate, head=head))
 
@@ -65,7 +67,7 @@ class World:
         for slot in ticked.done:
             del self.documents[slot]
         for wanted in ticked.withdrawn if not dies else ():
-            self.documents.setdefault(wanted.slot, TakenSlot(wanted.slot, PRO, self.now))
+            self.documents.setdefault(wanted.slot, TakenSlot(wanted.slot, wanted.pool, self.now))
         granted = {grant.candidate.head.request_id for grant in ticked.grants}
         self.waiting = [item for item in self.waiting if item.head.request_id not in granted]
         self.starts += [(grant.slot_at, grant.candidate.weight) for grant in ticked.grants]
@@ -203,6 +205,75 @@ def test_what_is_queued_has_the_open_slots_of_a_full_minute_back_a_tick_later(rp
     assert not world.opening().slots
 
 
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.lists(st.sampled_from(MODELS), min_size=1, max_size=6), min_size=3, max_size=20),
+    st.sampled_from(MODELS),
+    st.sampled_from(["interactive", "normal", "bulk"]),
+)
+def test_open_slots_hold_nothing_up_of_any_model(before: list[list[str]], model: str, priority: str) -> None:
+    """However many are open: a request that nothing else holds back has its slot two ticks later."""
+    world = World(Limits())
+    for models in before:
+        for other in models:
+            world.come(1, model=other)
+        world.tick()
+        world.now += SECOND
+    world.come(1, priority, model)
+    for _ in range(3):
+        world.tick()
+        world.now += SECOND
+    assert not world.waiting
+
+
+def test_open_slots_do_not_hold_up_what_another_model_may_still_spend() -> None:
+    dollar = 1_000_000
+    world = World(Limits(spend10m_micros=dollar))
+    world.come(1)
+    world.tick()
+    standing = world.memory.standings[PRO]
+    slots = {f"{PRO}.0.{number}": world.now + open_slots.OPEN_FOR for number in range(3)}
+    opening = replace(standing.opening, slots=slots, estimate_micros=open_slots.MOST_MICROS)
+    world.memory = replace(world.memory, standings={PRO: replace(standing, opening=opening)})
+    world.come(1, "bulk", MODELS[1])
+    for _ in range(3):
+        world.now += SECOND
+        world.tick()
+    assert not world.waiting
+
+
+def test_models_share_the_room_of_the_fleet_evenly_and_leave_some() -> None:
+    world = World(Limits())
+    for _ in range(8):
+        for model in MODELS:
+            world.come(1, model=model)
+        world.tick()
+        world.now += SECOND
+    counts = [len(world.memory.standings[model].opening.slots) for model in MODELS]
+    assert world.memory.fleet.most_in_air == LEAST_IN_AIR
+    assert sum(counts) <= open_slots.FLEET_SHARE * LEAST_IN_AIR
+    assert min(counts) >= max(counts) - 1 > 1
+
+
+def test_a_fleet_whose_room_is_all_held_open_takes_it_back_for_what_is_queued() -> None:
+    """As a pump of an earlier release left it: it gave each model as much of the fleet's room as if it were alone."""
+    world = World(Limits())
+    world.come(1, model=MODELS[1])
+    world.tick()
+    standing = world.memory.standings[MODELS[1]]
+    until = world.now + open_slots.OPEN_FOR
+    slots = {f"{MODELS[1]}.0.{number}": until for number in range(LEAST_IN_AIR)}
+    crowded = replace(standing, opening=replace(standing.opening, slots=slots))
+    world.memory = replace(world.memory, standings={MODELS[1]: crowded})
+    world.come(1, "bulk", MODELS[2])
+    world.now += SECOND
+    assert len(world.tick().withdrawn) == LEAST_IN_AIR
+    assert world.waiting
+    world.now += SECOND
+    world.tick()
+    assert not world.waiting
+
+
 def test_nothing_is_open_where_nothing_was_used() -> None:
     world = World(Limits(rpm=100))
     world.tick(reports={PRO: ModelObservations()})
@@ -309,6 +380,6 @@ def test_what_is_open_is_held_back_from_the_project_s_spend() -> None:
 def test_a_day_that_is_nearly_used_up_leaves_nothing_open() -> None:
     calendar = Calendar(days={NOW.date(): 10})
     opening = open_slots.laid(
-        Opening(), calendar, Limits(rpm=100, rpd=10), PRO, OpenTerms(), room=100, most_micros=None, now=NOW
+        Opening(), calendar, Limits(rpm=100, rpd=10), PRO, OpenTerms(), most=50, most_micros=None, now=NOW
     )
     assert opening.slots == {}
