@@ -116,15 +116,13 @@ async def _wake_the_pump() -> None:
 
 async def _read(store: Store, name: str, default: Budget | None) -> dict[str, Any]:
     from shared.core.accounting.budget import OVER_BUDGET
-    from shared.core.accounting.budget_history import changes_of
     from shared.core.lifecycle import queries
-    from shared.core.values.documents import Document
+    from shared.core.records.tenant import TenantRecord, tenant_path
     from shared.flows.operations.budget_reading import read_budget
 
     limit = await read_budget(store, name, default)
     waiting = await store.count(queries.waiting_for(name, OVER_BUDGET, 100_000))
-    document = await store.get(f"tenants/{name}")
-    changes = changes_of(document.data) if isinstance(document, Document) else []
+    changes = TenantRecord.of(await store.get(tenant_path(name))).budget_changes
     return {
         "tenant": name,
         "budget": await _purse(store, name, limit) if limit else None,

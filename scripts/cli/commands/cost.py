@@ -15,13 +15,11 @@ from shared.core.accounting.ledger import DIMENSIONS
 
 if TYPE_CHECKING:
     from shared.core.accounting.cost_report import Bills
+    from shared.core.accounting.ledger import LedgerRow
     from shared.core.catalogue.catalogue import Catalogue
-    from shared.core.values.documents import Fields
 
 DAYS_SHOWN = timedelta(days=29)
 """Before today."""
-PAGE = 500
-"""Rows of the ledger read at once."""
 
 
 class Span(Struct, frozen=True):
@@ -105,19 +103,12 @@ async def _cost(by: str, span: Span, into: Into, models: Catalogue, *, explain: 
     request_view.console().print(*cost_table.lines(found, by, str(span), explain=explain), sep="\n")
 
 
-async def _rows(since: date, until: date) -> list[Fields]:
+async def _rows(since: date, until: date) -> list[LedgerRow]:
     """The ledger's rows from day to day, both included."""
-    from shared.core.lifecycle import queries
+    from shared.flows.operations.ledger_reading import read_rows
 
-    rows: list[Fields] = []
-    after: tuple[str, str] | None = None
     async with worker_home.reading(worker_home.read_settings()) as store:
-        while True:
-            page = await store.query(queries.ledger(since.isoformat(), until.isoformat(), PAGE, after))
-            rows += [document.data for document in page]
-            if len(page) < PAGE:
-                return rows
-            after = (page[-1].data["day"], page[-1].data["name"])
+        return await read_rows(store, since, until)
 
 
 async def _reconcile(path: str, models: Catalogue, *, as_json: bool) -> None:

@@ -82,11 +82,9 @@ async def _read(store: Store, name: str, catalogue: Catalogue) -> dict[str, Any]
     from shared.core.admission.fair_queueing import queue_name
     from shared.core.lifecycle import queries
     from shared.core.messages.render_request import PRIORITIES
-    from shared.core.values.documents import Document
-    from shared.flows.operations.tenants import PATH
+    from shared.core.records.tenant import TenantRecord, tenant_path
 
-    document = await store.get(PATH.format(name))
-    weight = document.data.get("weight") if isinstance(document, Document) else None
+    weight = TenantRecord.of(await store.get(tenant_path(name))).weight
     queues = [(model, priority) for model in catalogue.models for priority in PRIORITIES]
     counts = await asyncio.gather(*(store.count(queries.waiting_of(name, *queue)) for queue in queues))
     waiting = {queue_name(*queue): count for queue, count in zip(queues, counts, strict=True) if count}

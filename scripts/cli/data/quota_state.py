@@ -9,8 +9,8 @@ from msgspec import Struct
 
 from shared.core.accounting import account_cap
 from shared.core.accounting.account_cap import MonthSpend
-from shared.core.admission.slot_calendar import Calendar
-from shared.core.limits.effective import EffectiveLimit, Learned, effective_limits
+from shared.core.admission.model_state import ModelState
+from shared.core.limits.effective import EffectiveLimit, effective_limits
 from shared.core.limits.live_quota import PATH, LiveLimits, LiveQuota
 from shared.core.limits.quota import Quota
 from shared.core.routing.background_proof import PATH as PROOFS
@@ -67,15 +67,14 @@ async def read(store: Store, configured: Quota, models: Sequence[str]) -> QuotaR
 def _of(
     model: str, now: datetime, live: LiveQuota | None, configured: Quota, document: Document | Absent
 ) -> ModelQuota:
-    data = document.data if isinstance(document, Document) else {}
-    calendar = Calendar.from_json(data).forget(now) if data else Calendar()
-    learned = {name: Learned.from_json(item) for name, item in (data.get("learned") or {}).items()}
+    state = ModelState.from_json(document.data).forget(now) if isinstance(document, Document) else ModelState()
+    calendar = state.calendar
     minute = calendar.used(now)
     used = {"rpm": minute.requests, "ipm": minute.images, "tpm": minute.tokens}
     read = live.by_model.get(model) if live else None
     return ModelQuota(
         model=model,
-        limits=effective_limits(configured.limits(model), read, learned),
+        limits=effective_limits(configured.limits(model), read, state.learned),
         used=used | {"rpd": calendar.days.get(pacific_day(now), 0)},
         project_used=_by_everybody(live, read, model),
         closed_until=calendar.closed_until,

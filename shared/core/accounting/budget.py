@@ -49,12 +49,6 @@ class Budget(Stored, frozen=True):
         return f"${usd(self.limit_micros)} a {self.period}"
 
 
-def budget_of(tenant: Fields) -> Budget | None:
-    """Of a document `tenants/{tenant}`."""
-    budget = tenant.get("budget")
-    return Budget.from_json(budget) if budget else None
-
-
 def default_budget(limit_micros: int) -> Budget:
     """Of every tenant without a budget of its own: per day; what does not fit waits. It was always there."""
     return Budget(limit_micros, "day", "queue", datetime(2000, 1, 1, tzinfo=UTC))

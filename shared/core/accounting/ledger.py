@@ -11,13 +11,14 @@ import json
 from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Literal, TypeAlias
+from typing import Literal, Self, TypeAlias
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from shared.core.accounting import traffic
 from shared.core.accounting.traffic import Timing
 from shared.core.catalogue.price import Cost
+from shared.core.values.codec import Stored
 from shared.core.values.documents import Fields, Increment
 from shared.core.values.lanes import GATEWAY as GATEWAY  # its prices are a provider's: never summed up with Google's
 
@@ -187,6 +188,37 @@ def exact_parts(cost: Cost) -> dict[str, int]:
     return parts
 
 
-def group_of(row: Fields, by: str) -> str:
-    """The row's value in that dimension; rows without flags are `-`."""
-    return str(row.get(by) or "-")
+class LedgerRow(Stored, frozen=True):
+    """One document of the ledger, `ledger/{name}`, as it is read."""
+
+    day: str
+    tenant: str
+    model: str
+    lane: str
+    name: str = ""
+    flag: str = ""
+    updated_at: datetime | None = None
+    amounts: Mapping[str, int] = field(default_factory=dict)
+    """All other fields: counts and money by name, those too that only a newer release adds up."""
+
+    @classmethod
+    def from_json(cls, data: Fields) -> Self:
+        labels = {label: data[label] for label in LABELS if label in data}
+        return super().from_json({**labels, "amounts": {name: data[name] for name in data if name not in LABELS}})
+
+    def amount(self, name: str) -> int:
+        """0 where nothing of it was booked."""
+        return self.amounts.get(name, 0)
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """In the ledger's order: what a next page begins after."""
+        return self.day, self.name
+
+    def group(self, by: str) -> str:
+        """Its value in that one of DIMENSIONS; rows without flags are `-`."""
+        value: str = getattr(self, by)
+        return value or "-"
+
+
+LABELS = tuple(name for name in LedgerRow.__struct_fields__ if name != "amounts")

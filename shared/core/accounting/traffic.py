@@ -10,12 +10,14 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
 from itertools import pairwise
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from msgspec import Struct
 
-from shared.core.values.documents import Fields
 from shared.core.values.route import circuit
+
+if TYPE_CHECKING:
+    from shared.core.accounting.ledger import LedgerRow  # which counts with this module
 
 Tally: TypeAlias = Mapping[str, int]
 """Counts by name: the ledger's own names, `failed_KIND`, and a bucket's name for each time."""
@@ -52,12 +54,12 @@ def failed(kind: str) -> str:
     return f"{FAILED}{kind}"
 
 
-def tallies(rows: Iterable[Fields]) -> dict[str, dict[str, int]]:
+def tallies(rows: Iterable[LedgerRow]) -> dict[str, dict[str, int]]:
     """The ledger's rows by circuit, their money and parts left out."""
     result: dict[str, Counter[str]] = {}
     for row in rows:
-        tally = result.setdefault(circuit(row["lane"], row["model"]), Counter())
-        tally.update({name: count for name, count in row.items() if is_counted(name)})
+        tally = result.setdefault(circuit(row.lane, row.model), Counter())
+        tally.update({name: count for name, count in row.amounts.items() if is_counted(name)})
     return {name: dict(tally) for name, tally in result.items()}
 
 
