@@ -23,6 +23,7 @@ from shared.core.admission.tick import Memory
 from shared.core.limits.enforced import Enforced
 from shared.core.observability import events
 from shared.core.records.pump import PumpRecord
+from shared.core.values.codec import Stored, stored_in
 from shared.core.values.documents import Absent, Committed, Conflict, Create, Delete, Document, Fields, Update, Write
 from shared.flows.clock import ServerTime
 from shared.flows.pump.dormant import wake_from_the_future
@@ -141,12 +142,12 @@ class PumpDocuments(Struct):
     def _is_due(self, after: Memory, held: Mapping[str, Any], waiting: list[str]) -> bool:
         """Something to say, or a lead that ends soon. A full minute is no news, a used-up day is."""
         assert isinstance(self.pump, Document)
-        said = self.pump.data
-        if list(self.over_budget) != list(said.get("over_budget", ())):
+        written = PumpRecord.of(self.pump)
+        if self.over_budget != written.over_budget or tuple(waiting) != written.waiting:
             return True
-        if after.epoch != self.memory.epoch or waiting != said["waiting"] or _lasting(held) != _lasting(said["held"]):
+        if after.epoch != self.memory.epoch or _lasting(held) != _lasting(written.blocked or {}):
             return True
-        return bool(said["lead_until"] - self.time.now() < RENEW_WITHIN)
+        return written.lead_until is None or written.lead_until - self.time.now() < RENEW_WITHIN
 
     async def _commit(
         self,
@@ -210,17 +211,21 @@ def _succeeds(ports: Ports, pump: Document) -> bool:
     return since is None or pump.read_at - since >= UNDISTURBED
 
 
+class _Kept(Stored, frozen=True):
+    """What the pump's document keeps from tick to tick, beside what others read of it: see Memory."""
+
+    spend: Mapping[int, int]
+    served: Mapping[str, float]
+    fleet: Fleet
+    epoch: int
+    limits: Mapping[str, Mapping[str, int | None]]
+
+
 def _memory(pump: Document | Absent) -> Memory:
     if isinstance(pump, Absent):
         return Memory()
-    said = pump.data
-    return Memory(
-        spend=Spend.from_json(said["spend"]),
-        served=dict(said["served"]),
-        fleet=Fleet.from_json(said["fleet"]),
-        epoch=said["epoch"],
-        limits=said["limits"],
-    )
+    kept = stored_in(pump, _Kept)
+    return Memory(spend=Spend(kept.spend), served=kept.served, fleet=kept.fleet, epoch=kept.epoch, limits=kept.limits)
 
 
 def _write(path: str, data: Fields, before: Document | Absent) -> Write:
