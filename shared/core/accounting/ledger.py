@@ -221,4 +221,17 @@ class LedgerRow(Stored, frozen=True):
         return value or "-"
 
 
+class SpentRow(Stored, frozen=True):
+    """The part of a row that says what was spent."""
+
+    day: str
+    name: str
+    cost_micros: int = 0
+
+    @property
+    def place(self) -> tuple[str, str]:
+        return self.day, self.name
+
+
+SPENT_FIELDS = SpentRow.__struct_fields__
 LABELS = tuple(name for name in LedgerRow.__struct_fields__ if name != "amounts")

@@ -10,7 +10,7 @@ from shared.core.accounting import budget
 from shared.core.accounting.budget import Budget, BudgetAccount, TenantBalance, WorkerTotals
 from shared.core.records.tenant import TenantRecord, tenant_path
 from shared.core.values.documents import Document
-from shared.flows.operations.ledger_reading import read_rows
+from shared.flows.operations.ledger_reading import read_spent
 from shared.ports.store import Store
 
 
@@ -49,5 +49,4 @@ async def opened(
 
 async def _spent(store: Store, tenant: str, period: str) -> int:
     """By the ledger."""
-    first, last = budget.days_of(period)
-    return sum(row.amount("cost_micros") for row in await read_rows(store, first, last, tenant=tenant))
+    return await read_spent(store, tenant, *budget.days_of(period))

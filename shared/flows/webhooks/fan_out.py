@@ -11,7 +11,7 @@ from shared.core.messages.topics import WEBHOOK_DELIVERIES
 from shared.core.values.codec import stored_in
 from shared.core.values.documents import Committed, Create
 from shared.core.webhooks import delivery
-from shared.core.webhooks.delivery import Delivery, Due
+from shared.core.webhooks.delivery import Delivery, Due, DueRow
 from shared.flows.webhooks import endpoints
 from shared.ports.messaging import Topics
 from shared.ports.store import Store
@@ -67,5 +67,5 @@ async def publish_due(store: Store, topics: Topics, now: datetime) -> int:
         count += len(page)
         if len(page) < PAGE:
             break
-        after = stored_in(page[-1], Delivery).due_at
+        after = stored_in(page[-1], DueRow).due_at
     return count
