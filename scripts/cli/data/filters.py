@@ -12,8 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from shared.core.messages.render_request import PRIORITIES
-from shared.core.provider.failure import FailureKind
-from shared.core.provider.outcome import CANCELLED, EXPIRED, SUCCEEDED
+from shared.core.provider.outcome_code import OF_REQUESTS
 
 if TYPE_CHECKING:
     from shared.core.catalogue.catalogue import Catalogue
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
     from shared.ports.store import Store
 
 PAGE = 500
-OUTCOMES = (*dict.fromkeys([SUCCEEDED.code, CANCELLED.code, EXPIRED.code, *(kind.value for kind in FailureKind)]),)
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
@@ -58,7 +56,7 @@ OPTIONS: dict[str, Callable[[Callable[..., Any]], Callable[..., Any]]] = {
     "tenant": click.option("--tenant", metavar="NAME", help="Only this tenant."),
     "model": click.option("--model", metavar="NAME", help="Only requests for this model or routed to it."),
     "priority": click.option("--priority", type=click.Choice(PRIORITIES), help="Only this priority."),
-    "outcome": click.option("--outcome", type=click.Choice(OUTCOMES), metavar="CODE", help="Only this outcome."),
+    "outcome": click.option("--outcome", type=click.Choice(OF_REQUESTS), metavar="CODE", help="Only this outcome."),
     "group": click.option("--group", metavar="NAME", help="Only this group."),
     "flag": click.option("--flag", metavar="ID|NAME", help="Only requests whose last route this flag changed."),
     "since": click.option("--since", type=Moment(), help="Accepted at or after: a time, or 90s, 30m, 2h, 1d ago."),

@@ -18,6 +18,7 @@ from msgspec import Struct, field
 from shared.core.accounting import traffic
 from shared.core.accounting.traffic import Timing
 from shared.core.catalogue.price import Cost
+from shared.core.provider.failure import FailureKind
 from shared.core.values.codec import Stored
 from shared.core.values.documents import Fields, Increment
 from shared.core.values.lanes import GATEWAY as GATEWAY  # its prices are a provider's: never summed up with Google's
@@ -118,8 +119,8 @@ class Booking(Struct, frozen=True):
     searches: int
     mismatched: bool
     saved: Mapping[str, int]
-    failed_as: str | None = None
-    """The failure's kind; None where the attempt was no failure."""
+    failed_as: FailureKind | None = None
+    """None where the attempt was no failure."""
     paid_before: bool = False
     """An earlier attempt of the request has cost something, or may have."""
     timing: Timing = Timing()
@@ -151,7 +152,7 @@ class Booking(Struct, frozen=True):
         for what, micros in self.saved.items():
             added[f"saved_{what}_micros"] += micros
         if self.was_given_up:
-            added[traffic.failed("crashed")] -= 1
+            added[traffic.failed(FailureKind.CRASHED)] -= 1
         if self.failed_as is not None:
             added[traffic.failed(self.failed_as)] += 1
         for name in self.timing.buckets():

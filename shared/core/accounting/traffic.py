@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from msgspec import Struct
 
+from shared.core.provider.failure import RULES
 from shared.core.values.route import circuit
 
 if TYPE_CHECKING:
@@ -29,8 +30,8 @@ LONGEST = 43_200.0
 """Seconds; where the last bucket is taken to end."""
 FAILED = "failed_"
 COUNTED = ("attempts", "images", "cost_micros")
-ANSWERS = ("refused", "invalid_request", "reference", "late")
-"""Failures of the request alone, or of no call: they say nothing about a route."""
+NO_NEWS = frozenset(kind.value for kind, rule in RULES.items() if rule.no_news)
+"""By the code."""
 
 
 class Timing(Struct, frozen=True):
@@ -86,7 +87,7 @@ def summed(several: Iterable[Tally]) -> dict[str, int]:
 def failures(tally: Tally) -> dict[str, int]:
     """By kind, the most first: those that speak against the route, its key or its quota."""
     kinds = {name.removeprefix(FAILED): count for name, count in tally.items() if name.startswith(FAILED) and count > 0}
-    kept = {kind: count for kind, count in kinds.items() if kind not in ANSWERS}
+    kept = {kind: count for kind, count in kinds.items() if kind not in NO_NEWS}
     return dict(sorted(kept.items(), key=lambda item: (-item[1], item[0])))
 
 
