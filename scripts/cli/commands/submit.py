@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from scripts.cli.data import streams, worker_home
+from scripts.cli.data import request_options, streams, worker_home
 from scripts.cli.data.json_output import JsonForm, to_json
 from shared.core.messages.render_request import PRIORITIES, PURPOSES, SIZES
 from shared.core.values.lanes import ASKABLE
@@ -124,6 +124,10 @@ def command(ctx: click.Context, /, what: str, **given: Any) -> None:
     ctx.exit(code)
 
 
+_OTHERS = next(place for place, parameter in enumerate(command.params) if parameter.name == "prefix")
+command.params[_OTHERS:_OTHERS] = request_options.missing({parameter.name or "" for parameter in command.params})
+
+
 def _remark(settings: Settings) -> None:
     """What is good to know. It is published: nothing that goes wrong here may say otherwise."""
     try:
@@ -178,11 +182,7 @@ def _refuse_a_file(what: str) -> None:
 
 def _request(prompt: str, given: dict[str, Any]) -> bytes:
     payload: dict[str, Any] = {"request_id": given["request_id"] or _new_id(), "prompt": prompt}
-    plain = (
-        "tenant", "purpose", "model", "image_size", "aspect_ratio", "lane", "priority", "deadline", "max_cost_usd",
-        "escalates", "group", "thinking", "system_instruction", "output_format", "output_quality",
-    )  # fmt: skip
-    payload |= {name: given[name] for name in plain if given[name] is not None}
+    payload |= {name: given[name] for name in request_options.PLAIN if given[name] is not None}
     if given["floor"]:
         payload["floor"] = _floor(given["floor"])
     if consents := {name: True for name in ("batch", "gateway") if given[f"allow_{name}"]}:
