@@ -119,7 +119,7 @@ async def _queue(ports: Ports, kicks: Kicks, tags: FairTags, request: RenderRequ
     existing = await find_request(ports.store, request.tenant, request.request_id)
     if isinstance(
         existing, Document
-    ):  # looked at first: a repeated request is answered whatever the catalogue says now
+    ):  # looked at first: a repeated request is answered even where the catalogue has changed
         await _repeat(ports, kicks, request, existing, delivery)
         return
     above = await failed_model(ports.store, request)
