@@ -574,5 +574,5 @@ def _is_exported(what: str, given: Mapping[str, str]) -> bool:
     return True
 
 
-def _wrong(name: str, found: str, allowed: str) -> InvalidSetting:
-    return InvalidSetting(f"{name}: found {found!r}; allowed: {allowed}")
+def _wrong(name: str, value: str, allowed: str) -> InvalidSetting:
+    return InvalidSetting(f"{name}: found {value!r}; allowed: {allowed}")

@@ -60,14 +60,14 @@ class CloudQuotas:
             await self._find_tier(quotas.counters, now)
         self._counters = tuple(counter for counter in quotas.counters if self._tier in (None, counter.tier))
         by_model = {model: quotas.limits(model, self._tier) for model in sorted(set(self._ids_by_name.values()))}
-        found = {model: LiveLimits(dims, now) for model, dims in by_model.items() if dims}
-        if not found:
+        live_limits = {model: LiveLimits(dims, now) for model, dims in by_model.items() if dims}
+        if not live_limits:
             raise QuotaUnreadable(
                 "empty",
                 f"the quotas of {self._project} name no model of the catalogue",
                 "Check GOOGLE_CLOUD_PROJECT: it must be the project of the key, with the Gemini API enabled.",
             )
-        return found
+        return live_limits
 
     async def usage(self) -> UsageByModel | NotAsked:
         if self._reads == "limits":

@@ -113,9 +113,9 @@ def admit(
     for item in active:  # the fleet is full
         item.hold(item.next_priority(), Blocked("concurrency", None))
     after = dict(standings) | {model: queue.standing for model, queue in queues.items()}
-    held = {model: queue.held for model, queue in queues.items() if queue.held is not None}
-    is_short = bool(active) or any(full.reason == "spend" for full in held.values())
-    return Admission(tuple(grants), after, held, spend, is_short)
+    blocked = {model: queue.held for model, queue in queues.items() if queue.held is not None}
+    is_short = bool(active) or any(full.reason == "spend" for full in blocked.values())
+    return Admission(tuple(grants), after, blocked, spend, is_short)
 
 
 def _pay(purses: dict[str, int], candidate: Candidate) -> None:
@@ -192,11 +192,11 @@ class _Queues(Struct):
             return None
         apart = is_apart(candidate.planned.route.lane)  # the spend window is the Gemini API's
         most_spend = None if apart else self.shared.most_spend
-        held = spend.hold(estimate, most_spend, slot.slot_at)
-        if held is None:
+        spend_after = spend.hold(estimate, most_spend, slot.slot_at)
+        if spend_after is None:
             self.hold(priority, Blocked("spend", None))
             return None
-        self.spend = held
+        self.spend = spend_after
         self._take(candidate, priority, slot)
         return Grant(candidate, slot.slot_at, slot.slot_until)
 

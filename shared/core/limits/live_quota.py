@@ -111,13 +111,13 @@ def changes(before: LiveQuota, after: LiveQuota) -> list[Change]:
     """What a reading changed. The first one changes nothing: there was none to differ from."""
     if before.read_at is None:
         return []
-    found = []
+    changed = []
     for model in sorted({*before.by_model, *after.by_model}):
         for dimension in READABLE:
             old, new = (_said(quota, model, dimension) for quota in (before, after))
             if old != new:
-                found.append(Change(model, dimension, old, new))
-    return found
+                changed.append(Change(model, dimension, old, new))
+    return changed
 
 
 def _said(quota: LiveQuota, model: str, dimension: str) -> int | None:

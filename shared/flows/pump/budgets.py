@@ -181,11 +181,11 @@ class Budgets(Struct):
         )
 
     async def _read(self, tenants: Sequence[str], now: datetime) -> None:
-        found = await self.ports.store.get_all([f"tenants/{tenant}" for tenant in tenants])
+        documents = await self.ports.store.get_all([f"tenants/{tenant}" for tenant in tenants])
         limits = {
             tenant: (budget.budget_of(document.data) if isinstance(document, Document) else None)
             or self.ports.default_budget
-            for tenant, document in zip(tenants, found, strict=True)
+            for tenant, document in zip(tenants, documents, strict=True)
         }
         self._known |= set(tenants)
         read = await asyncio.gather(*(self._purse(tenant, limit, now) for tenant, limit in limits.items()))
@@ -240,7 +240,7 @@ def _is_open(purse: TenantBalance, head: Head) -> bool:
 
 def _by_tenant(candidates: Sequence[Candidate]) -> dict[str, list[str]]:
     """Ids of requests."""
-    found: dict[str, list[str]] = {}
+    request_ids: dict[str, list[str]] = {}
     for candidate in candidates:
-        found.setdefault(candidate.head.tenant, []).append(candidate.head.request_id)
-    return found
+        request_ids.setdefault(candidate.head.tenant, []).append(candidate.head.request_id)
+    return request_ids

@@ -99,12 +99,12 @@ class TickRunner:
         granted = [grant.candidate for grant in ticked.grants]
         self._pages.gone(candidate.head.request_id for candidate in granted)
         reporting.tell_changes(self._ports.signals, documents.memory, ticked.memory)
-        held = reporting.held(ticked, planning)
+        blocked = reporting.held(ticked, planning)
         accounts = self._budgets.reserve(ticked.grants)
         routing = self._judging.granted(routing, ticked.grants)
         done = [document for document in self._sight.taken if document.id in ticked.done]
         await documents.write(
-            ticked.memory, routing, held=held, waiting=self._pages.waiting, accounts=accounts, done=done
+            ticked.memory, routing, held=blocked, waiting=self._pages.waiting, accounts=accounts, done=done
         )
         self._sight.granted([*(candidate.model for candidate in granted), *(slot.pool for slot in ticked.started)])
         await open_slots.withdraw(self._ports, ticked.withdrawn, documents.time.now())
@@ -132,7 +132,7 @@ class TickRunner:
             )
         )
         pairs = zip(grants, released, strict=True)
-        self._budgets.handed_out([grant.candidate for grant, found in pairs if found is None])
+        self._budgets.handed_out([grant.candidate for grant, failure in pairs if failure is None])
         self._lost = [lost_slot for lost_slot in released if isinstance(lost_slot, LostSlot)]
         tracing.write(
             ports, spans.TICK, turn.place, None, began_at, time.now(), heads=heads, grants=len(grants),
@@ -150,9 +150,9 @@ class TickRunner:
     async def _look(self, heads: Sequence[Head]) -> None:
         """At reports, flags, limits and what is in flight."""
         documents, sight = self._documents, self._sight
-        known = {head.model for head in heads} | set(documents.memory.standings) | set(documents.memory.limits)
+        models = {head.model for head in heads} | set(documents.memory.standings) | set(documents.memory.limits)
         await sight.look(
-            sorted(known),
+            sorted(models),
             documents.time.now(),
             crowded=self.crowded,
             air=bool(heads) or documents.memory.fleet.in_air > 0,
@@ -182,9 +182,9 @@ class TickRunner:
             | {slot.pool for slot in taken}
             | {slot.model for candidate in candidates if (slot := candidate.head.unused_slot) is not None}
         )
-        known = models | set(documents.memory.standings) | set(documents.memory.limits)
+        relevant = models | set(documents.memory.standings) | set(documents.memory.limits)
         concluded = routing.conclusions.closings()
-        await documents.read_standings(known | set(sight.reports) | set(concluded))
+        await documents.read_standings(relevant | set(sight.reports) | set(concluded))
         return tick(
             documents.memory,
             Observation(
@@ -205,7 +205,7 @@ class TickRunner:
                 taken=taken,
                 taken_from=sight.taken_from,
                 open_terms=await open_slots.terms(
-                    self._ports, self._ways, sight, routing, candidates, known, documents.time.now()
+                    self._ports, self._ways, sight, routing, candidates, relevant, documents.time.now()
                 ),
             ),
         )

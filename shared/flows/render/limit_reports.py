@@ -247,9 +247,9 @@ class Evidence:
                 self._seen, self._health, self._heard = {}, {}, {}
             self._reported_at = now
             self._drift = {}
-            models = {model: seen.to_json() for model, seen in self._seen.items()}
+            models = {model: observations.to_json() for model, observations in self._seen.items()}
             routes = {circuit: health.to_json() for circuit, health in self._health.items()}
-            heard = {item: found.to_json() for item, found in self._heard.items()}
+            heard = {item: evidence.to_json() for item, evidence in self._heard.items()}
             also = {"updated_at": now, "models": models, "routes": routes, "heard": heard, "expire_at": now + KEEP_FOR}
             await self._ports.store.commit(Increment(f"evidence/{self._ports.boot}", {"reports": 1}, also=also))
 
