@@ -423,7 +423,9 @@ def _named_gateway(written: str, models: Catalogue, variable: str) -> str:
     if written in names:
         return names[written]
     allowed = ", ".join(names[name] for name in sorted(names)) or "none"
-    raise InvalidSetting(f"{variable}: found a gateway that the catalogue does not have ({written}); allowed: {allowed}")
+    raise InvalidSetting(
+        f"{variable}: found a gateway that the catalogue does not have ({written}); allowed: {allowed}"
+    )
 
 
 def gateway_lane(settings: Settings, models: Catalogue) -> Lane:

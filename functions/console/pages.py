@@ -128,7 +128,7 @@ async def flags_page(
     values: dict[str, Any] = {
         "view": view,
         "form": filled,
-        "choices": Choices.of(desk.ports.catalogue, view.known.lanes(desk.ports.open_lanes), _gateways(view)),
+        "choices": Choices.of(desk.ports.catalogue, view.routing.lanes(desk.ports.open_lanes), _gateways(view)),
         "models": desk.ports.catalogue.names,
         "looked": looked,
         "part": False,
@@ -149,7 +149,7 @@ async def flags_page(
 
 def _gateways(view: Overview) -> set[str]:
     """Names of those that may serve a request now."""
-    return {offer.name for offer in view.known.offers.values() if offer.off is None and offer.shut is None}
+    return {offer.name for offer in view.routing.offers.values() if offer.off is None and offer.shut is None}
 
 
 async def one(request: Request) -> Response:

@@ -43,7 +43,7 @@ def environment() -> Environment:
         "sign": IN_WORDS,
         "stamp": stamp(),
         "probes": display.probes,
-        "held": display.held,
+        "wait_reason": display.wait_reason,
         "doing": verdict.doing,
     }
     return made

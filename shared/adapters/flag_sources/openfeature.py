@@ -133,7 +133,11 @@ class OpenFeatureFlags:
     def _flag(self, name: FlagName, details: Mapping[str, Any], now: datetime) -> Flag | None:
         """None where it is not well formed: half a scope would bend whom nobody meant."""
         scope = self._scope(details)
-        to, reason, shadow = details.get("to"), details.get("reason", f"on at {self._name}"), details.get("shadow", False)
+        to, reason, shadow = (
+            details.get("to"),
+            details.get("reason", f"on at {self._name}"),
+            details.get("shadow", False),
+        )
         well_formed = (
             set(details) <= FIELDS
             and (to in FLAGS[name].to if FLAGS[name].to else to is None)

@@ -124,9 +124,10 @@ class WorkerTotals(Struct, frozen=True):
 
     @classmethod
     def sum_of(cls, shards: Iterable[Fields]) -> WorkerTotals:
-        documents = list(shards)
+        fields = list(shards)
         return cls(
-            sum(item.get("returned_micros", 0) for item in documents), sum(item.get("cost_micros", 0) for item in documents)
+            sum(item.get("returned_micros", 0) for item in fields),
+            sum(item.get("cost_micros", 0) for item in fields),
         )
 
 

@@ -71,7 +71,7 @@ class Admission(Struct, frozen=True):
     grants: tuple[Grant, ...]
     standings: Mapping[str, ModelState]
     """Every model's as it is after the grants."""
-    held: Mapping[str, Blocked]
+    blocked: Mapping[str, Blocked]
     """Models with candidates left, and why their best waits."""
     spend: Spend
     """The project's spend window after the grants."""
@@ -113,7 +113,7 @@ def admit(
     for item in active:  # the fleet is full
         item.hold(item.next_priority(), Blocked("concurrency", None))
     after = dict(standings) | {model: queue.standing for model, queue in queues.items()}
-    blocked = {model: queue.held for model, queue in queues.items() if queue.held is not None}
+    blocked = {model: queue.blocked for model, queue in queues.items() if queue.blocked is not None}
     is_short = bool(active) or any(full.reason == "spend" for full in blocked.values())
     return Admission(tuple(grants), after, blocked, spend, is_short)
 
@@ -151,7 +151,7 @@ class _Queues(Struct):
         return RANK[self.next_priority()]
 
     @property
-    def held(self) -> Blocked | None:
+    def blocked(self) -> Blocked | None:
         """Why the best of those left waits."""
         return self.holds[min(self.holds, key=RANK.__getitem__)] if self.holds else None
 

@@ -37,7 +37,9 @@ def offers(
         for model, name in chosen.items()
         if pool(GATEWAY, model) in denied
     }
-    return {model: Offer(name, catalogue.gateways[name], reasons[name], shut.get(name)) for model, name in chosen.items()}
+    return {
+        model: Offer(name, catalogue.gateways[name], reasons[name], shut.get(name)) for model, name in chosen.items()
+    }
 
 
 def denials(routing: Routing) -> dict[str, str]:

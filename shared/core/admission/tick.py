@@ -96,7 +96,7 @@ class Observation(Struct, frozen=True):
 class TickResult(Struct, frozen=True):
     memory: Memory
     grants: tuple[Grant, ...]
-    held: Mapping[str, Blocked]
+    blocked: Mapping[str, Blocked]
     """Models with candidates left, and why."""
     missed: tuple[tuple[Candidate, Blocked], ...]
     """Candidates whose deadline comes before their model opens again."""
@@ -172,7 +172,7 @@ def tick(memory: Memory, sight: Observation) -> TickResult:
         head = grant.candidate.head
         served = fair_queueing.served_after(served, fair_queueing.queue_name(head.model, head.priority), head.fair_tag)
     changed = any(numbers[model] != memory.limits[model] for model in models if model in memory.limits)
-    waiting = {**_held_by_conclusions(sight), **admission.held}
+    waiting = {**_held_by_conclusions(sight), **admission.blocked}
     standings, withdrawn = _opened(admission, usable, waiting, fleet, most_spend, starts, sight)
     after = Memory(
         standings=standings,
@@ -304,7 +304,7 @@ def _learn(
     for dimension, named in named_limits.items():
         before = learned.get(dimension)
         if sight.now - named.at < LEARNED_FOR and (before is None or named.at > before.at):
-            count = None if live is None else live.said(dimension)
+            count = None if live is None else live.value(dimension)
             learned[dimension] = Learned(named.value, named.at, count, getattr(configured, dimension))
     if learned != standing.learned:
         standing = replace(standing, learned=learned)

@@ -191,7 +191,9 @@ class Conclusions(Struct, frozen=True):
             return self
         conclusion_ = case.conclusion
         until = slot_at + max(PROBE_ANSWERS_WITHIN, conclusion_.interval)
-        return self._with(conclusion, replace(case, conclusion=replace(conclusion_, probed_at=slot_at, next_probe_at=until)))
+        return self._with(
+            conclusion, replace(case, conclusion=replace(conclusion_, probed_at=slot_at, next_probe_at=until))
+        )
 
     def _with(self, conclusion: str, case: Case) -> Conclusions:
         return Conclusions({**self.cases, conclusion: case})

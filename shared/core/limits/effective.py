@@ -34,7 +34,7 @@ class Learned(Stored, frozen=True):
     value: int
     at: datetime
     live: int | None
-    """What the live reading said at that time, as `LiveLimits.said`: UNLIMITED, a number, None = nothing."""
+    """What the live reading said at that time, as `LiveLimits.value`: UNLIMITED, a number, None = nothing."""
     configured: int | None = None
     """What was configured at that time."""
 
@@ -63,7 +63,7 @@ def limits(by_dimension: Mapping[str, EffectiveLimit]) -> Limits:
 def _one(
     configured: int | None, live: LiveLimits | None, learned: Learned | None, dimension: str
 ) -> EffectiveLimit | None:
-    count = None if live is None else live.said(dimension)
+    count = None if live is None else live.value(dimension)
     if live is not None and count is not None:
         if learned is not None and learned.live == count:
             return EffectiveLimit(learned.value, "learned", learned.at)

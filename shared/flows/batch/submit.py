@@ -46,7 +46,7 @@ async def submit(ports: Ports, batch_: Batch, time: ServerTime) -> None:
     if batch_.record.creating_at is not None and not await _is_free_to_create(ports, batch_, time):
         return
     lines = _Orders(ports, batch_, time)
-    uploaded = await ports.batches.upload(batch_.record.display_name, lines.each())
+    uploaded = await ports.batches.upload(batch_.record.display_name, lines.orders())
     if lines.all_read and lines.count == 0:
         await settle_all(ports, batch_, batch.gone(), time)  # all of them have ended before: closes the batch
         return
@@ -148,7 +148,7 @@ class _Orders:
 
     def __init__(self, ports: Ports, batch_: Batch, time: ServerTime) -> None:
         self._ports = ports
-        self._held = batch_
+        self._batch = batch_
         self._time = time
         self._bytes = 0
         """Of references, as they are sent."""
@@ -158,8 +158,8 @@ class _Orders:
         """How many have gone in."""
         self.all_read = False
 
-    async def each(self) -> AsyncIterator[tuple[str, Order]]:
-        for item in self._held.record.items:
+    async def orders(self) -> AsyncIterator[tuple[str, Order]]:
+        for item in self._batch.record.items:
             try:
                 order = await self._order(item)
                 if order is not None:
@@ -179,7 +179,10 @@ class _Orders:
         if not isinstance(first, Document) or not isinstance(second, Document):
             return None
         request, attempt = request_in(first), attempt_in(second)
-        if request.record.batch != batch.family(self._held.id, self._held.record) or attempt.record.outcome is not None:
+        if (
+            request.record.batch != batch.family(self._batch.id, self._batch.record)
+            or attempt.record.outcome is not None
+        ):
             return None
         if request.record.deadline is not None and request.record.deadline <= self._time.now():
             await self._expire(request, attempt)

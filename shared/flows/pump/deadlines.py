@@ -57,7 +57,7 @@ class Overdue:
         for candidate, full in ticked.missed:
             if candidate.model in opens_at:  # else the next tick plans another route, where there is one
                 await self.end(candidate.head, "expired", _too_late(candidate.model, full))
-        new = {model: full for model, full in ticked.held.items() if model not in held_back}
+        new = {model: full for model, full in ticked.blocked.items() if model not in held_back}
         await self._expire_behind(new, self._documents.time.now())
 
     async def sweep(self, held_back: Mapping[str, Blocked]) -> None:

@@ -130,7 +130,9 @@ class PumpSight(Struct):
             document for document in read if document.data["updated_at"] <= now + FELL
         ]  # else told by a clock set back since
         self._reports = {
-            document.id: {model: ModelObservations.from_json(observations) for model, observations in document.data["models"].items()}
+            document.id: {
+                model: ModelObservations.from_json(fields) for model, fields in document.data["models"].items()
+            }
             for document in documents
         }
         by_circuit: dict[str, list[Health]] = {}

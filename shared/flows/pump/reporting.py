@@ -13,7 +13,7 @@ MOST_TENANTS = 20
 """Of one model whose reasons are told apart."""
 
 
-def held(ticked: TickResult, planning: Planning) -> dict[str, Any]:
+def wait_reasons(ticked: TickResult, planning: Planning) -> dict[str, Any]:
     """By model, why its queue waits; `tenants` by name, where it is something of their own.
 
     A queue may hold requests that on-call has paused beside others that have no route: the pause of one tenant must not
@@ -36,7 +36,7 @@ def held(ticked: TickResult, planning: Planning) -> dict[str, Any]:
             "why": ticked.memory.standings[model].calendar.closed_why,
             "tenants": waiting.get(model, {}).get("tenants", {}),
         }
-        for model, full in ticked.held.items()
+        for model, full in ticked.blocked.items()
     }
     return waiting | full
 

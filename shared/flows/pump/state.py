@@ -80,7 +80,7 @@ class PumpDocuments(Struct):
         if by:
             await documents._rewind(by)
         changed = documents.memory.standings if by else {}
-        committed = await documents._commit(documents.memory, documents.routing, changed, held={}, waiting=[])
+        committed = await documents._commit(documents.memory, documents.routing, changed, blocked={}, waiting=[])
         return documents if isinstance(committed, Committed) else None
 
     async def _rewind(self, by: timedelta) -> None:
@@ -131,8 +131,9 @@ class PumpDocuments(Struct):
             for model, standing in after.standings.items()
             if standing.to_json() != before.get(model, ModelState()).forget(now).to_json()
         }
-        if changed or accounts or done or self._is_due(after, blocked, waiting) or _told(routing) != _told(self.routing):
-            committed = await self._commit(after, routing, changed, accounts, done, held=blocked, waiting=waiting)
+        is_routed_anew = _saved_at_once(routing) != _saved_at_once(self.routing)
+        if changed or accounts or done or is_routed_anew or self._is_due(after, blocked, waiting):
+            committed = await self._commit(after, routing, changed, accounts, done, blocked=blocked, waiting=waiting)
             if isinstance(committed, Conflict):
                 raise LeadLost
             self.time.observe(committed.at)
@@ -144,7 +145,11 @@ class PumpDocuments(Struct):
         stored = self.pump.data
         if list(self.over_budget) != list(stored.get("over_budget", ())):
             return True
-        if after.epoch != self.memory.epoch or waiting != stored["waiting"] or _lasting(blocked) != _lasting(stored["held"]):
+        if (
+            after.epoch != self.memory.epoch
+            or waiting != stored["waiting"]
+            or _lasting(blocked) != _lasting(stored["held"])
+        ):
             return True
         return bool(stored["lead_until"] - self.time.now() < RENEW_WITHIN)
 
@@ -236,7 +241,7 @@ def _data(write: Write) -> Fields:
             raise AssertionError(f"the pump writes no {type(write).__name__}")
 
 
-def _told(routing: Routing) -> Any:
+def _saved_at_once(routing: Routing) -> Any:
     """What is worth a write of its own: starts are written with the calendars."""
     probed = {name: (circuit.tripped_at, circuit.probed_at) for name, circuit in routing.circuits.items()}
     conclusions = {

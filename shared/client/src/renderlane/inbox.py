@@ -84,8 +84,8 @@ class Inbox:
             if message_id is not None:
                 sent.message_ids.add(message_id)
             early, sent.rejections = sent.rejections, []
-        for result, message in early:
-            self.offer(result, message)
+        for result, delivery in early:
+            self.offer(result, delivery)
 
     def wait(self, key: str) -> Future[Result]:
         """Done when the result is here; it may be already."""
@@ -94,13 +94,13 @@ class Inbox:
             if key in self._handed:
                 future.set_result(self._handed[key])
                 return future
-            result, message = self._unclaimed.pop(key, (None, None))
-            if result is None or message is None:
+            result, delivery = self._unclaimed.pop(key, (None, None))
+            if result is None or delivery is None:
                 self._waiting[key].append(future)
                 return future
             self._remember(key, result)
         future.set_result(result)
-        message.acknowledge()
+        delivery.acknowledge()
         return future
 
     def give_up(self, key: str, future: Future[Result]) -> bool:
@@ -113,26 +113,26 @@ class Inbox:
                 self._waiting[key] = still
             return True
 
-    def offer(self, result: Result, message: Delivery) -> None:
+    def offer(self, result: Result, delivery: Delivery) -> None:
         """A result has been delivered."""
         with self._lock:
             key = self._key(result)
             if result.status == REJECTED and not self._is_ours(key, result):
                 sent = self._sent.get(key)
                 if sent is not None and sent.unconfirmed > 0:  # perhaps ours: a message id is missing
-                    sent.rejections.append((result, message))
+                    sent.rejections.append((result, delivery))
                     return
-                self._not_ours(message)
+                self._not_ours(delivery)
                 return
             waiting = self._waiting.pop(key, [])
             taking = [future for future in waiting if future.set_running_or_notify_cancel()]
             if not taking:
-                self._keep(key, result, message)
+                self._keep(key, result, delivery)
                 return
             self._remember(key, result)
         for future in taking:
             future.set_result(result)
-        message.acknowledge()
+        delivery.acknowledge()
 
     def fail(self, error: Exception) -> None:
         """Nothing will come: everybody who waits is told."""
@@ -166,25 +166,25 @@ class Inbox:
         sent = self._sent.get(key)
         return sent is not None and result.message_id in sent.message_ids
 
-    def _keep(self, key: str, result: Result, message: Delivery) -> None:
+    def _keep(self, key: str, result: Result, delivery: Delivery) -> None:
         """Nobody waits for it now."""
         if key in self._handed:
-            message.acknowledge()
+            delivery.acknowledge()
         elif key not in self._sent:
-            self._not_ours(message)
+            self._not_ours(delivery)
         elif key in self._unclaimed or len(self._unclaimed) < MOST_HELD:
             before = self._unclaimed.pop(key, None)
-            self._unclaimed[key] = (result, message)
+            self._unclaimed[key] = (result, delivery)
             if before is not None:
                 before[1].acknowledge()  # the same result, delivered before
         else:
-            message.leave()
+            delivery.leave()
 
-    def _not_ours(self, message: Delivery) -> None:
+    def _not_ours(self, delivery: Delivery) -> None:
         if self._drops_others:
-            message.acknowledge()
+            delivery.acknowledge()
         else:
-            message.leave()
+            delivery.leave()
 
     def _remember(self, key: str, result: Result) -> None:
         if result.status == REJECTED:

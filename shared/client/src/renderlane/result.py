@@ -85,8 +85,12 @@ class Result:
                     **known_fields(Outcome, members.get("outcome") or {"code": members["status"], "message": ""})
                 ),
                 cost_usd=Decimal(members.get("cost_usd") or 0),
-                requested=Requested(**known_fields(Requested, members["requested"])) if members.get("requested") else None,
-                delivered=Delivered(**known_fields(Delivered, members["delivered"])) if members.get("delivered") else None,
+                requested=Requested(**known_fields(Requested, members["requested"]))
+                if members.get("requested")
+                else None,
+                delivered=Delivered(**known_fields(Delivered, members["delivered"]))
+                if members.get("delivered")
+                else None,
                 reasons=tuple(members.get("reasons") or ()),
                 mismatches=tuple(members.get("mismatches") or ()),
                 labels=dict(members.get("labels") or {}),
