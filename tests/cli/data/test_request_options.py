@@ -1,4 +1,4 @@
-"""A field of a request without a worded option has one all the same."""
+"""A field of a request without a worded option still has one."""
 
 from __future__ import annotations
 
