@@ -8,8 +8,9 @@ from datetime import UTC, datetime, timedelta
 from msgspec import Struct
 from msgspec.structs import replace
 
-from scripts.cli.data import quota_state, worker_home
-from scripts.cli.data.quota_state import ModelQuota
+from scripts.cli.data import worker_home
+from scripts.cli.data.see import quota_state
+from scripts.cli.data.see.quota_state import ModelQuota
 from scripts.doctor import registered
 from scripts.doctor.registered import Registered
 from scripts.local import limits

@@ -30,7 +30,7 @@ def test_anything_else_is_not(source: str) -> None:
 @pytest.mark.parametrize(
     ("path", "checked"),
     [
-        ("shared/flows/render/render.py", True), ("scripts/cli/data/requests.py", True), ("functions/main.py", True),
+        ("shared/flows/render/render.py", True), ("scripts/cli/data/streams.py", True), ("functions/main.py", True),
         ("shared/adapters/gemini_errors/errors.py", False), ("shared/core/records/request.py", False),
         ("shared/client/src/renderlane/result.py", False), ("tests/world.py", False), ("shared/catalogue.toml", False),
     ],

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from scripts.cli.commands import submit
-from scripts.cli.data.request_options import PLAIN, missing
+from scripts.cli.commands.run import submit
+from scripts.cli.data.run.request_options import PLAIN, missing
 
 
 def options() -> dict[str, click.Option]:
