@@ -162,9 +162,7 @@ async def running(settings: Settings, port: int, simulated: Simulated, events: T
             url = await stack.enter_async_context(serving(door, listener))
             for lane in worker.ports.lanes.values():
                 await lane.prepare()
-            courier = Courier(
-                messaging, url, 2 * settings.capacity, settings.project, limits.deliveries(settings.capacity), secret
-            )
+            courier = Courier(messaging, door, 2 * settings.capacity, settings.project, secret)
             await courier.start()
             watching = asyncio.create_task(_watch(url, secret))
             try:
