@@ -105,10 +105,9 @@ def fitted(settings: Settings) -> tuple[Settings, tuple[str, ...]]:
 
 def disk_notes(settings: Settings) -> tuple[str, ...]:
     """Raises InvalidSetting where there is no room to begin with: what is paid for could not be put anywhere."""
-    places = {"RENDERLANE_HOME": settings.home, "RENDERLANE_IMAGES": _folder(settings.images)}
     notes = []
-    for name, folder in places.items():
-        free = _free(folder)
+    for name, folder in disk_places(settings).items():
+        free = free_bytes(folder)
         if free is None:
             continue
         if free < LEAST_FREE:
@@ -129,10 +128,14 @@ def _folder(images: str) -> Path | None:
     return Path(unquote(parts.path)) if parts.scheme == "file" else None
 
 
-def _free(folder: Path | None) -> int | None:
-    """Bytes at the nearest parent that exists."""
-    if folder is None:
-        return None
+def disk_places(settings: Settings) -> dict[str, Path]:
+    """Folders of this machine that are written to, by the setting that names them."""
+    places: dict[str, Path | None] = {"RENDERLANE_HOME": settings.home, "RENDERLANE_IMAGES": _folder(settings.images)}
+    return {name: folder for name, folder in places.items() if folder is not None}
+
+
+def free_bytes(folder: Path) -> int | None:
+    """Of its disk, or of that of the nearest parent that exists."""
     for path in (folder, *folder.absolute().parents):
         try:
             return shutil.disk_usage(path).free

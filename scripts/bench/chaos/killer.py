@@ -90,8 +90,8 @@ async def play(plan: Plan, folder: Path, say: Callable[[str], None]) -> Run:
                 say(f"kill {kills} of {plan.kills}: {sum((await client.ended(plan.requests)).values()):,} have ended")
             with rig.command("up", "--port", str(port), environment=environment):
                 await client.wait_for(plan.requests, plan.within)
-                left = await _tidied(provider.url)
-            accounts = await _accounts(client, names, provider.url, left)
+                left = await tidied(provider.url)
+            accounts = await read_accounts(client, names, provider.url, left)
         finally:
             await client.close()
     return Run(accounts, kills, in_flight, time.monotonic() - began)
@@ -146,7 +146,7 @@ async def _is_over(client: rig.Client, requests: int) -> bool:
     return sum((await client.ended(requests)).values()) >= requests
 
 
-async def _tidied(provider: str) -> int:
+async def tidied(provider: str) -> int:
     """Interactions that the provider still keeps when a worker that is left alone has had its time."""
     began = time.monotonic()
     async with httpx2.AsyncClient(trust_env=False) as http:
@@ -158,7 +158,7 @@ async def _tidied(provider: str) -> int:
             await asyncio.sleep(0.5)
 
 
-async def _accounts(client: rig.Client, names: list[str], provider: str, left: int) -> Accounts:
+async def read_accounts(client: rig.Client, names: list[str], provider: str, left: int) -> Accounts:
     documents, attempts = {}, {}
     for document in await client.store.query(queries.newest(None, len(names) + 100)):
         name = request_in(document).record.content.request_id
