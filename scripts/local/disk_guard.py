@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -47,7 +46,7 @@ def judge(free_bytes: int) -> Judgement:
 
 
 class Reserve:
-    """A file whose only use is that it can be removed. None where its disk has no room for it."""
+    """A file whose only use is that it can be removed. There is none where it cannot be written."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -59,10 +58,8 @@ class Reserve:
         try:
             with open(self._path, "wb", opener=private_file.opener) as file:
                 file.write(b"\0" * RESERVE_BYTES)
-        except OSError as error:
+        except OSError:
             self.give()
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-                raise
 
     def give(self) -> None:
         with contextlib.suppress(OSError):
@@ -162,4 +159,3 @@ class DiskGuard:
         except (StoreUnavailable, FlagRefused):
             return
         self._noted = True
-

@@ -8,7 +8,6 @@ import os
 import secrets
 import signal
 import socket
-import sys
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import timedelta
@@ -45,6 +44,7 @@ from scripts.local.private_home import RESERVE
 from scripts.local.publish import publish
 from shared import wiring
 from shared.adapters.process import private_file
+from shared.adapters.process.standard_error import tell
 from shared.adapters.process.system_clock import SystemClock
 from shared.adapters.sqlite.topics import LocalTopics
 from shared.adapters.telemetry.prometheus import CONTENT_TYPE, PrometheusMetrics
@@ -271,7 +271,7 @@ def _disk_guard(settings: Settings, worker: Worker) -> DiskGuard:
         limits.disk_places(settings),
         Reserve(settings.home / RESERVE),
         limits.free_bytes,
-        lambda line: print(line, file=sys.stderr, flush=True),
+        tell,
         worker.kicks.kick,
     )
 

@@ -174,7 +174,7 @@ async def _interactive(url: str, every: float) -> dict[str, datetime]:
 async def _ended(client: rig.Client, sent: Mapping[str, datetime], within: float = 120) -> None:
     began = time.monotonic()
     while time.monotonic() - began < within:
-        waits, unserved = await _waits(client, sent)
+        _, unserved = await _waits(client, sent)
         if not unserved:
             return
         await asyncio.sleep(LOOK_EVERY)

@@ -118,7 +118,9 @@ async def _started_again(
             say(f"the first new call after {(first - began_at).total_seconds():.1f} s")
             await asyncio.sleep(MEASURED_FOR)
             until = datetime.now(UTC)
-            starts = await client.store.count(Query("requests", bounds=(Range("slot_at", ">", first),), order_by=("slot_at",), limit=10**6))
+            starts = await client.store.count(
+                Query("requests", bounds=(Range("slot_at", ">", first),), order_by=("slot_at",), limit=10**6)
+            )
         rate = 60 * starts / (until - first).total_seconds()
         total = await client.store.count(Query("requests", limit=10**6))
         return Run(

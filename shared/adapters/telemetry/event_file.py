@@ -7,12 +7,12 @@ loses lines: a person is told once on standard error, and once more, with their 
 from __future__ import annotations
 
 import io
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
 from shared.adapters.process import private_file
+from shared.adapters.process.standard_error import tell
 
 LARGEST_BYTES = 64 * 1024 * 1024
 KEPT = 3
@@ -27,11 +27,7 @@ class EventFile(io.RawIOBase):
     """Takes whole lines. Where another process of the home appends too, both go to the same file."""
 
     def __init__(
-        self,
-        path: Path,
-        largest: int = LARGEST_BYTES,
-        kept: int = KEPT,
-        say: Callable[[str], None] = lambda line: print(line, file=sys.stderr, flush=True),
+        self, path: Path, largest: int = LARGEST_BYTES, kept: int = KEPT, say: Callable[[str], None] = tell
     ) -> None:
         self.name = str(path)
         self._path = path
