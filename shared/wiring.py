@@ -439,7 +439,7 @@ def gateway_lane(settings: Settings, models: Catalogue) -> Lane:
 
 
 def one_gateway_lane(models: Catalogue, name: str, key: str) -> Lane:
-    """One gateway by itself, whatever else has a key: for its logged test. Raises InvalidSetting."""
+    """One gateway by itself, with other keys left out: for its logged test. Raises InvalidSetting."""
     from shared.adapters.gateway.router import GatewayLane, lane_of
 
     provider = models.gateways[name]
@@ -575,7 +575,7 @@ def spans(settings: Settings, trace_id: str) -> list[SpanView]:
 
 
 def body_of(order: Order) -> Mapping[str, Any]:
-    """What a call of Google leaves with, for whoever wants to make it again."""
+    """What a call of Google leaves with, for a person who wants to repeat it."""
     from shared.adapters.gemini import interactions_lane
 
     return interactions_lane.body_of(order)

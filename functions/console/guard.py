@@ -38,11 +38,11 @@ Change = Callable[[Request, Form], Awaitable[Response]]
 
 
 class Refused(Exception):
-    """A change that is not made, whoever asks for it. Says why and what to do."""
+    """A change that is made for nobody. Says why and what to do."""
 
 
 class Guard:
-    """Identifies whoever asks, before any page is looked at."""
+    """Identifies the caller before any page is looked at."""
 
     def __init__(self, app: ASGIApp, desk: ConsoleContext) -> None:
         self._app = app
@@ -100,7 +100,7 @@ def keep_cookie(request: Request, response: Response) -> Response:
 
 
 def changing(change: Change) -> Callable[[Request], Awaitable[Response]]:
-    """An endpoint that changes something: by POST, from our own page, by whoever was given the form."""
+    """An endpoint that changes something: by POST, from our own page, by the person who was given the form."""
 
     async def endpoint(request: Request) -> Response:
         try:

@@ -256,7 +256,7 @@ async def of_address(request: Request) -> Looked:
 
 
 def _did(request: Request) -> tuple[str, str]:
-    """What was done just before, and to which flag: words of ours, whatever the address says."""
+    """What was done just before, and to which flag: words of ours, not of the address."""
     did = request.query_params.get("did", "")
     return (
         did if did in ("trip", "reset", "extend", "undo", "cancel", "revive") else "",

@@ -50,7 +50,7 @@ def environment() -> Environment:
 
 
 def warm() -> None:
-    """Compile the templates now: else whoever looks first waits for it."""
+    """Compile the templates now: else the first visitor waits for it."""
     for name in environment().list_templates():
         environment().get_template(name)
 
@@ -70,7 +70,7 @@ def page(request: Request, name: str, status: int = 200, **values: Any) -> Respo
 
 
 def problem(request: Request, status: int, title: str, told: str, *, text: str = "") -> Response:
-    """With the navigation, but for whoever is not known. `text` is what requests may have in their ids."""
+    """With the navigation, except for unknown callers. `text` is what requests may have in their ids."""
     actor = getattr(request.state, "actor", "")
     return HTMLResponse(_drawn(request, "problem.html", actor, {"title": title, "told": told, "text": text}), status)
 

@@ -95,7 +95,8 @@ class DiskGuard:
         self._say = say
         self._changed = changed
         self._low = False
-        self._looked = False
+        self._was_well = False
+        """Since the start, or since it was low: before that a pause may stand that an earlier boot left."""
         self._noted = True
         """The flag in the store says what is the case."""
 
@@ -110,9 +111,8 @@ class DiskGuard:
         lowest = min(free, key=lambda name: free[name], default=None)
         if lowest is not None and judgements[lowest] == "low" and not self._low:
             self._become_low(self._what(lowest, free[lowest]))
-        elif all(judgement == "room" for judgement in judgements.values()) and (self._low or not self._looked):
+        elif all(judgement == "room" for judgement in judgements.values()) and not self._was_well:
             self._become_well()
-        self._looked = True
         if self._low and lowest is not None:
             await self._pause(self._what(lowest, free[lowest]))
         elif not self._noted:
@@ -122,7 +122,7 @@ class DiskGuard:
         return f"{name}: {free:,} bytes free at {self._places[name]}, {ROOM_BYTES:,} are needed; make room there"
 
     def _become_low(self, what: str) -> None:
-        self._low = True
+        self._low, self._was_well = True, False
         self._reserve.give()
         self._say(f"no new call starts: {what}")
         self._ports.signals.emit(events.ESCALATION, what=f"the disk is full: {what}", request_id=None, runbook=RUNBOOK)
@@ -131,7 +131,7 @@ class DiskGuard:
         if self._low:
             self._say("the disk has room again: calls start")
             self._ports.signals.emit(events.DISK_HAS_ROOM, places=sorted(map(str, self._places.values())))
-        self._low, self._noted = False, False
+        self._low, self._was_well, self._noted = False, True, False
         self._reserve.fill()
 
     async def _pause(self, why: str) -> None:

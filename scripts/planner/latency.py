@@ -1,4 +1,4 @@
-"""How long images are assumed to take, as long as nobody says otherwise."""
+"""How long images are assumed to take, unless the user gives other times."""
 
 from __future__ import annotations
 

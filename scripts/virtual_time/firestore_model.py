@@ -67,7 +67,7 @@ class Documents:
             self._serve(path)
 
     def _serve(self, path: str) -> None:
-        """Turns up to the next write, which the others wait for; whoever only read waits for nobody."""
+        """Turns up to the next write, which the others wait for; a transaction that only read does not wait."""
         turns = self._turns[path]
         while turns:
             decide, then = turns.popleft()

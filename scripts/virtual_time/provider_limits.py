@@ -39,7 +39,7 @@ class ProviderTerms(Struct, frozen=True):
     shared: Sequence[Narrow] = ()
     """Capacity shared with others: what is beyond it is rejected without details and takes no quota."""
     overloads: Sequence[Narrow] = ()
-    """503 for what is beyond; it has taken quota all the same."""
+    """503 for what is beyond; it has taken quota too."""
     latency: Latency = PICTURES
 
     @classmethod

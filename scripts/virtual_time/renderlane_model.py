@@ -50,7 +50,7 @@ from shared.flows.upkeep import live_quota
 TICK, FULL_TICK, LEAST_BETWEEN = (item.total_seconds() for item in (loop.TICK, loop.FULL_TICK, loop.LEAST_BETWEEN))
 LEAD, RENEW_WITHIN = state.LEADER_LEASE.total_seconds(), state.RENEW_WITHIN.total_seconds()
 KICKED_AFTER = (0.1, 1.5)
-"""Seconds from a lapsed lead to the kick of whoever settles next."""
+"""Seconds from a lapsed lead to the kick of the next settlement."""
 EXTRA_TICKS, EXTRA_PER_SECOND = loop.EXTRA_TICKS, loop.EXTRA_PER_SECOND
 PAGE, PAGE_FRESH_FOR = queue_fronts.PAGE, queue_fronts.FRESH_FOR
 COUNT_EVERY = observations.COUNT_EVERY
@@ -155,7 +155,7 @@ class Renderlane:
         self._world.documents.read(partial(self._take_in, request))
 
     def crash(self) -> None:
-        """The pump dies; its lead lapses, and whoever settles next kicks another."""
+        """The pump dies; its lead lapses, and the next settlement kicks another."""
         if not self._leads:
             self._world.fleet.crash(0)
             return

@@ -260,7 +260,7 @@ def _saturating(chance: Random) -> Sequence[Arrival]:
 
 
 def _begun_by(ideal: float) -> Goal:
-    """Beyond the design's table: whoever stands still is not rejected either. The ideal uses all that is served."""
+    """Beyond the design's table: a worker that stands still is not rejected either. The ideal uses all of it."""
     return Goal(FINISH, 1.1, lambda rehearsal: measures.last_start(rehearsal) / ideal)
 
 

@@ -1,4 +1,4 @@
-"""How long before its slot a worker has to put an attempt on record, learned from how long that took here of late."""
+"""How long before its slot a worker has to put an attempt on record, learned from how long that took here recently."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class ClaimTimes:
 
     @property
     def ahead(self) -> timedelta:
-        """As long as the longest of late, and a cushion."""
+        """As long as the longest recent one, and a cushion."""
         since = self._clock.monotonic() - REMEMBERED
         longest = max((seconds for at, seconds in self._seen if at >= since), default=0.0)
         return min(max(timedelta(seconds=CUSHION * longest), LEAST_AHEAD), MOST_AHEAD)

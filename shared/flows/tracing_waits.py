@@ -1,4 +1,4 @@
-"""The two waits of a request as spans, each written by whoever ends it, with its start as the document has it."""
+"""The two waits of a request as spans, written by the process that ends it, with the start from the document."""
 
 from __future__ import annotations
 

@@ -92,7 +92,7 @@ class _Story:
     async def check(self) -> None:
         """By the independent reader: all ended well, announced once, and paid once."""
         await self.client.wait_for(len(self.acknowledged), WITHIN)
-        left = await tidied(self.provider.url)
+        left, _ = await tidied(self.provider.url)
         report = checker.check(await read_accounts(self.client, self.acknowledged, self.provider.url, left))
         assert not report.problems
         assert report.by_status == {"succeeded": len(self.acknowledged)}

@@ -134,9 +134,10 @@ class Backgrounds:
         return json_answer(200, {})
 
     def counts(self) -> dict[str, int]:
-        """How many there are, by whether they have ended."""
-        ended = sum(record.end is not None for record in self._by_id.values())
-        return {"in_progress": len(self._by_id) - ended, "ended": ended}
+        """How many there are, by whether they have ended; `announcing`: ended, and their webhook is under way."""
+        ended = {name for name, record in self._by_id.items() if record.end is not None}
+        announcing = ended & self._simulation.webhooks.under_way
+        return {"in_progress": len(self._by_id) - len(ended), "ended": len(ended), "announcing": len(announcing)}
 
     def stop(self) -> None:
         for record in self._by_id.values():

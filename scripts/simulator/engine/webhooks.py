@@ -99,7 +99,8 @@ class Webhooks:
         self.by_id: dict[str, Registered] = {}
         self.deliveries: deque[Delivery] = deque(maxlen=_RECORDED)
         self._numbers = itertools.count(1)
-        self._sending: set[asyncio.Task[None]] = set()
+        self._sending: dict[asyncio.Task[None], str] = {}
+        """What each task tells of."""
 
     def register(self, name: str, uri: str, subscribed: tuple[str, ...]) -> tuple[Registered, Secret]:
         now = self._simulation.now()
@@ -133,6 +134,11 @@ class Webhooks:
             verdict = simulation.faults.judge("webhook", headline, now=simulation.monotonic())
             self._start(parcels, verdict.fault)
 
+    @property
+    def under_way(self) -> frozenset[str]:
+        """Interactions and batches of which a webhook was not taken yet, nor given up."""
+        return frozenset(self._sending.values())
+
     async def settled(self) -> None:
         """Until every event that was emitted so far has been taken, or given up."""
         while self._sending:
@@ -155,8 +161,8 @@ class Webhooks:
     def _start(self, parcels: Sequence[_Parcel], fault: Fault | None) -> None:
         for parcel in parcels:
             task = asyncio.get_running_loop().create_task(self._deliver(parcel, fault))
-            self._sending.add(task)
-            task.add_done_callback(self._sending.discard)
+            self._sending[task] = parcel.about
+            task.add_done_callback(lambda done: self._sending.pop(done, None))
 
     async def _deliver(self, parcel: _Parcel, fault: Fault | None) -> None:
         simulation = self._simulation

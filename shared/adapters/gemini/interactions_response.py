@@ -62,7 +62,7 @@ class _Step(msgspec.Struct):
 def read_answer(body: bytes | bytearray, order: Order, headers: Mapping[str, str], now: datetime) -> Read:
     """The answer in the body of an HTTP 200. `headers` by lower-case name.
 
-    A picture that can be read is the answer, whatever stands beside it: it is paid for. What stands in a failure is not
+    A picture that can be read is the answer, with anything beside it: it is paid for. What stands in a failure is not
     redacted yet.
     """
     values = values_of(body)

@@ -5,7 +5,7 @@ gateway's row, where that names any), or the provider's own origin; names are lo
 checked is the one that is called; each redirect is checked likewise. The key goes to the provider's own origin alone.
 
 A CDN may not have yet what its owner has just named (https://github.com/yukkcat/gemini-business2api/issues/39,
-https://github.com/Nativu5/Gemini-FastAPI/issues/79), so whatever is not refused here is asked for again.
+https://github.com/Nativu5/Gemini-FastAPI/issues/79), so an address that is not refused here is tried again.
 """
 
 from __future__ import annotations

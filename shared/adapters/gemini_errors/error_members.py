@@ -1,4 +1,4 @@
-"""The members of an error, wherever in a body they stand and whatever their neighbours are. Pure, but for SENT.
+"""The members of an error, at any place in a body and beside any other members. Pure, but for SENT.
 
 An error decides whether a request ends, so no odd member may hide what the others say. Shapes seen: an error in a list,
 in another error, or as JSON text inside a message (https://github.com/continuedev/continue/issues/10902); details as

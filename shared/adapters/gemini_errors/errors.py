@@ -171,7 +171,7 @@ def judge(
 
 
 def decoded(body: Body, kind: type[T]) -> T | None:
-    """`body` as `kind`, or None: whatever a server sends is never an exception of ours."""
+    """`body` as `kind`, or None: no answer of a server raises an exception."""
     try:
         return msgspec.json.decode(body, type=kind)
     except (ValueError, RecursionError):  # msgspec's own errors, and bytes that are no UTF-8, are ValueErrors

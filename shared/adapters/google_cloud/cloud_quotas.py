@@ -143,7 +143,7 @@ def _nobody() -> Any:
 
 
 async def in_a_thread(ask: Callable[[], T], server: str | None, api: str, role: str) -> T:
-    """Raises QuotaUnreadable for whatever the libraries raise."""
+    """Raises QuotaUnreadable for every error that the libraries raise."""
     try:
         async with asyncio.timeout(READING_TIMEOUT.total_seconds()):
             return await in_daemon(ask, "live-quota")

@@ -1,4 +1,4 @@
-"""Who asks the console on one machine: whoever works on it, by the name of the account that runs the worker."""
+"""Who asks the console on one machine: the person who works on it, by the name of the account that runs the worker."""
 
 from __future__ import annotations
 

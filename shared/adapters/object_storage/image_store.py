@@ -131,7 +131,7 @@ class ObjectImages:
 
     @contextmanager
     def _explained(self, doing: str) -> Iterator[None]:
-        """Turn whatever obstore raises into ImagesUnavailable with a remedy."""
+        """Turn every error of obstore into ImagesUnavailable with a remedy."""
         try:
             yield
         except FileNotFoundError as error:

@@ -2,7 +2,7 @@
 
 One reader for interactions, generateContent and the OpenAI forms, since relays mix them: a part is known by its
 members, not by the shape around it, and one that is of another type than documented is passed over, with its
-neighbours read all the same. The JSON is decoded as views of one buffer, so that a picture of 20 MB exists as its
+neighbours still read. The JSON is decoded as views of one buffer, so that a picture of 20 MB exists as its
 base64 once.
 
 Sources: https://github.com/BerriAI/litellm/issues/16227 (message.images), https://github.com/BerriAI/litellm/pull/13983
@@ -39,7 +39,7 @@ class Part(Struct, frozen=True):
 
 
 class _Thing(msgspec.Struct):
-    """Any object of an answer: the members that lead to a picture or are one, whatever their types."""
+    """Any object of an answer: the members that lead to a picture or are one, of any type."""
 
     type: Raw = NONE
     role: Raw = NONE

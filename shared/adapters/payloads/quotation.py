@@ -88,7 +88,7 @@ def provider_words(message: str, sent: Sent) -> str:
 
 
 def without(text: str, quoted: str, mark: str, window: int) -> str:
-    """`text` with a mark for what is quoted, whatever became of spaces, quotation marks and line ends."""
+    """`text` with a mark for what is quoted, with spaces, quotation marks and line ends of any form."""
     letters, places = _letters(text)
     known, _ = _letters(quoted)
     if not known:

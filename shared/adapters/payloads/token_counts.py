@@ -97,7 +97,7 @@ def usage_of(raw: Raw, searches: int = 0) -> Usage | None:
 
 
 def _side(totals: tuple[Raw, ...], lists: tuple[Raw, ...]) -> _Side:
-    """Nothing that is listed is left out, whatever the total says; only an entry that stands there twice, and is once
+    """Nothing listed is left out, even where the total is less; only an entry that stands there twice, and is once
     too many for the total, counts once.
     """
     total = _first(*totals)

@@ -188,7 +188,7 @@ def shard_paths(tenant: str, period: str) -> list[str]:
 def settle_reservation(
     tenant: str, request_id: str, reservation: Reservation | None, cost_micros: int, *, held: bool
 ) -> BudgetDelta:
-    """What the end of an attempt moves. `held`: it may have been billed, and nobody says so; what was reserved stays
+    """What the end of an attempt moves. `held`: it may have been billed, which is not known; what was reserved stays
     reserved until it is known, or the period ends.
     """
     if reservation is None:

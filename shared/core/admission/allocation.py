@@ -184,7 +184,7 @@ class _Queues(Struct):
         candidate = self.waiting[priority][self.taken.get(priority, 0)]
         estimate = candidate.planned.estimate_micros
         if purses.get(candidate.head.tenant, estimate) < estimate:
-            self.taken[priority] = self.taken.get(priority, 0) + 1  # whoever stands behind it may have some
+            self.taken[priority] = self.taken.get(priority, 0) + 1  # the next in the queue may have some
             return None
         slot = self._slot(candidate, priority)
         if isinstance(slot, Blocked):

@@ -161,7 +161,7 @@ class Calendar(Stored, frozen=True):
         return replace(calendar, last_patient=max(self.last_patient or number, number))
 
     def _grant_untimed(self, limits: Limits, weight: Weight, slot_at: datetime, kept: Weight) -> Granted | Blocked:
-        """Counted all the same: a limit may become known within the minute."""
+        """Counted too: a limit may become known within the minute."""
         if self._day_has_room(slot_at, limits, weight, kept):
             return Granted(self._with(slot_at, weight), slot_at, slot_at + UNTIMED_GOOD_FOR)
         return Blocked("day", next_pacific_midnight(slot_at))

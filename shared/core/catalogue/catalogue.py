@@ -118,7 +118,7 @@ class Gateway(Struct, frozen=True):
     timeout: timedelta
     timeout_4k: timedelta
     rpm: int | None
-    """Calls a minute of one model; None = nobody says."""
+    """Calls a minute of one model; None = not documented."""
     concurrency: int | None
     fresh_for: timedelta
     """How long evidence of its proof counts."""
@@ -191,7 +191,7 @@ class Catalogue(Struct, frozen=True):
     """Lanes that the billing account does not have, with the reason."""
 
     def find(self, name: str) -> Model:
-        """The model of that id or alias, whatever its status. Raises UnknownModel."""
+        """The model of that id or alias, with any status. Raises UnknownModel."""
         if name in self.models:
             return self.models[name]
         for model in self.models.values():

@@ -34,7 +34,7 @@ MAX_PROBE_BACKOFF = timedelta(minutes=5)
 LONG_HINT = timedelta(minutes=1)
 """A server without capacity that says more is left, where the ladder has another route."""
 LONGEST_PARKING = timedelta(hours=1)
-"""One answer of a server without capacity parks no request for longer, whatever it hints."""
+"""One answer of a server without capacity parks no request for longer, even where it hints more."""
 LONGEST_PARKING_INTERACTIVE = timedelta(minutes=5)
 QUOTA_BACKOFF = timedelta(seconds=5)
 """A 429 without a hint."""

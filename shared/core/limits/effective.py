@@ -42,7 +42,7 @@ class Learned(Stored, frozen=True):
 def effective_limits(
     configured: Limits, live: LiveLimits | None, learned: Mapping[str, Learned]
 ) -> Mapping[str, EffectiveLimit]:
-    """The limits of one model by dimension; what nobody says anything of is absent.
+    """The limits of one model by dimension; a dimension without any source is absent.
 
     What a 429 named is newer than any reading, so it holds over the live value until that one moves. The live value
     holds over the configured one however old it is. Without a live value the smaller of the learned and the configured

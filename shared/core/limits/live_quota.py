@@ -22,7 +22,7 @@ UNLIMITED = -1
 """In documents: the provider sets no such limit."""
 
 UsageByModel: TypeAlias = Mapping[str, Mapping[str, int]]
-"""By model and dimension: what the whole project used, whoever called. Minutes: the newest one that is known."""
+"""By model and dimension: what the whole project used, other callers included. Minutes: the newest known one."""
 
 
 class LiveLimits(Struct, frozen=True):

@@ -18,7 +18,7 @@ from shared.core.values.visible import json_line
 PROMPT_LEFT_OUT = "PROMPT (left out; `renderlane packet ID --with-prompt` shows it)"
 INSTRUCTION_LEFT_OUT = "SYSTEM INSTRUCTION (left out; `renderlane packet ID --with-prompt` shows it)"
 KEY = '"x-goog-api-key: $GEMINI_API_KEY"'
-"""In double quotes: the shell of whoever repeats it fills in the key."""
+"""In double quotes: the shell that repeats it fills in the key."""
 
 
 def chosen(attempts: Sequence[AttemptRecord], number: int | None) -> AttemptRecord | None:

@@ -5,11 +5,11 @@ One request is one trace. Its root is `request`, from publishing to the end; the
     request
       publish       from the publisher to intake
       intake        parsed, planned, on record
-      queue wait    written by whoever ends it; linked to the tick that did
+      queue wait    written by the process that ends it; linked to the tick that did
       pump          the tick's share in this request; linked to the tick, which is a trace of its own
         release     the slot handed out
       slot wait     linked to its release; written when the slot is reached, or lost
-      attempt       written by whoever settles it
+      attempt       written by the process that settles it
         start interaction    in the background: from the slot to the provider's answer with an id
         arrive               the provider's webhook, from its door to `render-arrivals`
         collect              each look at it that settled the attempt

@@ -2,7 +2,7 @@
 
 Sources: 100 MB a request since 2026-01-08, base64 and prompt included
 (https://blog.google/innovation-and-ai/technology/developers-tools/gemini-api-new-file-limits). A request of 14 x 19 MB
-that was sent all the same took 1.6 GB of memory: six bytes for each of the references' own.
+that was still sent took 1.6 GB of memory: six bytes for each of the references' own.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ RUN, RUN_LEAST, RUN_SHARE, RUN_OF_STARTS = timedelta(seconds=10), 4, 0.9, 0.1
 went well before says nothing of now, so a busy route trips in seconds. Slow pictures that are on their way say nothing
 either, so the sick ones must be such a share of all that began within RUN."""
 PROBE_EVERY = timedelta(seconds=15)
-"""Four calls a minute in an outage, whatever the size of the fleet."""
+"""Four calls a minute in an outage, for a fleet of any size."""
 SLOT_AHEAD = timedelta(seconds=0.5)
 """From a tick to the slot of a probe that it lets through: slots are what PROBE_EVERY lies between."""
 LAST_RESORT_EVERY = timedelta(minutes=1)

@@ -95,7 +95,7 @@ def alias(gateway: Gateway, model: str) -> str:
 
 
 def of_made(micros: int) -> Cost:
-    """An image at the price that was planned: a gateway charges by the call, whatever tokens it took."""
+    """An image at the price that was planned: a gateway charges by the call, not by tokens."""
     return Cost(micros, "listed", {"call": micros})
 
 

@@ -44,7 +44,7 @@ class _Entry(Struct):
 
     @property
     def is_open(self) -> bool:
-        """Also where somebody gave the attempt up as crashed: an image is kept all the same."""
+        """Also where somebody gave the attempt up as crashed: an image is still kept."""
         outcome = self.attempt.record.outcome
         return outcome is None or outcome.code == FailureKind.CRASHED.value
 

@@ -120,7 +120,7 @@ async def _split(ports: Ports, held: Batch, failure: Failure, step: str, time: S
 
 
 async def _report(ports: Ports, held: Batch, failure: Failure, time: ServerTime) -> None:
-    """A file is one voice, whatever stands in it: the pump concludes nothing about the lane from one."""
+    """A file is one voice, with any number of lines: the pump concludes nothing about the lane from one."""
     file = Asker(batch.family(held.id, held.record), "")
     await _reporter(ports, held).failed(_route(held), failure, time.now(), time, file)
 

@@ -56,7 +56,7 @@ class FairTags:
         return (await self._count(tenant, model, priority)).has_budget
 
     async def _count(self, tenant: str, model: str, priority: str) -> _Count:
-        """One query at a time for one queue, whoever asks."""
+        """One query at a time for one queue, for all callers."""
         key, now = (tenant, queue_name(model, priority)), self._ports.clock.monotonic()
         known = self._counts.get(key)
         if known is not None and (not known.done() or now - (await known).at < COUNT_GOOD_FOR):

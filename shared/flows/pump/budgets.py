@@ -141,7 +141,7 @@ class Budgets(Struct):
 
     def handed_out(self, candidates: Sequence[Candidate]) -> None:
         """These carry their money themselves. What else was reserved is looked for within READ_EVERY: whether a refused
-        commit was ours all the same, its request says.
+        commit was ours in fact, its request says.
         """
         for tenant, ids in _by_tenant(candidates).items():
             if (purse := self._purses.get(tenant)) is not None:

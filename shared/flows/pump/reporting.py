@@ -1,4 +1,4 @@
-"""What a tick tells: why queues wait, for whoever looks, and events for what closed, was learned or is stuck."""
+"""What a tick says: why queues wait, for console and `status`, and events for what closed, was learned or sticks."""
 
 from __future__ import annotations
 

@@ -93,7 +93,7 @@ class PumpDocuments(Struct):
         await wake_from_the_future(self.ports, self.time.now())
 
     async def leave(self) -> None:
-        """Give up the lead, for whoever is kicked next."""
+        """Give up the lead, for the next process that is kicked."""
         assert isinstance(self.pump, Document)
         changes: dict[str, Any] = {"lead_holder": None, "lead_until": None, "lead_since": None, "waiting": []}
         await self.ports.store.commit(Update(PUMP, changes, self.pump.version))

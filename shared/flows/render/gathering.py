@@ -3,7 +3,7 @@
 A release comes with its slot, and references may take longer than that. So, of a request that has references:
 
 1. One delivery in this process gathers them; another one of the same request is acknowledged: the first goes on with
-   whatever release is the newest when it is done.
+   the release that is the newest when it is done.
 2. The sizes are looked at first. The bounds of the API and of this process are held against their sum, and room is
    taken for all that the call will hold. Waiting for room is waiting before the claim.
 3. That fetching begins is put on record (`fetch_count`, taken back by the claim). It counts what is too slow for its

@@ -236,7 +236,7 @@ class Evidence:
             self._hurry.set()
         async with self._writing:
             if ours <= self._taken_along:
-                return  # whoever wrote meanwhile took ours along
+                return  # a commit meanwhile took ours along
             await self._rest()
             self._taken_along = self._reports
             self._hurry.clear()

@@ -315,7 +315,7 @@ async def _read(ports: Ports, request: Request) -> Request | None:
 
 
 async def _end_unusable(ports: Ports, request: Request, error: ReferenceUnusable, time: ServerTime) -> Effect:
-    """Whatever release it is of by now: its references cannot be used."""
+    """Of any release by now: its references cannot be used."""
     newest = await _read(ports, request)
     if newest is None or newest.record.status != "released":
         return "settled before"

@@ -1,4 +1,4 @@
-"""Ending an attempt in one commit, whoever does it: the worker, a redelivery, the watch, or a restart."""
+"""Ending an attempt in one commit, in any process: the worker, a redelivery, the watch, or a restart."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ async def settle(
     interaction_id: str | None = None,
     tidy: Tidy | None = None,
 ) -> Effect:
-    """Commit the end of `attempt`; on a lost race read again and book what is owed, whatever the status is by then.
+    """Commit the end of `attempt`; on a lost race read again and book what is owed, with any status by then.
 
     `is_own`: others are served by the same key and project, so that a denial is about this request. `interaction_id`:
     the provider's record of this attempt, which `tidy` deletes.

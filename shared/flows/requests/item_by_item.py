@@ -31,7 +31,7 @@ async def attempt(ports: Ports, doing: str, path: str, step: Awaitable[T]) -> T 
         return await step
     except (StoreUnavailable, TopicsUnavailable):
         raise
-    except Exception as error:  # noqa: BLE001  whatever a document can raise stops that document alone
+    except Exception as error:  # noqa: BLE001  any error of a document stops that document alone
         report(ports, doing, path, error)
         return None
 

@@ -3,8 +3,8 @@
 1. The image is put into the image store. Where that fails, it is kept in the spool at once (a disk, a bucket), with all
    that settling it needs, and storing it is tried for a minute more.
 2. Where it is kept and still not stored, the worker lets go: the request stays `rendering` with a reason that says so,
-   and its lease ends in a minute. Whoever finds a lapsed lease (`watch`, a redelivery, the start of the one-machine
-   home) comes to `what_is_left`, tries again, and where that fails sets the lease another minute on.
+   and its lease ends in a minute. A process that finds a lapsed lease (`watch`, a redelivery, the start of the
+   one-machine home) calls `what_is_left`, tries again, and where that fails sets the lease another minute on.
 3. Stored, the image leaves the spool and the request settles as `succeeded`, with one charge.
 4. After `KeepRules.keep_for` the request ends `failed` / `image_store`, with the place of the bytes, which stay there.
 

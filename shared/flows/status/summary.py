@@ -272,7 +272,7 @@ def _end(ports: Ports, document: Document) -> tuple[LatestEnd, str, str] | None:
     try:
         row = EndedRow.from_json(document.data)
         return LatestEnd(document.id, row.finished_at), row.outcome.code, row.outcome.message
-    except Exception as error:  # noqa: BLE001  whatever a damaged document raises
+    except Exception as error:  # noqa: BLE001  any error of a damaged document
         report(ports, "summarize an end", document.path, error)
         return None
 
