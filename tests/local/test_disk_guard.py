@@ -21,7 +21,7 @@ class _Disk:
     def __init__(self, tmp_path: Path) -> None:
         self.world = ChaosWorld()
         self.free: dict[str, int | None] = {"RENDERLANE_HOME": ROOM_BYTES, "RENDERLANE_IMAGES": ROOM_BYTES}
-        self.said: list[str] = []
+        self.remarks: list[str] = []
         self.kicks = 0
         self.reserve = tmp_path / "disk-reserve"
         self.boot()
@@ -31,7 +31,7 @@ class _Disk:
         by_place = {folder: name for name, folder in places.items()}
         self.guard = DiskGuard(
             self.world.ports, places, Reserve(self.reserve), lambda place: self.free[by_place[place]],
-            self.said.append, self._kicked,
+            self.remarks.append, self._kicked,
         )  # fmt: skip
 
     async def _kicked(self) -> None:
@@ -66,13 +66,13 @@ async def test_a_low_disk_pauses_once_names_the_place_and_goes_on_with_room(disk
     assert await disk.look(images=LOW_BYTES) == [flag], "between the marks it stays"
     assert await disk.look(images=ROOM_BYTES) == []
     assert disk.reserve.stat().st_size == RESERVE_BYTES
-    assert len(disk.said) == 2
+    assert len(disk.remarks) == 2
     assert disk.kicks == 2, "the pump hears of both"
     escalation, room = (
         event for event in disk.world.signals.emitted if event[0].name in ("escalation", "disk_has_room")
     )
     assert escalation[1]["runbook"] == "disk-full"
-    assert "RENDERLANE_IMAGES" in escalation[1]["what"]
+    assert "RENDERLANE_IMAGES" in str(escalation[1]["what"])
     assert room[0].name == "disk_has_room"
 
 
@@ -81,11 +81,11 @@ async def test_a_store_that_takes_nothing_is_asked_again_at_each_look(disk: _Dis
     await disk.world.run(disk.guard.look())
     disk.free["RENDERLANE_HOME"] = 0
     await disk.world.run(disk.guard.look())
-    assert len(disk.said) == 1
+    assert len(disk.remarks) == 1
     disk.world.clock.advance(timedelta(seconds=61))
     (flag,) = await disk.look(home=0)
     assert "RENDERLANE_HOME: 0 bytes free" in flag.reason
-    assert len(disk.said) == 1, "told once"
+    assert len(disk.remarks) == 1, "told once"
 
 
 async def test_a_pause_of_an_earlier_boot_ends_where_there_is_room_and_others_stay(disk: _Disk) -> None:
@@ -109,4 +109,4 @@ async def test_a_pause_is_renewed_before_it_expires(disk: _Disk) -> None:
 
 async def test_a_disk_that_cannot_be_asked_is_left_alone(disk: _Disk) -> None:
     assert await disk.look(home=None, images=None) == []
-    assert disk.said == []
+    assert disk.remarks == []

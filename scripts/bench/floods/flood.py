@@ -1,11 +1,14 @@
-"""A backlog, and then far more messages a second than are rendered: what the worker takes, answers and keeps."""
+"""A backlog, and then far more messages a second than are rendered: what the worker takes, answers and keeps.
+
+The backlog is in the store as intake leaves it; the flood comes through the topic.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from multiprocessing.connection import Connection
 
 import httpx2
@@ -14,8 +17,9 @@ from msgspec import Struct
 from scripts.bench.floods.plan import Plan, Promises
 from scripts.bench.floods.publisher import Published, begin
 from scripts.bench.floods.watcher import Answers, Watcher, resident_bytes
-from scripts.bench.harness import rig
+from scripts.bench.harness import queued_requests, rig
 from shared.core.lifecycle import request_record
+from shared.core.records.versioned import request_in
 from shared.core.values.documents import Absent, Query
 
 IDLE_FOR = 5.0
@@ -28,7 +32,6 @@ class Run(Struct, frozen=True):
     plan: Plan
     idle_bytes: int
     peak_bytes: int
-    backlog: Published
     flood: Published
     taken_in_seconds: float
     """From the beginning of the flood until every message of it is on record."""
@@ -39,10 +42,6 @@ class Run(Struct, frozen=True):
     unserved: int
     answers: Mapping[str, Answers]
     rendered: int
-
-    @property
-    def messages(self) -> int:
-        return self.backlog.count + self.flood.count
 
     def problems(self, promises: Promises) -> list[str]:
         problems = []
@@ -73,7 +72,7 @@ class Run(Struct, frozen=True):
     def to_json(self) -> dict[str, object]:
         ordered = sorted(self.interactive)
         return {
-            "backlog": self.backlog.count,
+            "backlog": self.plan.backlog,
             "flood_messages": self.flood.count,
             "flood_wanted_per_second": self.plan.rate,
             "flood_reached_per_second": round(self.flood.rate),
@@ -113,24 +112,23 @@ async def _flooded(
     async with Watcher(up.popen.pid, pages):
         await asyncio.sleep(IDLE_FOR)  # templates are compiled, the store's pages are read
     idle = resident_bytes(up.popen.pid)
-    say(f"idle: {idle / 1e6:.0f} MB; {plan.backlog:,} requests are published")
-    backlog = await _result(begin(environment, "backlog", plan.backlog, 1))
-    await _taken_in(client, 1 + backlog.count, say)
+    say(f"idle: {idle / 1e6:.0f} MB; {plan.backlog:,} requests are queued")
+    await queued_requests.write(client.store, plan.backlog, datetime.now(UTC))
     say(f"the flood: {plan.rate:,} a second for {plan.seconds} s")
     began = time.monotonic()
     async with Watcher(up.popen.pid, pages) as watcher:
         calling = asyncio.create_task(_interactive(up.url, plan.interactive_every))
         flood = await _result(begin(environment, "flood", plan.rate, plan.seconds))
         say(f"{flood.count:,} published at {flood.rate:,.0f} a second")
-        await _taken_in(client, 1 + backlog.count + flood.count, say)
+        await _taken_in(client, 1 + plan.backlog + flood.count, say)
         taken_in = time.monotonic() - began
         calling.cancel()
         sent = await calling
         await _ended(client, sent)
-    names = [f"backlog-{n:06}" for n in range(backlog.count)] + [f"flood-{n:06}" for n in range(flood.count)]
+    names = [f"q-{n}" for n in range(plan.backlog)] + [f"flood-{n:06}" for n in range(flood.count)]
     waits, unserved = await _waits(client, sent)
     return Run(
-        plan, idle, watcher.peak_bytes, backlog, flood, taken_in, await _missing(client, [*names, *sent]), waits,
+        plan, idle, watcher.peak_bytes, flood, taken_in, await _missing(client, [*names, *sent]), waits,
         unserved, watcher.answers(), (await client.ended(10**6)).get("succeeded", 0),
     )  # fmt: skip
 
@@ -141,7 +139,7 @@ async def _result(pipe: Connection) -> Published:
 
 
 async def _taken_in(client: rig.Client, expected: int, say: Callable[[str], None]) -> None:
-    began, told = time.monotonic(), 0.0
+    began, last_line_at = time.monotonic(), 0.0
     while True:
         count = await client.store.count(Query("requests", limit=expected))
         if count >= expected:
@@ -149,8 +147,8 @@ async def _taken_in(client: rig.Client, expected: int, say: Callable[[str], None
         passed = time.monotonic() - began
         if passed > WITHIN:
             return  # what is missing is counted by name
-        if passed - told >= 10:
-            told = passed
+        if passed - last_line_at >= 10:
+            last_line_at = passed
             say(f"{count:,} of {expected:,} are on record")
         await asyncio.sleep(LOOK_EVERY)
 
@@ -182,8 +180,11 @@ async def _ended(client: rig.Client, sent: Mapping[str, datetime], within: float
 
 async def _waits(client: rig.Client, sent: Mapping[str, datetime]) -> tuple[list[float], int]:
     documents = await client.store.query(Query("requests", equal=(("priority", "interactive"),), limit=10_000))
+    records = [request_in(row).record for row in documents]
     finished = {
-        str(row.data["request_id"]): row.data["finished_at"] for row in documents if row.data["status"] == "succeeded"
+        record.request_id: record.finished_at
+        for record in records
+        if record.status == "succeeded" and record.finished_at is not None
     }
     waits = [(finished[name] - at).total_seconds() for name, at in sent.items() if name in finished]
     return waits, len(sent) - len(waits)

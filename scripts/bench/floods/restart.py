@@ -9,13 +9,14 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from msgspec import Struct
 
 from scripts.bench.floods.plan import Plan, Promises
 from scripts.bench.floods.watcher import Answers, Watcher, resident_bytes
 from scripts.bench.harness import queued_requests, rig
-from shared.core.values.documents import Query, Range
+from shared.core.values.documents import Query
 
 MEASURED_FOR = 30.0
 """Seconds of renders after the first one."""
@@ -78,7 +79,7 @@ async def play(kind: rig.HomeKind, plan: Plan, say: Callable[[str], None]) -> Ru
         client = rig.Client(environment)
         try:
             idle = await _killed_under_load(client, environment, plan, say)
-            return await _started_again(client, environment, plan, idle, say)
+            return await _started_again(client, environment, provider.url, plan, idle, say)
         finally:
             await client.close()
 
@@ -106,38 +107,38 @@ async def _killed_under_load(
 
 
 async def _started_again(
-    client: rig.Client, environment: Mapping[str, str], plan: Plan, idle: int, say: Callable[[str], None]
+    client: rig.Client, environment: Mapping[str, str], provider: str, plan: Plan, idle: int, say: Callable[[str], None]
 ) -> Run:
+    before = rig.calls(provider)
+    begun, number = {call["marker"] for call in before}, len(before)
     began, began_at = time.monotonic(), datetime.now(UTC)
     with rig.command("up", "--port", "0", environment=environment) as up:
         ready = time.monotonic() - began
         say(f"ready after {ready:.1f} s")
         pages = {"console overview": f"{up.url}/console/", "API status": f"{up.url}/v1/requests/q-1"}
         async with Watcher(up.popen.pid, pages) as watcher:
-            first = await _first_start(client, began_at)
+            first = await _first_new_call(provider, number, begun)
             say(f"the first new call after {(first - began_at).total_seconds():.1f} s")
             await asyncio.sleep(MEASURED_FOR)
-            until = datetime.now(UTC)
-            starts = await client.store.count(
-                Query("requests", bounds=(Range("slot_at", ">", first),), order_by=("slot_at",), limit=10**6)
-            )
-        rate = 60 * starts / (until - first).total_seconds()
+        seconds = (datetime.now(UTC) - first).total_seconds()
+        starts = sum(_received_at(call) >= first for call in rig.calls(provider, number))
         total = await client.store.count(Query("requests", limit=10**6))
-        return Run(
-            plan.backlog, plan.rpm, ready, (first - began_at).total_seconds(), rate, idle, watcher.peak_bytes,
-            plan.backlog + 1 - total, watcher.answers(),
-        )  # fmt: skip
+    return Run(
+        plan.backlog, plan.rpm, ready, (first - began_at).total_seconds(), 60 * starts / seconds, idle,
+        watcher.peak_bytes, plan.backlog + 1 - total, watcher.answers(),
+    )  # fmt: skip
 
 
-async def _first_start(client: rig.Client, since: datetime) -> datetime:
+async def _first_new_call(provider: str, since: int, begun: set[str]) -> datetime:
+    """When the provider received the first call of a request that no earlier boot had begun."""
     began = time.monotonic()
     while time.monotonic() - began < WITHIN:
-        rows = await client.store.query(
-            Query("requests", bounds=(Range("slot_at", ">", since),), order_by=("slot_at",), limit=5)
-        )
-        begun = [row for row in rows if row.data["attempt_count"]]
-        if begun:
-            slot: datetime = begun[0].data["slot_at"]
-            return slot
+        calls = await asyncio.to_thread(rig.calls, provider, since)
+        if times := [_received_at(call) for call in calls if call["marker"] not in begun]:
+            return min(times)
         await asyncio.sleep(LOOK_EVERY)
     raise TimeoutError(f"no new call within {WITHIN:.0f} s")
+
+
+def _received_at(call: Mapping[str, Any]) -> datetime:
+    return datetime.fromisoformat(call["received_at"])

@@ -20,7 +20,7 @@ KEPT = 3
 
 def open_events(path: Path) -> io.TextIOWrapper:
     """For appending; each line is in the file when its write returns. Raises OSError where it cannot be opened."""
-    return io.TextIOWrapper(EventFile(path), encoding="utf-8", write_through=True)  # type: ignore[type-var]
+    return io.TextIOWrapper(EventFile(path), encoding="utf-8", write_through=True)
 
 
 class EventFile(io.RawIOBase):

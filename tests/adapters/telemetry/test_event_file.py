@@ -57,8 +57,8 @@ class _FullDisk(io.BytesIO):
 
 
 def test_a_full_disk_loses_lines_says_so_once_and_writes_whole_lines_again(tmp_path: Path) -> None:
-    said: list[str] = []
-    file = EventFile(tmp_path / "events.jsonl", say=said.append)
+    remarks: list[str] = []
+    file = EventFile(tmp_path / "events.jsonl", say=remarks.append)
     disk = _FullDisk()
     assert file._file is not None
     file._file.close()
@@ -66,14 +66,14 @@ def test_a_full_disk_loses_lines_says_so_once_and_writes_whole_lines_again(tmp_p
     file.write(b"one\n")
     disk.room = 2
     for line in (b"two\n", b"three\n", b"four\n"):
-        assert file.write(line) == len(line), "whoever writes is told nothing"
+        assert file.write(line) == len(line), "the writer is told nothing"
     disk.room = 1 << 30
     file.write(b"five\n")
 
     assert disk.getvalue().splitlines() == [b"one", b"tw", b"five"], "a torn line ends before the next"
-    assert len(said) == 2
-    assert "No space left on device" in said[0]
-    assert "3 events were lost" in said[1]
+    assert len(remarks) == 2
+    assert "No space left on device" in remarks[0]
+    assert "3 events were lost" in remarks[1]
 
 
 def test_a_file_that_cannot_be_opened_is_told_at_once(tmp_path: Path) -> None:
