@@ -321,7 +321,7 @@ _BY_OVER: Mapping[Over, str] = {
 def _short(scene: Scene) -> Iterator[Finding]:
     for model, why in scene.reasons.items():
         waiting = scene.waiting_for(model)
-        reason, words = why["reason"], display.held(model, why)
+        reason, words = why["reason"], display.wait_reason(model, why)
         if reason == "zero":
             yield Finding(
                 "short of quota", "red", f"{model}: its limit is 0", f"{that_wait(waiting)}: {words}",

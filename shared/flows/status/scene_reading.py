@@ -42,16 +42,16 @@ class Situation(Struct, frozen=True):
         spent = self.summary.spent if self.summary is not None else None
         if spent is not None and any(purse.tenant == tenant and purse.waiting for purse in spent.purses):
             return "waits for budget"
-        why = self.routing.held.get(model)
+        why = self.routing.blocked.get(model)
         if why is None:
             return ""
         tenants: Mapping[str, Fields] = why.get("tenants") or {}
         if tenant in tenants:
             own = tenants[tenant]
-            return display.held(model, {"reason": own["reason"], "why": own["why"], "until": None})
+            return display.wait_reason(model, {"reason": own["reason"], "why": own["why"], "until": None})
         if tenants and why["reason"] in ("paused", "no route"):
             return ""  # it is about those that are named
-        return display.held(model, why)
+        return display.wait_reason(model, why)
 
 
 async def read(store: Store, snapshot: Awaitable[RoutingSnapshot], *, is_stopped: bool = False) -> Situation:
@@ -64,7 +64,7 @@ async def read(store: Store, snapshot: Awaitable[RoutingSnapshot], *, is_stopped
     )
     fleet = read_fleet(processes, routing.leader, routing.led_until, routing.now)
     scene = Scene(
-        routing.now, counted, fleet, tuple(routing.tripped), routing.held, routing.routing.conclusions.reached,
+        routing.now, counted, fleet, tuple(routing.tripped), routing.blocked, routing.routing.conclusions.reached,
         is_stopped,
     )  # fmt: skip
     return Situation(routing, scene, verdict.verdict(scene))
