@@ -29,7 +29,14 @@ def test_each_promise_that_is_broken_is_named() -> None:
         interactive=[PROMISES.interactive_seconds + 1], answers={"console overview": slow},
     )  # fmt: skip
     problems = " ".join(broken.problems(PROMISES))
-    for words in ("1 acknowledged", "2 interactive", "waited 31.0 s", "memory grew by 150 MB", "1 of 100", "p50 251 ms"):
+    for words in (
+        "1 acknowledged",
+        "2 interactive",
+        "waited 31.0 s",
+        "memory grew by 150 MB",
+        "1 of 100",
+        "p50 251 ms",
+    ):
         assert words in problems, problems
     again = replace(AGAIN, lost=3, first_render_seconds=99.0, starts_per_minute=200.0, peak_bytes=10**9)
     problems = " ".join(again.problems(PROMISES))
