@@ -396,6 +396,17 @@ def parse_message(data: bytes) -> Message:
     return RenderRequest.parse(payload)
 
 
+def is_urgent(data: bytes) -> bool:
+    """Whether a person waits for what a message asks, as far as the message says so before anybody has checked it."""
+    if b"interactive" not in data or len(data) > MESSAGE_LIMIT_BYTES:
+        return False
+    try:
+        payload = json.loads(data)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(payload, dict) and payload.get("priority") == "interactive"
+
+
 def named_id(payload: object) -> str | None:
     """The request id that a payload names, where it is a valid one."""
     try:

@@ -27,6 +27,7 @@ from shared.core.messages.render_request import (
     ReferenceUri,
     RenderRequest,
     hash_of_content,
+    is_urgent,
     parse_message,
 )
 from shared.core.values.documents import Create, InvalidDocument
@@ -944,3 +945,21 @@ def test_who_asks_for_a_gateway_is_told_how_to_consent_to_one() -> None:
     (problem,) = refused.value.problems
     assert problem.allowed == "standard, priority, flex, batch, vertex"
     assert '"allow": {"gateway": true}' in problem.remedy
+
+
+@pytest.mark.parametrize(
+    ("data", "urgent"),
+    [
+        (b'{"request_id": "a", "priority": "interactive"}', True),
+        (b'{"request_id": "a", "priority": "normal", "prompt": "interactive"}', False),
+        (b'{"priority": ["interactive"]}', False),
+        (b'["interactive"]', False),
+        (b'{"priority": "interactive"', False),
+        (b"[" * 100_000 + b"interactive", False),
+        (b'{"priority": "interactive", "prompt": "' + b"a" * 300_000 + b'"}', False),
+        (b'\xff"priority": "interactive"', False),
+        (b"", False),
+    ],
+)
+def test_only_a_message_that_says_so_itself_is_urgent(data: bytes, urgent: bool) -> None:
+    assert is_urgent(data) is urgent
