@@ -73,7 +73,7 @@ def written(random: Random, original: Any) -> bytes:
     data = plain.encode("utf-8", "surrogatepass")
     if DEEP in plain:
         data = data.replace(f'"{DEEP}"'.encode(), DEEP.encode())
-    match random.randrange(14):
+    match random.randrange(24):
         case 0 if isinstance(original, dict) and original:
             name = random.choice(list(original))
             twice = json.dumps({name: value(random, 1)})[1:-1].encode() + b","

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from functools import cache
 from random import Random
@@ -39,6 +39,35 @@ VALID: Sequence[dict[str, Any]] = (
     {"cancel": "r-1"},
     {"cancel": "spring-1", "tenant": "web"},
 )
+PLAUSIBLE: Mapping[str, Sequence[Any]] = {
+    "request_id": ("r-1", "a", "A" * 128, "0", "a:b", "a.b-c_d", "x~y", "spring-1-r2"),
+    "prompt": (f"a {PROMPT}", f"{PROMPT}\x00", f"{PROMPT} \U0001f980", PROMPT * 1_500, f"\u202e{PROMPT}"),
+    "tenant": ("default", "web", "t" * 64, "a:b"),
+    "purpose": ("draft", "default", "final"),
+    "model": (None, "nano-banana-pro", "nano-banana-2", "nano-banana", "gemini-3-pro-image", "no-such-model"),
+    "image_size": ("512", "1K", "2K", "4K"),
+    "aspect_ratio": (None, "1:1", "16:9", "21:9", "99:1", "0:0", "00:00"),
+    "lane": ("standard", "priority", "flex", "batch", "vertex"),
+    "priority": ("interactive", "normal", "bulk"),
+    "deadline": (
+        None, "2026-11-22T18:00:00Z", "2026-11-22T18:00:05Z", "2000-01-01T00:00:00Z", "2999-12-31T23:59:59-23:59",
+        "2026-02-30T00:00:00Z", "2026-12-01t12:00:00.123456789z", "2400-02-29T00:00:00+23:59",
+    ),
+    "max_cost_usd": (None, "0.30", "0.000001", "999999.999999", "0.0", "00000.1"),
+    "floor": ("exact", {}, {"image_size": "4K"}, {"model": "nano-banana-pro"}, {"model": "x"}, {"image_size": "512"}),
+    "allow": ({}, {"batch": True}, {"gateway": True}, {"vertex": True}, {"batch": True, "gateway": True}),
+    "references": ([], [{"uri": "gs://b/x"}] * 14, [{"uri": "https://x.test/a"}], [{"uri": "file:///x"}]),
+    "escalates": (None, "r-1", "spring-1"),
+    "group": (None, "g", "g" * 128, "\x00", "\u2028", "/"),
+    "grounding": (False, True, "image"),
+    "labels": ({}, {"a": ""}, {"__": "x"}, {".": "`"}, {"a.b": "x", "\x00": "y"}, {str(n): "v" * 255 for n in range(32)}),
+    "thinking": (None, "minimal", "low", "medium", "high"),
+    "safety": ({}, {"harassment": "off"}, {"image_hate": "block_low_and_above"}, {"hate_speech": "block_none"}),
+    "system_instruction": (None, f"a {PROMPT}", "x" * 32_000),
+    "output_format": (None, "jpeg", "png", "webp"),
+    "output_quality": (None, 1, 100, 0, 101),
+}
+"""Values of which most are valid alone; together they are often not."""
 FIELDS = (*FULL, "references", "safety", "output_quality", "escalates", "cancel", "revives", "round", "status")
 ATTRIBUTES = ("traceparent", "googclient_traceparent", "revives", "tracestate", "request_id")
 
@@ -48,7 +77,9 @@ class RequestDoor:
 
     def draw(self, random: Random) -> Input:
         message = random.choice(VALID)
-        if random.random() < 0.9:
+        if random.random() < 0.6:
+            message = {**message, **_plausible(random)}
+        if random.random() < 0.5:
             message = rubbish.changed(random, message, FIELDS)
         names = [name for name in ATTRIBUTES if random.random() < 0.15]
         return {
@@ -59,6 +90,11 @@ class RequestDoor:
 
     def play(self, item: Input) -> Sequence[str]:
         return asyncio.run(_played(bytes_of(item["data"]), item["attributes"], twice=item["twice"]))
+
+
+def _plausible(random: Random) -> dict[str, Any]:
+    names = random.sample(list(PLAUSIBLE), random.randrange(1, 7))
+    return {name: random.choice(PLAUSIBLE[name]) for name in names}
 
 
 async def _played(data: bytes, attributes: dict[str, str], *, twice: bool) -> list[str]:
