@@ -9,7 +9,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from scripts.fuzz.door import Input
+from scripts.fuzzing.door import Input
 
 
 class Finding(Struct, frozen=True):

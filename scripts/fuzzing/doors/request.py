@@ -12,9 +12,9 @@ from typing import Any
 
 import jsonschema
 
-from scripts.fuzz import invariants, rubbish
-from scripts.fuzz.door import Input, bytes_of
-from scripts.fuzz.invariants import PROMPT
+from scripts.fuzzing import invariants, rubbish
+from scripts.fuzzing.door import Input, bytes_of
+from scripts.fuzzing.invariants import PROMPT
 from shared.core.messages.render_request import InvalidRequest, RenderRequest, parse_message, request_schema
 from shared.core.messages.topics import RENDER_REQUESTS, SUBSCRIPTIONS
 from tests.chaos.chaos_world import ChaosWorld

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from random import Random
 from typing import Any
 
-from scripts.fuzz.door import DEEP, bytes_of, text_of
+from scripts.fuzzing.door import DEEP, bytes_of, text_of
 from tests.corpus import mutations
 
 TEXTS = (
