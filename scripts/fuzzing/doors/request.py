@@ -78,7 +78,7 @@ class RequestDoor:
     def draw(self, random: Random) -> Input:
         message = random.choice(VALID)
         if random.random() < 0.6:
-            message = {**message, **_plausible(random)}
+            message = {**message, **plausible(random)}
         if random.random() < 0.5:
             message = rubbish.changed(random, message, FIELDS)
         names = [name for name in ATTRIBUTES if random.random() < 0.15]
@@ -92,7 +92,7 @@ class RequestDoor:
         return asyncio.run(_played(bytes_of(item["data"]), item["attributes"], twice=item["twice"]))
 
 
-def _plausible(random: Random) -> dict[str, Any]:
+def plausible(random: Random) -> dict[str, Any]:
     names = random.sample(list(PLAUSIBLE), random.randrange(1, 7))
     return {name: random.choice(PLAUSIBLE[name]) for name in names}
 
