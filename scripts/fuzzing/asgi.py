@@ -28,7 +28,10 @@ async def call(
     """The function's answer to a body in pieces, which `ends` whole, in the middle ("gone") or never ("open")."""
     application = Starlette()
     application.state.worker = worker
-    raw = [(name.lower().encode("latin-1", "replace"), value.encode("latin-1", "replace")) for name, value in headers.items()]
+    raw = [
+        (name.lower().encode("latin-1", "replace"), value.encode("latin-1", "replace"))
+        for name, value in headers.items()
+    ]
     scope: dict[str, Any] = {
         "type": "http", "http_version": "1.1", "method": method, "path": path, "raw_path": path.encode("utf-8", "replace"),
         "root_path": "", "scheme": "https", "query_string": b"", "headers": raw, "app": application,

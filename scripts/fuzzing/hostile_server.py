@@ -36,7 +36,13 @@ class Hostile:
             while await _read(reader):
                 if not await self._write(writer):
                     break
-        except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, ConnectionError, ValueError, asyncio.CancelledError):
+        except (
+            asyncio.IncompleteReadError,
+            asyncio.LimitOverrunError,
+            ConnectionError,
+            ValueError,
+            asyncio.CancelledError,
+        ):
             pass
         finally:
             writer.close()

@@ -142,5 +142,11 @@ VERBS: Mapping[str, tuple[Verb, tuple[type, ...]]] = {
     "stop": (_batches(lambda batches: batches.cancel("batches/b-1")), (type(None),)),
 }  # fmt: skip
 """By name: the call, and the types of all that may come of it."""
-FORM_OF = {"interactions": "interactions", "generate": "generate", "native": "native", "chat": "chat", "images": "images"}
+FORM_OF = {
+    "interactions": "interactions",
+    "generate": "generate",
+    "native": "native",
+    "chat": "chat",
+    "images": "images",
+}
 """Of verbs that make a picture at once: a 200 may be charged."""

@@ -26,7 +26,9 @@ NUMBERS: tuple[Any, ...] = (
 def text(random: Random) -> str:
     if random.random() < 0.7:
         return random.choice(TEXTS)
-    return "".join(chr(random.choice((random.randrange(128), random.randrange(0x3000)))) for _ in range(random.randrange(20)))
+    return "".join(
+        chr(random.choice((random.randrange(128), random.randrange(0x3000)))) for _ in range(random.randrange(20))
+    )
 
 
 def value(random: Random, depth: int = 3) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from random import Random
@@ -172,6 +171,3 @@ def _recorded(form: str) -> Sequence[Any]:
         if case.form == form and isinstance(first, Scripted) and isinstance(first.body, dict):
             found.append(filled(first.body, "@HOST"))
     return found
-
-
-

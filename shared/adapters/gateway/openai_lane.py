@@ -18,7 +18,6 @@ from shared.adapters.payloads.quotation import Sent
 from shared.adapters.process import proxies
 from shared.core.catalogue.catalogue import MODALITIES
 from shared.core.provider.call import Answer, Made, Order
-from shared.core.provider.failure import Failure, FailureKind
 from shared.ports.lanes import AtSlot
 
 
@@ -60,7 +59,9 @@ class OpenAiLane:
         exchange = self._post(self._ready(), order, call, timeout)
         found = await http_call.with_deadline(call, exchange, httpx2.HTTPError, self._now, "the gateway")
         answer = await self._paid.fetched(found) if isinstance(found, Elsewhere) else found
-        return answer if isinstance(answer, Made) else http_call.redact_failure(answer, order.written, self._api_key, call)
+        return (
+            answer if isinstance(answer, Made) else http_call.redact_failure(answer, order.written, self._api_key, call)
+        )
 
     async def close(self) -> None:
         client, self._client = self._client, None

@@ -25,7 +25,6 @@ from shared.adapters.payloads.answer_image import Elsewhere, Read
 from shared.adapters.payloads.quotation import Sent
 from shared.adapters.process import proxies
 from shared.core.provider.call import Answer, Made, Order
-from shared.core.provider.failure import Failure, FailureKind
 from shared.core.values.lanes import GATEWAY, tier_to_send
 from shared.core.values.parameters import IMAGE_SEARCH, Grounding
 from shared.ports.lanes import AtSlot
@@ -92,7 +91,9 @@ class GenerateContentLane:
         exchange = self._exchange(sdk, order, timeout, call)
         found = await http_call.with_deadline(call, exchange, sdk.error, self._now, self._whom)
         answer = await self._paid.fetched(found) if isinstance(found, Elsewhere) else found
-        return answer if isinstance(answer, Made) else http_call.redact_failure(answer, order.written, self._api_key, call)
+        return (
+            answer if isinstance(answer, Made) else http_call.redact_failure(answer, order.written, self._api_key, call)
+        )
 
     async def close(self) -> None:
         await self._sdk.close()

@@ -23,7 +23,7 @@ from shared.adapters.payloads.answer_image import Elsewhere, Read
 from shared.adapters.payloads.quotation import Sent
 from shared.adapters.process import proxies
 from shared.core.provider.call import Answer, Made, Order, Reference
-from shared.core.provider.failure import Failure, FailureKind
+from shared.core.provider.failure import Failure
 from shared.core.values.lanes import tier_to_send
 from shared.core.values.parameters import IMAGE_SEARCH, Grounding
 from shared.ports.lanes import AtSlot
@@ -101,7 +101,9 @@ class GeminiLane:
         sdk = await self._sdk.get()
         found = await http_call.with_deadline(call, self._exchange(sdk, order, timeout), sdk.error, self._now)
         answer = await self._paid.fetched(found) if isinstance(found, Elsewhere) else found
-        return answer if isinstance(answer, Made) else http_call.redact_failure(answer, order.written, self._api_key, call)
+        return (
+            answer if isinstance(answer, Made) else http_call.redact_failure(answer, order.written, self._api_key, call)
+        )
 
     async def close(self) -> None:
         await self._sdk.close()
