@@ -33,9 +33,9 @@ async def call(
         for name, value in headers.items()
     ]
     scope: dict[str, Any] = {
-        "type": "http", "http_version": "1.1", "method": method, "path": path, "raw_path": path.encode("utf-8", "replace"),
-        "root_path": "", "scheme": "https", "query_string": b"", "headers": raw, "app": application,
-        "client": ("127.0.0.1", 4711), "server": ("127.0.0.1", 8080),
+        "type": "http", "http_version": "1.1", "method": method, "path": path,
+        "raw_path": path.encode("utf-8", "replace"), "root_path": "", "scheme": "https", "query_string": b"",
+        "headers": raw, "app": application, "client": ("127.0.0.1", 4711), "server": ("127.0.0.1", 8080),
     }  # fmt: skip
     parts, count = iter(pieces), 0
 

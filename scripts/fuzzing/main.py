@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import secrets
 import sys
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -33,10 +35,28 @@ def main(
     folder: Path,
 ) -> None:  # fmt: skip
     """Send rubbish to every door. Exit code 1 with findings."""
-    warnings.simplefilter("ignore")
+    with _quiet():
+        if replay is not None:
+            sys.exit(_replayed(replay))
+        tallies = _played(minutes, cases, doors, seed, as_json, folder)
+    sys.exit(1 if any(tally.findings for tally in tallies) else 0)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """What libraries warn of and log about rubbish is no finding."""
     logging.disable(logging.CRITICAL)
-    if replay is not None:
-        sys.exit(_replayed(replay))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+def _played(
+    minutes: float, cases: int | None, doors: tuple[str, ...], seed: int | None, as_json: bool, folder: Path
+) -> list[Tally]:
     seed = secrets.randbelow(10**6) if seed is None else seed
     tallies = []
     for name in doors or registry.DOORS:
@@ -48,7 +68,7 @@ def main(
             click.echo(json.dumps(tally.to_json() | {"seed": seed}))
     if not as_json:
         _table(tallies)
-    sys.exit(1 if any(tally.findings for tally in tallies) else 0)
+    return tallies
 
 
 def _tell(tally: Tally) -> None:

@@ -101,15 +101,14 @@ async def _orders() -> AsyncIterator[tuple[str, Order]]:
 
 def _results(file: str) -> Callable[[GeminiBatches], Awaitable[object]]:
     async def read(batches: GeminiBatches) -> object:
-        """Results are settled one after the other: only the count and the last one stay."""
-        count, last, odd = 0, None, None
+        """Results are settled one after the other: only the last one stays."""
+        last: object = None
         try:
             async for result in await batches.results(file, "gemini-3-pro-image", {"r-1/1": WRITTEN}):
-                count, last = count + 1, result
-                odd = odd or (result if not isinstance(result, Result) else None)
+                last = result
         except ResultsUnavailable as error:
             return error.failure
-        return odd or last
+        return last
 
     return read
 

@@ -151,10 +151,8 @@ def _answer(random: Random, verb: str) -> Any:
     if verb in SMALL and random.random() < 0.8:
         return random.choice(SMALL[verb])
     form = FORM_OF.get(verb, "batch" if verb in ("results", "inlined", "poll") else "interactions")
-    if random.random() < 0.3:
-        answer = wire.ordinary(form, "gemini-3-pro-image")
-    else:
-        answer = random.choice(_recorded(form))
+    ordinary = wire.ordinary(form, "gemini-3-pro-image")
+    answer = ordinary if random.random() < 0.3 else random.choice(_recorded(form))
     if verb == "results":
         return answer if "key" in answer else {"key": "r-1/1", "response": answer}
     if verb == "inlined":

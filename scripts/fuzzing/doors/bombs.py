@@ -7,7 +7,7 @@ import json
 import struct
 import time
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from random import Random
 
 from scripts.fuzzing import memory
@@ -15,7 +15,7 @@ from scripts.fuzzing.door import Input
 from scripts.fuzzing.doors.answers import play
 from scripts.fuzzing.hostile_server import BOMBS
 from scripts.fuzzing.provider_verbs import VERBS
-from tests.corpus import wire
+from tests.corpus import pictures, wire
 
 MEGABYTES = 400
 """The most that a call may need at its peak beyond what the process had: four times the longest answer that is read."""
@@ -63,10 +63,11 @@ def _name(item: Input) -> str:
 
 def _body(item: Input) -> bytes:
     """An answer with a picture of a few kilobytes that claims, and unpacks to, far more."""
-    picture = {"png": _png, "webp": _webp, "text": _texts}[item["picture"]](item["side"])
+    makers: Mapping[str, Callable[[int], bytes]] = {"png": _png, "webp": _webp, "text": _texts}
+    picture = makers[item["picture"]](item["side"])
     body = wire.ordinary(item["verb"], "gemini-3-pro-image")
     text = json.dumps(body)
-    ordinary = wire.pictures.encoded("JPEG")
+    ordinary = pictures.encoded("JPEG")
     return text.replace(base64.b64encode(ordinary).decode(), base64.b64encode(picture).decode()).encode()
 
 
@@ -93,7 +94,7 @@ def _texts(side: int) -> bytes:
 
 def _webp(side: int) -> bytes:
     """An extended header that claims the largest canvas around a real picture."""
-    real = wire.pictures.encoded("WEBP")[12:]
+    real = pictures.encoded("WEBP")[12:]
     size = min(side, 16_383) - 1
     head = b"\0\0\0\0" + size.to_bytes(3, "little") * 2
     inside = b"VP8X" + struct.pack("<I", len(head)) + head + real

@@ -1,4 +1,7 @@
-"""Options and values of every verb of the command, in a home of their own: no traceback, and an exit code of docs/cli.md."""
+"""Options and values of every verb of the command, in a home of their own.
+
+No traceback, and an exit code of docs/cli.md.
+"""
 
 from __future__ import annotations
 
@@ -29,8 +32,8 @@ PATIENCE = 20
 VALUES = (
     "r-1", "web", "default", "2h", "0", "-1", "1", "5", "99999999999", "1d", "nan", "0.30", "-0.5", "1e9", "2026-11-22",
     "2026-11-22T12:00:00Z", "9999-12-31T23:59:59-23:59", "0001-01-01T00:00:00+23:59", "nano-banana-pro", "*=rpm:60",
-    "gemini-3-pro-image=rpm:x", "fixed:1", "lognormal:0,0", "uniform:5,1", "450/m", "1/0", "use-nano-banana-2", "--", "-",
-    "succeeded", "failed", "overload", "9999999d", "https://x.test/hook", "http://127.0.0.1/", "whsec_x",
+    "gemini-3-pro-image=rpm:x", "fixed:1", "lognormal:0,0", "uniform:5,1", "450/m", "1/0", "use-nano-banana-2",
+    "--", "-",     "succeeded", "failed", "overload", "9999999d", "https://x.test/hook", "http://127.0.0.1/", "whsec_x",
 )  # fmt: skip
 FILES = ("in.jsonl", "bad.jsonl", "curve.csv", "missing", ".", "out.svg", "out.png", "-", "")
 TABLE = Path("docs/cli.md")

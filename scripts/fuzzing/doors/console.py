@@ -29,9 +29,9 @@ from tests.console.conftest import ORIGIN, client_of, settings_of
 from tests.fakes.memory import RecordedSignals
 
 FIELDS: Sequence[str] = (
-    "name", "reason", "lasts", "tenant", "purpose", "model", "lane", "share", "flag_id", "seen", "limit", "before", "did",
-    "done", "failed", "flag", "id", "keys", "part", "query", "request_id", "span", "trip", "view", "shadow", "status",
-    "since", "until", "group", "outcome", "priority", "cursor", "viewport",
+    "name", "reason", "lasts", "tenant", "purpose", "model", "lane", "share", "flag_id", "seen", "limit", "before",
+    "did", "done", "failed", "flag", "id", "keys", "part", "query", "request_id", "span", "trip", "view",
+    "shadow", "status", "since", "until", "group", "outcome", "priority", "cursor", "viewport",
 )  # fmt: skip
 WELL_FORMED: Mapping[str, Mapping[str, str]] = {
     "/flags/preview": {"name": "use-nano-banana-2", "reason": "a test", "lasts": "2h", "share": "50"},
@@ -125,7 +125,8 @@ class _Stage:
     def _part(self, name: str, item: Input) -> str:
         """Of an address: of something that there is, or as it was drawn."""
         if item["part"] == REAL and self._parts.get(name):
-            return self._parts[name][item["place"] % len(self._parts[name])]
+            there = self._parts[name]
+            return there[int(item["place"]) % len(there)]
         return quote(item["part"].encode("utf-8", "replace"), safe="")
 
 
