@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 from msgspec import Struct
 
 from shared.core.messages.pubsub_messages import Arrival, BadMessage, BatchArrival, parse_arrival
+from shared.core.values.moments import read_moment
 
 LONGEST_TYPE = 64
 
@@ -63,11 +64,11 @@ class Noted(Struct, frozen=True):
     def parse(cls, attributes: Mapping[str, str]) -> Noted | None:
         """None where the arrival is the pump's own, or says nothing that can be read."""
         try:
-            received_at = datetime.fromisoformat(attributes["received_at"])
-            if received_at.tzinfo is None:
+            received_at = read_moment(attributes["received_at"])
+            if received_at is None:
                 return None
             return cls(attributes["webhook_id"], attributes["webhook_event"], attributes["webhook_way"], received_at)
-        except (KeyError, ValueError):
+        except KeyError:
             return None
 
 

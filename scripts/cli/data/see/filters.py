@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from shared.core.messages.render_request import PRIORITIES
 from shared.core.provider.outcome_code import OF_REQUESTS
+from shared.core.values.moments import read_moment
 
 if TYPE_CHECKING:
     from shared.core.catalogue.catalogue import Catalogue
@@ -42,14 +43,14 @@ class Moment(click.ParamType[datetime]):
             if ago:
                 length = timedelta(**{UNITS[ago[2]]: int(ago[1])})
                 return datetime.now(UTC) + (length if self._from_now else -length)
-            moment = datetime.fromisoformat(text.upper())
-        except (ValueError, OverflowError):
-            moment = None
-        if moment is None or moment.tzinfo is None:
+        except OverflowError:
+            pass
+        moment = read_moment(text.upper())
+        if moment is None:
             how = "from now" if self._from_now else "ago"
             allowed = f"a time such as 2026-11-22T12:00:00Z, or how long {how}: 90s, 30m, 2h, 1d"
             self.fail(f"found {text!r}; allowed: {allowed}.", param, ctx)
-        return moment.astimezone(UTC)
+        return moment
 
 
 OPTIONS: dict[str, Callable[[Callable[..., Any]], Callable[..., Any]]] = {
