@@ -1,4 +1,4 @@
-"""A slot that could not be used is given back, whatever happens to its request meanwhile."""
+"""A slot that could not be used is given back, also where its request changed meanwhile."""
 
 from __future__ import annotations
 
