@@ -150,12 +150,12 @@ def read(headers: Mapping[str, str], body: bytes) -> Message:
     return Message(_document_id(message_id, data), data, attributes, subscription, published_at, delivery_attempt)
 
 
-def _attributes(found: object) -> dict[str, str]:
-    if not found:
+def _attributes(attributes: object) -> dict[str, str]:
+    if not attributes:
         return {}
-    if not isinstance(found, dict):
-        raise NotAPush(f"message.attributes: found {type(found).__name__}; allowed: an object of strings")
-    return {str(key): str(value) for key, value in found.items()}
+    if not isinstance(attributes, dict):
+        raise NotAPush(f"message.attributes: found {type(attributes).__name__}; allowed: an object of strings")
+    return {str(key): str(value) for key, value in attributes.items()}
 
 
 def _moment(text: object) -> datetime | None:

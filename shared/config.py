@@ -576,9 +576,9 @@ def _is_exported(what: str, given: Mapping[str, str]) -> bool:
         raise _wrong("OTEL_EXPORTER_OTLP_PROTOCOL", protocol or "", "http/protobuf, to the collector's port 4318")
     wrong = wrong_value(given)
     if wrong is not None:
-        raise _wrong(wrong.name, wrong.found, wrong.allowed)
+        raise _wrong(wrong.name, wrong.value, wrong.allowed)
     return True
 
 
-def _wrong(name: str, found: str, allowed: str) -> InvalidSetting:
-    return InvalidSetting(f"{name}: found {found!r}; allowed: {allowed}")
+def _wrong(name: str, value: str, allowed: str) -> InvalidSetting:
+    return InvalidSetting(f"{name}: found {value!r}; allowed: {allowed}")

@@ -58,9 +58,9 @@ async def time(request: Request) -> Response:
     return HTMLResponse(await _time_html(request))
 
 
-def _overview(request: Request, found: Overview) -> dict[str, Any]:
+def _overview(request: Request, overview: Overview) -> dict[str, Any]:
     return {
-        "view": found, "chart": panels.chart, "minutes": panels.CHART_MINUTES, "runbook": desk_of(request).runbook,
+        "view": overview, "chart": panels.chart, "minutes": panels.CHART_MINUTES, "runbook": desk_of(request).runbook,
     }  # fmt: skip
 
 
@@ -86,8 +86,8 @@ def _span(request: Request) -> Span:
 
 
 async def failures(request: Request) -> Response:
-    found = await panels.look(desk_of(request).ports)
-    return page(request, "failures.html", view=found, runbook=desk_of(request).runbook)
+    panels_view = await panels.look(desk_of(request).ports)
+    return page(request, "failures.html", view=panels_view, runbook=desk_of(request).runbook)
 
 
 async def runbook(request: Request) -> Response:
@@ -128,7 +128,7 @@ async def flags_page(
     values: dict[str, Any] = {
         "view": view,
         "form": filled,
-        "choices": Choices.of(desk.ports.catalogue, view.known.lanes(desk.ports.open_lanes), _gateways(view)),
+        "choices": Choices.of(desk.ports.catalogue, view.routing.lanes(desk.ports.open_lanes), _gateways(view)),
         "models": desk.ports.catalogue.names,
         "looked": looked,
         "part": False,
@@ -149,7 +149,7 @@ async def flags_page(
 
 def _gateways(view: Overview) -> set[str]:
     """Names of those that may serve a request now."""
-    return {offer.name for offer in view.known.offers.values() if offer.off is None and offer.shut is None}
+    return {offer.name for offer in view.routing.offers.values() if offer.off is None and offer.shut is None}
 
 
 async def one(request: Request) -> Response:

@@ -283,7 +283,7 @@ class Renderlane:
         ticked = tick(before, self._sight(heads, now))
         self._routing = self._routing.started(ticked.started).granted(ticked.grants)
         self._crowded = ticked.crowded
-        self._held = [(model, full.reason) for model, full in ticked.held.items()]
+        self._held = [(model, full.reason) for model, full in ticked.blocked.items()]
         self._decided_at = self._engine.now
         by_id = {head.request.arrival.request_id: head for head in heads}
         for grant in ticked.grants:
@@ -356,7 +356,7 @@ class Renderlane:
         """Before this instant no tick finds room for what waits; 0 where that is not known."""
         woken = (item.wake_at for item in self._asleep if item.wake_at is not None)
         value = min(woken, default=float("inf"))
-        for model, full in ticked.held.items():
+        for model, full in ticked.blocked.items():
             buckets = ticked.memory.standings[model].calendar.buckets
             if full.until is not None:
                 room_at = full.until

@@ -24,7 +24,7 @@ from shared.core.values.validation import Problem
 from shared.flows.pump_status import PUMP
 from shared.ports.store import Store
 
-text = display.held
+text = display.wait_reason
 
 
 class WaitReasons(Struct, frozen=True):

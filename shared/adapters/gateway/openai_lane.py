@@ -58,8 +58,8 @@ class OpenAiLane:
             return kept
         call = Call(at_slot, timeout, Sent.of(order))
         exchange = self._post(self._ready(), order, call, timeout)
-        found = await http_call.with_deadline(call, exchange, httpx2.HTTPError, self._now, "the gateway")
-        answer = await self._paid.fetched(found) if isinstance(found, Elsewhere) else found
+        result = await http_call.with_deadline(call, exchange, httpx2.HTTPError, self._now, "the gateway")
+        answer = await self._paid.fetched(result) if isinstance(result, Elsewhere) else result
         return answer if isinstance(answer, Made) else http_call.redact_failure(answer, order, self._api_key, call)
 
     async def close(self) -> None:

@@ -90,8 +90,8 @@ class GenerateContentLane:
         call = http_call.Call(at_slot, timeout, Sent.of(order))
         sdk = await self._sdk.get()
         exchange = self._exchange(sdk, order, timeout, call)
-        found = await http_call.with_deadline(call, exchange, sdk.error, self._now, self._whom)
-        answer = await self._paid.fetched(found) if isinstance(found, Elsewhere) else found
+        result = await http_call.with_deadline(call, exchange, sdk.error, self._now, self._whom)
+        answer = await self._paid.fetched(result) if isinstance(result, Elsewhere) else result
         return answer if isinstance(answer, Made) else http_call.redact_failure(answer, order, self._api_key, call)
 
     async def close(self) -> None:
@@ -166,10 +166,10 @@ def _config(types: Any, order: Order, timeout: timedelta) -> Any:
         "output_mime_type": f"image/{order.output_format}" if order.output_format is not None else None,
         "output_compression_quality": order.output_quality,
     }
-    asked = {name: value for name, value in picture.items() if value is not None}
+    options = {name: value for name, value in picture.items() if value is not None}
     return types.GenerateContentConfig(
         response_modalities=["TEXT", "IMAGE"],
-        image_config=types.ImageConfig(**asked) if asked else None,
+        image_config=types.ImageConfig(**options) if options else None,
         service_tier=tier_to_send(order.lane),
         labels=labels(order) if at_google else None,
         tools=[types.Tool(google_search=_search(types, order.grounding))] if order.grounding else None,

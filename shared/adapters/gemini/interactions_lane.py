@@ -95,8 +95,8 @@ class GeminiLane:
             return kept
         call = Call(at_slot, timeout, Sent.of(order))
         sdk = await self._sdk.get()
-        found = await http_call.with_deadline(call, self._exchange(sdk, order, timeout), sdk.error, self._now)
-        answer = await self._paid.fetched(found) if isinstance(found, Elsewhere) else found
+        result = await http_call.with_deadline(call, self._exchange(sdk, order, timeout), sdk.error, self._now)
+        answer = await self._paid.fetched(result) if isinstance(result, Elsewhere) else result
         return answer if isinstance(answer, Made) else http_call.redact_failure(answer, order, self._api_key, call)
 
     async def close(self) -> None:

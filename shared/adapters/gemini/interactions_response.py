@@ -105,9 +105,9 @@ def header_id(headers: Mapping[str, str]) -> str:
     return next((printable(headers[name]) for name in names if headers.get(name)), "")
 
 
-def tier(said: str, headers: Mapping[str, str]) -> str | None:
-    told = (said, headers.get("x-gemini-service-tier"))
-    return next((name.lower() for name in told if name and name.lower() in TIERS), None)
+def tier(stated: str, headers: Mapping[str, str]) -> str | None:
+    names = (stated, headers.get("x-gemini-service-tier"))
+    return next((name.lower() for name in names if name and name.lower() in TIERS), None)
 
 
 def _interaction(value: Raw) -> _Interaction | None:
@@ -119,13 +119,13 @@ def _interaction(value: Raw) -> _Interaction | None:
 
 def _last_said(interactions: Sequence[_Interaction]) -> _Interaction:
     """Each member as it was said last."""
-    said = _Interaction()
+    merged = _Interaction()
     for interaction in interactions:
         for name in _Interaction.__struct_fields__:
             value = getattr(interaction, name)
             if first_byte(value) not in (b"", b"n"):
-                setattr(said, name, value)
-    return said
+                setattr(merged, name, value)
+    return merged
 
 
 def _has_steps(interaction: _Interaction) -> bool:

@@ -55,8 +55,8 @@ class _NotYet(Exception):
 
 
 async def look_up(host: str, port: int) -> Sequence[str]:
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return [str(entry[4][0]) for entry in found]
+    entries = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return [str(entry[4][0]) for entry in entries]
 
 
 class PaidImages:
@@ -85,9 +85,9 @@ class PaidImages:
         self._resolve = resolve
         self._sleep = sleep
 
-    async def fetched(self, found: Elsewhere, within: timedelta = WITHIN) -> Answer:
+    async def fetched(self, elsewhere: Elsewhere, within: timedelta = WITHIN) -> Answer:
         """The picture, or the failure that names the best address of it."""
-        addresses = [self._absolute(address) for address in found.addresses]
+        addresses = [self._absolute(address) for address in elsewhere.addresses]
         reason, refused = "no answer in time", set[str]()
         try:
             async with asyncio.timeout(within.total_seconds()):
@@ -96,7 +96,7 @@ class PaidImages:
                         if address in refused:
                             continue
                         try:
-                            return answer_image.made(await self._picture(address), found.served, found.remark)
+                            return answer_image.made(await self._picture(address), elsewhere.served, elsewhere.remark)
                         except _Refused as error:
                             reason = str(error)
                             refused.add(address)
@@ -107,7 +107,7 @@ class PaidImages:
                     await self._sleep(wait.total_seconds())
         except TimeoutError:
             pass
-        return _unfetched(found, addresses[0], reason)
+        return _unfetched(elsewhere, addresses[0], reason)
 
     async def once_more(self, order: Order) -> Made | None:
         """The picture of an earlier attempt, where its address gives it now."""
@@ -227,12 +227,12 @@ def _origin(parts: SplitResult) -> tuple[str, str | None, int | None]:
     return parts.scheme, parts.hostname, port or {"http": 80, "https": 443}.get(parts.scheme)
 
 
-def _unfetched(found: Elsewhere, address: str, reason: str) -> Answer:
+def _unfetched(elsewhere: Elsewhere, address: str, reason: str) -> Answer:
     """What else the answer holds, or that a paid picture is missing, and where it lies."""
-    match found.otherwise:
+    match elsewhere.otherwise:
         case Failure(kind=FailureKind.REFUSED) | Made():
-            return found.otherwise
+            return elsewhere.otherwise
         case _:
             message = f"the image at {origin(address)} could not be fetched ({reason})"
             failure = Failure(FailureKind.MALFORMED_ANSWER, message, address=address)
-            return answer_image.named(failure, found.served)
+            return answer_image.named(failure, elsewhere.served)

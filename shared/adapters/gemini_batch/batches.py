@@ -306,8 +306,8 @@ async def _pieces(file: IO[bytes]) -> AsyncIterator[bytes]:
 
 def _named(answer: httpx2.Response, allowed: re.Pattern[str], inside: str | None = None) -> str | Failure:
     """The name that a 200 gives to what was made; without one nothing is known of it."""
-    found = errors.decoded(answer.content, dict[str, Any]) or {}
-    thing = found if inside is None else found.get(inside)
+    members = errors.decoded(answer.content, dict[str, Any]) or {}
+    thing = members if inside is None else members.get(inside)
     name = thing.get("name") if isinstance(thing, dict) else None
     if isinstance(name, str) and allowed.fullmatch(name):
         return name

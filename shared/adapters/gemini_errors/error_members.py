@@ -73,8 +73,8 @@ def _read(body: Json, *, inside: bool, bare: bool, depth: int) -> ErrorMembers |
     match first_byte(raw):
         case b"[":
             items = decoded(raw, list[Raw]) or ()
-            found = (_read(item, inside=inside, bare=bare, depth=depth + 1) for item in items[:DEEPEST])
-            return next((error_members for error_members in found if error_members is not None), None)
+            members = (_read(item, inside=inside, bare=bare, depth=depth + 1) for item in items[:DEEPEST])
+            return next((error_members for error_members in members if error_members is not None), None)
         case b"{":
             thing = decoded(raw, _Thing)
             return None if thing is None else _of_thing(thing, inside=inside, bare=bare, depth=depth)

@@ -94,8 +94,8 @@ class PubsubTopics:
         until = loop.time() + wait.total_seconds()
         waiting = self._pulls.setdefault(subscription, deque())
         while True:
-            if held := self._surplus.pop(subscription, []):
-                return self._up_to(limit, subscription, held)
+            if surplus := self._surplus.pop(subscription, []):
+                return self._up_to(limit, subscription, surplus)
             pull = waiting.popleft() if waiting else asyncio.create_task(self._pull(subscription, limit))
             try:
                 await asyncio.wait({pull}, timeout=max(0.0, until - loop.time()))

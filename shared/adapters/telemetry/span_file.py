@@ -33,7 +33,7 @@ class SpanFile:
         )
         self._encode = msgspec.json.Encoder().encode
         self._file: BinaryIO | None = None
-        self._told = False
+        self._reported = False
 
     def write(self, span: Span) -> None:
         body = self._encode(to_otlp(span))
@@ -43,8 +43,8 @@ class SpanFile:
         try:
             self._open().write(line)
         except OSError as error:
-            if not self._told:
-                self._told = True
+            if not self._reported:
+                self._reported = True
                 print(f"renderlane: spans are lost, {self._path} cannot be written ({error.strerror})", file=sys.stderr)
 
     def flush(self) -> None:

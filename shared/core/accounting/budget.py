@@ -124,9 +124,10 @@ class WorkerTotals(Struct, frozen=True):
 
     @classmethod
     def sum_of(cls, shards: Iterable[Fields]) -> WorkerTotals:
-        found = list(shards)
+        fields = list(shards)
         return cls(
-            sum(item.get("returned_micros", 0) for item in found), sum(item.get("cost_micros", 0) for item in found)
+            sum(item.get("returned_micros", 0) for item in fields),
+            sum(item.get("cost_micros", 0) for item in fields),
         )
 
 
@@ -186,20 +187,20 @@ def shard_paths(tenant: str, period: str) -> list[str]:
 
 
 def settle_reservation(
-    tenant: str, request_id: str, reservation: Reservation | None, cost_micros: int, *, held: bool
+    tenant: str, request_id: str, reservation: Reservation | None, cost_micros: int, *, may_be_billed: bool
 ) -> BudgetDelta:
     """What the end of an attempt moves. `held`: it may have been billed, which is not known; what was reserved stays
     reserved until it is known, or the period ends.
     """
     if reservation is None:
         return NOTHING_MOVED
-    returned = 0 if held else reservation.micros
+    returned = 0 if may_be_billed else reservation.micros
     return BudgetDelta(tenant, request_id, {reservation.period: (returned, cost_micros)})
 
 
 def refund(tenant: str, request_id: str, reservation: Reservation | None) -> tuple[Increment, ...]:
     """The write that returns what is held on a request that will not begin its attempt; part of the same commit."""
-    return settle_reservation(tenant, request_id, reservation, 0, held=False).writes()
+    return settle_reservation(tenant, request_id, reservation, 0, may_be_billed=False).writes()
 
 
 class BudgetDelta(Struct, frozen=True):

@@ -87,6 +87,6 @@ def _bill(rows: Iterable[Fields], by: str) -> Bill:
         amounts = {name: row[name] for name in AMOUNTS if name in row}
         groups[group_of(row, by)].update(amounts)
         total.update(amounts)
-    found = {name: Total(dict(amounts)) for name, amounts in groups.items()}
-    order = sorted(found) if by == "day" else sorted(found, key=lambda name: (-found[name].micros, name))
-    return Bill(Total(dict(total)), {name: found[name] for name in order})
+    totals = {name: Total(dict(amounts)) for name, amounts in groups.items()}
+    order = sorted(totals) if by == "day" else sorted(totals, key=lambda name: (-totals[name].micros, name))
+    return Bill(Total(dict(total)), {name: totals[name] for name in order})

@@ -134,8 +134,8 @@ class Booking(Struct, frozen=True):
         added["listed_micros"] = self.cost.micros if self.cost.basis == "listed" else 0
         added["unknown_attempts"] = int(unknown) - int(self.was_given_up)
         added["unknown_most_micros"] = (int(unknown) - int(self.was_given_up)) * self.estimate_micros
-        held = int(unknown and self.ambiguous) - int(self.was_given_up)
-        added["unknown_held_micros"] = held * self.estimate_micros
+        reserved_attempts = int(unknown and self.ambiguous) - int(self.was_given_up)
+        added["unknown_held_micros"] = reserved_attempts * self.estimate_micros
         added[f"attempts_{self.why}"] += 1
         if self.was_given_up:
             added[f"attempts_{plain(self.number)}"] -= 1

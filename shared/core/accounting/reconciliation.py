@@ -128,7 +128,7 @@ def reconcile(lines: Iterable[Line], rows: Iterable[Fields], billing: Billing) -
 
 
 def _booked(rows: Iterable[Fields], days: set[str]) -> dict[tuple[str, str], int]:
-    found: Counter[tuple[str, str]] = Counter()
+    booked: Counter[tuple[str, str]] = Counter()
     for row in rows:
         if row["day"] not in days or row["lane"] == GATEWAY:
             continue
@@ -141,8 +141,8 @@ def _booked(rows: Iterable[Fields], days: set[str]) -> dict[tuple[str, str], int
         }
         for part, micros in amounts.items():
             if micros:
-                found[row["day"], str(Sku(row["model"], row["lane"], part))] += micros
-    return dict(found)
+                booked[row["day"], str(Sku(row["model"], row["lane"], part))] += micros
+    return dict(booked)
 
 
 def _column(name: str, header: list[str]) -> int:

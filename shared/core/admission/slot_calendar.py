@@ -176,8 +176,8 @@ class Calendar(Stored, frozen=True):
     def _width(self, number: int, patient: bool) -> int:
         """Buckets of a window that holds bucket `number`."""
         wide = WINDOW_BUCKETS + PATIENCE
-        seen = self.last_patient is not None and self.last_patient > number - wide
-        return wide if patient or seen else WINDOW_BUCKETS
+        was_patient = self.last_patient is not None and self.last_patient > number - wide
+        return wide if patient or was_patient else WINDOW_BUCKETS
 
     def _day_has_room(self, slot_at: datetime, limits: Limits, weight: Weight, kept: Weight) -> bool:
         if limits.rpd is None:

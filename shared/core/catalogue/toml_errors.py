@@ -37,8 +37,8 @@ class TomlFields:
         return value
 
     def table(self, table: Mapping[str, Any], key: str, at: tuple[str, ...]) -> Mapping[str, Any]:
-        found: Mapping[str, Any] = self.typed(table, key, at, dict, "a table")
-        return found
+        value: Mapping[str, Any] = self.typed(table, key, at, dict, "a table")
+        return value
 
     def one_of(self, table: Mapping[str, Any], key: str, at: tuple[str, ...], allowed: Sequence[str]) -> str:
         value = table.get(key)
@@ -79,10 +79,10 @@ class TomlFields:
             if key not in allowed:
                 self.refuse((*at, key), f"an unknown name; allowed: {', '.join(allowed)}")
 
-    def refuse(self, at: tuple[str, ...], found: str) -> NoReturn:
+    def refuse(self, at: tuple[str, ...], problem: str) -> NoReturn:
         line = self.line_of(at)
         where = f"line {line}, " if line else ""
-        raise BrokenCatalogue(f"{where}{'.'.join(at) or 'the file'}: found {found}")
+        raise BrokenCatalogue(f"{where}{'.'.join(at) or 'the file'}: found {problem}")
 
     def line_of(self, at: tuple[str, ...]) -> int:
         """The line of a key, or of the nearest table around it; 0 where it stands nowhere."""

@@ -60,7 +60,9 @@ def on_request(
 ) -> RequestRecord:
     """The request's money after this attempt. An attempt given up as crashed was booked as unknown: that is undone."""
     unknown = int(cost.basis == "unknown") - int(was_given_up)
-    held = int(isinstance(ending, Failure) and ending.ambiguous and cost.basis == "unknown") - int(was_given_up)
+    unknown_change = int(isinstance(ending, Failure) and ending.ambiguous and cost.basis == "unknown") - int(
+        was_given_up
+    )
     unknown_attempts = request.cost_unknown_attempts + unknown
     before = request.cost_basis if request.cost_micros else None
     return replace(
@@ -68,7 +70,7 @@ def on_request(
         cost_micros=request.cost_micros + cost.micros,
         cost_basis=_basis(before, cost, unknown_attempts),
         cost_unknown_attempts=unknown_attempts,
-        unknown_estimate_micros=request.unknown_estimate_micros + held * attempt.estimate_micros,
+        unknown_estimate_micros=request.unknown_estimate_micros + unknown_change * attempt.estimate_micros,
     )
 
 
@@ -149,11 +151,11 @@ def against_budget(
     request: Request, attempt: AttemptRecord, ending: Ending, cost: Cost, *, is_final: bool
 ) -> budget.BudgetDelta:
     """What was reserved for the attempt comes back, and its cost is taken; what may have been billed stays held."""
-    held = cost.basis == "unknown" and (isinstance(ending, Delivered) or ending.ambiguous)
+    may_be_billed = cost.basis == "unknown" and (isinstance(ending, Delivered) or ending.ambiguous)
     tenant = request.record.tenant
-    moved = budget.settle_reservation(tenant, request.id, attempt.budget, cost.micros, held=held)
+    moved = budget.settle_reservation(tenant, request.id, attempt.budget, cost.micros, may_be_billed=may_be_billed)
     if is_final and not request.record.has_begun:  # the next attempt will not begin
-        moved = moved.plus(budget.settle_reservation(tenant, request.id, request.record.budget, 0, held=False))
+        moved = moved.plus(budget.settle_reservation(tenant, request.id, request.record.budget, 0, may_be_billed=False))
     return moved
 
 

@@ -470,5 +470,5 @@ _UTF8_MARK = b"\xef\xbb\xbf"
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 
-def _unreadable(found: str, remedy: str) -> InvalidRequest:
-    return InvalidRequest((Problem("the message", found, "UTF-8 JSON", remedy),), None)
+def _unreadable(what: str, remedy: str) -> InvalidRequest:
+    return InvalidRequest((Problem("the message", what, "UTF-8 JSON", remedy),), None)

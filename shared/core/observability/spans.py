@@ -80,10 +80,10 @@ class Span(Struct, frozen=True):
     @property
     def attributes(self) -> dict[str, Attribute]:
         """By their full names, what is not known left out."""
-        known = {CONVENTIONS.get(name, f"renderlane.{name}"): value for name, value in self.fields.items()}
+        named = {CONVENTIONS.get(name, f"renderlane.{name}"): value for name, value in self.fields.items()}
         if self.failed is not None:
-            known[CONVENTIONS["error"]] = self.failed
-        return {name: value for name, value in known.items() if value is not None}
+            named[CONVENTIONS["error"]] = self.failed
+        return {name: value for name, value in named.items() if value is not None}
 
 
 REQUEST = Stage(

@@ -97,18 +97,18 @@ def judge(
     open_now = {flag.circuit: flag for flag in flags if flag.actor == BREAKER}
     trips, resets = [], []
     for name in sorted({*after, *health}):
-        circuit, seen = after.get(name, Circuit()), health.get(name, ALL_WELL)
+        circuit, recent = after.get(name, Circuit()), health.get(name, ALL_WELL)
         flag = open_now.get(name)
         if flag is not None:
-            if _is_well_again(circuit, seen, flag):
+            if _is_well_again(circuit, recent, flag):
                 resets.append(flag)
             continue
         if name in overruled and overruled[name] > now:
             continue
-        why = _sickness(circuit, seen, now)
+        why = _sickness(circuit, recent, now)
         if why is not None:
             again = circuit.tripped_at is not None and now - circuit.tripped_at < TRIPPED_LATELY
-            since = _sick_from(circuit, seen, now)
+            since = _sick_from(circuit, recent, now)
             after[name] = replace(circuit, tripped_at=now, trips=circuit.trips + 1 if again else 1, probed_at=since)
             trips.append(_flag(name, f"{name}: {why}", catalogue, now))
     return Judged(after, tuple(trips), tuple(resets))

@@ -121,7 +121,7 @@ def write(shape: Shape, value: Any) -> Any:
         case Converted():
             return shape.back(value)
         case ListOf():
-            return [write(shape.each, item) for item in value]
+            return [write(shape.item, item) for item in value]
         case Declared():
             return shape.write(value)
         case ConstOrObject():
@@ -138,7 +138,7 @@ def read(shape: Shape, content: Any) -> Any:
         case Converted():
             return shape.make(content)
         case ListOf():
-            return tuple(read(shape.each, item) for item in content)
+            return tuple(read(shape.item, item) for item in content)
         case Declared():
             return shape.read(content)
         case ConstOrObject():

@@ -184,7 +184,7 @@ class Whole(Struct, frozen=True):
 class ListOf(Struct, frozen=True):
     """Up to `maximum` values of one shape."""
 
-    each: Shape
+    item: Shape
     maximum: int
     description: str = ""
 
@@ -194,10 +194,10 @@ class ListOf(Struct, frozen=True):
         if len(value) > self.maximum:
             problem = Problem(at, f"{len(value)} entries", f"at most {self.maximum}", "Remove some.")
             raise ShapeError([problem])
-        return tuple(gather(lambda item, place: self.each.parse(item, place), value, at))
+        return tuple(gather(lambda entry, place: self.item.parse(entry, place), value, at))
 
     def schema(self) -> dict[str, Any]:
-        schema = {"type": "array", "maxItems": self.maximum, "items": self.each.schema()}
+        schema = {"type": "array", "maxItems": self.maximum, "items": self.item.schema()}
         return schema | ({"description": self.description} if self.description else {})
 
 

@@ -58,9 +58,9 @@ class FairTags:
     async def _count(self, tenant: str, model: str, priority: str) -> _Count:
         """One query at a time for one queue, for all callers."""
         key, now = (tenant, queue_name(model, priority)), self._ports.clock.monotonic()
-        known = self._counts.get(key)
-        if known is not None and (not known.done() or now - (await known).at < COUNT_GOOD_FOR):
-            return await known
+        counting = self._counts.get(key)
+        if counting is not None and (not counting.done() or now - (await counting).at < COUNT_GOOD_FOR):
+            return await counting
         self._counts = {pair: count for pair, count in self._counts.items() if not self._is_old(count, now)}
         future: asyncio.Future[_Count] = asyncio.get_running_loop().create_future()
         self._counts[key] = future

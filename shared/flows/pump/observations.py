@@ -111,16 +111,16 @@ class PumpSight(Struct):
 
     def drift(self) -> dict[str, dict[int, int]]:
         """Input tokens by model and half-second that were reported to be more since this was last asked."""
-        found: dict[str, dict[int, int]] = {}
+        changes: dict[str, dict[int, int]] = {}
         for boot, models in self._reports.items():
             for model, observed in models.items():
-                known = self._drift.get((boot, model), {})
+                counted = self._drift.get((boot, model), {})
                 self._drift[boot, model] = observed.drift
                 for bucket, tokens in observed.drift.items():
-                    if tokens != known.get(bucket, 0):
-                        by_bucket = found.setdefault(model, {})
-                        by_bucket[bucket] = by_bucket.get(bucket, 0) + tokens - known.get(bucket, 0)
-        return found
+                    if tokens != counted.get(bucket, 0):
+                        by_bucket = changes.setdefault(model, {})
+                        by_bucket[bucket] = by_bucket.get(bucket, 0) + tokens - counted.get(bucket, 0)
+        return changes
 
     async def _read_reports(self, now: datetime) -> None:
         """Whole reports of the last while, by any worker's clock: reading one twice changes nothing."""
@@ -130,7 +130,9 @@ class PumpSight(Struct):
             document for document in read if document.data["updated_at"] <= now + FELL
         ]  # else told by a clock set back since
         self._reports = {
-            document.id: {model: ModelObservations.from_json(seen) for model, seen in document.data["models"].items()}
+            document.id: {
+                model: ModelObservations.from_json(fields) for model, fields in document.data["models"].items()
+            }
             for document in documents
         }
         by_circuit: dict[str, list[Health]] = {}
@@ -166,13 +168,13 @@ class PumpSight(Struct):
         self.in_air = await self.ports.store.count(queries.in_status("released", 10_000))
 
     async def _count(self, models: Collection[str]) -> None:
-        asked = [(model, status) for model in models for status in ("released", "rendering")]
+        pairs = [(model, status) for model in models for status in ("released", "rendering")]
         self._granted = {}
         counts = await asyncio.gather(
-            *(self.ports.store.count(queries.in_flight(model, status, 10_000)) for model, status in asked)
+            *(self.ports.store.count(queries.in_flight(model, status, 10_000)) for model, status in pairs)
         )
         self._counted = dict.fromkeys(models, 0)
-        for (model, _), count in zip(asked, counts, strict=True):
+        for (model, _), count in zip(pairs, counts, strict=True):
             self._counted[model] += count
 
     def flags_changed(self) -> None:
@@ -184,9 +186,9 @@ class PumpSight(Struct):
 
     async def _read_gateways(self, now: datetime) -> None:
         ports = self.ports
-        found = await read_off(ports.store, ports.catalogue, ports.gateways, now)
-        self.gateways_changed = found != self.gateways_off
-        self.gateways_off = found
+        reasons = await read_off(ports.store, ports.catalogue, ports.gateways, now)
+        self.gateways_changed = reasons != self.gateways_off
+        self.gateways_off = reasons
 
     async def _read_live(self) -> None:
         document = await self.ports.store.get(live_quota.PATH)

@@ -80,15 +80,15 @@ class PumpDocuments(Struct):
         if by:
             await documents._rewind(by)
         changed = documents.memory.standings if by else {}
-        committed = await documents._commit(documents.memory, documents.routing, changed, held={}, waiting=[])
+        committed = await documents._commit(documents.memory, documents.routing, changed, blocked={}, waiting=[])
         return documents if isinstance(committed, Committed) else None
 
     async def _rewind(self, by: timedelta) -> None:
         """Everything remembered, as the clock tells it that was set back by so much; and its sleepers awake."""
         self.ports.signals.emit(events.CLOCK_SET_BACK, seconds=round(by.total_seconds()))
         await self.read_standings({*self.ports.catalogue.models, *self.memory.limits})
-        known = {model: item for model, item in self.memory.standings.items() if item != ModelState()}
-        self.memory = rewound(replace(self.memory, standings=known), by)
+        unrestricted = {model: item for model, item in self.memory.standings.items() if item != ModelState()}
+        self.memory = rewound(replace(self.memory, standings=unrestricted), by)
         self.routing = rewound_routing(self.routing, by)
         await wake_from_the_future(self.ports, self.time.now())
 
@@ -103,11 +103,11 @@ class PumpDocuments(Struct):
         missing = sorted(set(models) - set(self.calendars))
         if not missing:
             return
-        found = await self.ports.store.get_all([model_state.path(model) for model in missing])
-        self.calendars.update(zip(missing, found, strict=True))
+        documents = await self.ports.store.get_all([model_state.path(model) for model in missing])
+        self.calendars.update(zip(missing, documents, strict=True))
         read = {
             model: ModelState.from_json(document.data) if isinstance(document, Document) else ModelState()
-            for model, document in zip(missing, found, strict=True)
+            for model, document in zip(missing, documents, strict=True)
         }
         self.memory = replace(self.memory, standings={**self.memory.standings, **read})
 
@@ -116,7 +116,7 @@ class PumpDocuments(Struct):
         after: Memory,
         routing: Routing,
         *,
-        held: Mapping[str, Any],
+        blocked: Mapping[str, Any],
         waiting: list[str],
         accounts: Sequence[BudgetAccount] = (),
         done: Sequence[Document] = (),
@@ -127,26 +127,31 @@ class PumpDocuments(Struct):
         now = self.time.now()
         before = self.memory.standings
         changed = {
-            model: found
-            for model, found in after.standings.items()
-            if found.to_json() != before.get(model, ModelState()).forget(now).to_json()
+            model: standing
+            for model, standing in after.standings.items()
+            if standing.to_json() != before.get(model, ModelState()).forget(now).to_json()
         }
-        if changed or accounts or done or self._is_due(after, held, waiting) or _told(routing) != _told(self.routing):
-            committed = await self._commit(after, routing, changed, accounts, done, held=held, waiting=waiting)
+        is_routed_anew = _saved_at_once(routing) != _saved_at_once(self.routing)
+        if changed or accounts or done or is_routed_anew or self._is_due(after, blocked, waiting):
+            committed = await self._commit(after, routing, changed, accounts, done, blocked=blocked, waiting=waiting)
             if isinstance(committed, Conflict):
                 raise LeadLost
             self.time.observe(committed.at)
         self.memory, self.routing = after, routing
 
-    def _is_due(self, after: Memory, held: Mapping[str, Any], waiting: list[str]) -> bool:
+    def _is_due(self, after: Memory, blocked: Mapping[str, Any], waiting: list[str]) -> bool:
         """Something to say, or a lead that ends soon. A full minute is no news, a used-up day is."""
         assert isinstance(self.pump, Document)
-        said = self.pump.data
-        if list(self.over_budget) != list(said.get("over_budget", ())):
+        stored = self.pump.data
+        if list(self.over_budget) != list(stored.get("over_budget", ())):
             return True
-        if after.epoch != self.memory.epoch or waiting != said["waiting"] or _lasting(held) != _lasting(said["held"]):
+        if (
+            after.epoch != self.memory.epoch
+            or waiting != stored["waiting"]
+            or _lasting(blocked) != _lasting(stored["held"])
+        ):
             return True
-        return bool(said["lead_until"] - self.time.now() < RENEW_WITHIN)
+        return bool(stored["lead_until"] - self.time.now() < RENEW_WITHIN)
 
     async def _commit(
         self,
@@ -156,7 +161,7 @@ class PumpDocuments(Struct):
         accounts: Sequence[BudgetAccount] = (),
         done: Sequence[Document] = (),
         *,
-        held: Mapping[str, Any],
+        blocked: Mapping[str, Any],
         waiting: list[str],
     ) -> Committed | Conflict:
         self.lead_since = self.lead_since or self.time.now()
@@ -167,7 +172,7 @@ class PumpDocuments(Struct):
             "lead_since": self.lead_since,
             "lead_release": self.ports.release.identity,
             "waiting": waiting,
-            "held": dict(held),
+            "held": dict(blocked),
             "spend": after.spend.to_json(),
             "served": dict(after.served),
             "fleet": after.fleet.to_json(),
@@ -180,9 +185,9 @@ class PumpDocuments(Struct):
             "vertex": self.ports.vertex_in_use,
         }
         writes = [_write(PUMP, pump, self.pump)]
-        for model, found in changed.items():
+        for model, standing in changed.items():
             before = self.calendars.get(model, Absent(model_state.path(model), self.time.now()))
-            writes.append(_write(model_state.path(model), found.to_json(), before))
+            writes.append(_write(model_state.path(model), standing.to_json(), before))
         writes += [_write(account.path, account.to_json(), self.accounts[account.path]) for account in accounts]
         gone = [Delete(document.path, document.version) for document in done]
         committed = await self.ports.store.commit(*writes, *gone)
@@ -213,13 +218,13 @@ def _succeeds(ports: Ports, pump: Document) -> bool:
 def _memory(pump: Document | Absent) -> Memory:
     if isinstance(pump, Absent):
         return Memory()
-    said = pump.data
+    stored = pump.data
     return Memory(
-        spend=Spend.from_json(said["spend"]),
-        served=dict(said["served"]),
-        fleet=Fleet.from_json(said["fleet"]),
-        epoch=said["epoch"],
-        limits=said["limits"],
+        spend=Spend.from_json(stored["spend"]),
+        served=dict(stored["served"]),
+        fleet=Fleet.from_json(stored["fleet"]),
+        epoch=stored["epoch"],
+        limits=stored["limits"],
     )
 
 
@@ -236,7 +241,7 @@ def _data(write: Write) -> Fields:
             raise AssertionError(f"the pump writes no {type(write).__name__}")
 
 
-def _told(routing: Routing) -> Any:
+def _saved_at_once(routing: Routing) -> Any:
     """What is worth a write of its own: starts are written with the calendars."""
     probed = {name: (circuit.tripped_at, circuit.probed_at) for name, circuit in routing.circuits.items()}
     conclusions = {
@@ -245,5 +250,5 @@ def _told(routing: Routing) -> Any:
     return routing.in_force, conclusions, probed
 
 
-def _lasting(held: Mapping[str, Any]) -> dict[str, Any]:
-    return {model: why for model, why in held.items() if why["reason"] in LASTING}
+def _lasting(blocked: Mapping[str, Any]) -> dict[str, Any]:
+    return {model: why for model, why in blocked.items() if why["reason"] in LASTING}

@@ -153,7 +153,7 @@ async def _call(
     ports: Ports,
     evidence: Evidence,
     request: Request,
-    asked: RenderRequest,
+    content: RenderRequest,
     load: Load,
     late: StartSignal | None,
     time: ServerTime,
@@ -178,7 +178,7 @@ async def _call(
     hold = _Hold(ports, request)
     async with start, hold:
         provider = request.record.gateway or ""
-        order = order_of(asked, request.record.route, load.references, ports.catalogue, provider)
+        order = order_of(content, request.record.route, load.references, ports.catalogue, provider)
         if request.record.probe is None:  # a probe is there to ask the model
             order = replace(order, paid_at=request.record.paid_at or "")
         begun = await _begin(ports, request, order, attempt.record.number, start)

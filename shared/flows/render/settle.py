@@ -101,13 +101,13 @@ async def recover_all(ports: Ports, requests: Sequence[Document]) -> int:
 
     How many were recovered or left waiting; a document that stops its own recovery is reported and does not count.
     """
-    failed = seen = 0
+    failed = settled = 0
     for request in sorted(requests, key=lambda _: ports.chance()):
         step = _recovered(ports, request, is_away=failed >= AWAY_AFTER)
         effect = await guarded(ports, "recover an attempt", request.path, step)
         failed = failed + 1 if effect == "kept" else 0
-        seen += effect is not None
-    return seen
+        settled += effect is not None
+    return settled
 
 
 async def _recovered(ports: Ports, document: Document, *, is_away: bool) -> Effect:

@@ -53,8 +53,8 @@ async def store_image(ports: Ports, request: Request, number: int, made: Made) -
             stored = await ports.images.put(key, made.picture, facts)
         except ImagesUnavailable as error:
             in_spool = in_spool or await _keep(ports, key, made, facts)
-            held = timedelta(seconds=ports.clock.monotonic() - since)
-            if tries >= TRIES and (in_spool is not None or held >= ports.keep_rules.hold_for):
+            waited = timedelta(seconds=ports.clock.monotonic() - since)
+            if tries >= TRIES and (in_spool is not None or waited >= ports.keep_rules.hold_for):
                 _trace(ports, request, number, made, began_at, tries, FailureKind.IMAGE_STORE.value)
                 return in_spool or _lost(made, str(error))
             pause = min(2.0 ** (tries - 1), LONGEST_PAUSE)

@@ -228,12 +228,12 @@ def _attempt(request: Document) -> Running:
 
 async def _quota(ports: Ports, before: Summary, now: datetime) -> tuple[QuotaUse, ...]:
     models = ports.catalogue.ladder
-    said, *calendars = await ports.store.get_all([LIVE, *(model_state.path(model) for model in models)])
-    live = LiveQuota.from_json(said.data) if isinstance(said, Document) else None
+    live_document, *calendars = await ports.store.get_all([LIVE, *(model_state.path(model) for model in models)])
+    live = LiveQuota.from_json(live_document.data) if isinstance(live_document, Document) else None
     quota_uses = []
     for model, document in zip(models, calendars, strict=True):
-        known = ModelState.from_json(document.data).forget(now) if isinstance(document, Document) else ModelState()
-        calendar, minute = known.calendar, known.calendar.used(now)
+        standing = ModelState.from_json(document.data).forget(now) if isinstance(document, Document) else ModelState()
+        calendar, minute = standing.calendar, standing.calendar.used(now)
         read = live.by_model.get(model) if live else None
         use = QuotaUse(
             model=model,
@@ -241,10 +241,10 @@ async def _quota(ports: Ports, before: Summary, now: datetime) -> tuple[QuotaUse
                 "rpm": minute.requests, "ipm": minute.images, "tpm": minute.tokens,
                 "rpd": calendar.days.get(pacific_day(now), 0),
             },
-            limits=effective.effective_limits(ports.quota.limits(model), read, known.learned),
+            limits=effective.effective_limits(ports.quota.limits(model), read, standing.learned),
             closed_until=calendar.closed_until if calendar.closed_until and calendar.closed_until > now else None,
             closed_why=calendar.closed_why,
-            denied_until=known.denied_until if known.denied_until and known.denied_until > now else None,
+            denied_until=standing.denied_until if standing.denied_until and standing.denied_until > now else None,
         )  # fmt: skip
         quota_uses.append(sampled(before.of_model(model), use, now))
     return tuple(quota_uses)

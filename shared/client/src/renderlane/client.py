@@ -126,7 +126,7 @@ class Client:
         `filter` cannot be changed later. Raises NoSubscription, or what google-cloud-pubsub raises.
         """
         path = self._subscription_path()
-        asked = {
+        settings = {
             "name": path,
             "topic": self._results,
             "ack_deadline_seconds": 30,
@@ -135,7 +135,7 @@ class Client:
             **({"filter": filter} if filter is not None else {}),
         }
         try:
-            self._subscribing().create_subscription(request=asked)
+            self._subscribing().create_subscription(request=settings)
         except AlreadyExists:
             pass
 
