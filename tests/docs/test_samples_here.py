@@ -104,7 +104,7 @@ def test_the_api_is_called_with_curl(url: str, tmp_path: Path) -> None:
 def test_the_api_is_called_with_python(url: str) -> None:
     text = sample("docs/http-api.md", "from renderlane import").text
     assert "HttpClient()" in text
-    code = text.replace("HttpClient()", f"HttpClient({url!r})") + "\nprint(view['status'])"
+    code = text.replace("HttpClient()", f"HttpClient({url!r})") + "\nprint(view.status)"
     assert python(code).strip() == "succeeded"
 
 
