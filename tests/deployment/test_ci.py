@@ -60,7 +60,7 @@ def test_with_all_a_machine_without_a_tool_fails_and_names_it(what: str, tmp_pat
 def test_ci_installs_or_names_everything_that_tests_may_miss() -> None:
     script = Path(".ci/run").read_text("utf-8")
     assert set(re.findall(r"missing\+=\(([\w -]+)\)", script)) == {
-        "default-jre-headless", "nodejs", "npm", "chromium", "postgresql", "python3 python3-venv",
+        "default-jre-headless", "nodejs", "npm", "chromium", "python3 python3-venv",
     }  # fmt: skip
     assert "--no-install-recommends" in script
     assert set(re.findall(r"MISSING: (\w+)", script)) == {"terraform", "gcloud"}
