@@ -12,6 +12,7 @@ import pytest
 
 from shared.adapters.sqlite.store import SqliteStore
 from shared.core.accounting import cost_report
+from shared.core.accounting.ledger import LedgerRow
 from shared.core.lifecycle.queries import EXPIRING, INDEXES
 from shared.core.values.documents import Create, Delete, Document
 from shared.core.values.pacific import next_pacific_midnight, pacific_day
@@ -144,7 +145,7 @@ def _costs_stand_on_their_days(world: World) -> None:
     for request in world.store.all("requests"):
         for attempt in world.attempts(request.id):
             ends[f"{attempt['ended_at']:%Y-%m-%d}"] += attempt["cost_micros"]
-    rows = [row.data for row in world.store.all("ledger")]
+    rows = [LedgerRow.from_json(row.data) for row in world.store.all("ledger")]
     by_day = {name: bill for name, bill in cost_report.bills(rows, "day").google.groups.items() if name in ends}
     assert {name: total.micros for name, total in by_day.items()} == dict(ends)
     assert len(ends) >= 7

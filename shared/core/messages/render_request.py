@@ -88,8 +88,12 @@ def _size_hint(value: object) -> str | None:
     return None
 
 
+EARLIEST, LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2999, 12, 31, 23, 59, 59, tzinfo=UTC)
+"""Of a deadline in UTC: its offset may take it out of the years that are read again."""
+
+
 def _moment(text: str) -> datetime:
-    return datetime.fromisoformat(text.upper()).astimezone(UTC)
+    return min(max(datetime.fromisoformat(text.upper()).astimezone(UTC), EARLIEST), LATEST)
 
 
 def _moment_text(moment: datetime) -> str:

@@ -258,6 +258,14 @@ def test_the_last_allowed_value_is_accepted(field: str, value: object) -> None:
         assert getattr(request, field) == value
 
 
+@pytest.mark.parametrize(("field", "value"), ACCEPTED, ids=short)
+def test_what_is_written_of_a_request_is_read_as_the_same_request(field: str, value: object) -> None:
+    """A revived request is published as it was written: an offset must not take a deadline out of the years allowed."""
+    request = parse_message(encoded(a_payload(**{field: value})))
+    assert isinstance(request, RenderRequest)
+    assert RenderRequest.parse(request.to_json()) == request
+
+
 @pytest.mark.parametrize(("field", "value", "named"), REFUSED, ids=short)
 def test_the_first_value_beyond_a_rule_is_refused_with_field_found_allowed_and_remedy(
     field: str, value: object, named: str
