@@ -21,7 +21,7 @@ PROMPT = "a black mechanical keyboard on a desk of oak, morning light, " * 4
 
 
 async def write(store: Store, count: int, now: datetime) -> None:
-    """`q-0`, `q-1` and so on, of priority `normal` and `bulk` in turn, the first one accepted `count` milliseconds ago."""
+    """`q-0`, `q-1` and so on, `normal` and `bulk` in turn, the first one accepted `count` milliseconds ago."""
     catalogue = read_catalogue(Path("shared/catalogue.toml").read_text("utf-8"))
     for first in range(0, count, PAGE):
         writes = []
