@@ -30,15 +30,15 @@ def command(place: DeploymentTarget, *, deployed: bool, fleet: str | None = None
     return "env", *settings, *COMMAND, *(() if fleet is None else (f"--fleet={fleet}",))
 
 
-def read(said: str) -> list[Check]:
+def read(output: str) -> list[Check]:
     """Raises Stopped where doctor itself could not run; its own words say why."""
     try:
         return [
             Check(check["owner"], check["check"], check["verdict"], check["found"], check["remedy"])
-            for check in json.loads(said)["checks"]
+            for check in json.loads(output)["checks"]
         ]
     except (ValueError, KeyError, TypeError) as error:
-        raise Stopped(f"renderlane doctor could not check anything:\n{said.strip()}") from error
+        raise Stopped(f"renderlane doctor could not check anything:\n{output.strip()}") from error
 
 
 def judge(checks: list[Check], despite: Collection[str]) -> Iterator[str]:

@@ -283,8 +283,8 @@ def _gateway_proof(facts: Facts) -> Finding:
     if lacking:
         remedy = "Complete it: `renderlane gateway record NAME ITEM`, `renderlane gateway prove NAME`."
         return fails("fallback", "gateway-proof", "; ".join(lacking), remedy)
-    told = [f"{name}: {'proved' if name in proofs else 'off, nothing is recorded'}" for name in known]
-    return passes("fallback", "gateway-proof", "; ".join(told) or "no gateway is configured")
+    texts = [f"{name}: {'proved' if name in proofs else 'off, nothing is recorded'}" for name in known]
+    return passes("fallback", "gateway-proof", "; ".join(texts) or "no gateway is configured")
 
 
 def _steps_down(catalogue: Catalogue, purpose: str) -> bool:
@@ -299,11 +299,11 @@ def _rollback(facts: Facts) -> list[Finding]:
     in_force = facts.held.board.in_force(facts.held.read_at)
     left = [flag for flag in in_force if not flag.shadow and flag.actor != BREAKER]
     broken = [flag for flag in in_force if flag.actor == BREAKER]
-    told = [f"{flag.id} by {flag.actor}: {flag.reason}" for flag in left]
-    told += [f"{flag.circuit} is out by its breaker" for flag in broken]
+    texts = [f"{flag.id} by {flag.actor}: {flag.reason}" for flag in left]
+    texts += [f"{flag.circuit} is out by its breaker" for flag in broken]
     flags = (
-        fails("rollback", "flags-left-tripped", "; ".join(told), "Reset what is no longer needed: `renderlane flags`.")
-        if told
+        fails("rollback", "flags-left-tripped", "; ".join(texts), "Reset what is no longer needed: `renderlane flags`.")
+        if texts
         else passes("rollback", "flags-left-tripped", "none")
     )
     room, ladder = MOST_FLAGS - len(facts.held.board.flags), facts.catalogue.ladder

@@ -191,8 +191,8 @@ async def _webhook_at(store: Store) -> datetime | None:
 
 
 async def _proofs(store: Store, catalogue: Catalogue) -> dict[str, Proof]:
-    found = await store.get_all([gateway_proof.path(name) for name in catalogue.gateways])
-    return {document.id: Proof.from_json(document.data) for document in found if isinstance(document, Document)}
+    documents = await store.get_all([gateway_proof.path(name) for name in catalogue.gateways])
+    return {document.id: Proof.from_json(document.data) for document in documents if isinstance(document, Document)}
 
 
 async def _refused(store: Store, collection: str, fields: tuple[str, ...]) -> str | None:

@@ -122,8 +122,8 @@ def only_the_marked_fail(mark: str) -> Hold:
 
 def nothing_is_concluded() -> Hold:
     def check(played: DrillRecording) -> str | None:
-        found = [str(item["conclusion"]) for item in played.said("conclusion_reached")]
-        return f"concluded: {', '.join(found)}" if found else None
+        conclusions = [str(item["conclusion"]) for item in played.said("conclusion_reached")]
+        return f"concluded: {', '.join(conclusions)}" if conclusions else None
 
     return Hold("nothing is concluded from single requests", check)
 
@@ -367,8 +367,8 @@ def google_is_not_blamed() -> Hold:
 
     def check(played: DrillRecording) -> str | None:
         closed = [event["model"] for event in played.said("calendar_closed")]
-        told = [event["what"] for event in played.said("escalation")]
-        blamed = [str(item) for item in (*closed, *told) if not str(item).startswith("gateway:")]
+        escalations = [event["what"] for event in played.said("escalation")]
+        blamed = [str(item) for item in (*closed, *escalations) if not str(item).startswith("gateway:")]
         blamed += [event["flag_id"] for event in played.said("flag_changed", actor="breaker")]
         return f"blamed: {_names(blamed)}" if blamed else None
 
@@ -379,8 +379,8 @@ def the_gateway_is_closed_by_name() -> Hold:
     """Its hold is on record, so that the queue's wait can be explained."""
 
     def check(played: DrillRecording) -> str | None:
-        found = played.said("calendar_closed", model=f"gateway:{PRIMARY}", why="balance")
-        return None if found else "nobody closed the gateway for want of balance"
+        closings = played.said("calendar_closed", model=f"gateway:{PRIMARY}", why="balance")
+        return None if closings else "nobody closed the gateway for want of balance"
 
     return Hold("the gateway is closed for want of balance", check)
 
@@ -429,6 +429,6 @@ def _counts(counts: dict[str, int]) -> str:
     return ", ".join(f"{count} {status}" for status, count in counts.items())
 
 
-def _names(found: list[str]) -> str:
-    more = f" and {len(found) - 3} more" if len(found) > 3 else ""
-    return ", ".join(found[:3]) + more
+def _names(names: list[str]) -> str:
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more

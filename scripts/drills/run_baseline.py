@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 def play_in_process(names: tuple[str, ...], at_once: int, *, quick: bool) -> dict[str, DrillRecording]:
     """Several beside each other, in an event loop of their own. What is played comes back without its checks, which
     are the worker's and cannot be handed from process to process."""
-    found = asyncio.run(_play_all(scenes(names, quick=quick), at_once))
+    recordings = asyncio.run(_play_all(scenes(names, quick=quick), at_once))
     return {
         name: replace(recording, scene=replace(recording.scene, holds=(), afterwards=()))
-        for name, recording in found.items()
+        for name, recording in recordings.items()
     }
 
 
@@ -91,14 +91,14 @@ async def _ask_all(scene: Scene, call: Ask) -> list[Asked]:
     """A call for each message: a script has no memory of what it was asked before."""
     loop = asyncio.get_running_loop()
     began = loop.time()
-    asked: list[Asked] = []
+    asked_calls: list[Asked] = []
     for number, offset in enumerate(scene.traffic.arrivals()):
         await asyncio.sleep(max(0.0, began + offset - loop.time()))
         at = now()
         request = scene.traffic.request(scene.name, number, at)
         calls = [asyncio.create_task(call(request)) for _ in range(2 if scene.twice else 1)]
-        asked.append((request, at, calls))
-    return asked
+        asked_calls.append((request, at, calls))
+    return asked_calls
 
 
 async def _call(client: genai.Client, request: dict[str, Any]) -> datetime | None:

@@ -51,10 +51,10 @@ class Story:
             self._answers[event["route"], event["outcome"]] += 1
             self._requeued += event["effect"] == "queued"
             return
-        found = _told(event)
-        if found is not None:
+        entry = _told(event)
+        if entry is not None:
             self.flush()
-            self._line(Line(at, *found))
+            self._line(Line(at, *entry))
 
     def flush(self) -> None:
         """Tell the answers that are not told yet."""

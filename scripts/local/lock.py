@@ -45,8 +45,8 @@ def hold(settings: Settings) -> Iterator[None]:
 
 def standing(settings: Settings) -> Standing:
     """Whether some process renders for this home. Looking makes no file."""
-    found = {_look(path) for path in (_of_home(settings), _of_database(settings)) if path is not None}
-    return "held" if "held" in found else "unreadable" if "unreadable" in found else "free"
+    states = {_look(path) for path in (_of_home(settings), _of_database(settings)) if path is not None}
+    return "held" if "held" in states else "unreadable" if "unreadable" in states else "free"
 
 
 @contextlib.contextmanager

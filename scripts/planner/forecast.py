@@ -64,9 +64,9 @@ class _Told(Renderlane):
     def begin(self, world: World) -> None:
         super().begin(world)
 
-        def told() -> None:
+        def report() -> None:
             self._tell(len(world.requests) - world.unended)
-            world.engine.after(TOLD_EVERY, told)
+            world.engine.after(TOLD_EVERY, report)
 
         told()
 

@@ -521,14 +521,14 @@ class Renderlane:
 
     def _made(self, instance: int, grant: Grant) -> None:
         """A picture speaks against what is open, and is not reported otherwise."""
-        said = False
+        is_changed = False
         own = self._heard.setdefault(instance, {})
         for name in contradicted_by(grant.candidate.planned.route):
             heard = own.get(name, NOTHING_HEARD)
             after = heard.with_success(grant.slot_at)
             if after.success > heard.success and (heard.is_open or name in self._routing.conclusions.open):
-                own[name], said = after, True
-        if said:
+                own[name], is_changed = after, True
+        if is_changed:
             model = grant.candidate.model
             self._note(instance, model, self._of(instance, model))
 
@@ -584,8 +584,8 @@ class Renderlane:
         self._reports[instance], self._heard_reports[instance] = written, heard
 
 
-def _planned(asked: Arrival) -> Planned:
-    return Planned(Route(STANDARD, asked.model, "1K"), (), asked.estimate_micros, asked.model, asked.tokens)
+def _planned(arrival: Arrival) -> Planned:
+    return Planned(Route(STANDARD, arrival.model, "1K"), (), arrival.estimate_micros, arrival.model, arrival.tokens)
 
 
 def _failure(answer: Answer) -> Failure:

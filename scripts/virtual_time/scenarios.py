@@ -273,7 +273,7 @@ def _setting(
     *,
     window: WindowKind = "sliding",
     terms: ProviderTerms | None = None,
-    known: int = LIMIT,
+    limit: int = LIMIT,
     fleet: FleetSize = FLEET,
 ) -> Setting:
     return Setting(
@@ -281,7 +281,7 @@ def _setting(
         arrivals=arrivals,
         terms={MODEL: terms or ProviderTerms.fixed(Limits(rpm=LIMIT), window)},
         fleet=fleet,
-        known={MODEL: Limits(rpm=known)},
+        known={MODEL: Limits(rpm=limit)},
     )
 
 

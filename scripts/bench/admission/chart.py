@@ -58,12 +58,12 @@ def draw(found: Mapping[Measure, Sequence[Row]], path: str) -> None:
     pyplot.close(figure)
 
 
-def _two_columns(found: Mapping[Measure, Sequence[Row]]) -> list[list[tuple[Measure, Sequence[Row]]]]:
+def _two_columns(rows_by_measure: Mapping[Measure, Sequence[Row]]) -> list[list[tuple[Measure, Sequence[Row]]]]:
     """In reading order, the second column beginning where the first is half of all."""
-    half = sum(_height(rows) for rows in found.values()) / 2
+    half = sum(_height(rows) for rows in rows_by_measure.values()) / 2
     columns: list[list[tuple[Measure, Sequence[Row]]]] = [[], []]
     so_far = 0.0
-    for measure, rows in found.items():
+    for measure, rows in rows_by_measure.items():
         columns[0 if so_far + _height(rows) / 2 <= half else 1].append((measure, rows))
         so_far += _height(rows)
     return columns

@@ -94,10 +94,10 @@ class FlagFigures(Struct, frozen=True):
         return found
 
     def to_json(self) -> dict[str, Any]:
-        found: dict[str, Any] = to_builtins(self)
+        members: dict[str, Any] = to_builtins(self)
         for name in ("trip", "reset"):
-            found[name] = {f"{key}_seconds": value for key, value in found[name].items() if key != "at"}
-        return found
+            members[name] = {f"{key}_seconds": value for key, value in members[name].items() if key != "at"}
+        return members
 
 
 async def play(scale: Scale, say: Callable[[str], None]) -> FlagFigures:
@@ -204,8 +204,8 @@ def _is_right(request: Request, call: Call | None) -> bool:
     if call is None or receipt is None or receipt.delivered.model != call.served_model:
         return False
     bent = receipt.delivered.model != PRO
-    told = any(f"flag {NAME} by bench" in reason for reason in receipt.reasons)
-    return bool(receipt.flags) == bent == told and request.record.cost_micros == call.cost_micros
+    explained = any(f"flag {NAME} by bench" in reason for reason in receipt.reasons)
+    return bool(receipt.flags) == bent == explained and request.record.cost_micros == call.cost_micros
 
 
 def delivered_model(request: Request) -> str | None:

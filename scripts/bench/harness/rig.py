@@ -205,8 +205,8 @@ def bill(simulator_url: str) -> dict[str, Any]:
 def calls(simulator_url: str, since: int = 0) -> list[dict[str, Any]]:
     """The simulator's calls numbered above `since`."""
     answer = httpx2.get(f"{simulator_url}/control/calls?since={since}", trust_env=False, timeout=60)
-    found: list[dict[str, Any]] = answer.json()["calls"]
-    return found
+    recorded: list[dict[str, Any]] = answer.json()["calls"]
+    return recorded
 
 
 def print_table(title: str, columns: list[str], rows: list[list[str]]) -> None:

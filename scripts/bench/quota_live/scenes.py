@@ -315,14 +315,14 @@ def _renders(calls: Sequence[ObservedCall]) -> int:
 
 def _played(
     stage: Stage,
-    found: Sequence[Measure],
+    measures: Sequence[Measure],
     calls: Sequence[ObservedCall],
     since: float,
     until: float,
     busy: Busy,
     notes: Mapping[str, Any] | None = None,
 ) -> PlayedScene:
-    return PlayedScene(found, _renders(calls), stage.fleet.counters(), since, until, busy, notes or {})
+    return PlayedScene(measures, _renders(calls), stage.fleet.counters(), since, until, busy, notes or {})
 
 
 SCENES: Mapping[str, Scene] = {"saturated": saturated, "idle": idle, "interactive": interactive, "kill": kill}

@@ -165,17 +165,17 @@ def _known(name: str | None) -> tuple[Settings, Catalogue]:
     return settings, models
 
 
-def _model(asked: str | None, models: Catalogue, name: str) -> str:
+def _model(name_: str | None, models: Catalogue, name: str) -> str:
     from shared.core.catalogue.catalogue import UnknownModel
 
     offered = models.gateways[name].prices
-    if asked is None:
+    if name_ is None:
         return next(iter(offered))
     with contextlib.suppress(UnknownModel):
-        text = models.find(asked).id
+        text = models.find(name_).id
         if text in offered:
             return text
-    raise click.BadParameter(f"found {asked!r}; allowed: {', '.join(offered)}", param_hint="--model")
+    raise click.BadParameter(f"found {name_!r}; allowed: {', '.join(offered)}", param_hint="--model")
 
 
 @contextlib.asynccontextmanager

@@ -74,8 +74,8 @@ async def _on_the_way(tenant: str | None, limit: int, form: JsonForm | None) -> 
 
     settings = worker_home.read_settings()
     async with worker_home.reading(settings) as store:
-        found = await batch_table.read(store)
-        places = [place for place in found.places if tenant is None or place.row.tenant == tenant]
+        on_the_way = await batch_table.read(store)
+        places = [place for place in on_the_way.places if tenant is None or place.row.tenant == tenant]
         worker_home.say_if_simulated(settings)
         if form is not None:
             by_key = {place.key: place for place in places[:limit]}
@@ -90,9 +90,9 @@ async def _on_the_way(tenant: str | None, limit: int, form: JsonForm | None) -> 
     if not places:
         click.echo("no open batch requests", err=True)
         return
-    said = batch_table.lines(found, wiring.catalogue(settings).batch, now)
+    notes = batch_table.lines(on_the_way, wiring.catalogue(settings).batch, now)
     shown = request_view.console()
-    shown.print(batch_table.table(places[:limit], now), *said, sep="\n")
+    shown.print(batch_table.table(places[:limit], now), *notes, sep="\n")
 
 
 async def _rejected(
@@ -139,9 +139,9 @@ async def _list(choice: Choice, limit: int, form: JsonForm | None) -> None:
         worker_home.say_if_simulated(settings)
         if form is not None:
             requests = await with_attempts(store, documents)
-            held = await wait_reasons.read(store, requests, catalogue)
+            reasons = await wait_reasons.read(store, requests, catalogue)
             for request in requests:
-                click.echo(to_json(wait_reasons.in_document(request, held, form)))
+                click.echo(to_json(wait_reasons.in_document(request, reasons, form)))
             _note_prompts(settings, requests, form)
             for document in unreadable:
                 click.echo(to_json({"request_id": document.id, "status": "unreadable"}))

@@ -86,11 +86,11 @@ class _Reach(Struct, frozen=True):
 async def look(store: Store, choice: Choice, catalogue: Catalogue) -> Preview:
     """What would be revived; nothing is changed."""
     unreadable: list[Document] = []
-    found = await filters.read(store, choice, unreadable=unreadable)
+    requests = await filters.read(store, choice, unreadable=unreadable)
     filters.say_unreadable(unreadable)
     successors = [
         path
-        for versioned in found
+        for versioned in requests
         if (name := versioned.record.revived_as)
         for path in request_record.paths_of(versioned.record.tenant, name)
     ]
@@ -103,7 +103,7 @@ async def look(store: Store, choice: Choice, catalogue: Catalogue) -> Preview:
             if isinstance(document, Document)
         }
     fresh = [
-        versioned for versioned in found if (versioned.record.tenant, str(versioned.record.revived_as)) not in there
+        versioned for versioned in requests if (versioned.record.tenant, str(versioned.record.revived_as)) not in there
     ]
     prices: dict[Requirements, int | None] = {}
     for versioned in fresh:
@@ -111,8 +111,8 @@ async def look(store: Store, choice: Choice, catalogue: Catalogue) -> Preview:
         if ask not in prices:
             planned = first_plan(ask, catalogue, BUILT)
             prices[ask] = planned.estimate_micros if isinstance(planned, Planned) else None
-    asked = [prices[versioned.record.ask] for versioned in fresh]
-    return Preview(fresh, len(found) - len(fresh), sum(number or 0 for number in asked), asked.count(None))
+    estimates = [prices[versioned.record.ask] for versioned in fresh]
+    return Preview(fresh, len(requests) - len(fresh), sum(number or 0 for number in estimates), estimates.count(None))
 
 
 async def send(
@@ -156,8 +156,8 @@ def _say(old_id: str, end: Revived | ReviveRefused, *, as_json: bool, quiet: boo
         case ReviveRefused():
             click.echo(f"{old_id}: not revived: {end}", err=True)
         case Revived() if as_json:
-            told = {"request_id": id_of(old_id), "revived_as": end.request_id, "notes": end.notes, "before": end.before}
-            click.echo(to_json(told))
+            members = {"request_id": id_of(old_id), "revived_as": end.request_id, "notes": end.notes, "before": end.before}
+            click.echo(to_json(members))
         case Revived():
             if quiet:
                 return

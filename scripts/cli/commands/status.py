@@ -95,11 +95,11 @@ async def _show(
     from scripts.cli.data.requests import Found
     from scripts.cli.views import request_view
 
-    known = [item for item in found if isinstance(item, Found)]
-    why = await wait_reasons.read(store, known, catalogue)
-    now = None if as_json else await _situation(store, known, catalogue)
+    readable = [item for item in found if isinstance(item, Found)]
+    why = await wait_reasons.read(store, readable, catalogue)
+    now = None if as_json else await _situation(store, readable, catalogue)
     console = request_view.console()
-    for number, item in enumerate(known):
+    for number, item in enumerate(readable):
         if as_json:
             click.echo(to_json(wait_reasons.in_document(item, why, JsonForm(raw, with_prompt))))
         else:

@@ -291,10 +291,10 @@ async def _wait(settings: Settings, sent: Sequence[Sent], timeout: float | None,
     return 0 if in_time else NOT_YET
 
 
-def _has_ended(found: Found | Rejected) -> bool:
+def _has_ended(request: Found | Rejected) -> bool:
     from shared.core.values.status import FINAL
 
-    return found.status in (*FINAL, "rejected")
+    return request.status in (*FINAL, "rejected")
 
 
 def _shown(ended: Found | Rejected, form: JsonForm) -> dict[str, Any]:

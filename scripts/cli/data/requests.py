@@ -171,16 +171,16 @@ async def find_again(store: Store, requests: Sequence[Found | Absent]) -> list[F
 
 async def find_or_say(store: Store, name: str) -> Found | None:
     """None where there is no such request, and that is said."""
-    (found,) = await find(store, [name])
-    if isinstance(found, Found):
-        return found
+    (request,) = await find(store, [name])
+    if isinstance(request, Found):
+        return request
     click.echo(f"{name}: no such request. See `renderlane list`; ids are kept for 30 days.", err=True)
     return None
 
 
 async def with_attempts(store: Store, documents: Sequence[Document]) -> list[Found]:
-    found = await asyncio.gather(*(_with_attempts(store, document) for document in documents))
-    return [item for item in found if isinstance(item, Found)]
+    requests = await asyncio.gather(*(_with_attempts(store, document) for document in documents))
+    return [item for item in requests if isinstance(item, Found)]
 
 
 async def rejections_of(store: Store, name: str) -> list[Rejected]:

@@ -30,10 +30,10 @@ class Card(Struct, frozen=True):
 
 
 async def save(
-    found: Sequence[Found | Rejected], images: Images, path: Path, *, title: str, note: str, cut: str
+    requests: Sequence[Found | Rejected], images: Images, path: Path, *, title: str, note: str, cut: str
 ) -> Path:
     """Writes a JPEG. Raises ImagesUnavailable."""
-    cards = [await _card(item, images, cut) for item in found]
+    cards = [await _card(item, images, cut) for item in requests]
     picture = await asyncio.to_thread(draw, cards, title, note)
     path.parent.mkdir(parents=True, exist_ok=True)
     await asyncio.to_thread(picture.save, path, "JPEG", quality=90)

@@ -22,8 +22,8 @@ def length(scene: Scene) -> int:
     return round(5 + scene.traffic.seconds)
 
 
-def line(told: Line, began: datetime) -> str:
-    return f"{(told.at - began).total_seconds():6.1f} s  {told.who:<10}  {told.what}"
+def line(entry: Line, began: datetime) -> str:
+    return f"{(entry.at - began).total_seconds():6.1f} s  {entry.who:<10}  {entry.what}"
 
 
 def verdict(played: DrillRecording) -> list[RenderableType]:
@@ -42,20 +42,20 @@ def _promises(played: DrillRecording) -> RenderableType:
 
 
 def _figures(played: DrillRecording) -> RenderableType:
-    found = figures(played)
-    models = ", ".join(f"{count} by {model}" for model, count in found["images_by_model"].items())
+    values = figures(played)
+    models = ", ".join(f"{count} by {model}" for model, count in values["images_by_model"].items())
     rows = [
-        ("requests", f"{found['requests']}"),
-        ("images", f"{found['images']}" + (f" ({models})" if models else "")),
-        ("refused, waiting, failed", f"{found['refused']}, {found['waiting']}, {found['failed']}"),
-        ("primary calls in the failure", f"{found['primary_calls_in_the_failure']}, of which "
-                                         f"{found['primary_calls_that_failed']} failed"),
-        ("charged, of it wasted", f"{dollars(found['charged_micros'])}, {dollars(found['wasted_micros'])} (simulated)"),
-        ("breaker tripped after", _time(found["breaker_tripped_after_seconds"])),
-        ("breaker reset after recovery", _time(found["breaker_reset_after_mending_seconds"])),
-        ("primary back after recovery", _time(found["primary_back_after_mending_seconds"])),
-        ("time to an image, mean and worst", f"{_time(found['mean_seconds_to_an_image'])}, "
-                                             f"{_time(found['worst_seconds_to_an_image'])}"),
+        ("requests", f"{values['requests']}"),
+        ("images", f"{values['images']}" + (f" ({models})" if models else "")),
+        ("refused, waiting, failed", f"{values['refused']}, {values['waiting']}, {values['failed']}"),
+        ("primary calls in the failure", f"{values['primary_calls_in_the_failure']}, of which "
+                                         f"{values['primary_calls_that_failed']} failed"),
+        ("charged, of it wasted", f"{dollars(values['charged_micros'])}, {dollars(values['wasted_micros'])} (simulated)"),
+        ("breaker tripped after", _time(values["breaker_tripped_after_seconds"])),
+        ("breaker reset after recovery", _time(values["breaker_reset_after_mending_seconds"])),
+        ("primary back after recovery", _time(values["primary_back_after_mending_seconds"])),
+        ("time to an image, mean and worst", f"{_time(values['mean_seconds_to_an_image'])}, "
+                                             f"{_time(values['worst_seconds_to_an_image'])}"),
     ]  # fmt: skip
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim", no_wrap=True)
