@@ -176,7 +176,9 @@ def _measured(address: str, calls: int, settings: Settings) -> dict[str, Figure]
             ports = runner.run(_ports(settings))
             for page in REDRAWN:
                 before = partial(_run, runner, ports)
-                figures[f"{page}, drawn anew"] = Figure.of(_times(partial(client.get, page), calls, before), PAGE_GOAL_MS)
+                figures[f"{page}, drawn anew"] = Figure.of(
+                    _times(partial(client.get, page), calls, before), PAGE_GOAL_MS
+                )
         for page in SEARCHES:
             figures[page] = Figure.of(_times(partial(client.get, page), max(5, calls // 4)), SEARCH_GOAL_MS)
         (token,) = set(re.findall(r'name="token" value="([0-9a-f]+)"', client.get("/flags").text))

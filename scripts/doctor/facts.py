@@ -82,7 +82,7 @@ class Facts(Struct, frozen=True):
     simulated: bool
     settings: Settings
     catalogue: Catalogue
-    held: StoreFacts | str
+    in_store: StoreFacts | str
     """The text says why the store could not be read."""
     images: str | None
     """Why the image store cannot be used."""
@@ -98,7 +98,7 @@ class Facts(Struct, frozen=True):
 async def gather(settings: Settings) -> Facts:
     """Raises InvalidSetting and BrokenCatalogue: without them nothing can be said."""
     catalogue = wiring.catalogue(settings)
-    store_facts = await _held(settings, catalogue)
+    store_facts = await _store_facts(settings, catalogue)
     spend = store_facts.spend if isinstance(store_facts, StoreFacts) else None
     return Facts(
         now=datetime.now(UTC),
@@ -107,7 +107,7 @@ async def gather(settings: Settings) -> Facts:
         simulated=worker_home.is_simulated(settings),
         settings=settings,
         catalogue=catalogue,
-        held=store_facts,
+        in_store=store_facts,
         images=await _images(settings),
         topics=await _topics(settings),
         registered=await _registered(settings),
@@ -141,7 +141,7 @@ def _limits(settings: Settings) -> Sequence[str]:
         return [str(error)]
 
 
-async def _held(settings: Settings, catalogue: Catalogue) -> StoreFacts | str:
+async def _store_facts(settings: Settings, catalogue: Catalogue) -> StoreFacts | str:
     if isinstance(settings.store, SqliteStore) and not settings.store.path.exists():
         return f"{settings.store.path} does not exist: this home was never started"
     store = wiring.store(settings, SystemClock())

@@ -205,7 +205,9 @@ async def _await_ends(store: Store, tenants: Mapping[str, str], patience: float)
         for start in range(0, len(waiting), PAGE):
             page = waiting[start : start + PAGE]
             read = await store.get_all([request_record.path_of(tenants[name], name) for name in page])
-            requests |= {id_of(document.id): request_in(document) for document in read if isinstance(document, Document)}
+            requests |= {
+                id_of(document.id): request_in(document) for document in read if isinstance(document, Document)
+            }
         waiting = [name for name in waiting if name not in requests or not requests[name].record.is_final]
         if loop.time() > give_up_at:
             break

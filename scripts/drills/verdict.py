@@ -15,10 +15,10 @@ from scripts.drills.timeline import Line
 class CheckedPromise(Struct, frozen=True):
     promise: str
     problem: str | None
-    """None: it held."""
+    """None: it check_promises."""
 
 
-def held(played: DrillRecording) -> list[CheckedPromise]:
+def check_promises(played: DrillRecording) -> list[CheckedPromise]:
     return [CheckedPromise(hold.promise, hold.check(played)) for hold in played.scene.holds]
 
 
@@ -49,16 +49,16 @@ def figures(played: DrillRecording) -> dict[str, Any]:
 
 
 def to_json(played: DrillRecording, lines: Sequence[Line]) -> dict[str, Any]:
-    checked_promises = held(played)
+    checked_promises = check_promises(played)
     return {
         "drill": played.scene.name,
         "about": played.scene.about,
         "failure_seconds": played.scene.lasts if played.scene.mends else None,
-        "held": all(checked_promise.problem is None for checked_promise in checked_promises),
+        "check_promises": all(checked_promise.problem is None for checked_promise in checked_promises),
         "promises": [
             {
                 "promise": checked_promise.promise,
-                "held": checked_promise.problem is None,
+                "check_promises": checked_promise.problem is None,
                 "why": checked_promise.problem,
             }
             for checked_promise in checked_promises

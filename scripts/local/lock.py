@@ -35,11 +35,11 @@ def hold(settings: Settings) -> Iterator[None]:
     """Holds the home's lock and the database's. Raises AlreadyRunning or LockUnusable."""
     private_home.prepare(settings)
     with contextlib.ExitStack() as stack:
-        stack.enter_context(_held(_of_home(settings), f"{settings.home} is", "RENDERLANE_HOME"))
+        stack.enter_context(_exclusive(_of_home(settings), f"{settings.home} is", "RENDERLANE_HOME"))
         database = _of_database(settings)
         if database is not None:
             assert isinstance(settings.store, SqliteStore)
-            stack.enter_context(_held(database, f"the database {settings.store.path} is", "RENDERLANE_STORE"))
+            stack.enter_context(_exclusive(database, f"the database {settings.store.path} is", "RENDERLANE_STORE"))
         yield
 
 
@@ -50,7 +50,7 @@ def standing(settings: Settings) -> Standing:
 
 
 @contextlib.contextmanager
-def _held(path: Path, what_is: str, variable: str) -> Iterator[None]:
+def _exclusive(path: Path, what_is: str, variable: str) -> Iterator[None]:
     file = _open(path)
     try:
         for _ in range(LOOKS):

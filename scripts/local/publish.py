@@ -67,7 +67,9 @@ def _messages(body: bytes) -> list[tuple[bytes, dict[str, str]]]:
     if not isinstance(messages, list) or not messages:
         raise BadPublish(f"messages: found {'an empty list' if messages == [] else 'nothing'}; allowed: {example}")
     if len(messages) > MOST_MESSAGES:
-        raise BadPublish(f"messages: found {len(messages):,}; allowed: {MOST_MESSAGES:,} a publish. Send them in several.")
+        raise BadPublish(
+            f"messages: found {len(messages):,}; allowed: {MOST_MESSAGES:,} a publish. Send them in several."
+        )
     return [_message(item, f"messages[{index}]") for index, item in enumerate(messages)]
 
 

@@ -14,7 +14,7 @@ from shared.core.limits import effective
 from shared.core.limits.effective import DIMENSIONS, EffectiveLimit
 from shared.core.limits.quota import InvalidQuota, Limits, Quota
 
-Source: TypeAlias = Literal["--limits", "live", "learned", "configured"]
+Source: TypeAlias = Literal["--limits", "live", "learned", "option_limits"]
 WORDS = {"spend10m_micros": "spend10m_usd"}
 """Where texts have another word than the core."""
 RATES = ("rpm", "ipm", "tpm")
@@ -40,15 +40,17 @@ def given(text: str | None, catalogue: Catalogue) -> Quota:
         raise InvalidLoad(f"--limits: {error}") from error
 
 
-def held(models: Sequence[str], configured: Quota, effective: Mapping[str, Mapping[str, EffectiveLimit]]) -> HeldByModel:
+def merged(
+    models: Sequence[str], option_limits: Quota, effective: Mapping[str, Mapping[str, EffectiveLimit]]
+) -> HeldByModel:
     """--limits, dimension by dimension, over what is in force."""
-    return {model: _of(configured.limits(model), effective.get(model, {})) for model in models}
+    return {model: _of(option_limits.limits(model), effective.get(model, {})) for model in models}
 
 
-def _of(configured: Limits, effective: Mapping[str, EffectiveLimit]) -> Mapping[str, KnownLimit]:
+def _of(option_limits: Limits, effective: Mapping[str, EffectiveLimit]) -> Mapping[str, KnownLimit]:
     limits: dict[str, KnownLimit] = {}
     for dimension in DIMENSIONS:
-        value = getattr(configured, dimension)
+        value = getattr(option_limits, dimension)
         if value is not None:
             limits[dimension] = KnownLimit(value, "--limits", None)
         elif dimension in effective:
@@ -57,7 +59,7 @@ def _of(configured: Limits, effective: Mapping[str, EffectiveLimit]) -> Mapping[
     return limits
 
 
-def configured(models: Iterable[str], quota: Quota) -> Mapping[str, Mapping[str, EffectiveLimit]]:
+def option_limits(models: Iterable[str], quota: Quota) -> Mapping[str, Mapping[str, EffectiveLimit]]:
     """Where there is no store to read."""
     return {model: effective.effective_limits(quota.limits(model), None, {}) for model in models}
 

@@ -207,7 +207,7 @@ def _model(model: str, played: Forecast, stage: Stage) -> ModelFigures:
 def _longest(model: str, played: Forecast, limits: Limits, tokens: float, fleet: str) -> tuple[str, float]:
     """The limit by its word, and for how many seconds the model's best waited for it."""
     seconds: defaultdict[str, float] = defaultdict(float)
-    for (of, reason), lasted in played.held.items():
+    for (of, reason), lasted in played.blocked.items():
         if of == model:
             seconds[_word(reason, limits, tokens, fleet)] += lasted
     longest = max(seconds.items(), key=lambda pair: pair[1], default=("", 0.0))

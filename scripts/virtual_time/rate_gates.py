@@ -72,5 +72,5 @@ class CounterDocument:
 
 def _per_minute(world: World, model: str) -> int:
     """The limit as it was known at the start: neither of them learns."""
-    limit = world.known[model].rpm
+    limit = world.limits[model].rpm
     return UNLIMITED_PER_MINUTE if limit is None else limit

@@ -41,9 +41,9 @@ MARKS: Mapping[str, Mark] = {OURS: Mark("#0b3d91", "D", 9.0)} | {
 }
 
 
-def draw(found: Mapping[Measure, Sequence[Row]], path: str) -> None:
+def draw(rows_by_measure: Mapping[Measure, Sequence[Row]], path: str) -> None:
     """Writes an SVG or a PNG, by the name's ending."""
-    columns = _two_columns(found)
+    columns = _two_columns(rows_by_measure)
     height = TOP + max(sum(_height(rows) for _, rows in column) for column in columns)
     figure = pyplot.figure(figsize=(WIDTH, height))
     for number, column in enumerate(columns):

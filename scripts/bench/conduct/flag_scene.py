@@ -78,20 +78,20 @@ class FlagFigures(Struct, frozen=True):
     reset: Change
 
     def problems(self) -> list[str]:
-        found = [
+        texts = [
             f"{name}: the last call of the old route left {change.last_old:.1f} s later, allowed {EFFECT_WITHIN:g} s"
             for name, change in (("trip", self.trip), ("reset", self.reset))
             if change.last_old > EFFECT_WITHIN or change.first_new is None
         ]
         if self.rewritten:
-            found.append(f"{self.rewritten} queued documents were rewritten")
+            texts.append(f"{self.rewritten} queued documents were rewritten")
         if self.receipts_wrong:
-            found.append(f"{len(self.receipts_wrong)} receipts are wrong: {', '.join(self.receipts_wrong[:3])}")
+            texts.append(f"{len(self.receipts_wrong)} receipts are wrong: {', '.join(self.receipts_wrong[:3])}")
         if self.booked_micros != self.charged_micros:
-            found.append(f"booked {self.booked_micros} micros, charged {self.charged_micros}")
+            texts.append(f"booked {self.booked_micros} micros, charged {self.charged_micros}")
         if not self.untouched or not self.bent:
-            found.append("nothing was left queued, or nothing was bent: the scene proves nothing")
-        return found
+            texts.append("nothing was left queued, or nothing was bent: the scene proves nothing")
+        return texts
 
     def to_json(self) -> dict[str, Any]:
         members: dict[str, Any] = to_builtins(self)

@@ -115,7 +115,9 @@ async def _cancel_chosen(choice: Choice, *, yes: bool, as_json: bool) -> None:
             audit.note(settings, "cancel", request_id=versioned.id, trace_id=versioned.record.trace_id)
     if as_json:
         click.echo(
-            to_json({"chosen": len(requests), "asked": yes, "request_ids": [id_of(versioned.id) for versioned in requests]})
+            to_json(
+                {"chosen": len(requests), "asked": yes, "request_ids": [id_of(versioned.id) for versioned in requests]}
+            )
         )
         return
     if not requests:

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from scripts.cli.data import worker_home
 from scripts.cli.data.completion import Waiting
 from scripts.cli.data.outgoing import Line, complaints, read_lines, send
-from scripts.cli.data.requests import Found, Rejected
+from scripts.cli.data.requests import StoredRequest, Rejected
 from scripts.cli.main import Misconfigured, explained
 from scripts.cli.views import contact_sheet, cost_estimate, progress, request_view
 from scripts.local.home import Home, Simulated, running, simulates
@@ -100,7 +100,7 @@ async def _run(plan: Plan) -> int:
             with progress.shown(waiting) as report:
                 patience = PATIENCE if home.simulator_url else PATIENCE_WITH_KEY
                 await waiting.until_ended(patience, report)
-            ended = await waiting.found()
+            ended = await waiting.answers()
             took = (datetime.now(UTC) - started).total_seconds()
             summary = f"{request_view.summary(ended)}, in {took:.0f} s"
             picture = await contact_sheet.save(
@@ -136,7 +136,7 @@ def _say_end(plan: Plan, home: Home, summary: str, picture: Path) -> None:
     click.echo(f"one request    .venv/bin/renderlane status {plan.run}owl-final")
 
 
-def differences(requests: Sequence[Found | Rejected], expected: dict[str, str], run: str) -> list[str]:
+def differences(requests: Sequence[StoredRequest | Rejected], expected: dict[str, str], run: str) -> list[str]:
     """What ended otherwise than the samples expect; a duplicate must not have been rendered twice."""
     ended = {(item.request_id or "").removeprefix(run): item for item in requests}
     different = []
@@ -144,7 +144,7 @@ def differences(requests: Sequence[Found | Rejected], expected: dict[str, str], 
         item = ended.get(name)
         if item is None or item.status != status:
             different.append(f"{name} should be {status} and is {item.status if item else 'not there'}")
-        elif isinstance(item, Found) and status == "succeeded":
+        elif isinstance(item, StoredRequest) and status == "succeeded":
             images = sum(attempt.image_uri is not None for attempt in item.attempts)
             if images != 1:
                 different.append(f"{name} has {images} images")

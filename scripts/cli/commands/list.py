@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from scripts.cli.data.filters import Choice
-    from scripts.cli.data.requests import Found
+    from scripts.cli.data.requests import StoredRequest
     from shared.config import Settings
 
 REJECTED = "rejected"
@@ -159,6 +159,6 @@ async def _list(choice: Choice, limit: int, form: JsonForm | None) -> None:
         worker_home.warn_unless_running(settings)
 
 
-def _note_prompts(settings: Settings, requests: Sequence[Found], form: JsonForm) -> None:
+def _note_prompts(settings: Settings, requests: Sequence[StoredRequest], form: JsonForm) -> None:
     for request in requests if form.with_prompt else ():
         audit.note(settings, "show-prompt", request_id=request.key, trace_id=request.record.trace_id, detail="list")

@@ -112,8 +112,8 @@ def command(
         start = datetime.now(UTC) if at is None else _moment(at)
         load = _load(PlanOptions(file, backlog, arrivals, lasts, even, curve, mix, of, tokens), models, start, seed)
         configured = quota.given(limits, models)
-        in_force, running_capacity = asyncio.run(_known(settings, models, load.models))
-        limits_ = quota.held(load.models, configured, in_force)
+        in_force, running_capacity = asyncio.run(_state(settings, models, load.models))
+        limits_ = quota.merged(load.models, configured, in_force)
         quota.refuse_zero(limits_)
         if any(limit.source in ("live", "learned") for item in limits_.values() for limit in item.values()):
             worker_home.say_if_simulated(settings)
@@ -191,7 +191,7 @@ def _read(file: str) -> bytes:
         raise click.UsageError(f"{file} cannot be read ({error.strerror})") from error
 
 
-async def _known(
+async def _state(
     settings: Settings, models: Catalogue, called: Sequence[str]
 ) -> tuple[Mapping[str, Mapping[str, EffectiveLimit]], int]:
     """The limits in force and the capacity, as the store has them; as configured where nothing was ever started."""
@@ -233,19 +233,19 @@ def _plan(load: Load, stage: Stage, models: Catalogue, chart: str | None, billin
         click.echo(f"will be rejected: {line}", err=True)
     ways = alternatives(load.wanted, models)
     played = {alternative.name: _played(alternative, stage) for alternative in ways}
-    found = [figures(alternative, played[alternative.name], stage, models) for alternative in ways]
+    outcomes = [figures(alternative, played[alternative.name], stage, models) for alternative in ways]
     if chart is not None:
         _draw({name: forecast for name, forecast in played.items() if forecast is not None}, stage, chart, load)
     if as_json:
-        of_account = {"account": account.document(found, billing, stage.start)}
-        click.echo(to_json(plan_report.document(load, stage, found) | of_account))
+        of_account = {"account": account.document(outcomes, billing, stage.start)}
+        click.echo(to_json(plan_report.document(load, stage, outcomes) | of_account))
         return
     console = request_view.console()
-    console.print(plan_report.reckoning(load, stage), plan_report.table(found), sep="\n")
-    if found[0].course is not None:
-        console.print(plan_report.models(found[0]))
-    console.print(plan_report.notes(found, load, stage))
-    console.print(*account.lines(found, billing, stage.start), sep="\n")
+    console.print(plan_report.reckoning(load, stage), plan_report.table(outcomes), sep="\n")
+    if outcomes[0].course is not None:
+        console.print(plan_report.models(outcomes[0]))
+    console.print(plan_report.notes(outcomes, load, stage))
+    console.print(*account.lines(outcomes, billing, stage.start), sep="\n")
 
 
 def _played(way: Alternative, stage: Stage) -> Forecast | None:

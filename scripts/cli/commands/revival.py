@@ -36,7 +36,7 @@ AT_ONCE = 50
 class Preview(Struct, frozen=True):
     """What a filter chose."""
 
-    found: Sequence[Row]
+    requests: Sequence[Row]
     """Without those that were revived before."""
     before: int
     """Revived before, and the new request is there."""
@@ -51,12 +51,12 @@ class Preview(Struct, frozen=True):
 
     def overdue(self, now: datetime) -> int:
         return sum(
-            1 for versioned in self.found if versioned.record.deadline is not None and versioned.record.deadline <= now
+            1 for versioned in self.requests if versioned.record.deadline is not None and versioned.record.deadline <= now
         )
 
     def lines(self, deadline: datetime | None) -> list[RenderableType]:
         what = f"would be retried, for about {request_view.dollars(self.estimate_micros)}{self.before_words}"
-        lines = request_view.first_ten(self.found, what)
+        lines = request_view.first_ten(self.requests, what)
         lines.append(Text("Estimate: one attempt each, including thinking; each request has its own cap.", "dim"))
         overdue = self.overdue(datetime.now(UTC)) if deadline is None else 0
         if overdue:
@@ -68,11 +68,11 @@ class Preview(Struct, frozen=True):
     def to_json(self) -> str:
         return to_json(
             {
-                "chosen": len(self.found),
+                "chosen": len(self.requests),
                 "revived_before": self.before,
                 "estimate_usd": usd(self.estimate_micros),
                 "unroutable": self.unroutable,
-                "request_ids": [id_of(versioned.id) for versioned in self.found],
+                "request_ids": [id_of(versioned.id) for versioned in self.requests],
             }
         )
 
@@ -156,7 +156,12 @@ def _say(old_id: str, end: Revived | ReviveRefused, *, as_json: bool, quiet: boo
         case ReviveRefused():
             click.echo(f"{old_id}: not revived: {end}", err=True)
         case Revived() if as_json:
-            members = {"request_id": id_of(old_id), "revived_as": end.request_id, "notes": end.notes, "before": end.before}
+            members = {
+                "request_id": id_of(old_id),
+                "revived_as": end.request_id,
+                "notes": end.notes,
+                "before": end.before,
+            }
             click.echo(to_json(members))
         case Revived():
             if quiet:

@@ -12,7 +12,7 @@ import click
 from scripts.cli.data import worker_home
 
 if TYPE_CHECKING:
-    from scripts.cli.data.requests import Found
+    from scripts.cli.data.requests import StoredRequest
     from shared.config import Settings
     from shared.core.observability.trace_tree import SpanView
 
@@ -48,7 +48,12 @@ async def _trace(request_id: str, *, as_json: bool, page: Path | None) -> int:
     spans, source = _spans(settings, request)
     trace_id = request.record.trace_id
     if as_json:
-        members = {"request_id": request.request_id, "tenant": request.record.tenant, "trace_id": trace_id, "source": source}
+        members = {
+            "request_id": request.request_id,
+            "tenant": request.record.tenant,
+            "trace_id": trace_id,
+            "source": source,
+        }
         click.echo(to_json(members | {"spans": [span.to_json() for span in spans]}))
     else:
         request_view.console().print(trace_view.sheet(request_id, trace_id, spans))
@@ -60,7 +65,7 @@ async def _trace(request_id: str, *, as_json: bool, page: Path | None) -> int:
     return 0
 
 
-def _spans(settings: Settings, request: Found) -> tuple[list[SpanView], str]:
+def _spans(settings: Settings, request: StoredRequest) -> tuple[list[SpanView], str]:
     """With where they were found: in the `file` of this home, else what the `store` can tell."""
     from shared.adapters.telemetry import span_file
     from shared.core.observability import trace_tree

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from scripts.cli.data.outgoing import Sent
-from scripts.cli.data.requests import Found, Rejected, with_attempts
+from scripts.cli.data.requests import StoredRequest, Rejected, with_attempts
 from shared.core.lifecycle import request_record
 from shared.core.messages.request_key import id_of
 from shared.core.records.versioned import Request, request_in
@@ -77,10 +77,10 @@ class Waiting:
             del self._open[message_id]
         return list(ended.values())
 
-    async def answers(self) -> list[Found | Rejected]:
+    async def answers(self) -> list[StoredRequest | Rejected]:
         """Everything that is known, in the order it was sent, requests with their attempts."""
         requests = {item.key: item for item in await with_attempts(self._store, list(self.requests.values()))}
-        answers: dict[str, Found | Rejected] = {}
+        answers: dict[str, StoredRequest | Rejected] = {}
         for sent_request in self._sent:
             if sent_request.message_id in self.rejected:
                 answers[sent_request.message_id] = self.rejected[sent_request.message_id]

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct, field
 
 from scripts.cli.data.json_output import JsonForm
-from scripts.cli.data.requests import Found, Listed
+from scripts.cli.data.requests import StoredRequest, Listed
 from shared.core.catalogue.catalogue import Catalogue
 from shared.core.lifecycle.request_view import Image, request_view
 from shared.core.observability import display
@@ -40,8 +40,8 @@ async def read(store: Store, listeds: Iterable[Listed], catalogue: Catalogue) ->
     if not any(waits(listed) for listed in listeds):
         return WaitReasons()
     pump, own = await store.get_all([PUMP, flag_board.PATH])
-    said: dict[str, Fields] = dict(PumpRecord.of(pump).blocked or {})
-    current = {model: why for model, why in said.items() if why["until"] is None or why["until"] > pump.read_at}
+    stored: dict[str, Fields] = dict(PumpRecord.of(pump).blocked or {})
+    current = {model: why for model, why in stored.items() if why["until"] is None or why["until"] > pump.read_at}
     flags = Board.from_json(own.data).in_force(own.read_at) if isinstance(own, Document) else ()
     return WaitReasons(current, tuple(item for item in flags if item.name == "pause" and not item.shadow), catalogue)
 
@@ -76,7 +76,7 @@ def _pause_of(listed: Listed, wait_reasons: WaitReasons) -> Flag | None:
     return next(iter(flag.concerning(wait_reasons.pauses, subject)), None)
 
 
-def in_document(request: Found, wait_reasons: WaitReasons, form: JsonForm) -> dict[str, Any]:
+def in_document(request: StoredRequest, wait_reasons: WaitReasons, form: JsonForm) -> dict[str, Any]:
     """The public view with the image's place in the image store, or the whole status document; with `held` where the
     pump has said why.
     """
@@ -86,7 +86,9 @@ def in_document(request: Found, wait_reasons: WaitReasons, form: JsonForm) -> di
         return reason | request.document(with_prompt=form.with_prompt)
     uri = request.record.image_uri
     image = None if uri is None else Image(uri)
-    view: dict[str, Any] = msgspec.to_builtins(request_view(request.key, request.record, datetime.now(UTC), image=image))
+    view: dict[str, Any] = msgspec.to_builtins(
+        request_view(request.key, request.record, datetime.now(UTC), image=image)
+    )
     prompt = {"prompt": request.record.prompt} if form.with_prompt else {}
     return view | reason | prompt
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from msgspec import Struct
 from PIL import Image, ImageDraw, ImageFont
 
-from scripts.cli.data.requests import Found, Rejected
+from scripts.cli.data.requests import StoredRequest, Rejected
 from scripts.cli.views.request_view import cost, route
 from shared.ports.images import Images
 
@@ -30,7 +30,7 @@ class Card(Struct, frozen=True):
 
 
 async def save(
-    requests: Sequence[Found | Rejected], images: Images, path: Path, *, title: str, note: str, cut: str
+    requests: Sequence[StoredRequest | Rejected], images: Images, path: Path, *, title: str, note: str, cut: str
 ) -> Path:
     """Writes a JPEG. Raises ImagesUnavailable."""
     cards = [await _card(item, images, cut) for item in requests]
@@ -40,7 +40,7 @@ async def save(
     return path
 
 
-async def _card(rejection: Found | Rejected, images: Images, cut: str) -> Card:
+async def _card(rejection: StoredRequest | Rejected, images: Images, cut: str) -> Card:
     name = (rejection.request_id or "(no id)").removeprefix(cut)
     if isinstance(rejection, Rejected):
         problems = rejection.record.problems

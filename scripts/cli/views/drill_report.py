@@ -12,7 +12,7 @@ from scripts.cli.views.request_view import dollars
 from scripts.drills.recording import DrillRecording
 from scripts.drills.scene import Scene
 from scripts.drills.timeline import Line
-from scripts.drills.verdict import figures, held
+from scripts.drills.verdict import figures, check_promises
 
 COLOURS: Mapping[str, str] = {"drill": "cyan", "breaker": "yellow", "escalation": "red", "on-call": "magenta"}
 
@@ -27,14 +27,14 @@ def line(entry: Line, began: datetime) -> str:
 
 
 def verdict(played: DrillRecording) -> list[RenderableType]:
-    checked_promises = held(played)
+    checked_promises = check_promises(played)
     word = "passed" if all(checked_promise.problem is None for checked_promise in checked_promises) else "FAILED"
     return ["", f"Result of the drill `{played.scene.name}`: {word}", _promises(played), "", _figures(played)]
 
 
 def _promises(played: DrillRecording) -> RenderableType:
     grid = Table.grid(padding=(0, 2))
-    for checked_promise in held(played):
+    for checked_promise in check_promises(played):
         grid.add_row(
             "yes" if checked_promise.problem is None else "NO", checked_promise.promise, checked_promise.problem or ""
         )

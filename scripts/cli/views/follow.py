@@ -14,7 +14,7 @@ from rich.live import Live
 
 from scripts.cli.data import wait_reasons
 from scripts.cli.data.json_output import JsonForm, to_json
-from scripts.cli.data.requests import Found, find, find_again
+from scripts.cli.data.requests import StoredRequest, find, find_again
 from scripts.cli.data.wait_reasons import WaitReasons
 from scripts.cli.views import request_view
 from shared.core.catalogue.catalogue import Catalogue
@@ -23,18 +23,18 @@ from shared.core.values.status import FINAL
 from shared.ports.store import Store
 
 PAUSE = 0.5
-Draw: TypeAlias = Callable[[Sequence[Found], WaitReasons], None]
+Draw: TypeAlias = Callable[[Sequence[StoredRequest], WaitReasons], None]
 
 
 async def follow(
     store: Store, ids: Sequence[str], catalogue: Catalogue, *, as_json: bool, raw: bool, with_prompt: bool
-) -> list[Found | Absent]:
+) -> list[StoredRequest | Absent]:
     """As they were when the last of them had ended; unknown ones are not waited for."""
-    looked: list[Found | Absent] | None = None
+    looked: list[StoredRequest | Absent] | None = None
     with _drawing(as_json=as_json, raw=raw, with_prompt=with_prompt) as draw:
         while True:
             looked = await find(store, ids) if looked is None else await find_again(store, looked)
-            requests_ = [item for item in looked if isinstance(item, Found)]
+            requests_ = [item for item in looked if isinstance(item, StoredRequest)]
             draw(requests_, await wait_reasons.read(store, requests_, catalogue))
             if all(item.status in FINAL for item in requests_):
                 return looked
@@ -51,7 +51,7 @@ def _drawing(*, as_json: bool, raw: bool, with_prompt: bool) -> Iterator[Draw]:
     else:
         with Live(console=request_view.console(), auto_refresh=False) as live:
 
-            def redraw(requests_: Sequence[Found], why: WaitReasons) -> None:
+            def redraw(requests_: Sequence[StoredRequest], why: WaitReasons) -> None:
                 sheets = [
                     request_view.sheet(item, wait_reasons.of(item, why), with_prompt=with_prompt) for item in requests_
                 ]
@@ -60,10 +60,10 @@ def _drawing(*, as_json: bool, raw: bool, with_prompt: bool) -> Iterator[Draw]:
             yield redraw
 
 
-def _changes(text_of: Callable[[Found, WaitReasons], str]) -> Draw:
+def _changes(text_of: Callable[[StoredRequest, WaitReasons], str]) -> Draw:
     marks: dict[str, object] = {}
 
-    def draw(requests_: Sequence[Found], why: WaitReasons) -> None:
+    def draw(requests_: Sequence[StoredRequest], why: WaitReasons) -> None:
         for item in requests_:
             if marks.get(item.key) != (mark := _mark(item)):
                 marks[item.key] = mark
@@ -73,7 +73,7 @@ def _changes(text_of: Callable[[Found, WaitReasons], str]) -> Draw:
     return draw
 
 
-def _mark(request: Found) -> object:
+def _mark(request: StoredRequest) -> object:
     """What changes when a person would say that something happened."""
     record = request.record
     return (
@@ -86,14 +86,14 @@ def _mark(request: Found) -> object:
     )
 
 
-def line(request: Found, why: WaitReasons) -> str:
+def line(request: StoredRequest, why: WaitReasons) -> str:
     """When, which, and what happened."""
     record = request.record
     at = record.updated_at
     return f"{at:%H:%M:%S} UTC  {request.request_id}  {request.status:<9}  {_what(request, why)}".rstrip()
 
 
-def _what(request: Found, why: WaitReasons) -> str:
+def _what(request: StoredRequest, why: WaitReasons) -> str:
     record = request.record
     if record.outcome:
         return f"{record.outcome.code}, {request_view.cost(record)}" + (f"  {request.image}" if request.image else "")

@@ -63,11 +63,11 @@ def sheet(row: dict[str, Any]) -> str:
     ]
     for item, evidence in row["proof"].items():
         lack = row["lacks"].get(item)
-        lines.append(f"    {'ok     ' if lack is None else 'LACKING'}  {item:<14} {_said(evidence, lack, item)}")
+        lines.append(f"    {'ok     ' if lack is None else 'LACKING'}  {item:<14} {_evidence_text(evidence, lack, item)}")
     return "\n".join(lines)
 
 
-def _said(evidence: dict[str, Any] | None, lack: str | None, item: str) -> str:
+def _evidence_text(evidence: dict[str, Any] | None, lack: str | None, item: str) -> str:
     if evidence is None:
         return f"to record: {ITEMS[item]}"
     text = f"{evidence['text']} ({evidence['by']}, {evidence['at'][:10]})"

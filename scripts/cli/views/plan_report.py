@@ -55,9 +55,9 @@ def _grid(rows: Sequence[tuple[str, str]], style: str = "") -> RenderableType:
 
 
 def _limits(stage: Stage, model: str) -> str:
-    held = stage.limits.get(model, {})
-    parts = [_limit(name, held[name], stage.start) for name in DIMENSIONS if name in held]
-    if is_untimed(Limits(**{name: limit.value for name, limit in held.items()})):
+    of_model = stage.limits.get(model, {})
+    parts = [_limit(name, of_model[name], stage.start) for name in DIMENSIONS if name in of_model]
+    if is_untimed(Limits(**{name: limit.value for name, limit in of_model.items()})):
         parts.append(f"no known rate limit: starts at {FIRST_CAP} concurrent calls and doubles every 5 s")
     return ", ".join(parts)
 
@@ -180,7 +180,7 @@ def _note(of: Figures, load: Load, stage: Stage) -> list[tuple[str, str]]:
     some = f"{of.changed:,} of {of.requests:,}"
     match of.name:
         case "as asked":
-            return _asked(of, stage)
+            return _notes_as_asked(of, stage)
         case "one size lower":
             return [
                 ("size", f"{some} have a smaller size above their floor; it uses as many slots and finishes sooner")
@@ -193,7 +193,7 @@ def _note(of: Figures, load: Load, stage: Stage) -> list[tuple[str, str]]:
             return [(BATCH, f"{some} ({consent:,} allow it now); {times}; waits are unknown")]
 
 
-def _asked(of: Figures, stage: Stage) -> list[tuple[str, str]]:
+def _notes_as_asked(of: Figures, stage: Stage) -> list[tuple[str, str]]:
     course = of.course
     if course is None:
         return []

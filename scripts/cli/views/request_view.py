@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from scripts.cli.data import wait_reasons
-from scripts.cli.data.requests import Found, Listed, Rejected
+from scripts.cli.data.requests import StoredRequest, Listed, Rejected
 from scripts.cli.views.responsive_table import Cell, Column, Narrowing
 from scripts.cli.views.terminal import console as console
 from shared.core.messages.render_request import RenderRequest
@@ -64,7 +64,7 @@ def route(planned: Route) -> str:
     return model if planned.lane == STANDARD else f"{model} ({planned.lane})"
 
 
-def results(requests: Sequence[Found | Rejected], *, cut: str = "") -> RenderableType:
+def results(requests: Sequence[StoredRequest | Rejected], *, cut: str = "") -> RenderableType:
     """What became of each request, of many only those that did not succeed. `cut` is a common beginning of the ids."""
     if len(requests) > LONGEST_TABLE:
         requests = [item for item in requests if item.status != "succeeded"]
@@ -80,7 +80,7 @@ def results(requests: Sequence[Found | Rejected], *, cut: str = "") -> Renderabl
     rows: list[tuple[Cell, ...]] = []
     for item in requests:
         match item:
-            case Found():
+            case StoredRequest():
                 delivered = item.delivered_size or item.asked_size
                 size = delivered if delivered == item.asked_size else f"{item.asked_size} > {delivered}"
                 taken = route(item.record.route) if item.attempts else "-"
@@ -92,14 +92,14 @@ def results(requests: Sequence[Found | Rejected], *, cut: str = "") -> Renderabl
     return Narrowing(columns, rows)
 
 
-def summary(requests: Sequence[Found | Rejected]) -> str:
+def summary(requests: Sequence[StoredRequest | Rejected]) -> str:
     counts = Counter(item.status for item in requests)
     ends = ", ".join(f"{count} {word}" for word, count in counts.most_common())
-    total = sum(item.record.cost_micros for item in requests if isinstance(item, Found))
+    total = sum(item.record.cost_micros for item in requests if isinstance(item, StoredRequest))
     return f"{len(requests)} requests: {ends}; total cost {dollars(total)}"
 
 
-def remarks(requests: Sequence[Found | Rejected], *, cut: str = "") -> RenderableType:
+def remarks(requests: Sequence[StoredRequest | Rejected], *, cut: str = "") -> RenderableType:
     """What to do about those that did not succeed."""
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="bold", overflow="fold")
@@ -107,9 +107,9 @@ def remarks(requests: Sequence[Found | Rejected], *, cut: str = "") -> Renderabl
     grid.add_column(overflow="fold")
     for item in requests:
         match item:
-            case Found(status="succeeded"):
+            case StoredRequest(status="succeeded"):
                 continue
-            case Found():
+            case StoredRequest():
                 remark = _remark(item)
             case Rejected():
                 remark = item.record.reason
@@ -117,7 +117,7 @@ def remarks(requests: Sequence[Found | Rejected], *, cut: str = "") -> Renderabl
     return grid
 
 
-def _remark(request: Found) -> str:
+def _remark(request: StoredRequest) -> str:
     outcome = request.record.outcome
     if outcome is None:
         return f"Not finished. Check again: renderlane status {request.key}"
@@ -171,7 +171,7 @@ def first_ten(documents: Sequence[Row], what: str) -> list[RenderableType]:
 
 
 def sheet(
-    request: Found, why_held: Fields | None = None, prospect: Prospect | None = None, *, with_prompt: bool
+    request: StoredRequest, why_held: Fields | None = None, prospect: Prospect | None = None, *, with_prompt: bool
 ) -> RenderableType:
     """Everything a person asks about one request; `why_held` is what the pump says of its model's queue, `prospect`
     what becomes of a request that has not ended.
@@ -185,7 +185,7 @@ def sheet(
 
 
 def _facts(
-    request: Found, why_held: Fields | None, prospect: Prospect | None, *, with_prompt: bool
+    request: StoredRequest, why_held: Fields | None, prospect: Prospect | None, *, with_prompt: bool
 ) -> list[tuple[str, RenderableType]]:
     data = request.record
     facts: list[tuple[str, RenderableType]] = [
@@ -216,7 +216,7 @@ def _facts(
     if with_prompt:
         prompt = " ".join(data.prompt.split())
         facts.append(("prompt", prompt if len(prompt) <= 300 else f"{prompt[:300]} …"))
-    facts.append(("asked", _asked(data)))
+    facts.append(("asked", _requested(data)))
     if data.receipt:
         made = data.receipt.delivered
         pixels = f"{made.width} x {made.height}"
@@ -245,7 +245,7 @@ def _thought(made: DeliveredImage) -> str:
     return ", ".join(part for part in (level, counted) if part)
 
 
-def _asked(data: RequestRecord) -> str:
+def _requested(data: RequestRecord) -> str:
     ask = data.ask
     what = ask.model or f"the {ask.purpose} model"
     ratio = f" {ask.aspect_ratio}" if ask.aspect_ratio else ""
@@ -277,7 +277,7 @@ def _cost_in_full(data: RequestRecord) -> str:
     )
 
 
-def _times(request: Found) -> str:
+def _times(request: StoredRequest) -> str:
     data = request.record
     parts = [f"accepted {moment(data.created_at)}"]
     if request.wait is not None:

@@ -57,8 +57,8 @@ def one(facts: Facts, check: str, load: dict[str, int] | None = None) -> Finding
 
 
 def held(facts: Facts, **changes: Any) -> Facts:
-    assert isinstance(facts.held, StoreFacts)
-    return replace(facts, held=replace(facts.held, **changes))
+    assert isinstance(facts.in_store, StoreFacts)
+    return replace(facts, in_store=replace(facts.in_store, **changes))
 
 
 def test_the_shipped_file_names_the_eight_owners_of_the_checklist_and_leaves_them_unknown() -> None:
@@ -113,8 +113,8 @@ async def test_an_auth_key_passes_and_a_standard_key_fails(key: str, verdict: st
 )
 async def test_the_planned_load_is_held_against_the_limit_in_force(limit: Any, verdict: str, tmp_path: Path) -> None:
     facts = await at_home(tmp_path)
-    assert isinstance(facts.held, StoreFacts)
-    model = facts.held.models[1]
+    assert isinstance(facts.in_store, StoreFacts)
+    model = facts.in_store.models[1]
     limits = {} if limit == "unknown" else {"rpm": EffectiveLimit(limit, "live", NOW)}
     facts = held(facts, models=[replace(model, limits=limits)])
     assert one(facts, "planned-load", {model.model: 450}).verdict == verdict
@@ -124,8 +124,8 @@ async def test_the_planned_load_is_held_against_the_limit_in_force(limit: Any, v
 @pytest.mark.parametrize(("minutes", "verdict"), [(1, "pass"), (11, "fail")])
 async def test_live_limits_must_be_fresh(minutes: int, verdict: str, tmp_path: Path) -> None:
     facts = await at_home(tmp_path)
-    assert isinstance(facts.held, StoreFacts)
-    read_at = facts.held.read_at - timedelta(minutes=minutes)
+    assert isinstance(facts.in_store, StoreFacts)
+    read_at = facts.in_store.read_at - timedelta(minutes=minutes)
     facts = held(facts, live=LiveQuota(tried_at=read_at).with_limits({}, read_at))
     assert one(facts, "live-limits").verdict == verdict
 
@@ -133,9 +133,9 @@ async def test_live_limits_must_be_fresh(minutes: int, verdict: str, tmp_path: P
 async def test_a_model_without_balance_fails_the_billing_project(tmp_path: Path) -> None:
     facts = await at_home(tmp_path, GOOGLE_CLOUD_PROJECT="renders")
     assert one(facts, "billing-project").verdict == "pass"
-    assert isinstance(facts.held, StoreFacts)
-    later = facts.held.read_at + timedelta(minutes=5)
-    shut = replace(facts.held.models[0], closed_until=later, closed_why="balance")
+    assert isinstance(facts.in_store, StoreFacts)
+    later = facts.in_store.read_at + timedelta(minutes=5)
+    shut = replace(facts.in_store.models[0], closed_until=later, closed_why="balance")
     assert one(held(facts, models=[shut]), "billing-project").verdict == "fail"
     shut = replace(shut, closed_why="credential")
     assert one(held(facts, models=[shut]), "key-works").verdict == "fail"
@@ -144,8 +144,8 @@ async def test_a_model_without_balance_fails_the_billing_project(tmp_path: Path)
 async def test_flags_left_tripped_fail_until_they_are_reset(tmp_path: Path) -> None:
     facts = await at_home(tmp_path)
     assert one(facts, "flags-left-tripped").verdict == "pass"
-    assert isinstance(facts.held, StoreFacts)
-    now = facts.held.read_at
+    assert isinstance(facts.in_store, StoreFacts)
+    now = facts.in_store.read_at
     left = Flag("pause-1234", "pause", "ada", "a fire", now, now + timedelta(hours=1))
     finding = one(held(facts, board=Board({left.id: left})), "flags-left-tripped")
     assert (finding.verdict, "pause-1234 by ada: a fire" in finding.found) == ("fail", True)
@@ -199,7 +199,7 @@ async def test_unknown_costs_fail_and_known_ones_pass(tmp_path: Path) -> None:
         (lambda facts: replace(facts, topics="denied"), "permissions"),
         (lambda facts: held(facts, slow=["requests by status: missing index"]), "indexes"),
         (lambda facts: held(facts, outlived=["requests"]), "retention"),
-        (lambda facts: held(facts, asked_at=facts.held.asked_at - timedelta(seconds=9)), "clock"),
+        (lambda facts: held(facts, asked_at=facts.in_store.asked_at - timedelta(seconds=9)), "clock"),
     ],
 )
 async def test_each_platform_check_passes_here_and_fails_on_its_own_fault(
@@ -212,8 +212,8 @@ async def test_each_platform_check_passes_here_and_fails_on_its_own_fault(
 
 async def test_every_index_of_the_product_is_asked_for_on_the_real_store(tmp_path: Path) -> None:
     facts = await at_home(tmp_path)
-    assert isinstance(facts.held, StoreFacts)
-    assert facts.held.slow == []
+    assert isinstance(facts.in_store, StoreFacts)
+    assert facts.in_store.slow == []
 
 
 @pytest.mark.usefixtures("home")
@@ -378,9 +378,9 @@ async def test_tenants_without_a_budget_are_counted_and_five_are_named(tmp_path:
 
 async def test_models_with_live_limits_are_counted_on_the_ladder_alone(tmp_path: Path) -> None:
     facts = await at_home(tmp_path)
-    assert isinstance(facts.held, StoreFacts)
+    assert isinstance(facts.in_store, StoreFacts)
     first, *others = facts.catalogue.ladder
-    at = facts.held.read_at
+    at = facts.in_store.read_at
     live = LiveQuota(tried_at=at).with_limits({first: LiveLimits({"rpm": 5}, at), "elsewhere": LiveLimits({}, at)}, at)
     finding = one(held(facts, live=live), "live-limits")
     total = len(facts.catalogue.ladder)

@@ -89,13 +89,13 @@ def test_without_the_days_quota_deadlines_are_kept_and_others_wait(drills: Mappi
 def test_a_dead_key_loses_nothing_and_somebody_is_told(drills: Mapping[str, DrillRecording]) -> None:
     recording = drills["credential"]
     assert set(recording.statuses()) <= {"succeeded", "queued"}, "a probe lets them go within seconds of the mending"
-    assert recording.said("escalation", runbook="credential")
+    assert recording.events_of("escalation", runbook="credential")
     assert recording.wasted_micros == 0
 
 
 @pytest.mark.slow
 def test_a_model_that_is_gone_is_warned_of_once(drills: Mapping[str, DrillRecording]) -> None:
-    assert len(drills["gone"].said("route_lacking")) == 1
+    assert len(drills["gone"].events_of("route_lacking")) == 1
 
 
 @pytest.mark.slow

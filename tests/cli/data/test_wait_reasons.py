@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from scripts.cli.data import wait_reasons, worker_home
 from scripts.cli.data.json_output import JsonForm
-from scripts.cli.data.requests import Found
+from scripts.cli.data.requests import StoredRequest
 from scripts.cli.data.wait_reasons import WaitReasons
 from shared.core.lifecycle import request_record
 from shared.core.routing import flag_board
@@ -118,7 +118,7 @@ def test_one_look_is_taken_and_only_for_those_that_wait() -> None:
             at = UNTIL.replace(year=2090)
             return [Document(PUMP, {"held": CLOSED}, "1", at), Absent(flag_board.PATH, at)]
 
-    queued, done = Found("a", a_request_record()), Found("b", a_request_record(status="succeeded"))
+    queued, done = StoredRequest("a", a_request_record()), StoredRequest("b", a_request_record(status="succeeded"))
     store: Any = Store()
     assert asyncio.run(wait_reasons.read(store, [done], a_catalogue())) == WaitReasons()
     assert store.looks == 0
@@ -127,7 +127,7 @@ def test_one_look_is_taken_and_only_for_those_that_wait() -> None:
 
 
 def test_a_field_of_the_document_is_not_overwritten() -> None:
-    found = Found("a", a_request_record(a_request(purpose="final")), stored={"held": "its own"})
+    found = StoredRequest("a", a_request_record(a_request(purpose="final")), stored={"held": "its own"})
     assert wait_reasons.in_document(found, WaitReasons(CLOSED), JsonForm(raw=True))["held"] == "its own"
 
 

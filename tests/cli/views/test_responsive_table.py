@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from rich.console import Console, RenderableType
 
-from scripts.cli.data.requests import Found, Rejected
+from scripts.cli.data.requests import StoredRequest, Rejected
 from scripts.cli.views import request_view
 from shared.core.records.attempt import AttemptRecord
 from shared.core.records.note import RejectedRecord
@@ -26,7 +26,7 @@ def drawn(table: RenderableType, width: int) -> str:
     return console.file.getvalue()
 
 
-def a_found(request_id: str, status: str, *, unknown: int = 0) -> Found:
+def a_found(request_id: str, status: str, *, unknown: int = 0) -> StoredRequest:
     route = Route("priority", "gemini-3.1-flash-image", "1K")
     record = a_request_record(
         a_request(image_size="512", tenant="newsroom-of-the-west"),
@@ -39,7 +39,7 @@ def a_found(request_id: str, status: str, *, unknown: int = 0) -> Found:
         cost_unknown_attempts=unknown,
     )
     started_at = NOW + timedelta(seconds=12.3)
-    return Found(request_id, record, (AttemptRecord(1, route, started_at, 134_000, latency_ms=14_200),))
+    return StoredRequest(request_id, record, (AttemptRecord(1, route, started_at, 134_000, latency_ms=14_200),))
 
 
 FOUND = [a_found("an-id-that-is-longer-than-its-column", "succeeded", unknown=1), a_found("b", "cancelled")]
