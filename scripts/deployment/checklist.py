@@ -20,7 +20,7 @@ class Check(Struct, frozen=True):
     owner: str
     name: str
     verdict: str
-    found: str
+    detail: str
     remedy: str
 
 
@@ -48,13 +48,13 @@ def judge(checks: list[Check], despite: Collection[str]) -> Iterator[str]:
     yield f"doctor: {sum(check.verdict == 'pass' for check in checks)} checks pass, {len(failed)} fail"
     if unknown:
         yield f"doctor does not know: {', '.join(unknown)}"
-    yield from (f"goes on despite {check.name}: {check.found}" for check in failed if check.name in despite)
+    yield from (f"goes on despite {check.name}: {check.detail}" for check in failed if check.name in despite)
     advice = [check for check in failed if check.name in ADVISORY and check.name not in despite]
-    yield from (f"goes on with {check.name}: {check.found}. {check.remedy}" for check in advice)
+    yield from (f"goes on with {check.name}: {check.detail}. {check.remedy}" for check in advice)
     stopping = [check for check in failed if check.name not in {*despite, *ADVISORY}]
     if stopping:
         text = "\n".join(
-            f"  {check.name} ({check.owner} owner): {check.found}\n    {check.remedy}" for check in stopping
+            f"  {check.name} ({check.owner} owner): {check.detail}\n    {check.remedy}" for check in stopping
         )
         names = " ".join(f"--despite {check.name}" for check in stopping)
         raise Stopped(

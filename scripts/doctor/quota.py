@@ -30,7 +30,9 @@ def _billing_project(facts: Facts) -> Finding:
     remedy = "Link billing to the project, or top the account up."
     if not isinstance(facts.in_store, str):
         broke = closed(facts.in_store, "balance")
-        zero = [model.model for model in facts.in_store.models if any(limit.value == 0 for limit in model.limits.values())]
+        zero = [
+            model.model for model in facts.in_store.models if any(limit.value == 0 for limit in model.limits.values())
+        ]
         if broke or zero:
             what = f"no balance for {broke}" if broke else f"a limit of 0 for {', '.join(zero)}"
             return fails("quota", "billing-project", what, remedy)

@@ -15,7 +15,7 @@ from scripts.drills.timeline import Line
 class CheckedPromise(Struct, frozen=True):
     promise: str
     problem: str | None
-    """None: it check_promises."""
+    """None: it holds."""
 
 
 def check_promises(played: DrillRecording) -> list[CheckedPromise]:
@@ -54,11 +54,11 @@ def to_json(played: DrillRecording, lines: Sequence[Line]) -> dict[str, Any]:
         "drill": played.scene.name,
         "about": played.scene.about,
         "failure_seconds": played.scene.lasts if played.scene.mends else None,
-        "check_promises": all(checked_promise.problem is None for checked_promise in checked_promises),
+        "held": all(checked_promise.problem is None for checked_promise in checked_promises),
         "promises": [
             {
                 "promise": checked_promise.promise,
-                "check_promises": checked_promise.problem is None,
+                "held": checked_promise.problem is None,
                 "why": checked_promise.problem,
             }
             for checked_promise in checked_promises

@@ -14,7 +14,7 @@ from shared.core.limits import effective
 from shared.core.limits.effective import DIMENSIONS, EffectiveLimit
 from shared.core.limits.quota import InvalidQuota, Limits, Quota
 
-Source: TypeAlias = Literal["--limits", "live", "learned", "option_limits"]
+Source: TypeAlias = Literal["--limits", "live", "learned", "configured"]
 WORDS = {"spend10m_micros": "spend10m_usd"}
 """Where texts have another word than the core."""
 RATES = ("rpm", "ipm", "tpm")
@@ -59,7 +59,7 @@ def _of(option_limits: Limits, effective: Mapping[str, EffectiveLimit]) -> Mappi
     return limits
 
 
-def option_limits(models: Iterable[str], quota: Quota) -> Mapping[str, Mapping[str, EffectiveLimit]]:
+def configured(models: Iterable[str], quota: Quota) -> Mapping[str, Mapping[str, EffectiveLimit]]:
     """Where there is no store to read."""
     return {model: effective.effective_limits(quota.limits(model), None, {}) for model in models}
 

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from scripts.cli.data import worker_home
 from scripts.cli.data.completion import Waiting
 from scripts.cli.data.outgoing import Line, complaints, read_lines, send
-from scripts.cli.data.requests import StoredRequest, Rejected
+from scripts.cli.data.requests import Rejected, StoredRequest
 from scripts.cli.main import Misconfigured, explained
 from scripts.cli.views import contact_sheet, cost_estimate, progress, request_view
 from scripts.local.home import Home, Simulated, running, simulates

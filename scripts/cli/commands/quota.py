@@ -46,7 +46,7 @@ async def _quota(*, as_json: bool) -> None:
         return
     reads_live = worker_home.reads_live_quota(settings)
     request_view.console().print(
-        *quota_table.lines(reading, asked=reads_live),
+        *quota_table.lines(reading, reads_live=reads_live),
         *quota_table.of_account(account, reading),
         quota_table.table(reading),
         *quota_table.closed(reading),

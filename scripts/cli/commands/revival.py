@@ -51,7 +51,9 @@ class Preview(Struct, frozen=True):
 
     def overdue(self, now: datetime) -> int:
         return sum(
-            1 for versioned in self.requests if versioned.record.deadline is not None and versioned.record.deadline <= now
+            1
+            for versioned in self.requests
+            if versioned.record.deadline is not None and versioned.record.deadline <= now
         )
 
     def lines(self, deadline: datetime | None) -> list[RenderableType]:

@@ -83,12 +83,20 @@ async def _status(ids: tuple[str, ...], *, watch: bool, as_json: bool, raw: bool
                 _say_unknown(request_id, [one.record.reason for one in await rejections_of(store, request_id)])
     if any(isinstance(one, StoredRequest) and one.status not in FINAL for one in looked_up):
         worker_home.warn_unless_running(settings)
-    failed = any(isinstance(one, StoredRequest) and one.status in FINAL and one.status != "succeeded" for one in looked_up)
+    failed = any(
+        isinstance(one, StoredRequest) and one.status in FINAL and one.status != "succeeded" for one in looked_up
+    )
     return 1 if unknown or failed else 0
 
 
 async def _show(
-    store: Store, looked_up: list[StoredRequest | Absent], catalogue: Catalogue, *, as_json: bool, raw: bool, with_prompt: bool
+    store: Store,
+    looked_up: list[StoredRequest | Absent],
+    catalogue: Catalogue,
+    *,
+    as_json: bool,
+    raw: bool,
+    with_prompt: bool,
 ) -> None:
     from scripts.cli.data import wait_reasons
     from scripts.cli.data.json_output import JsonForm, to_json

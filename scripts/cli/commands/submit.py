@@ -25,7 +25,7 @@ from shared.core.values.parameters import IMAGE_SEARCH, OUTPUT_FORMATS, THINKING
 if TYPE_CHECKING:
     from scripts.cli.data.completion import Waiting
     from scripts.cli.data.outgoing import Line, Sent
-    from scripts.cli.data.requests import StoredRequest, Rejected
+    from scripts.cli.data.requests import Rejected, StoredRequest
     from shared.config import Settings
 
 ABOUT_ALL = ("wait", "timeout", "as_json", "raw", "with_prompt", "prefix", "no_check", "what")
@@ -281,7 +281,9 @@ async def _wait(settings: Settings, sent: Sequence[Sent], timeout: float | None,
         if len(answers) == 1 and isinstance(answers[0], StoredRequest):
             console.print(request_view.sheet(answers[0], with_prompt=False))
         elif answers:
-            console.print(request_view.results(answers), request_view.remarks(answers), "", request_view.summary(answers))
+            console.print(
+                request_view.results(answers), request_view.remarks(answers), "", request_view.summary(answers)
+            )
     if not in_time:
         _say_late(waiting, timeout)
     from scripts.cli.main import NOT_YET

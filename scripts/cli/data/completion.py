@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from scripts.cli.data.outgoing import Sent
-from scripts.cli.data.requests import StoredRequest, Rejected, with_attempts
+from scripts.cli.data.requests import Rejected, StoredRequest, with_attempts
 from shared.core.lifecycle import request_record
 from shared.core.messages.request_key import id_of
 from shared.core.records.versioned import Request, request_in

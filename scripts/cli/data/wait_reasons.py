@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct, field
 
 from scripts.cli.data.json_output import JsonForm
-from scripts.cli.data.requests import StoredRequest, Listed
+from scripts.cli.data.requests import Listed, StoredRequest
 from shared.core.catalogue.catalogue import Catalogue
 from shared.core.lifecycle.request_view import Image, request_view
 from shared.core.observability import display

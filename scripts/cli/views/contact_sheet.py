@@ -10,7 +10,7 @@ from pathlib import Path
 from msgspec import Struct
 from PIL import Image, ImageDraw, ImageFont
 
-from scripts.cli.data.requests import StoredRequest, Rejected
+from scripts.cli.data.requests import Rejected, StoredRequest
 from scripts.cli.views.request_view import cost, route
 from shared.ports.images import Images
 

@@ -12,7 +12,7 @@ from scripts.cli.views.request_view import dollars
 from scripts.drills.recording import DrillRecording
 from scripts.drills.scene import Scene
 from scripts.drills.timeline import Line
-from scripts.drills.verdict import figures, check_promises
+from scripts.drills.verdict import check_promises, figures
 
 COLOURS: Mapping[str, str] = {"drill": "cyan", "breaker": "yellow", "escalation": "red", "on-call": "magenta"}
 
@@ -50,7 +50,8 @@ def _figures(played: DrillRecording) -> RenderableType:
         ("refused, waiting, failed", f"{values['refused']}, {values['waiting']}, {values['failed']}"),
         ("primary calls in the failure", f"{values['primary_calls_in_the_failure']}, of which "
                                          f"{values['primary_calls_that_failed']} failed"),
-        ("charged, of it wasted", f"{dollars(values['charged_micros'])}, {dollars(values['wasted_micros'])} (simulated)"),
+        ("charged, of it wasted", f"{dollars(values['charged_micros'])}, "
+                                  f"{dollars(values['wasted_micros'])} (simulated)"),
         ("breaker tripped after", _time(values["breaker_tripped_after_seconds"])),
         ("breaker reset after recovery", _time(values["breaker_reset_after_mending_seconds"])),
         ("primary back after recovery", _time(values["primary_back_after_mending_seconds"])),

@@ -63,7 +63,9 @@ def sheet(row: dict[str, Any]) -> str:
     ]
     for item, evidence in row["proof"].items():
         lack = row["lacks"].get(item)
-        lines.append(f"    {'ok     ' if lack is None else 'LACKING'}  {item:<14} {_evidence_text(evidence, lack, item)}")
+        lines.append(
+            f"    {'ok     ' if lack is None else 'LACKING'}  {item:<14} {_evidence_text(evidence, lack, item)}"
+        )
     return "\n".join(lines)
 
 

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from scripts.cli.data import wait_reasons
-from scripts.cli.data.requests import StoredRequest, Listed, Rejected
+from scripts.cli.data.requests import Listed, Rejected, StoredRequest
 from scripts.cli.views.responsive_table import Cell, Column, Narrowing
 from scripts.cli.views.terminal import console as console
 from shared.core.messages.render_request import RenderRequest

@@ -202,7 +202,7 @@ class _Orders:
 
     async def _references(self, bounds: Bounds) -> tuple[Reference, ...]:
         """Raises ReferenceUnusable, and _Full where they do not fit into the file any more: the first always fits."""
-        if not bounds.asked.references:
+        if not bounds.content.references:
             return ()
         sizes = await provider_call.sizes(self._ports.references, bounds)
         self._check_fits(sum(size or 0 for size in sizes))

@@ -119,7 +119,7 @@ class Gathering:
     async def _gather(self, ports: Ports, request: Request, bounds: Bounds) -> Load | None:
         sizes = await provider_call.sizes(ports.references, bounds)
         unknown = bounds.limit - sum(size or 0 for size in sizes) if None in sizes else 0
-        size_asked, to_format = bounds.route.image_size, bounds.asked.output_format
+        size_asked, to_format = bounds.route.image_size, bounds.content.output_format
         room = reference_set.weight(sum(size or 0 for size in sizes) + unknown, size_asked, to_format)
         await self._take_room(ports, room)
         load = Load((), room)

@@ -56,7 +56,7 @@ def one(facts: Facts, check: str, load: dict[str, int] | None = None) -> Finding
     return finding
 
 
-def held(facts: Facts, **changes: Any) -> Facts:
+def with_store_facts(facts: Facts, **changes: Any) -> Facts:
     assert isinstance(facts.in_store, StoreFacts)
     return replace(facts, in_store=replace(facts.in_store, **changes))
 
@@ -116,7 +116,7 @@ async def test_the_planned_load_is_held_against_the_limit_in_force(limit: Any, v
     assert isinstance(facts.in_store, StoreFacts)
     model = facts.in_store.models[1]
     limits = {} if limit == "unknown" else {"rpm": EffectiveLimit(limit, "live", NOW)}
-    facts = held(facts, models=[replace(model, limits=limits)])
+    facts = with_store_facts(facts, models=[replace(model, limits=limits)])
     assert one(facts, "planned-load", {model.model: 450}).verdict == verdict
     assert one(facts, "planned-load").verdict == "unknown"
 
@@ -126,7 +126,7 @@ async def test_live_limits_must_be_fresh(minutes: int, verdict: str, tmp_path: P
     facts = await at_home(tmp_path)
     assert isinstance(facts.in_store, StoreFacts)
     read_at = facts.in_store.read_at - timedelta(minutes=minutes)
-    facts = held(facts, live=LiveQuota(tried_at=read_at).with_limits({}, read_at))
+    facts = with_store_facts(facts, live=LiveQuota(tried_at=read_at).with_limits({}, read_at))
     assert one(facts, "live-limits").verdict == verdict
 
 
@@ -136,9 +136,9 @@ async def test_a_model_without_balance_fails_the_billing_project(tmp_path: Path)
     assert isinstance(facts.in_store, StoreFacts)
     later = facts.in_store.read_at + timedelta(minutes=5)
     shut = replace(facts.in_store.models[0], closed_until=later, closed_why="balance")
-    assert one(held(facts, models=[shut]), "billing-project").verdict == "fail"
+    assert one(with_store_facts(facts, models=[shut]), "billing-project").verdict == "fail"
     shut = replace(shut, closed_why="credential")
-    assert one(held(facts, models=[shut]), "key-works").verdict == "fail"
+    assert one(with_store_facts(facts, models=[shut]), "key-works").verdict == "fail"
 
 
 async def test_flags_left_tripped_fail_until_they_are_reset(tmp_path: Path) -> None:
@@ -147,10 +147,10 @@ async def test_flags_left_tripped_fail_until_they_are_reset(tmp_path: Path) -> N
     assert isinstance(facts.in_store, StoreFacts)
     now = facts.in_store.read_at
     left = Flag("pause-1234", "pause", "ada", "a fire", now, now + timedelta(hours=1))
-    finding = one(held(facts, board=Board({left.id: left})), "flags-left-tripped")
+    finding = one(with_store_facts(facts, board=Board({left.id: left})), "flags-left-tripped")
     assert (finding.verdict, "pause-1234 by ada: a fire" in finding.found) == ("fail", True)
     shadow = replace(left, shadow=True)
-    assert one(held(facts, board=Board({left.id: shadow})), "flags-left-tripped").verdict == "pass"
+    assert one(with_store_facts(facts, board=Board({left.id: shadow})), "flags-left-tripped").verdict == "pass"
 
 
 async def test_prices_that_nobody_checked_for_sixty_days_fail(tmp_path: Path) -> None:
@@ -176,19 +176,19 @@ async def test_a_gateway_whose_proof_was_begun_and_is_not_complete_fails(tmp_pat
     assert one(facts, "gateway-proof").verdict == "pass"
     about = fingerprint(row)
     items = {item: Evidence("seen in the console", "ada", facts.now, about, {"passed": True}) for item in ITEMS}
-    assert one(held(facts, proofs={name: Proof(items)}), "gateway-proof").verdict == "pass"
+    assert one(with_store_facts(facts, proofs={name: Proof(items)}), "gateway-proof").verdict == "pass"
     begun = {item: items[item] for item in list(items)[:3]}
-    assert one(held(facts, proofs={name: Proof(begun)}), "gateway-proof").verdict == "fail"
+    assert one(with_store_facts(facts, proofs={name: Proof(begun)}), "gateway-proof").verdict == "fail"
     old = replace(facts, now=facts.now + timedelta(days=400))
-    assert one(held(old, proofs={name: Proof(items)}), "gateway-proof").verdict == "fail"
+    assert one(with_store_facts(old, proofs={name: Proof(items)}), "gateway-proof").verdict == "fail"
 
 
 async def test_unknown_costs_fail_and_known_ones_pass(tmp_path: Path) -> None:
     facts = await at_home(tmp_path)
     ended = a_record() | {"attempt_count": 1, "finished_at": NOW, "status": "succeeded"}
     bad = ended | {"cost_unknown_attempts": 1}
-    assert one(held(facts, ended=[ended] * 20 + [bad]), "costs-known").verdict == "pass"
-    assert one(held(facts, ended=[ended] * 5 + [bad]), "costs-known").verdict == "fail"
+    assert one(with_store_facts(facts, ended=[ended] * 20 + [bad]), "costs-known").verdict == "pass"
+    assert one(with_store_facts(facts, ended=[ended] * 5 + [bad]), "costs-known").verdict == "fail"
 
 
 @pytest.mark.parametrize(
@@ -197,9 +197,9 @@ async def test_unknown_costs_fail_and_known_ones_pass(tmp_path: Path) -> None:
         (lambda facts: replace(facts, images="no such bucket"), "bucket"),
         (lambda facts: replace(facts, limits=["capacity 20 instead of 200"]), "machine"),
         (lambda facts: replace(facts, topics="denied"), "permissions"),
-        (lambda facts: held(facts, slow=["requests by status: missing index"]), "indexes"),
-        (lambda facts: held(facts, outlived=["requests"]), "retention"),
-        (lambda facts: held(facts, asked_at=facts.in_store.asked_at - timedelta(seconds=9)), "clock"),
+        (lambda facts: with_store_facts(facts, slow=["requests by status: missing index"]), "indexes"),
+        (lambda facts: with_store_facts(facts, outlived=["requests"]), "retention"),
+        (lambda facts: with_store_facts(facts, asked_at=facts.in_store.asked_at - timedelta(seconds=9)), "clock"),
     ],
 )
 async def test_each_platform_check_passes_here_and_fails_on_its_own_fault(
@@ -271,7 +271,7 @@ async def test_webhooks_must_arrive_where_background_calls_end(
     assert one(facts, "webhooks-arrive").verdict == "unknown", "no background call has ended yet"
     ended = a_record(now=NOW, status="succeeded", way="background", finished_at=NOW)
     at = None if minutes_after_the_call is None else NOW + timedelta(minutes=minutes_after_the_call)
-    finding = one(held(facts, ended=[ended], webhook_at=at), "webhooks-arrive")
+    finding = one(with_store_facts(facts, ended=[ended], webhook_at=at), "webhooks-arrive")
     assert finding.verdict == verdict
     assert "https://worker.example/arrive" in one(facts, "webhooks").found
 
@@ -319,7 +319,7 @@ async def test_the_provider_is_asked_for_its_webhooks_where_any_are_set_up(tmp_p
 async def test_what_rests_with_the_provider_is_told(tmp_path: Path) -> None:
     facts = await at_home(tmp_path)
     assert "until it is collected" in one(facts, "kept-by-provider").found
-    assert one(held(facts, left_with_provider=3), "kept-by-provider").verdict == "unknown"
+    assert one(with_store_facts(facts, left_with_provider=3), "kept-by-provider").verdict == "unknown"
     off = await at_home(tmp_path, RENDERLANE_BACKGROUND="off")
     assert "nothing" in one(off, "kept-by-provider").found
 
@@ -382,7 +382,7 @@ async def test_models_with_live_limits_are_counted_on_the_ladder_alone(tmp_path:
     first, *others = facts.catalogue.ladder
     at = facts.in_store.read_at
     live = LiveQuota(tried_at=at).with_limits({first: LiveLimits({"rpm": 5}, at), "elsewhere": LiveLimits({}, at)}, at)
-    finding = one(held(facts, live=live), "live-limits")
+    finding = one(with_store_facts(facts, live=live), "live-limits")
     total = len(facts.catalogue.ladder)
     assert (
         finding.found
@@ -392,5 +392,5 @@ async def test_models_with_live_limits_are_counted_on_the_ladder_alone(tmp_path:
 
 async def test_a_count_that_was_cut_off_says_so(tmp_path: Path) -> None:
     facts = await at_home(tmp_path)
-    assert "of 1 request are" in one(held(facts, left_with_provider=1), "kept-by-provider").found
-    assert "1,000 or more requests" in one(held(facts, left_with_provider=1_000), "kept-by-provider").found
+    assert "of 1 request are" in one(with_store_facts(facts, left_with_provider=1), "kept-by-provider").found
+    assert "1,000 or more requests" in one(with_store_facts(facts, left_with_provider=1_000), "kept-by-provider").found

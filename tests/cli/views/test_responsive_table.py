@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from rich.console import Console, RenderableType
 
-from scripts.cli.data.requests import StoredRequest, Rejected
+from scripts.cli.data.requests import Rejected, StoredRequest
 from scripts.cli.views import request_view
 from shared.core.records.attempt import AttemptRecord
 from shared.core.records.note import RejectedRecord
