@@ -31,12 +31,14 @@ async def show(*, as_json: bool) -> int:
     catalogue = wiring.catalogue(settings)
     async with worker_home.reading(settings) as store:
         worker_home.say_if_simulated(settings)
-        now = await scene_reading.read(store, routing.read(store, settings, catalogue))
+        is_stopped = not worker_home.may_run(settings)
+        now = await scene_reading.read(store, routing.read(store, settings, catalogue), is_stopped=is_stopped)
     if as_json:
         click.echo(to_json(document(now)))
     else:
         request_view.console().print(*lines(now), sep="\n")
-    worker_home.warn_unless_running(settings)
+    if not is_stopped:  # else the first line says so
+        worker_home.warn_unless_running(settings)
     return int(now.verdict.level == "red")
 
 

@@ -13,6 +13,7 @@ import click
 from scripts.cli.data import audit, worker_home
 from scripts.cli.data.json_output import to_json
 from shared.core.lifecycle.request_view import ENDED
+from shared.core.values.addresses import without_secrets
 
 if TYPE_CHECKING:
     from shared.core.webhooks.delivery import Delivery
@@ -83,7 +84,7 @@ async def _list(tenant: str, *, as_json: bool) -> None:
         if as_json:
             click.echo(to_json(shown))
         else:
-            click.echo(f"{endpoint_id}  {endpoint.url}  {', '.join(shown['statuses'])}  {shown['state']}")
+            click.echo(f"{endpoint_id}  {shown['url']}  {', '.join(shown['statuses'])}  {shown['state']}")
     if not rows and not as_json:
         click.echo(f"{tenant} has no webhook endpoints; add one with `renderlane tenant {tenant} webhook add URL`")
 
@@ -236,7 +237,7 @@ def _show_secret(endpoint_id: str, endpoint: Endpoint, secret: str, *, as_json: 
     if as_json:
         click.echo(to_json({**_endpoint(endpoint_id, endpoint), "secret": secret}))
         return
-    click.echo(f"{endpoint_id}  {endpoint.url}")
+    click.echo(f"{endpoint_id}  {without_secrets(endpoint.url)}")
     click.echo(f"secret: {secret}")
     click.echo(SECRET_NOTE)
 
@@ -247,7 +248,7 @@ def _endpoint(endpoint_id: str, endpoint: Endpoint) -> dict[str, Any]:
     return {
         "endpoint": endpoint_id,
         "tenant": endpoint.tenant,
-        "url": endpoint.url,
+        "url": without_secrets(endpoint.url),
         "statuses": list(endpoint.statuses or ENDED),
         "state": disabled or paused or "enabled",
         "failures": endpoint.failures,

@@ -18,11 +18,13 @@ from shared.core.records.attempt import AttemptRecord
 from shared.core.records.note import RejectedRecord
 from shared.core.records.request import RequestRecord, RequestRow
 from shared.core.records.versioned import attempt_in, request_in
+from shared.core.values.addresses import without_secrets
 from shared.core.values.documents import Absent, Document, Fields, Query
 from shared.core.values.status import Status
 from shared.flows.requests.lookup import find_request
 from shared.ports.store import Store
 
+PROMPT_FIELDS = ("prompt", "system_instruction")
 MOST_TENANTS = 20
 """That are named where they use the same id."""
 
@@ -83,10 +85,15 @@ class StoredRequest(Listed, frozen=True):
     stored_attempts: tuple[Fields, ...] = ()
 
     def document(self, *, with_prompt: bool = False) -> dict[str, Any]:
-        """The status document with its attempts; the prompt only for those who ask for it."""
+        """The status document with its attempts; the prompt only for those who ask for it, the signature in a
+        reference's address never.
+        """
         request = dict(self.record.request)
         if not with_prompt:
-            request.pop("prompt", None)
+            for name in PROMPT_FIELDS:
+                request.pop(name, None)
+        if references := request.get("references"):
+            request["references"] = [{**item, "uri": without_secrets(item["uri"])} for item in references]
         return {
             **self.stored,
             "request": request,

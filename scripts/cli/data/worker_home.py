@@ -27,6 +27,7 @@ def read_settings() -> Settings:
         here = Path.cwd()
     except FileNotFoundError as error:
         raise InvalidSetting("the current folder no longer exists. Change to another folder (cd).") from error
+    os.environ.pop("GOOGLE_API_KEY", None)  # another product's: Google's SDK would use it and say so
     return Settings.read(os.environ, here)
 
 

@@ -91,8 +91,13 @@ def csv_text(bills: Bills, by: str) -> str:
     writer.writerow(["contract", by, *map(usd_name, AMOUNTS)])
     for contract, bill in (("google", bills.google), ("gateways", bills.gateways)):
         for name, total in bill.groups.items():
-            writer.writerow([contract, name, *in_dollars(total.to_json()).values()])
+            writer.writerow([contract, _no_formula(name), *in_dollars(total.to_json()).values()])
     return text.getvalue()
+
+
+def _no_formula(name: str) -> str:
+    """A name that a spreadsheet would compute gets an apostrophe in front (OWASP, CSV injection)."""
+    return f"'{name}" if name.startswith(("=", "+", "-", "@", "\t", "\r")) else name
 
 
 def _part(bill: Bill, by: str) -> dict[str, Any]:

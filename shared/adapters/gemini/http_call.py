@@ -24,6 +24,7 @@ from shared.adapters.payloads.quotation import NOTHING_SENT, SENT, Sent
 from shared.adapters.payloads.redaction import redacted
 from shared.core.provider.call import Order
 from shared.core.provider.failure import Failure, FailureKind
+from shared.core.values.addresses import without_secrets
 from shared.ports.lanes import AtSlot
 
 T = TypeVar("T")
@@ -169,7 +170,9 @@ def check_base_url(base_url: str) -> None:
     except ValueError:
         reachable = False
     if not reachable:
-        raise ValueError(f"found base URL {base_url!r}; allowed: http:// or https:// with a host and a real port")
+        raise ValueError(
+            f"found base URL {without_secrets(base_url)!r}; allowed: http:// or https:// with a host and a real port"
+        )
 
 
 def arrived(response: httpx2.Response) -> bytes:

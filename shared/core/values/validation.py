@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from msgspec import Struct, field
 
+from shared.core.values.addresses import without_secrets
 from shared.core.values.visible import json_line, visible
 
 FOUND_LIMIT = 80
@@ -60,10 +61,12 @@ def kind(value: object) -> str:
 
 
 def shown(value: object) -> str:
-    """A wrong value as JSON, cut to FOUND_LIMIT characters; only the kind of a list or object: it may hold a prompt."""
+    """A wrong value as JSON, cut to FOUND_LIMIT characters; of an address no user and no query, and only the kind of a
+    list or object: it may hold a prompt.
+    """
     if isinstance(value, list | dict):
         return kind(value)
-    text = json_line(value, str)
+    text = json_line(without_secrets(value) if isinstance(value, str) else value, str)
     length = len(value) if isinstance(value, str) else len(text)
     return text if len(text) <= FOUND_LIMIT else f"{text[:FOUND_LIMIT]}… ({length} characters)"
 

@@ -54,14 +54,18 @@ class Situation(Struct, frozen=True):
         return display.wait_reason(model, why)
 
 
-async def read(store: Store, snapshot: Awaitable[RoutingSnapshot]) -> Situation:
-    """Some ten documents and one for each process of the worker, however much there is. Raises StoreUnavailable."""
+async def read(store: Store, snapshot: Awaitable[RoutingSnapshot], *, is_stopped: bool = False) -> Situation:
+    """Some ten documents and one for each process of the worker, however much there is. Raises StoreUnavailable.
+
+    `is_stopped`: for sure no worker runs.
+    """
     counted, routing, processes = await asyncio.gather(
         summary.read_from(store), snapshot, store.query(queries.workers(MOST_WORKERS))
     )
     fleet = read_fleet(processes, routing.leader, routing.led_until, routing.now)
     scene = Scene(
-        routing.now, counted, fleet, tuple(routing.tripped), routing.blocked, routing.routing.conclusions.reached
+        routing.now, counted, fleet, tuple(routing.tripped), routing.blocked, routing.routing.conclusions.reached,
+        is_stopped,
     )  # fmt: skip
     return Situation(routing, scene, verdict.verdict(scene))
 

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from shared.core.accounting import traffic
 from shared.core.conclusions.claims import Claim
@@ -153,6 +154,15 @@ def test_requests_that_nobody_comes_for_are_seen_though_the_figures_are_fresh() 
     assert (result.first.state, result.level) == ("worker gone", "red")
     assert verdict(a_scene(a_summary(5, minutes=3), fleet=Fleet(NOW), flags=(a_pause(),))).first.state == "paused"
     assert verdict(a_scene(a_summary(5, minutes=1), fleet=Fleet(NOW))).first.state == "busy"
+
+
+def test_a_worker_that_is_known_to_be_stopped_is_never_called_idle() -> None:
+    """The figures are fresh still: it stopped a moment ago."""
+    stopped = verdict(replace(a_scene(a_summary()), is_stopped=True))
+    assert (stopped.first.state, stopped.first.title, stopped.level) == ("worker gone", "No worker is running", "amber")
+    left = verdict(replace(a_scene(a_summary(5)), is_stopped=True))
+    assert (left.first.state, left.level) == ("worker gone", "red")
+    assert "5 requests waited" in left.first.detail
 
 
 def test_figures_are_old_a_moment_after_they_should_have_been_written() -> None:
