@@ -27,9 +27,9 @@ def a_request(name: str, status: str = "queued", version: str = "1", **more: Any
     return request_in(Document(f"requests/{name}", a_record(status=status) | more, version, NOW))
 
 
-def a_render(name: str, model: str, *, told: bool) -> Request:
-    image, why = DeliveredImage(model, "1K", "standard", 1, 1), BENT if told else ()
-    receipt = Receipt(image, IMAGE_COSTS, "metered", IMAGE_COSTS, why, ("f",) if told else ()).to_json()
+def a_render(name: str, model: str, *, explained: bool) -> Request:
+    image, why = DeliveredImage(model, "1K", "standard", 1, 1), BENT if explained else ()
+    receipt = Receipt(image, IMAGE_COSTS, "metered", IMAGE_COSTS, why, ("f",) if explained else ()).to_json()
     return a_request(name, "succeeded", "2", release=1, cost_micros=IMAGE_COSTS, receipt=receipt)
 
 
@@ -85,13 +85,13 @@ async def test_refusals_empty_and_malformed_answers_end_as_they_must() -> None:
         scene = BY_NAME[name]
         return replace(scene, traffic=replace(scene.traffic, seconds=6.0), calm_first=0.0, latency="fixed:0.1")
 
-    told: list[str] = []
+    reported: list[str] = []
     chosen = [shortly(name) for name in ("refusal", "empty", "malformed")]
-    found = await run_worker.play_all(
-        chosen, 3, lambda played: told.append(played.scene.name), longest=timedelta(minutes=2)
+    recordings = await run_worker.play_all(
+        chosen, 3, lambda played: reported.append(played.scene.name), longest=timedelta(minutes=2)
     )
-    assert {name: played.problems() for name, played in found.items()} == {name: [] for name in found}
-    assert sorted(told) == ["empty", "malformed", "refusal"]
+    assert {name: played.problems() for name, played in recordings.items()} == {name: [] for name in recordings}
+    assert sorted(reported) == ["empty", "malformed", "refusal"]
 
 
 @pytest.mark.slow
@@ -114,12 +114,12 @@ async def test_a_gateway_without_balance_costs_its_requests_a_moment_and_a_plain
 
 @pytest.mark.slow
 def test_a_flag_over_a_backlog_is_seen_by_the_provider_and_rewrites_nothing() -> None:
-    said: list[str] = []
-    flag_figures = asyncio.run(flag_scene.play(Scale(600, 4.0), said.append))
+    lines: list[str] = []
+    flag_figures = asyncio.run(flag_scene.play(Scale(600, 4.0), lines.append))
     assert flag_figures.queued == 600
     assert flag_figures.bent > 0
     assert flag_figures.untouched > 0
     assert flag_figures.rewritten == 0
     assert flag_figures.receipts_wrong == []
     assert flag_figures.booked_micros == flag_figures.charged_micros
-    assert said
+    assert lines

@@ -101,8 +101,8 @@ def fire(tmp_path: Path) -> Iterator[Fire]:
 
 @pytest.fixture
 def browser() -> Iterator[Browser]:
-    with chromium.started() as found:
-        yield found
+    with chromium.started() as started_browser:
+        yield started_browser
 
 
 def test_on_call_sees_a_fire_puts_it_out_and_clears_up(fire: Fire, browser: Browser) -> None:

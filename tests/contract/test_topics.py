@@ -443,10 +443,10 @@ class TestPubsub:
             await topics.publish(RENDER_REQUESTS, data)
         await asyncio.sleep(0.5)
 
-        found = [
+        bodies = [
             delivery.data for _ in range(3) for delivery in await topics.pull(INTAKE.name, 1, timedelta(seconds=10))
         ]
-        assert sorted(found) == [b"a", b"b", b"c"]
+        assert sorted(bodies) == [b"a", b"b", b"c"]
         await topics.close()
 
 

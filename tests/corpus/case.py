@@ -192,21 +192,21 @@ def _filled_text(text: str, host: str) -> str:
 
 
 def _problems(case: Case) -> list[str]:
-    found = []
+    problems = []
     if case.name.partition("-")[0] not in FORMS:
-        found.append(f"a name begins with one of {', '.join(FORMS)} and a hyphen")
+        problems.append(f"a name begins with one of {', '.join(FORMS)} and a hyphen")
     if not case.url.strip() or not case.symptom.strip():
-        found.append("url and symptom are not empty")
+        problems.append("url and symptom are not empty")
     if not case.answers:
-        found.append("there is at least one answer")
+        problems.append("there is at least one answer")
     kinds = {failure_kind.value for failure_kind in FailureKind}
     unknown = [item for item in one_of(case.expected.failure) if item is not None and item not in kinds]
     if unknown:
-        found.append(f"expected.failure {unknown} is no kind of failure")
+        problems.append(f"expected.failure {unknown} is no kind of failure")
     if case.expected.picture == (case.expected.failure is not None):
-        found.append("the first answer is either a picture or a failure")
+        problems.append("the first answer is either a picture or a failure")
     if any(f"[[{case.name}]]" not in str(request.get("prompt")) for request in case.requests):
-        found.append(f"each prompt holds [[{case.name}]]")
+        problems.append(f"each prompt holds [[{case.name}]]")
     if len({request.get("request_id") for request in case.requests}) != len(case.requests):
-        found.append("each request has an id of its own")
-    return found
+        problems.append("each request has an id of its own")
+    return problems

@@ -144,8 +144,8 @@ async def _bystander(world: CorpusWorld, case: Case) -> str:
     same: dict[str, Any] = {name: value for name, value in first.items() if name in kept}
     await world.publish({"request_id": BYSTANDER, "prompt": "a boat", **same})
     await asyncio.sleep(BYSTANDER_WITHIN - 1)
-    found = world.status(BYSTANDER)
-    return f"{found['status']} {(found['route'] or {}).get('model')}"
+    fields = world.status(BYSTANDER)
+    return f"{fields['status']} {(found['route'] or {}).get('model')}"
 
 
 async def _quiet(world: CorpusWorld, within: timedelta) -> None:

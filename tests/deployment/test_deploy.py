@@ -33,7 +33,7 @@ class Told:
     pauses: list[int] = field(default_factory=list)
 
     def look(self, *words: str) -> str | None:
-        return next((answer for known, answer in self.answers.items() if " ".join(words).startswith(known)), None)
+        return next((answer for prefix, answer in self.answers.items() if " ".join(words).startswith(prefix)), None)
 
     def answer(self, *words: str) -> str:
         self.asked.append(" ".join(words))
@@ -84,8 +84,8 @@ def programs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def a_deployment(shell: Told, *, apply: bool, despite: frozenset[str] = frozenset()) -> tuple[Deployment, list[str]]:
-    said: list[str] = []
-    return Deployment(DeploymentTarget.read("staging"), shell, said.append, apply, despite), said
+    lines: list[str] = []
+    return Deployment(DeploymentTarget.read("staging"), shell, lines.append, apply, despite), lines
 
 
 def planned_and_applied(deployment: Deployment) -> None:
@@ -96,10 +96,10 @@ def planned_and_applied(deployment: Deployment) -> None:
 
 def test_without_yes_nothing_is_done_and_every_step_is_said() -> None:
     shell = Told()
-    deployment, said = a_deployment(shell, apply=False)
+    deployment, lines = a_deployment(shell, apply=False)
     planned_and_applied(deployment)
     assert shell.done == []
-    steps = [line for line in said if line.startswith("would run")]
+    steps = [line for line in lines if line.startswith("would run")]
     for word in (
         "services enable",
         "identity create",
@@ -142,11 +142,11 @@ DISABLED = "Error 403: Cloud Run Admin API has not been used in project 123 befo
 
 def test_a_project_that_is_not_ready_yet_is_planned_and_applied_again() -> None:
     shell = Told(SIGNED_IN, problems=[NO_METRIC, DISABLED])
-    deployment, said = a_deployment(shell, apply=True)
+    deployment, lines = a_deployment(shell, apply=True)
     planned_and_applied(deployment)
     assert [sum(f" {verb} " in command for command in shell.done) for verb in ("plan", "apply")] == [3, 3]
     assert len(shell.pauses) == 2
-    assert any("not ready yet" in line for line in said)
+    assert any("not ready yet" in line for line in lines)
 
 
 @pytest.mark.parametrize("problems", [["Error 400: Invalid value"], [DISABLED] * 3])
@@ -334,8 +334,8 @@ def test_doctor_looks_at_what_is_deployed_before_anything_is_done() -> None:
     with pytest.raises(Stopped, match="could not check anything:\nno JSON: RENDERLANE_QUOTA"):
         planned_and_applied(deployment)
     assert shell.done == []
-    (asked,) = shell.asked
-    assert asked.endswith(".venv/bin/renderlane doctor --json")
+    (command,) = shell.asked
+    assert command.endswith(".venv/bin/renderlane doctor --json")
     for setting in (
         "RENDERLANE_STORE=firestore://renderlane-staging/renderlane",
         "RENDERLANE_TOPICS=pubsub://renderlane-staging",
@@ -343,7 +343,7 @@ def test_doctor_looks_at_what_is_deployed_before_anything_is_done() -> None:
         "RENDERLANE_QUOTA=*=rpm:30,concurrency:20",
         "RENDERLANE_LIVE_QUOTA=limits,usage",
     ):
-        assert setting in asked.split(" ")
+        assert setting in command.split(" ")
 
 
 def test_of_a_project_with_nothing_in_it_only_what_can_be_known_is_asked() -> None:
@@ -356,28 +356,28 @@ def test_of_a_project_with_nothing_in_it_only_what_can_be_known_is_asked() -> No
 
 def test_a_check_that_fails_stops_it_with_its_remedy() -> None:
     shell = Told(SIGNED_IN, doctor=json.dumps({"checks": [TRIPPED, UNSEEN]}))
-    deployment, said = a_deployment(shell, apply=True)
+    deployment, lines = a_deployment(shell, apply=True)
     with pytest.raises(Stopped, match=r"pause-ann by ann: too dear\n +Reset what is no longer needed"):
         planned_and_applied(deployment)
     assert shell.done == []
-    assert "doctor: 0 checks pass, 1 fail" in said
-    assert "doctor does not know: quality-bar" in said
+    assert "doctor: 0 checks pass, 1 fail" in lines
+    assert "doctor does not know: quality-bar" in lines
 
 
 def test_a_deployment_that_is_the_remedy_goes_on_despite_the_named_check() -> None:
     shell = Told(SIGNED_IN, doctor=json.dumps({"checks": [TRIPPED]}))
-    deployment, said = a_deployment(shell, apply=True, despite=frozenset({"flags-left-tripped"}))
+    deployment, lines = a_deployment(shell, apply=True, despite=frozenset({"flags-left-tripped"}))
     planned_and_applied(deployment)
-    assert "goes on despite flags-left-tripped: pause-ann by ann: too dear" in said
+    assert "goes on despite flags-left-tripped: pause-ann by ann: too dear" in lines
     assert shell.done[-1].startswith("./scripts/smoke")
 
 
 def test_without_yes_doctor_is_named_and_not_run() -> None:
     shell = Told()
-    deployment, said = a_deployment(shell, apply=False)
+    deployment, lines = a_deployment(shell, apply=False)
     planned_and_applied(deployment)
     assert shell.asked == []
-    assert any(line.startswith("would run") and "renderlane doctor --json" in line for line in said)
+    assert any(line.startswith("would run") and "renderlane doctor --json" in line for line in lines)
 
 
 @pytest.mark.parametrize("has_it", [True, False])

@@ -60,12 +60,12 @@ def test_somebody_who_was_told_finds_the_runbook() -> None:
 
 def test_the_verdict_counts_what_the_provider_saw() -> None:
     calls = [a_call(seconds=1, outcome="service_unavailable"), a_call(seconds=2), a_call(seconds=70)]
-    found = figures(played([an_end(), an_end("r-2", "queued")], calls, [a_trip(4), a_trip(72, "reset")]))
-    assert (found["requests"], found["images"], found["waiting"]) == (2, 1, 1)
-    assert (found["primary_calls_in_the_failure"], found["primary_calls_that_failed"]) == (2, 1)
-    assert found["breaker_tripped_after_seconds"] == 4.0
-    assert found["breaker_reset_after_mending_seconds"] == 12.0
-    assert found["primary_back_after_mending_seconds"] == 10.0
+    values = figures(played([an_end(), an_end("r-2", "queued")], calls, [a_trip(4), a_trip(72, "reset")]))
+    assert (values["requests"], values["images"], values["waiting"]) == (2, 1, 1)
+    assert (values["primary_calls_in_the_failure"], values["primary_calls_that_failed"]) == (2, 1)
+    assert values["breaker_tripped_after_seconds"] == 4.0
+    assert values["breaker_reset_after_mending_seconds"] == 12.0
+    assert values["primary_back_after_mending_seconds"] == 10.0
 
 
 def test_the_timeline_of_the_json_counts_seconds_from_the_first_request() -> None:

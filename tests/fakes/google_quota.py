@@ -47,10 +47,10 @@ class GoogleQuota:
     async def _time_series(self, request: Request) -> Response:
         self.asked.append(request)
         metric = request.query_params["filter"]
-        for name, said in self.series.items():
+        for name, answer in self.series.items():
             kind, _, limit_name = name.partition("/")
             if f'"{SERVICE}/quota/{kind}/usage"' in metric and f'limit_name = "{limit_name}"' in metric:
-                return _answer(said)
+                return _answer(answer)
         return _answer(error(404, "NOT_FOUND", "Cannot find metric(s) that match type."))
 
 
@@ -98,13 +98,13 @@ def series(points: Mapping[str, int], model: str | None = None) -> dict[str, Any
     }
 
 
-def counted(*found: Mapping[str, Any]) -> Said:
-    return Said({"timeSeries": list(found), "unit": "1"})
+def counted(*series: Mapping[str, Any]) -> Said:
+    return Said({"timeSeries": list(series), "unit": "1"})
 
 
 def error(status: int, name: str, message: str, *details: Mapping[str, Any]) -> Said:
-    found: dict[str, Any] = {"code": status, "message": message, "status": name}
-    return Said({"error": found | ({"details": list(details)} if details else {})}, status)
+    members: dict[str, Any] = {"code": status, "message": message, "status": name}
+    return Said({"error": members | ({"details": list(details)} if details else {})}, status)
 
 
 def denied() -> Said:
@@ -144,6 +144,6 @@ def disabled(api: str) -> Said:
     )
 
 
-def _answer(said: Said) -> Response:
-    content = said.body if isinstance(said.body, (str, bytes)) else json.dumps(said.body)
-    return Response(content, said.status, media_type="application/json; charset=UTF-8")
+def _answer(answer: Said) -> Response:
+    content = answer.body if isinstance(answer.body, (str, bytes)) else json.dumps(answer.body)
+    return Response(content, answer.status, media_type="application/json; charset=UTF-8")

@@ -27,8 +27,8 @@ class ScriptedLiveQuota:
                 raise error
             case NotAsked() as nobody:
                 return nobody
-            case said:
-                return {model: LiveLimits(dims, self.clock.now()) for model, dims in said.items()}
+            case by_model:
+                return {model: LiveLimits(dims, self.clock.now()) for model, dims in by_model.items()}
 
     async def usage(self) -> UsageByModel | NotAsked:
         await asyncio.sleep(0)

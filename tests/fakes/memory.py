@@ -190,8 +190,8 @@ def _within(value: Value, bound: Range) -> bool:
 
 def _is_behind(document: Document, query: Query) -> bool:
     """Whether it comes after the last document already seen."""
-    for name, seen in zip(query.order_by, query.after, strict=True):
-        mine, last = _rank(document.data[name.removeprefix("-")]), _rank(seen)
+    for name, value in zip(query.order_by, query.after, strict=True):
+        mine, last = _rank(document.data[name.removeprefix("-")]), _rank(value)
         if mine != last:
             return mine < last if name.startswith("-") else mine > last
     return False

@@ -43,8 +43,8 @@ def attributes(span: Any) -> dict[str, Any]:
 
 
 def _value(value: Any) -> Any:
-    found = getattr(value, value.WhichOneof("value"))
-    return tuple(_value(item) for item in found.values) if hasattr(found, "values") else found
+    content = getattr(value, value.WhichOneof("value"))
+    return tuple(_value(item) for item in content.values) if hasattr(content, "values") else content
 
 
 @contextlib.contextmanager

@@ -148,10 +148,10 @@ def rows(world: World) -> list[Any]:
 
 
 def billed(calls: list[Call], by: str) -> dict[str, int]:
-    found: Counter[str] = Counter()
+    billed_micros: Counter[str] = Counter()
     for call in calls:
-        found[{"model": call.served_model, "lane": call.tier}[by]] += call.cost_micros
-    return {name: micros for name, micros in found.items() if micros}
+        billed_micros[{"model": call.served_model, "lane": call.tier}[by]] += call.cost_micros
+    return {name: micros for name, micros in billed_micros.items() if micros}
 
 
 def booked(world: World, by: str) -> dict[str, int]:

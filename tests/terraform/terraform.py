@@ -100,5 +100,5 @@ def attached(folder: Path) -> Iterator[dict[str, str]]:
         pytest.skip("terraform is not installed")
     nothing = folder / "terraformrc"
     nothing.write_text("disable_checkpoint = true\n")
-    with serving(folder) as found:
-        yield {**os.environ, **found, "TF_CLI_CONFIG_FILE": str(nothing), "TF_IN_AUTOMATION": "1"}
+    with serving(folder) as environment:
+        yield {**os.environ, **environment, "TF_CLI_CONFIG_FILE": str(nothing), "TF_IN_AUTOMATION": "1"}

@@ -165,12 +165,12 @@ async def test_a_retired_model_s_id_means_its_successor(module: ModuleType) -> N
 async def test_what_is_not_well_formed_or_cannot_be_read_keeps_what_it_said_last(
     module: ModuleType, wrong: Any
 ) -> None:
-    said = {"to": "2K", "tenant": "web"}
-    theirs = TheirFlags(lower_resolution=said)
+    details = {"to": "2K", "tenant": "web"}
+    theirs = TheirFlags(lower_resolution=details)
     flags = source(module, theirs.provider())
     before = await seen(flags)
     assert before["lower-resolution"].scope == Scope(tenant="web")
-    theirs.said["lower-resolution"] = said | wrong if isinstance(wrong, dict) else wrong
+    theirs.said["lower-resolution"] = details | wrong if isinstance(wrong, dict) else wrong
     theirs.said["use-flex"] = {"lane": "standard"}
     after = await seen(flags)
     assert after["lower-resolution"] == before["lower-resolution"]
@@ -216,7 +216,7 @@ def settings(folder: Path, provider: str | None) -> Settings:
 
 
 @pytest.mark.parametrize(
-    ("named", "told"),
+    ("named", "message"),
     [
         ("no_such_module:FLAGS", "ModuleNotFoundError"),
         (f"{MODULE}:NOTHING", "AttributeError"),
@@ -226,10 +226,10 @@ def settings(folder: Path, provider: str | None) -> Settings:
     ],
 )
 def test_a_provider_that_cannot_be_made_is_a_wrong_setting_by_its_name(
-    module: ModuleType, tmp_path: Path, named: str, told: str
+    module: ModuleType, tmp_path: Path, named: str, message: str
 ) -> None:
     vars(module).update(broken=lambda: 1 / 0, number=7, dict=dict)
-    with pytest.raises(InvalidSetting, match=f"RENDERLANE_FLAG_PROVIDER: .*{told}.*allowed"):
+    with pytest.raises(InvalidSetting, match=f"RENDERLANE_FLAG_PROVIDER: .*{message}.*allowed"):
         wiring.build(settings(tmp_path, named), io.StringIO())
 
 

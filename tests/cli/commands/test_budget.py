@@ -27,10 +27,10 @@ def seen(tenant: str = "web") -> dict[str, Any]:
 def until(ready: Any) -> dict[str, Any]:
     """The budget as soon as it is as awaited."""
     ends = time.monotonic() + PATIENCE
-    while not ready(found := seen()):
-        assert time.monotonic() < ends, found
+    while not ready(status := seen()):
+        assert time.monotonic() < ends, status
         time.sleep(0.3)
-    return found
+    return status
 
 
 def test_a_thousand_requests_at_once_spend_five_dollars_exactly_and_a_raise_lets_more_go_on(
@@ -47,11 +47,11 @@ def test_a_thousand_requests_at_once_spend_five_dollars_exactly_and_a_raise_lets
     assert renderlane("budget", "web", "--limit", "5").exit_code == 0
     with started(home, "up", "--port", "0", "--latency", "fixed:0.05", RENDERLANE_CATALOGUE=str(catalogue)) as up:
         assert up.first_line, "".join(up.errors)
-        found = until(lambda found: found["waiting"] == REQUESTS - 50 and not float(found["budget"]["held_usd"]))
-        assert found["budget"]["spent_usd"] == "5.000000" == usd(50 * TEN_CENTS)
-        assert found["budget"]["available_usd"] == "0.000000"
+        status = until(lambda status: status["waiting"] == REQUESTS - 50 and not float(status["budget"]["held_usd"]))
+        assert status["budget"]["spent_usd"] == "5.000000" == usd(50 * TEN_CENTS)
+        assert status["budget"]["available_usd"] == "0.000000"
         assert renderlane("budget", "web", "--limit", "6").exit_code == 0
-        until(lambda found: found["budget"]["spent_usd"] == "6.000000")
+        until(lambda status: status["budget"]["spent_usd"] == "6.000000")
         assert up.stop() == 0
     bill = json.loads(renderlane("cost", "--by", "tenant", "--json").stdout)["google"]["total"]
     assert (bill["cost_usd"], bill["images"], bill["unknown_attempts"]) == ("6.000000", 60, 0)
@@ -86,7 +86,7 @@ def test_a_budget_leaves_the_tenants_weight_alone(begun: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (("web", "--limit", "much"), "--limit: found 'much'; allowed: dollars such as 12.50, or none"),
         (("web", "--limit", "-1"), "found '-1'"),
@@ -94,10 +94,10 @@ def test_a_budget_leaves_the_tenants_weight_alone(begun: Path) -> None:
         (("no spaces", "--limit", "1"), "tenant"),
     ],
 )
-def test_what_is_no_budget_is_refused_with_what_is_allowed(begun: Path, words: tuple[str, ...], said: str) -> None:
+def test_what_is_no_budget_is_refused_with_what_is_allowed(begun: Path, words: tuple[str, ...], message: str) -> None:
     result = renderlane("budget", *words)
     assert result.exit_code == 2
-    assert said in result.stderr
+    assert message in result.stderr
 
 
 def test_a_change_is_kept_with_who_made_it_and_why(home: Path) -> None:

@@ -74,21 +74,21 @@ def test_the_shipped_file_names_the_eight_owners_of_the_checklist_and_leaves_the
 
 @pytest.mark.parametrize(("days_ago", "verdict"), [(0, "pass"), (90, "pass"), (91, "unknown"), (-1, "unknown")])
 def test_what_an_owner_saw_to_counts_for_ninety_days(days_ago: int, verdict: str) -> None:
-    said = {"quota": Owner("limits", "Ada", {"tier": TODAY - timedelta(days=days_ago)})}
-    findings = owners.examine(said, TODAY, "owners.toml")
+    owners_ = {"quota": Owner("limits", "Ada", {"tier": TODAY - timedelta(days=days_ago)})}
+    findings = owners.examine(owners_, TODAY, "owners.toml")
     assert [(finding.check, finding.verdict) for finding in findings] == [("owner", "pass"), ("tier", verdict)]
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         (OWNERS.replace("[model.checked]", "[model.checked]\ntaste = 2026-11-22"), "model.checked.taste: found an"),
         (OWNERS.replace("[model.checked]", "[model.checked]\nquality-bar = 7"), "quality-bar: found 7; allowed: a day"),
         ("", "model: found nothing; allowed: a table"),
     ],
 )
-def test_a_wrong_file_is_refused_with_what_was_found_and_what_is_allowed(text: str, told: str) -> None:
-    with pytest.raises(BrokenCatalogue, match=told):
+def test_a_wrong_file_is_refused_with_what_was_found_and_what_is_allowed(text: str, message: str) -> None:
+    with pytest.raises(BrokenCatalogue, match=message):
         owners.read_owners(text)
 
 
@@ -219,8 +219,8 @@ async def test_every_index_of_the_product_is_asked_for_on_the_real_store(tmp_pat
 @pytest.mark.usefixtures("home")
 def test_a_home_that_was_never_started_is_unknown_and_neither_fails_nor_is_ready() -> None:
     result = renderlane("doctor", "--json")
-    found = json.loads(result.stdout)
-    assert (result.exit_code, found["ready"], found["fail"]) == (0, False, 0)
+    report = json.loads(result.stdout)
+    assert (result.exit_code, report["ready"], report["fail"]) == (0, False, 0)
     assert "never started" in result.stdout
     assert renderlane("doctor", "--strict").exit_code == 1
 

@@ -101,9 +101,9 @@ def test_a_model_that_is_gone_is_warned_of_once(drills: Mapping[str, DrillRecord
 @pytest.mark.slow
 def test_the_command_tells_a_timeline_and_a_verdict_and_touches_no_home(home: Path) -> None:
     result = renderlane("drill", "gone", "--seconds", "2", "--json")
-    found = json.loads(result.stdout)
-    assert found["figures"]["images"] == found["figures"]["requests"] > 0
-    assert {line["who"] for line in found["timeline"]} >= {"drill", "worker", "pump"}
+    report = json.loads(result.stdout)
+    assert report["figures"]["images"] == report["figures"]["requests"] > 0
+    assert {line["who"] for line in report["timeline"]} >= {"drill", "worker", "pump"}
     assert "DRILL on a simulator" in result.stderr
-    assert result.exit_code == (0 if found["held"] else 1)
+    assert result.exit_code == (0 if report["held"] else 1)
     assert not home.exists()

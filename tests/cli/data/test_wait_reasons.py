@@ -65,7 +65,7 @@ def test_a_closed_model_is_named_with_its_opening(home: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("reason", "until", "told"),
+    ("reason", "until", "text"),
     [
         ("day", UNTIL, "the daily quota is used up until 2096-11-23 08:00 UTC"),
         ("minute", UNTIL, "the quota of this minute is used up"),
@@ -73,10 +73,10 @@ def test_a_closed_model_is_named_with_its_opening(home: Path) -> None:
         ("spend", None, "the ten-minute spend limit is reached"),
     ],
 )
-def test_every_reason_has_words(home: Path, reason: str, until: datetime | None, told: str) -> None:
+def test_every_reason_has_words(home: Path, reason: str, until: datetime | None, text: str) -> None:
     a_store(home, {"held": {MODEL: {"reason": reason, "until": until, "why": ""}}})
-    assert told in renderlane("status", "waiting").stdout
-    assert f"waits: {MODEL}: {told}" in renderlane("list").stdout
+    assert text in renderlane("status", "waiting").stdout
+    assert f"waits: {MODEL}: {text}" in renderlane("list").stdout
 
 
 @pytest.mark.parametrize(
@@ -127,8 +127,8 @@ def test_one_look_is_taken_and_only_for_those_that_wait() -> None:
 
 
 def test_a_field_of_the_document_is_not_overwritten() -> None:
-    found = StoredRequest("a", a_request_record(a_request(purpose="final")), stored={"held": "its own"})
-    assert wait_reasons.in_document(found, WaitReasons(CLOSED), JsonForm(raw=True))["held"] == "its own"
+    request = StoredRequest("a", a_request_record(a_request(purpose="final")), stored={"held": "its own"})
+    assert wait_reasons.in_document(request, WaitReasons(CLOSED), JsonForm(raw=True))["held"] == "its own"
 
 
 PAUSED = {MODEL: {"reason": "paused", "until": None, "why": "flag pause by ann: asked to"}}

@@ -216,13 +216,13 @@ def test_whatever_happens_in_whatever_order_no_more_is_billed_than_the_limit(hap
             case "next lead":
                 account = account.give_back(["dead"])
             case "end" if flying:
-                held = flying.pop(0)
-                cost = held * value // 100
+                reserved = flying.pop(0)
+                cost = reserved * value // 100
                 billed += cost
-                true = WorkerTotals(true.returned_micros + held, true.cost_micros + cost)
+                true = WorkerTotals(true.returned_micros + reserved, true.cost_micros + cost)
             case "time out" if flying:
-                held = flying.pop(0)
-                billed += held if value else 0  # nobody says so: it stays reserved
+                reserved = flying.pop(0)
+                billed += reserved if value else 0  # nobody says so: it stays reserved
             case "give back" if flying:
                 true = replace(true, returned_micros=true.returned_micros + flying.pop(0))
             case "read":

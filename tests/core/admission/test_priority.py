@@ -140,9 +140,9 @@ def test_interactive_starts_of_this_window_are_counted_once() -> None:
 def test_a_reserve_never_leaves_others_nothing(limits: Limits, starts: int, tokens: int) -> None:
     """A limit that is zero would close the model."""
     left = limits_minus(limits, seen(starts, minutes_ago=1, tokens=tokens).reserve(limits, NOW))
-    for known, rest in ((limits.rpm, left.rpm), (limits.ipm, left.ipm), (limits.tpm, left.tpm)):
-        assert (rest is None) == (known is None)
-        assert rest is None or known is None or known // 2 <= rest <= known
+    for limit, rest in ((limits.rpm, left.rpm), (limits.ipm, left.ipm), (limits.tpm, left.tpm)):
+        assert (rest is None) == (limit is None)
+        assert rest is None or limit is None or limit // 2 <= rest <= limit
         assert rest is None or rest > 0
 
 

@@ -43,8 +43,8 @@ def steady(a_second: int, seconds: int = 60) -> Calendar:
 class Course:
     """A controller over many ticks of a second: each second's starts, how many of them came back with a sign."""
 
-    def __init__(self, pressure: Pressure = Pressure(), known: Limits = Limits()) -> None:  # noqa: B008
-        self.pressure, self.known, self.now = pressure, known, NOW
+    def __init__(self, pressure: Pressure = Pressure(), limits: Limits = Limits()) -> None:  # noqa: B008
+        self.pressure, self.known, self.now = pressure, limits, NOW
         self.calendar, self.seen = Calendar(), NOTHING_SEEN
         self.closed_until = NOW
         self.caps: list[float | None] = []

@@ -35,9 +35,9 @@ def a_sight(
     quota: Limits = Limits(),  # noqa: B008
     *,
     now: datetime = NOW,
-    **seen: object,
+    **facts: object,
 ) -> Observation:
-    fields: dict[str, object] = {"capacity": 1_000} | seen
+    fields: dict[str, object] = {"capacity": 1_000} | facts
     return Observation(now=now, candidates=queue, configured=Quota({"*": quota}), **fields)  # type: ignore[arg-type]
 
 
@@ -147,10 +147,10 @@ known_limits = st.builds(
 @settings(max_examples=60)
 @given(known_limits, steps)
 def test_every_request_starts_once_or_is_cancelled_and_a_slot_given_back_is_given_again(
-    limits: Limits, asked: list[tuple[str, int, int, list[str], float]]
+    limits: Limits, wanted: list[tuple[str, int, int, list[str], float]]
 ) -> None:
     world = World(limits)
-    for priority, tokens, number, became, wait in asked:
+    for priority, tokens, number, became, wait in wanted:
         world.come(priority, tokens, number)
         world.tick(became)
         world.now += timedelta(seconds=wait)

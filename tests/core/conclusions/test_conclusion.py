@@ -56,9 +56,9 @@ def began(*seconds_ago: float, now: datetime = NOW, circuit: str = ROUTE.circuit
 
 def concluded(
     claim: Claim, heard: Heard, starts: Mapping[str, Mapping[int, int]] | None = None, now: datetime = NOW,
-    known: Conclusions | None = None, **more: object,
+    before: Conclusions | None = None, **more: object,
 ) -> Conclusions:  # fmt: skip
-    return judge(known or Conclusions(), {the_id(claim): heard}, starts or {}, now, **more)  # type: ignore[arg-type]
+    return judge(before or Conclusions(), {the_id(claim): heard}, starts or {}, now, **more)  # type: ignore[arg-type]
 
 
 def enough(claim: Claim, ago: float = 5) -> Heard:
@@ -87,9 +87,9 @@ def test_one_request_that_fails_again_and_again_is_one_voice(claim: Claim) -> No
 
 @pytest.mark.parametrize("claim", CLAIMS)
 def test_one_plain_statement_in_a_lull_closes_a_pool_and_never_strikes_a_route(claim: Claim) -> None:
-    found = concluded(claim, failing(1, explicit=True)).reached
-    assert bool(found) == POLICIES[claim].statement
-    for conclusion in found.values():
+    conclusions = concluded(claim, failing(1, explicit=True)).reached
+    assert bool(conclusions) == POLICIES[claim].statement
+    for conclusion in conclusions.values():
         assert conclusion.next_probe_at == NOW, "it is asked about at once"
 
 
@@ -230,9 +230,9 @@ def test_a_gateways_row_in_the_catalogue_says_the_longest_time_between_probes() 
 
 def test_who_asks_is_not_who_said_so_and_best_another_tenant() -> None:
     voices = {short("bad"): Voice(1, short("a"), explicit=False)}
-    asked = [asks_best(voices, short(request), short(tenant)) for request, tenant in
+    answers = [asks_best(voices, short(request), short(tenant)) for request, tenant in
              (("good", "b"), ("good", "a"), ("bad", "a"))]  # fmt: skip
-    assert asked == [0, 1, 2]
+    assert answers == [0, 1, 2]
 
 
 def test_a_lone_request_that_is_turned_away_again_and_again_is_worth_a_word_and_no_conclusion() -> None:

@@ -56,11 +56,11 @@ def test_the_pixels_that_google_documents_are_no_difference(size: str, ratio: st
 
 def test_a_reason_names_both_sides() -> None:
     route = Route("standard", PRO, "4K")
-    said = mismatches(
+    found_mismatches = mismatches(
         route, None, width=1024, height=1024, usage=Usage(image_out=1120), model=PRO, lane="standard",
         catalogue=a_catalogue(),
     )  # fmt: skip
-    assert [mismatch.reason for mismatch in said] == [
+    assert [mismatch.reason for mismatch in found_mismatches] == [
         "size 4K was ordered; 1024x1024 came, which is 1K",
         "2,000 image tokens are priced for gemini-3-pro-image 4K; 1,120 came",
     ]

@@ -152,10 +152,10 @@ def mutated(draw: st.DrawFn) -> Any:
     """A good message with one to three things changed, left out, added or repeated."""
     message = copy.deepcopy(draw(st.sampled_from(SEEDS)))
     for _ in range(draw(st.integers(1, 3))):
-        found = places(message)
-        if not found:
+        spots = places(message)
+        if not spots:
             break
-        container, key = draw(st.sampled_from(found))
+        container, key = draw(st.sampled_from(spots))
         match draw(st.sampled_from(["change", "leave out", "add", "repeat"])):
             case "change":
                 container[key] = copy.deepcopy(draw(st.sampled_from(AT_THE_BORDER)))

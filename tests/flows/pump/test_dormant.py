@@ -19,9 +19,9 @@ async def queued(world: World, number: int, prefix: str = "r", **fields: Any) ->
     written = a_record(a_request(request_id=f"{prefix}-0", **fields), now=world.clock.now())
     for item in range(number):
         request_id = f"{prefix}-{item:04d}"
-        asked = written["request"] | {"request_id": request_id}
+        content = written["request"] | {"request_id": request_id}
         await world.store.commit(
-            Create(f"requests/{request_id}", written | {"request": asked, "fair_tag": float(item)})
+            Create(f"requests/{request_id}", written | {"request": content, "fair_tag": float(item)})
         )
     await world.clock.run(world.kicks.kick())
 

@@ -143,9 +143,9 @@ async def test_no_balance_closes_and_is_escalated_once_and_asked_ever_more_seldo
     await queued(world, 12, model=PRO)
     await world.run_for(4 * MINUTE)
     assert 12 <= len(world.lane.calls) <= 12 + 7
-    asked = len(world.lane.calls)
+    calls_before = len(world.lane.calls)
     await world.run_for(4 * MINUTE)
-    assert 1 <= len(world.lane.calls) - asked <= 2, "one asks whether it is mended"
+    assert 1 <= len(world.lane.calls) - calls_before <= 2, "one asks whether it is mended"
     await world.run_until_quiet(within=timedelta(minutes=10))
     assert done(world) == 12
     assert [item["runbook"] for item in world.signals.of(events.ESCALATION)] == ["no-balance"]

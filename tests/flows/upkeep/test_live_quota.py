@@ -72,16 +72,16 @@ async def test_a_raise_and_a_cut_are_known_a_minute_later(world: World) -> None:
         world.live_quota.said = {PRO: {"rpm": rpm}}
         await minutes(world)
         assert limits(world) == {PRO: {"rpm": rpm}}
-    told = [(item["dimension"], item["old"], item["new"]) for item in world.signals.of(events.LIMIT_CHANGED)]
-    assert told == [("rpm", 60, 600), ("rpm", 600, 6)]
+    changes = [(item["dimension"], item["old"], item["new"]) for item in world.signals.of(events.LIMIT_CHANGED)]
+    assert changes == [("rpm", 60, 600), ("rpm", 600, 6)]
 
 
 async def test_a_limit_that_comes_or_goes_is_told_in_words(world: World) -> None:
-    for said in ({"rpm": 60}, {"rpm": None}, {}):
-        world.live_quota.said = {PRO: said}
+    for limits in ({"rpm": 60}, {"rpm": None}, {}):
+        world.live_quota.said = {PRO: limits}
         await minutes(world)
-    told = [(item["model"], item["old"], item["new"]) for item in world.signals.of(events.LIMIT_CHANGED)]
-    assert told == [(PRO, 60, "unlimited"), (PRO, "unlimited", "unknown")]
+    changes = [(item["model"], item["old"], item["new"]) for item in world.signals.of(events.LIMIT_CHANGED)]
+    assert changes == [(PRO, 60, "unlimited"), (PRO, "unlimited", "unknown")]
 
 
 async def test_a_watch_that_comes_more_often_reads_once_a_minute(world: World) -> None:
@@ -121,8 +121,8 @@ async def test_a_first_reading_that_fails_is_on_record_too(world: World) -> None
 
 async def test_a_problem_is_told_once_and_its_end_too(world: World) -> None:
     good = world.live_quota.said
-    for said in (good, DENIED, DENIED, QuotaUnreadable("unreachable", "?", "wait"), DENIED, good, good):
-        world.live_quota.said = said
+    for reading in (good, DENIED, DENIED, QuotaUnreadable("unreachable", "?", "wait"), DENIED, good, good):
+        world.live_quota.said = reading
         await minutes(world)
     assert world.signals.of(events.QUOTA_UNREADABLE) == [
         {"what": "limits", "code": "denied", "reason": "no", "remedy": "grant it"},
