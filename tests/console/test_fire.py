@@ -67,7 +67,7 @@ class Fire:
     def ask(self, what: Callable[[Store], Awaitable[T]]) -> T:
         """The store, as another process sees it."""
 
-        async def asked() -> T:
+        async def answer() -> T:
             store = wiring.store(Settings.read({"RENDERLANE_HOME": str(self.home)}, self.home), SystemClock())
             try:
                 return await what(store)
@@ -75,7 +75,7 @@ class Fire:
                 await store.close()
 
         with ThreadPoolExecutor(1) as beside:  # Playwright has a loop in this thread
-            return beside.submit(lambda: asyncio.run(asked())).result()
+            return beside.submit(lambda: asyncio.run(answer())).result()
 
     def board(self) -> Board:
         return self.ask(read_own)

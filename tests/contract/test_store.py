@@ -388,14 +388,14 @@ async def test_a_whole_number_equals_the_float_of_its_value(store: Store) -> Non
 
 
 async def test_bounds_on_times_include_and_exclude_to_the_microsecond(queue: Store) -> None:
-    async def found(*bounds: Range) -> list[str]:
+    async def names_within(*bounds: Range) -> list[str]:
         return ids(await queue.query(Query("requests", bounds=bounds, order_by=["created_at"])))
 
-    assert await found(Range("created_at", ">", NOON)) == ["c", "a", "b", "f"]
-    assert await found(Range("created_at", ">=", NOON)) == ["d", "c", "a", "b", "f"]
-    assert await found(Range("created_at", "<", NOON)) == ["e"]
-    assert await found(Range("created_at", "<=", NOON)) == ["e", "d"]
-    assert await found(
+    assert await names_within(Range("created_at", ">", NOON)) == ["c", "a", "b", "f"]
+    assert await names_within(Range("created_at", ">=", NOON)) == ["d", "c", "a", "b", "f"]
+    assert await names_within(Range("created_at", "<", NOON)) == ["e"]
+    assert await names_within(Range("created_at", "<=", NOON)) == ["e", "d"]
+    assert await names_within(
         Range("created_at", ">", NOON - timedelta(days=500)), Range("created_at", "<", NOON + timedelta(microseconds=1))
     ) == ["e", "d"]
 

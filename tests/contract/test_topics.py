@@ -279,10 +279,10 @@ class TestLocal:
         self, topics: LocalTopics, clock: FakeClock
     ) -> None:
         await topics.publish(RENDER_REQUESTS, b"x")
-        (held,) = await topics.pull(INTAKE.name, 10, timedelta(0))
+        (claimed,) = await topics.pull(INTAKE.name, 10, timedelta(0))
         pull = asyncio.create_task(topics.pull(INTAKE.name, 10, timedelta(seconds=30)))
         await clock.someone_sleeps()
-        await topics.reject(INTAKE.name, [held.handle])
+        await topics.reject(INTAKE.name, [claimed.handle])
         await asyncio.sleep(0.05)
         assert not pull.done()
 

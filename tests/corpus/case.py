@@ -65,7 +65,7 @@ class Scripted(Struct, forbid_unknown_fields=True, frozen=True):
         return self.status == 200 and not self.close if self.billed is None else self.billed
 
 
-Told: TypeAlias = Literal["ok"] | Scripted
+AnswerScript: TypeAlias = Literal["ok"] | Scripted
 
 
 class Batch(Struct, forbid_unknown_fields=True, frozen=True):
@@ -109,14 +109,14 @@ class Case(Struct, forbid_unknown_fields=True, frozen=True):
     """Where it was reported; several are joined by ` ; `."""
     symptom: str
     request: dict[str, Any] | Sequence[dict[str, Any]]
-    answers: Sequence[Told] | Mapping[str, Sequence[Told]]
+    answers: Sequence[AnswerScript] | Mapping[str, Sequence[AnswerScript]]
     expected: Expected
     gateways: bool = True
     """The gateways are proven and `use-gateway` is tripped."""
     generate: bool = False
     """Google is called by generateContent."""
     batch: Batch | None = None
-    files: Mapping[str, Sequence[Told]] = {}
+    files: Mapping[str, Sequence[AnswerScript]] = {}
     """What lies at a path of the provider's host (`@HOST/path`), GET after GET."""
     timeout: float = 120
     """Virtual seconds after which the case is looked at."""
@@ -135,13 +135,13 @@ class Case(Struct, forbid_unknown_fields=True, frozen=True):
     def requests(self) -> Sequence[dict[str, Any]]:
         return [self.request] if isinstance(self.request, dict) else self.request
 
-    def script(self, form: str) -> Sequence[Told]:
+    def script(self, form: str) -> Sequence[AnswerScript]:
         if isinstance(self.answers, Mapping):
             return self.answers.get(form) or self.answers.get("*") or ["ok"]
         return self.answers
 
     @property
-    def first(self) -> Told:
+    def first(self) -> AnswerScript:
         return self.script(self.form)[0]
 
 

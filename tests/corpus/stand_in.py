@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 from msgspec import Struct, field
 
-from tests.corpus.case import Case, Scripted, Told
+from tests.corpus.case import AnswerScript, Case, Scripted
 from tests.corpus.virtual_loop import VirtualLoop
 from tests.corpus.wire import Sent, ordinary, sent
 
@@ -124,7 +124,7 @@ class StandIn:
         self.bills.append(Billed(form, reply[1].is_billed, of_case))
         return reply
 
-    def _turn(self, key: str, script: Iterable[Told], form: str, model: str) -> Reply:
+    def _turn(self, key: str, script: Iterable[AnswerScript], form: str, model: str) -> Reply:
         answers = list(script)
         scripted = answers[min(self._turns[key], len(answers) - 1)]
         self._turns[key] += 1

@@ -10,7 +10,7 @@ import pytest
 
 from tests.corpus.case import Case, all_cases, one_of
 from tests.corpus.virtual_loop import VirtualLoop
-from tests.corpus.worker import Ended, Seen, played, write_references
+from tests.corpus.worker import Ended, Observed, played, write_references
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def test_the_worker_does_what_is_right(case: Case, runner: asyncio.Runner, refer
         pytest.fail(f"{case.name}: {'; '.join(wrong)}\n{case.symptom}\n{case.url}\n{result}", pytrace=False)
 
 
-def _wrong_of_all(case: Case, result: Seen) -> list[str]:
+def _wrong_of_all(case: Case, result: Observed) -> list[str]:
     """What is wrong with the case as a whole, in words."""
     expected, wrong = case.expected, []
     for request in result.requests:

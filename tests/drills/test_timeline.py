@@ -17,7 +17,7 @@ def an_answer(seconds: float, outcome: str, effect: str = "final") -> dict[str, 
     }  # fmt: skip
 
 
-def told(*events: dict[str, Any]) -> list[Line]:
+def lines_of(*events: dict[str, Any]) -> list[Line]:
     lines: list[Line] = []
     story = Story(lines.append)
     story.mark("traffic begins")
@@ -29,7 +29,7 @@ def told(*events: dict[str, Any]) -> list[Line]:
 
 
 def test_answers_of_a_few_seconds_are_one_line() -> None:
-    (line,) = told(an_answer(0, "succeeded"), an_answer(1, "succeeded"), an_answer(2, "overload", "queued"))
+    (line,) = lines_of(an_answer(0, "succeeded"), an_answer(1, "succeeded"), an_answer(2, "overload", "queued"))
     assert line.who == "worker"
     assert line.what == (
         "overload: 1 gemini-3-pro-image 1K; succeeded: 2 gemini-3-pro-image 1K (1 back to the queue)"
@@ -38,7 +38,7 @@ def test_answers_of_a_few_seconds_are_one_line() -> None:
 
 
 def test_a_breaker_stands_in_its_place_among_the_answers() -> None:
-    lines = told(an_answer(0, "overload"), a_trip(1), an_answer(2, "succeeded"), an_answer(9, "succeeded"))
+    lines = lines_of(an_answer(0, "overload"), a_trip(1), an_answer(2, "succeeded"), an_answer(9, "succeeded"))
     assert [line.who for line in lines] == ["worker", "breaker", "worker", "worker"]
     assert "trip use-nano-banana-2" in lines[1].what
 
@@ -53,7 +53,7 @@ def test_what_went_before_the_first_mark_is_no_part_of_the_story() -> None:
 
 def test_somebody_who_was_told_finds_the_runbook() -> None:
     event = {"message": "escalation", "time": at(0).isoformat(), "what": "the key is rejected", "runbook": "credential"}
-    (line,) = told(event)
+    (line,) = lines_of(event)
     assert line.who == "escalation"
     assert "runbook: credential" in line.what
 

@@ -212,9 +212,9 @@ async def test_a_call_by_batch_has_its_span_from_the_handing_over_to_its_answer(
         assert call.parent_id == attempt.place.span_id
         assert attempt.started_at < call.started_at < call.ended_at <= attempt.ended_at
         assert call.name == "generate_content gemini-3-pro-image"
-        said = call.attributes
-        assert (said["gen_ai.provider.name"], said["renderlane.lane"]) == ("gcp.gemini", "batch")
-        assert (said["gen_ai.usage.input_tokens"], said["gen_ai.response.model"]) == (10, "gemini-3-pro-image")
+        recorded = call.attributes
+        assert (recorded["gen_ai.provider.name"], recorded["renderlane.lane"]) == ("gcp.gemini", "batch")
+        assert (recorded["gen_ai.usage.input_tokens"], recorded["gen_ai.response.model"]) == (10, "gemini-3-pro-image")
         assert call.failed is None
 
 

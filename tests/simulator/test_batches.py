@@ -39,7 +39,7 @@ async def created(house: House, file: str, model: str = PRO, name: str = "job-1"
     return await house.http.post(f"/v1beta/models/{model}:batchGenerateContent", json=body, headers=KEY)
 
 
-async def seen(house: House, name: str) -> dict[str, Any]:
+async def operation_of(house: House, name: str) -> dict[str, Any]:
     answer = await house.http.get(f"/v1beta/{name}", headers=KEY)
     assert answer.status_code == 200
     return dict(answer.json())
@@ -52,7 +52,7 @@ async def ended(house: House, *lines: dict[str, Any]) -> tuple[dict[str, Any], l
     if work is not None:
         await work
     house.clock.advance(31)
-    operation = await seen(house, name)
+    operation = await operation_of(house, name)
     output = operation["metadata"].get("output")
     if output is None:
         return operation, []
@@ -66,12 +66,12 @@ async def test_a_batch_goes_from_pending_to_its_answers(house: House) -> None:
     assert name.startswith("batches/")
     assert answer.json()["metadata"]["state"] == "BATCH_STATE_PENDING"
     house.clock.advance(10)
-    assert (await seen(house, name))["metadata"]["state"] == "BATCH_STATE_RUNNING"
+    assert (await operation_of(house, name))["metadata"]["state"] == "BATCH_STATE_RUNNING"
     work = house.simulation.jobs[name].work
     assert work is not None
     await work
     house.clock.advance(30)
-    operation = await seen(house, name)
+    operation = await operation_of(house, name)
     assert operation["done"] is True
     assert operation["metadata"]["state"] == "BATCH_STATE_SUCCEEDED"
     assert operation["metadata"]["batchStats"] == {"requestCount": "2", "successfulRequestCount": "2"}
@@ -123,14 +123,14 @@ async def test_a_whole_batch_can_end_badly_or_never(
     assert answers == []
     assert operation["metadata"]["state"] == f"BATCH_STATE_{after_a_minute}"
     house.clock.advance(48 * 3600)
-    assert (await seen(house, operation["name"]))["metadata"]["state"] == f"BATCH_STATE_{after_two_days}"
+    assert (await operation_of(house, operation["name"]))["metadata"]["state"] == f"BATCH_STATE_{after_two_days}"
     assert house.simulation.ledger.bill().total.images == 0
 
 
 async def test_a_batch_can_be_cancelled(house: House) -> None:
     name = (await created(house, await uploaded(house, line("a")))).json()["name"]
     assert (await house.post({}, path=f"/v1beta/{name}:cancel")).status_code == 200
-    operation = await seen(house, name)
+    operation = await operation_of(house, name)
     assert (operation["done"], operation["metadata"]["state"]) == (True, "BATCH_STATE_CANCELLED")
 
 

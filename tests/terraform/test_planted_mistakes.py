@@ -44,7 +44,7 @@ def test_a_wrong_name_type_or_value_does_not_validate(
     plant(copy, file, right, wrong)
     ended = copy.run("validate")
     assert ended.code != 0
-    assert message in ended.said
+    assert message in ended.output
 
 
 @pytest.mark.slow
@@ -100,7 +100,7 @@ def test_a_wrong_value_fails_terraforms_own_tests(
     plant(copy, file, right, wrong)
     ended = copy.run("test", f"-filter=tests/{suite}.tftest.hcl")
     assert ended.code != 0
-    assert message in ended.said
+    assert message in ended.output
 
 
 def test_a_function_open_to_all_is_seen(copy: Terraform) -> None:

@@ -158,7 +158,7 @@ async def test_the_address_that_was_checked_is_the_one_that_is_called(
     answer = await paid.fetched(elsewhere(f"{web.url}/a.png"))
     assert isinstance(answer, Made), answer
     assert looked_up == ["localhost"]
-    (request,) = web.asked
+    (request,) = web.requests
     assert "x-goog-api-key" not in request.headers, "the key goes to the provider alone"
 
 

@@ -160,15 +160,15 @@ async def test_a_collector_that_does_not_answer_holds_a_delivery_no_longer_than_
     receiver: Receiver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(telemetry, "FLUSH_WITHIN_S", 0.05)
-    told = sent_to(receiver, tmp_path)
+    silent = sent_to(receiver, tmp_path)
     receiver.hold.clear()
-    told.span(a_span())
+    silent.span(a_span())
     began = time.monotonic()
-    await told.flush()
-    await told.flush()
+    await silent.flush()
+    await silent.flush()
     assert time.monotonic() - began < 8, "it waited for the exporter, which gives up after 10 s"
     receiver.hold.set()
-    await told.close()
+    await silent.close()
 
 
 def test_a_file_that_cannot_be_written_loses_spans_and_nothing_else(

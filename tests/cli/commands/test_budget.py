@@ -19,7 +19,7 @@ REQUESTS = 1_000
 PATIENCE = 150.0
 
 
-def seen(tenant: str = "web") -> dict[str, Any]:
+def budget_status(tenant: str = "web") -> dict[str, Any]:
     payload: dict[str, Any] = json.loads(renderlane("budget", tenant, "--json").stdout)
     return payload
 
@@ -27,7 +27,7 @@ def seen(tenant: str = "web") -> dict[str, Any]:
 def until(ready: Any) -> dict[str, Any]:
     """The budget as soon as it is as awaited."""
     ends = time.monotonic() + PATIENCE
-    while not ready(status := seen()):
+    while not ready(status := budget_status()):
         assert time.monotonic() < ends, status
         time.sleep(0.3)
     return status
@@ -66,17 +66,17 @@ def begun(home: Path) -> Path:
 
 
 def test_a_budget_is_set_in_parts_shown_and_lifted(begun: Path) -> None:
-    assert seen() == {"tenant": "web", "budget": None, "waiting": 0, "history": []}
+    assert budget_status() == {"tenant": "web", "budget": None, "waiting": 0, "history": []}
     assert "no budget" in renderlane("budget", "web").stdout
     renderlane("budget", "web", "--limit", "12.50", "--period", "month", "--over", "step-down")
     renderlane("budget", "web", "--over", "refuse")
-    budget = seen()["budget"]
+    budget = budget_status()["budget"]
     assert (budget["limit_usd"], budget["period"], budget["over"]) == ("12.500000", "month", "refuse")
     assert (budget["spent_usd"], budget["available_usd"]) == ("0.000000", "12.500000")
     output = renderlane("budget", "web").stdout
     assert "web: $12.5000 a month, more fails" in output
     renderlane("budget", "web", "--limit", "none")
-    assert seen()["budget"] is None
+    assert budget_status()["budget"] is None
 
 
 def test_a_budget_leaves_the_tenants_weight_alone(begun: Path) -> None:
@@ -105,7 +105,7 @@ def test_a_change_is_kept_with_who_made_it_and_why(home: Path) -> None:
         assert up.first_line, "".join(up.errors)
     assert renderlane("budget", "web", "--limit", "5", "--reason", "the  spring sale").exit_code == 0
     assert renderlane("budget", "web", "--limit", "none").exit_code == 0
-    newest, first = seen()["history"]
+    newest, first = budget_status()["history"]
     assert (first["actor"], first["reason"], first["before"]) == (getpass.getuser(), "the spring sale", None)
     assert (first["after"]["limit_usd"], newest["after"]) == ("5.000000", None)
     text = renderlane("budget", "web").stdout

@@ -42,14 +42,14 @@ def a_found(request_id: str, status: str, *, unknown: int = 0) -> StoredRequest:
     return StoredRequest(request_id, record, (AttemptRecord(1, route, started_at, 134_000, latency_ms=14_200),))
 
 
-FOUND = [a_found("an-id-that-is-longer-than-its-column", "succeeded", unknown=1), a_found("b", "cancelled")]
+REQUESTS = [a_found("an-id-that-is-longer-than-its-column", "succeeded", unknown=1), a_found("b", "cancelled")]
 
 
 @pytest.mark.parametrize("width", [44, 50, 60, 80, 120])
 def test_status_and_cost_are_never_cut(width: int) -> None:
     for table in (
-        request_view.results([*FOUND, Rejected("c", RejectedRecord("x", NOW), {})]),
-        request_view.listed(FOUND, NOW),
+        request_view.results([*REQUESTS, Rejected("c", RejectedRecord("x", NOW), {})]),
+        request_view.listed(REQUESTS, NOW),
     ):
         text = drawn(table, width)
         assert max(len(line) for line in text.splitlines()) <= width
@@ -58,11 +58,11 @@ def test_status_and_cost_are_never_cut(width: int) -> None:
 
 
 def test_columns_come_back_with_the_room() -> None:
-    assert "route" not in drawn(request_view.results(FOUND), 60)
-    wide = drawn(request_view.results(FOUND), 120)
+    assert "route" not in drawn(request_view.results(REQUESTS), 60)
+    wide = drawn(request_view.results(REQUESTS), 120)
     for part in ("an-id-that-is-longer-than-its-column", "3.1-flash (priority)", "512 > 1K", "12.3 s", "14.2 s"):
         assert part in wide
-    assert "newsroom-of-the-west" in drawn(request_view.listed(FOUND, NOW), 140)
+    assert "newsroom-of-the-west" in drawn(request_view.listed(REQUESTS, NOW), 140)
 
 
 def test_a_table_without_rows_has_its_head() -> None:

@@ -409,11 +409,11 @@ def test_an_endless_queue_gets_98_percent_of_the_limit(rpm: int) -> None:
         calendar = calendar.forget(now)
         while True:
             earliest = now + MIN_LEAD_TIME
-            found = calendar.grant(limits, Weight(), earliest=earliest, horizon=earliest + HORIZON)
-            if isinstance(found, Blocked):
+            answer = calendar.grant(limits, Weight(), earliest=earliest, horizon=earliest + HORIZON)
+            if isinstance(answer, Blocked):
                 break
-            calendar = found.calendar
-            slots.append(found.slot_at)
+            calendar = answer.calendar
+            slots.append(answer.slot_at)
     in_ten_minutes = [slot for slot in slots if slot < NOW + 10 * MINUTE]
     assert 0.98 * 10 * rpm <= len(in_ten_minutes) <= 10 * rpm
     after_the_first = [slot for slot in slots if NOW + MINUTE <= slot < NOW + 10 * MINUTE]

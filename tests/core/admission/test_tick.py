@@ -235,11 +235,11 @@ def test_a_concluded_pool_starts_nothing_but_its_probe_and_opens_when_the_conclu
 
 def test_a_probe_of_a_used_up_day_passes_the_limit_that_a_429_named() -> None:
     concluded = {PRO: Closing(NOW, "quota_day")}
-    seen = {PRO: ModelObservations(named={"rpd": NamedLimit(0, NOW - SECOND)})}
+    observations = {PRO: ModelObservations(named={"rpd": NamedLimit(0, NOW - SECOND)})}
     (asks,) = candidates(1, "asks")
     asks = replace(asks, planned=replace(asks.planned, probe=f"quota_day:{PRO}"))
-    assert names(tick(Memory(), replace(a_sight([asks], reports=seen), concluded=concluded))) == ["asks-0"]
-    refuted = replace(a_sight(candidates(2), reports=seen), day_goes_on={PRO: NOW})
+    assert names(tick(Memory(), replace(a_sight([asks], reports=observations), concluded=concluded))) == ["asks-0"]
+    refuted = replace(a_sight(candidates(2), reports=observations), day_goes_on={PRO: NOW})
     assert len(tick(Memory(), refuted).grants) == 2
 
 

@@ -90,13 +90,13 @@ def test_the_first_reading_holds_over_what_was_learned_before_it() -> None:
 def test_without_a_reading_the_smaller_of_learned_and_configured_holds(
     reading: LiveLimits | None, reported: int | None
 ) -> None:
-    def held(configured: int | None) -> EffectiveLimit:
+    def in_force(configured: int | None) -> EffectiveLimit:
         learned_limits = {"rpm": Learned(30, LATER, reported, configured)}
         return effective_limits(Limits(rpm=configured), reading, learned_limits)["rpm"]
 
-    assert held(None) == EffectiveLimit(30, "learned", LATER)
-    assert held(40) == EffectiveLimit(30, "learned", LATER)
-    assert held(20) == EffectiveLimit(20, "configured", None)
+    assert in_force(None) == EffectiveLimit(30, "learned", LATER)
+    assert in_force(40) == EffectiveLimit(30, "learned", LATER)
+    assert in_force(20) == EffectiveLimit(20, "configured", None)
 
 
 def test_what_was_learned_beside_another_configuration_is_out_of_date() -> None:

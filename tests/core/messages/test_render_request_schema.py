@@ -85,16 +85,16 @@ def instances(schema: dict[str, Any]) -> st.SearchStrategy[Any]:
             return st.from_regex(pattern).filter(lambda text: least <= len(text) <= most)
         case {"type": "string", "minLength": least, "maxLength": most, **others} if not others:
             return st.text(st.characters(exclude_categories=["Cs"]), min_size=least, max_size=most)
-        case {"type": "array", "maxItems": most, "items": each, **others} if not others:
-            return st.lists(instances(each), max_size=most)
+        case {"type": "array", "maxItems": most, "items": element, **others} if not others:
+            return st.lists(instances(element), max_size=most)
         case {
             "type": "object",
             "maxProperties": most,
             "propertyNames": key,
-            "additionalProperties": each,
+            "additionalProperties": element,
             **others,
         } if not others:
-            return st.dictionaries(instances(key), instances(each), max_size=most)
+            return st.dictionaries(instances(key), instances(element), max_size=most)
         case {"type": "object", "properties": fields, "additionalProperties": False, **others}:
             required = others.pop("required", [])
             assert not others, others

@@ -412,7 +412,7 @@ async def test_a_download_that_breaks_off_is_read_again_and_nothing_is_booked_tw
 
 async def test_a_reference_that_cannot_be_fetched_ends_its_request_alone() -> None:
     world = World()
-    world.references.known["gs://allowed/a.png"] = b"png"
+    world.references.images["gs://allowed/a.png"] = b"png"
     await world.submit("good", **PRO_IN_BATCH, references=[{"uri": "gs://allowed/a.png"}])
     await world.submit("bad", **PRO_IN_BATCH, references=[{"uri": "gs://allowed/missing.png"}])
     await world.run_until_quiet()

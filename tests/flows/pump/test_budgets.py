@@ -226,7 +226,7 @@ async def test_a_failure_that_costs_nothing_gives_its_money_back() -> None:
 
 async def test_a_release_that_is_cancelled_gives_its_money_back() -> None:
     world = await a_world(100_000)
-    world.references.known["gs://allowed/slow.png"] = b"png"
+    world.references.images["gs://allowed/slow.png"] = b"png"
     real = world.references.fetch
 
     async def fetch(uri: str, tenant: str, mime_type: str | None, most: int | None = None) -> Any:

@@ -206,15 +206,15 @@ async def test_an_overloaded_model_is_back_soon_after_it_is_well() -> None:
 
 async def test_a_raise_and_a_cut_of_the_live_limit_take_hold_without_a_restart() -> None:
     world = World()
-    world.live_quota.said = {PRO: {"rpm": 10}}
+    world.live_quota.answer = {PRO: {"rpm": 10}}
     await world.clock.run(read_live_quota(world.ports))
     await queued(world, 120, model=PRO)
 
     async def moves() -> None:
         await world.clock.sleep(70)
-        world.live_quota.said = {PRO: {"rpm": 40}}
+        world.live_quota.answer = {PRO: {"rpm": 40}}
         await world.clock.sleep(120)
-        world.live_quota.said = {PRO: {"rpm": 5}}
+        world.live_quota.answer = {PRO: {"rpm": 5}}
 
     await world.run_for(5 * MINUTE, moves())
     begun = [(call.at - world.started).total_seconds() for call in world.lane.calls]
