@@ -43,7 +43,7 @@ def by(model: str, name: str, seconds: float) -> Any:
 
 
 def test_a_flag_that_bends_in_time_and_rewrites_nothing_holds() -> None:
-    after = [a_render("a", PRO, explained=False), a_render("b", NB21, told=True), a_render("c", PRO, told=False),
+    after = [a_render("a", PRO, explained=False), a_render("b", NB21, explained=True), a_render("c", PRO, explained=False),
              a_request("d")]  # fmt: skip
     flag_figures = figures(after, [by(PRO, "a", 1.0), by(NB21, "b", 2.0), by(PRO, "c", 17.0)])
     assert flag_figures.problems() == []
@@ -52,7 +52,7 @@ def test_a_flag_that_bends_in_time_and_rewrites_nothing_holds() -> None:
 
 
 def test_a_late_effect_a_rewritten_backlog_and_a_wrong_receipt_are_told() -> None:
-    after = [a_render("a", PRO, explained=True), a_render("b", NB21, told=True), a_request("d", version="2")]
+    after = [a_render("a", PRO, explained=True), a_render("b", NB21, explained=True), a_request("d", version="2")]
     flag_figures = figures(after, [by(PRO, "a", 4.0), by(NB21, "b", 2.0), by(PRO, "x", 17.0)])
     text = "; ".join(flag_figures.problems())
     assert "trip: the last call of the old route left 4.0 s later" in text

@@ -113,7 +113,9 @@ def test_what_was_learned_comes_back_from_its_document() -> None:
 values = st.none() | st.integers(0, 100)
 
 
-@given(configured=values, said=values, known=values, then=st.sampled_from([None, UNLIMITED, 50]), present=st.booleans())
+@given(
+    configured=values, reported=values, named=values, then=st.sampled_from([None, UNLIMITED, 50]), present=st.booleans()
+)
 def test_each_limit_has_exactly_one_source_that_did_say_it(
     configured: int | None, reported: int | None, named: int | None, then: int | None, present: bool
 ) -> None:
