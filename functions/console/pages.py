@@ -21,7 +21,6 @@ from functions.console.flag_forms import Choices, Filled, words
 from functions.console.guard import keep_cookie, token_for
 from functions.console.one_request import Looked, find, image_of, spans_of
 from functions.console.panels import Overview
-from functions.console.request_pages import OUTCOMES
 from functions.console.view import environment, page
 from shared import wiring
 from shared.adapters.payloads.thumbnail import thumbnail_of
@@ -30,6 +29,7 @@ from shared.core.messages.request_key import KEY_WORDS, is_key
 from shared.core.observability import repro_packet as packets
 from shared.core.observability import series
 from shared.core.observability.waterfall import waterfall
+from shared.core.provider.outcome_code import OF_REQUESTS
 from shared.core.routing.flag_history import HistoryLine
 from shared.core.values.undo import may_be_undone
 from shared.core.values.validation import Problem
@@ -96,7 +96,7 @@ async def runbook(request: Request) -> Response:
     ended = {group.code: group.count for group in counted.failures} if counted is not None else {}
     return page(
         request, "runbook.html", sections=list(desk.runbook.values()), introduction=texts.introduction(),
-        html=texts.html, outcomes=OUTCOMES, ended=ended,
+        html=texts.html, outcomes=OF_REQUESTS, ended=ended,
     )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TypeAlias
 
-from scripts.virtual_time.fleet_model import Delivery
+from scripts.virtual_time.models.fleet_model import Delivery
 from scripts.virtual_time.run import World
 
 MINUTE = 60.0

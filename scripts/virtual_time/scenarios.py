@@ -14,8 +14,8 @@ from msgspec.structs import replace
 from scripts.simulator.provider.quota_windows import WINDOW_KINDS, WindowKind
 from scripts.virtual_time import measures
 from scripts.virtual_time.arrivals import Source, backlog, merged, poisson
-from scripts.virtual_time.fleet_model import FleetSize
-from scripts.virtual_time.provider_limits import LimitsFrom, Narrow, ProviderTerms
+from scripts.virtual_time.models.fleet_model import FleetSize
+from scripts.virtual_time.models.provider_limits import LimitsFrom, Narrow, ProviderTerms
 from scripts.virtual_time.request import Arrival
 from scripts.virtual_time.run import Rehearsal, Setting
 from shared.core.limits.quota import Limits

@@ -17,7 +17,8 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from scripts.cli.views import cost_table, trace_view
+from scripts.cli.views.money import cost_table
+from scripts.cli.views.see import trace_view
 from shared import wiring
 from shared.adapters.payloads.text_images import addresses_in, apart
 from shared.adapters.process.system_clock import SystemClock

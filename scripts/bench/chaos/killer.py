@@ -91,10 +91,10 @@ async def play(plan: Plan, folder: Path, say: Callable[[str], None]) -> Run:
                 say(f"kill {kills} of {plan.kills}: {sum((await client.ended(plan.requests)).values()):,} have ended")
             with rig.command("up", "--port", str(port), environment=environment):
                 await client.wait_for(plan.requests, plan.within)
-                left, announcing = await _tidied(provider.url)
+                left, announcing = await tidied(provider.url)
                 if announcing:
                     say(f"the webhooks of {announcing} more interactions are still under way")
-            accounts = await _accounts(client, names, provider.url, left)
+            accounts = await read_accounts(client, names, provider.url, left)
         finally:
             await client.close()
     return Run(accounts, kills, in_flight, time.monotonic() - began)
@@ -149,7 +149,7 @@ async def _is_over(client: rig.Client, requests: int) -> bool:
     return sum((await client.ended(requests)).values()) >= requests
 
 
-async def _tidied(provider: str) -> tuple[int, int]:
+async def tidied(provider: str) -> tuple[int, int]:
     """Interactions that the provider still keeps when a worker that is left alone has had its time: those of which
     nothing will tell it any more, and those whose webhook is under way.
     """
@@ -163,7 +163,7 @@ async def _tidied(provider: str) -> tuple[int, int]:
             await asyncio.sleep(0.5)
 
 
-async def _accounts(client: rig.Client, names: list[str], provider: str, left: int) -> Accounts:
+async def read_accounts(client: rig.Client, names: list[str], provider: str, left: int) -> Accounts:
     documents, attempts = {}, {}
     for document in await client.store.query(queries.newest(None, len(names) + 100)):
         name = request_in(document).record.content.request_id

@@ -218,7 +218,7 @@ class Backgrounds:
         event = webhooks.event_of_status(end.status)
         if event is not None:
             data = webhooks.data(record.id, end.problem)
-            self._simulation.webhooks.emit(event, data, record.ask.webhook, record.headline)
+            self._simulation.webhooks.emit(event, record.id, data, record.ask.webhook, record.headline)
         if len(self._by_id) > _KEPT:
             oldest = next(kept.id for kept in self._by_id.values() if kept.end is not None)
             del self._by_id[oldest]

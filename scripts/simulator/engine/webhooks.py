@@ -121,12 +121,12 @@ class Webhooks:
     def ping(self, webhook: Registered) -> None:
         self._start([self._parcel(forms.PING, webhook.id, {}, webhook.uri, webhook)], None)
 
-    def emit(self, event: str, data: Mapping[str, Any], config: WebhookConfig, headline: Headline) -> None:
+    def emit(self, event: str, about: str, data: Mapping[str, Any], config: WebhookConfig, headline: Headline) -> None:
         """Send an event to the request's own addresses, or else to every webhook that is registered for it."""
         simulation = self._simulation
         more = config.user_metadata
-        parcels = [self._parcel(event, str(data["id"]), data, uri, None, more) for uri in config.uris] or [
-            self._parcel(event, str(data["id"]), data, webhook.uri, webhook, more)
+        parcels = [self._parcel(event, about, data, uri, None, more) for uri in config.uris] or [
+            self._parcel(event, about, data, webhook.uri, webhook, more)
             for webhook in self.by_id.values()
             if event in webhook.subscribed and webhook.state == "enabled"
         ]

@@ -7,7 +7,7 @@ answer unreadable. A 20 MB image exists as its base64 once and as its bytes once
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 
 import msgspec
 from msgspec import Raw
@@ -22,6 +22,7 @@ from shared.adapters.payloads.token_counts import usage_of
 from shared.core.provider.call import Order
 from shared.core.provider.failure import Failure, FailureKind
 from shared.core.values.lanes import TIERS
+from shared.core.values.moments import read_moment
 
 ENDED_WITHOUT = ("failed", "incomplete", "requires_action", "requires_continuation", "cancelled", "budget_exceeded")
 """Statuses of an interaction that has ended, or will not go on by itself, without its image being finished."""
@@ -87,16 +88,7 @@ def state_of(body: bytes | bytearray) -> State:
     """What an interaction says of itself beside its output."""
     interactions = [one for one in map(_interaction, values_of(body)) if one is not None]
     last = _last_said(interactions)
-    return State(_name(one.id for one in interactions), text_of(last.status), _moment(text_of(last.updated)))
-
-
-def _moment(text: str) -> datetime | None:
-    """RFC 3339; None for what cannot be read."""
-    try:
-        moment = datetime.fromisoformat(text)
-        return moment.astimezone(UTC) if moment.tzinfo else None
-    except (ValueError, OverflowError):
-        return None
+    return State(_name(one.id for one in interactions), text_of(last.status), read_moment(text_of(last.updated)))
 
 
 def header_id(headers: Mapping[str, str]) -> str:

@@ -21,7 +21,8 @@ from urllib.parse import SplitResult, urljoin, urlsplit, urlunsplit
 
 import httpx2
 
-from shared.adapters.gemini.http_call import MAX_ANSWER_BYTES, OTHER_ERRORS
+from shared.adapters.gemini.bounded_body import MAX_ANSWER_BYTES
+from shared.adapters.gemini.http_call import OTHER_ERRORS
 from shared.adapters.payloads import answer_image, image_header
 from shared.adapters.payloads.answer_image import Elsewhere, Served
 from shared.adapters.payloads.reference_uri import is_public

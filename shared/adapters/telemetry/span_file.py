@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any, BinaryIO
 import msgspec
 
 from shared.adapters.process import private_file
+from shared.adapters.process.standard_error import tell
 from shared.core.observability.spans import Attribute, Span
 from shared.core.values.visible import json_visible
 
@@ -45,7 +45,7 @@ class SpanFile:
         except OSError as error:
             if not self._reported:
                 self._reported = True
-                print(f"renderlane: spans are lost, {self._path} cannot be written ({error.strerror})", file=sys.stderr)
+                tell(f"renderlane: spans are lost, {self._path} cannot be written ({error.strerror})")
 
     def flush(self) -> None:
         """Nothing waits."""

@@ -18,6 +18,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from shared.core.provider.outcome import Outcome
+from shared.core.provider.outcome_code import PlainEnd
 from shared.core.values.codec import Stored
 from shared.core.values.documents import Fields, Increment
 from shared.core.values.money import usd
@@ -47,12 +48,6 @@ class Budget(Stored, frozen=True):
 
     def __str__(self) -> str:
         return f"${usd(self.limit_micros)} a {self.period}"
-
-
-def budget_of(tenant: Fields) -> Budget | None:
-    """Of a document `tenants/{tenant}`."""
-    budget = tenant.get("budget")
-    return Budget.from_json(budget) if budget else None
 
 
 def default_budget(limit_micros: int) -> Budget:
@@ -251,8 +246,8 @@ def refusal(tenant: str, purse: TenantBalance, estimate_micros: int) -> Outcome:
     reserved = (
         f", ${usd(purse.held_micros)} of it held for attempts that are not settled" if purse.held_micros > 0 else ""
     )
-    return Outcome(
-        "budget",
+    return Outcome.of(
+        PlainEnd.BUDGET,
         f"The budget of {tenant}, {purse.budget}, has ${usd(max(purse.unspent_micros, 0))} left{reserved} "
         f"(${usd(purse.spent_micros)} are spent); this takes up to ${usd(estimate_micros)}. Nothing was paid.",
         f"Raise it (renderlane budget {tenant} --limit USD) or wait for the next {purse.budget.period}, "

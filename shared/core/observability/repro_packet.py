@@ -25,7 +25,7 @@ def chosen(attempts: Sequence[AttemptRecord], number: int | None) -> AttemptReco
     """The attempt of that number; without one the last that failed, else the last."""
     if number is not None:
         return next((attempt for attempt in attempts if attempt.number == number), None)
-    failed = [attempt for attempt in attempts if attempt.outcome and attempt.outcome.code != "succeeded"]
+    failed = [attempt for attempt in attempts if attempt.outcome and attempt.outcome.problem]
     return next(reversed(failed or attempts), None)
 
 

@@ -28,6 +28,7 @@ from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
+from shared.core.values.status import Status
 from shared.core.values.trace_context import Place
 
 SpanKind: TypeAlias = Literal["INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER"]
@@ -96,6 +97,10 @@ REQUEST = Stage(
 )  # fmt: skip
 PUBLISH = Stage("publish", "PRODUCER", ("topic", "message_id", "request_id"))
 INTAKE = Stage("intake", "CONSUMER", ("topic", "message_id", "request_id", "effect", "route", "reasons", "problems"))
+QueueEnd: TypeAlias = Literal["slot", "open slot", "batch"] | Status
+"""What ends a wait in the queue: a slot, being put aside for a batch, or the end of the request."""
+SlotLoss: TypeAlias = Literal["not_taken_up", "slot_passed", "cancelled"]
+"""Why nothing started in a slot, beside the failures of a call that never left."""
 QUEUE_WAIT = Stage("queue wait", "INTERNAL", ("request_id", "priority", "model", "round", "ended_by"))
 TICK = Stage("pump tick", "INTERNAL", ("heads", "grants", "holder"))
 PUMP = Stage("pump", "INTERNAL", ("request_id", "route", "flags", "reasons", "slot_at", "estimate_micros", "probe"))

@@ -127,7 +127,7 @@ def of_documents(request: RequestRecord, attempts: Iterable[AttemptRecord], now:
                     "renderlane.outcome": code,
                     "http.response.status_code": attempt.http_status,
                 },
-                failed=None if code in (None, "succeeded") else code,
+                failed=None if attempt.outcome is None else attempt.outcome.problem,
                 open=attempt.ended_at is None,
             )
         )
@@ -160,7 +160,7 @@ def _root(root: Place, request: RequestRecord, now: datetime) -> SpanView:
         started_at=request.published_at or request.created_at,
         ended_at=request.finished_at or now,
         attributes={"renderlane.outcome": code, "renderlane.route": str(request.route)},
-        failed=None if code in (None, "succeeded") else code,
+        failed=None if request.outcome is None else request.outcome.problem,
         open=request.finished_at is None,
     )
 

@@ -46,7 +46,7 @@ class _Entry(Struct):
     def is_open(self) -> bool:
         """Also where somebody gave the attempt up as crashed: an image is still kept."""
         outcome = self.attempt.record.outcome
-        return outcome is None or outcome.code == FailureKind.CRASHED.value
+        return outcome is None or outcome.kind is FailureKind.CRASHED
 
 
 async def settle_results(ports: Ports, batch_: Batch, progress: Progress, time: ServerTime) -> None:

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from shared.core.accounting.budget import budget_of
 from shared.core.admission.fair_queueing import DEFAULT_WEIGHT, fair_tag, queue_name
 from shared.core.lifecycle import queries
-from shared.core.values.documents import Document
+from shared.core.records.tenant import TenantRecord, tenant_path
 from shared.flows.pump_status import PumpView
 from shared.ports import Ports
 
@@ -67,16 +66,16 @@ class FairTags:
         try:
             waiting, owner = await asyncio.gather(
                 self._ports.store.count(queries.waiting_of(tenant, model, priority)),
-                self._ports.store.get(f"tenants/{tenant}"),
+                self._ports.store.get(tenant_path(tenant)),
             )
+            record = TenantRecord.of(owner)
         except BaseException as error:
             del self._counts[key]
             future.set_exception(error)
             future.exception()  # those who wait hear of it; that nobody waits is no error
             raise
-        weight = owner.data.get("weight", DEFAULT_WEIGHT) if isinstance(owner, Document) else DEFAULT_WEIGHT
-        own = budget_of(owner.data) if isinstance(owner, Document) else None
-        future.set_result(_Count(now, waiting, weight, (own or self._ports.default_budget) is not None))
+        weight = DEFAULT_WEIGHT if record.weight is None else record.weight
+        future.set_result(_Count(now, waiting, weight, (record.budget or self._ports.default_budget) is not None))
         return future.result()
 
     @staticmethod

@@ -24,6 +24,7 @@ from shared.core.lifecycle.request_record import Head
 from shared.core.observability import events
 from shared.core.provider.outcome import Outcome
 from shared.core.records.request import QueuedRow
+from shared.core.records.tenant import TenantRecord, tenant_path
 from shared.core.values.documents import Document
 from shared.flows.operations import budget_reading
 from shared.flows.pump import orphaned_reservations
@@ -181,10 +182,9 @@ class Budgets(Struct):
         )
 
     async def _read(self, tenants: Sequence[str], now: datetime) -> None:
-        documents = await self.ports.store.get_all([f"tenants/{tenant}" for tenant in tenants])
+        documents = await self.ports.store.get_all([tenant_path(tenant) for tenant in tenants])
         limits = {
-            tenant: (budget.budget_of(document.data) if isinstance(document, Document) else None)
-            or self.ports.default_budget
+            tenant: TenantRecord.of(document).budget or self.ports.default_budget
             for tenant, document in zip(tenants, documents, strict=True)
         }
         self._read_tenants |= set(tenants)

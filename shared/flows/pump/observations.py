@@ -11,12 +11,14 @@ from msgspec import Struct, field
 from shared.core.admission.clock_rewind import FELL
 from shared.core.conclusions.evidence import Heard
 from shared.core.conclusions.evidence import summed as summed_heard
+from shared.core.conclusions.worker_report import WorkerReport
 from shared.core.lifecycle import queries
 from shared.core.limits import live_quota
 from shared.core.limits.live_quota import LiveLimits, LiveQuota
 from shared.core.limits.observations import ModelObservations, StartSignal, summed
 from shared.core.provider.circuit_health import REMEMBERED, Health
 from shared.core.provider.circuit_health import summed as summed_health
+from shared.core.values.codec import stored_in
 from shared.core.values.documents import Document
 from shared.flows.operations.flags import Board, read_board
 from shared.flows.operations.gateway_proofs import read_off
@@ -55,7 +57,7 @@ class PumpSight(Struct):
     """Open slots that were taken or withdrawn, as of the last look."""
     taken_from: datetime | None = None
     """When that look began; None where there were more."""
-    _reports: dict[str, dict[str, ModelObservations]] = field(default_factory=dict)
+    _reports: Mapping[str, Mapping[str, ModelObservations]] = field(default_factory=dict)
     """By worker process and model."""
     _drift: dict[tuple[str, str], Mapping[int, int]] = field(default_factory=dict)
     """What calendars have been corrected by, by process and model."""
@@ -126,24 +128,18 @@ class PumpSight(Struct):
         """Whole reports of the last while, by any worker's clock: reading one twice changes nothing."""
         since = now - (REMEMBERED if self._looked else FIRST_LOOK)
         read = await self.ports.store.query(queries.evidence_since(since))
-        documents = [
-            document for document in read if document.data["updated_at"] <= now + FELL
-        ]  # else told by a clock set back since
-        self._reports = {
-            document.id: {
-                model: ModelObservations.from_json(fields) for model, fields in document.data["models"].items()
-            }
-            for document in documents
-        }
+        reports = {document.id: stored_in(document, WorkerReport) for document in read}
+        ahead = now + FELL  # what lies beyond was told by a clock set back since
+        reports = {process: report for process, report in reports.items() if report.updated_at <= ahead}
+        self._reports = {process: report.models for process, report in reports.items()}
         by_circuit: dict[str, list[Health]] = {}
-        for document in documents:
-            for circuit, observed in document.data["routes"].items():
-                by_circuit.setdefault(circuit, []).append(Health.from_json(observed))
-        self.health = {circuit: summed_health(healths) for circuit, healths in by_circuit.items()}
         by_conclusion: dict[str, list[Heard]] = {}
-        for document in documents:
-            for conclusion, heard in document.data.get("heard", {}).items():
-                by_conclusion.setdefault(conclusion, []).append(Heard.from_json(heard))
+        for report in reports.values():
+            for circuit, health in report.routes.items():
+                by_circuit.setdefault(circuit, []).append(health)
+            for conclusion, heard in report.heard.items():
+                by_conclusion.setdefault(conclusion, []).append(heard)
+        self.health = {circuit: summed_health(healths) for circuit, healths in by_circuit.items()}
         self.heard = {conclusion: summed_heard(heards, now) for conclusion, heards in by_conclusion.items()}
         if not self._looked:
             self.drift()  # what was reported to an earlier pump is done with

@@ -23,6 +23,7 @@ from shared.core.admission.tick import Memory
 from shared.core.limits.enforced import Enforced
 from shared.core.observability import events
 from shared.core.records.pump import PumpRecord
+from shared.core.values.codec import Stored, stored_in
 from shared.core.values.documents import Absent, Committed, Conflict, Create, Delete, Document, Fields, Update, Write
 from shared.flows.clock import ServerTime
 from shared.flows.pump.dormant import wake_from_the_future
@@ -142,16 +143,12 @@ class PumpDocuments(Struct):
     def _is_due(self, after: Memory, blocked: Mapping[str, Any], waiting: list[str]) -> bool:
         """Something to say, or a lead that ends soon. A full minute is no news, a used-up day is."""
         assert isinstance(self.pump, Document)
-        stored = self.pump.data
-        if list(self.over_budget) != list(stored.get("over_budget", ())):
+        written = PumpRecord.of(self.pump)
+        if self.over_budget != written.over_budget or tuple(waiting) != written.waiting:
             return True
-        if (
-            after.epoch != self.memory.epoch
-            or waiting != stored["waiting"]
-            or _lasting(blocked) != _lasting(stored["held"])
-        ):
+        if after.epoch != self.memory.epoch or _lasting(blocked) != _lasting(written.blocked or {}):
             return True
-        return bool(stored["lead_until"] - self.time.now() < RENEW_WITHIN)
+        return written.lead_until is None or written.lead_until - self.time.now() < RENEW_WITHIN
 
     async def _commit(
         self,
@@ -215,17 +212,21 @@ def _succeeds(ports: Ports, pump: Document) -> bool:
     return since is None or pump.read_at - since >= UNDISTURBED
 
 
+class _Kept(Stored, frozen=True):
+    """What the pump's document keeps from tick to tick, beside what others read of it: see Memory."""
+
+    spend: Mapping[int, int]
+    served: Mapping[str, float]
+    fleet: Fleet
+    epoch: int
+    limits: Mapping[str, Mapping[str, int | None]]
+
+
 def _memory(pump: Document | Absent) -> Memory:
     if isinstance(pump, Absent):
         return Memory()
-    stored = pump.data
-    return Memory(
-        spend=Spend.from_json(stored["spend"]),
-        served=dict(stored["served"]),
-        fleet=Fleet.from_json(stored["fleet"]),
-        epoch=stored["epoch"],
-        limits=stored["limits"],
-    )
+    kept = stored_in(pump, _Kept)
+    return Memory(spend=Spend(kept.spend), served=kept.served, fleet=kept.fleet, epoch=kept.epoch, limits=kept.limits)
 
 
 def _write(path: str, data: Fields, before: Document | Absent) -> Write:

@@ -16,6 +16,7 @@ from shared.core.lifecycle.request_record import Head
 from shared.core.messages.render_request import PRIORITIES
 from shared.core.observability import spans
 from shared.core.provider.outcome import EXPIRED, Outcome
+from shared.core.provider.outcome_code import PlainEnd
 from shared.core.records.request import SleepingRow
 from shared.core.values.lanes import BATCH
 from shared.flows import tracing
@@ -225,8 +226,8 @@ class TickRunner:
         )
         for head, unroutable in planning.unroutable:
             problem = unroutable.problem
-            code = "cost_cap" if problem.field == "max_cost_usd" else "unroutable"
-            await self._overdue.end(head, "failed", Outcome(code, str(problem), problem.remedy))
+            code = PlainEnd.COST_CAP if problem.field == "max_cost_usd" else PlainEnd.UNROUTABLE
+            await self._overdue.end(head, "failed", Outcome.of(code, str(problem), problem.remedy))
         self._stuck = reporting.tell_stuck(self._ports.signals, planning, self._stuck)
         return planning
 

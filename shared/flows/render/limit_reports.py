@@ -18,6 +18,7 @@ from shared.core.admission.slot_calendar import bucket_of
 from shared.core.conclusions.claims import claim_id, contradicted_by
 from shared.core.conclusions.conclusion import NO_CASE, Conclusions
 from shared.core.conclusions.evidence import NOTHING_HEARD, Heard, Voice, short
+from shared.core.conclusions.worker_report import WorkerReport
 from shared.core.limits.failure_evidence import closing, named_limit, sign
 from shared.core.limits.observations import NOTHING_SEEN, ModelObservations, NamedLimit, StartSignal
 from shared.core.provider.circuit_health import ALL_WELL, Health
@@ -247,11 +248,9 @@ class Evidence:
                 self._observations, self._health, self._heard = {}, {}, {}
             self._reported_at = now
             self._drift = {}
-            models = {model: observations.to_json() for model, observations in self._observations.items()}
-            routes = {circuit: health.to_json() for circuit, health in self._health.items()}
-            heard = {item: evidence.to_json() for item, evidence in self._heard.items()}
-            also = {"updated_at": now, "models": models, "routes": routes, "heard": heard, "expire_at": now + KEEP_FOR}
-            await self._ports.store.commit(Increment(f"evidence/{self._ports.boot}", {"reports": 1}, also=also))
+            report = WorkerReport(now, now + KEEP_FOR, self._observations, self._health, self._heard)
+            path = f"evidence/{self._ports.boot}"
+            await self._ports.store.commit(Increment(path, {"reports": 1}, also=report.to_json()))
 
 
 _NEVER = datetime.min.replace(tzinfo=UTC)

@@ -340,7 +340,7 @@ async def _end_unbegun(ports: Ports, request: Request, failure: Failure, time: S
     write = update(request, after)
     answer = await ports.store.commit(write, *given_back)
     if isinstance(answer, Committed):
-        tracing_waits.slot_ended(ports, request, now, lost=failure.kind.value)
+        tracing_waits.slot_ended(ports, request, now, lost=failure.kind)
         await ended(ports, replace(committed(request, after, write, answer), read_at=now))
 
 

@@ -10,6 +10,7 @@ from shared.core.lifecycle import awaiting, request_record, settlement, transiti
 from shared.core.lifecycle.settlement import Effect, SettledBefore, Settlement
 from shared.core.observability import events, spans
 from shared.core.provider.failure import Failure, FailureKind
+from shared.core.provider.outcome_code import PlainEnd
 from shared.core.provider.stored_image import Delivered, Ending
 from shared.core.records.versioned import Attempt, Request, attempt_in, committed, request_in, update
 from shared.core.values.documents import Committed, Document, InvalidDocument
@@ -179,7 +180,7 @@ async def _report(ports: Ports, ending: Ending, settled: Settlement, answer: Com
         request_id=request.id,
         attempt=opened.number,
         route=str(opened.route),
-        outcome="succeeded" if isinstance(ending, Delivered) else ending.kind.value,
+        outcome=(PlainEnd.SUCCEEDED if isinstance(ending, Delivered) else ending.kind).value,
         http_status=closed.http_status,
         latency_ms=closed.latency_ms,
         effect=settled.effect,

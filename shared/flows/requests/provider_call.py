@@ -19,6 +19,14 @@ from shared.ports import Ports
 from shared.ports.images import References, ReferenceUnusable
 
 T = TypeVar("T")
+DECIDED = frozenset(
+    ["model", "lane", "image_size", "references", "labels", "thinking", "safety", "output_format", "output_quality"]
+)
+"""Fields of an order that follow from the route, or are written otherwise than in a request."""
+PASSED_ON = tuple(
+    name for name in Order.__struct_fields__ if name in RenderRequest.__struct_fields__ and name not in DECIDED
+)
+"""Every other field that both have goes to the lane as it was asked."""
 
 
 def order_of(
@@ -29,20 +37,16 @@ def order_of(
     wanted = wish_of(content, route, catalogue)
     is_told = row is None or row.form == "native"
     return Order(
-        request_id=content.request_id,
         model=route.model,
         lane=route.lane,
-        prompt=content.prompt,
         image_size=route.image_size if model.sends_image_size else None,
-        aspect_ratio=content.aspect_ratio,
         references=references,
-        grounding=content.grounding,
         gateway=gateway,
         thinking=thought(model, content.thinking, content.purpose, catalogue.thinking).sent if is_told else None,
         safety=tuple(content.safety.items()),
-        system_instruction=content.system_instruction,
         output_format=wanted.format if wanted is not None and wanted.made_by_provider and row is None else None,
         output_quality=wanted.quality if wanted is not None and wanted.quality_by_provider and row is None else None,
+        **{name: getattr(content, name) for name in PASSED_ON},
     )
 
 

@@ -43,6 +43,7 @@ from shared.core.observability.status_summary import (  # fmt: skip
     sampled,
 )
 from shared.core.records.request import AwaitingRow, EndedRow, RunningRow, WaitingRow
+from shared.core.records.tenant import TenantRecord
 from shared.core.values.documents import Create, Document, Update, Write
 from shared.core.values.pacific import pacific_day
 from shared.flows.operations.budget_reading import read_purse
@@ -312,7 +313,7 @@ async def _spent(ports: Ports, ledger: LedgerRows, now: datetime) -> Spent:
 
 async def _purses(ports: Ports, now: datetime) -> tuple[BudgetStatus, ...]:
     tenants = await ports.store.query(queries.tenants(10 * MOST_BUDGETS))
-    limits = [(tenant.id, limit) for tenant in tenants if (limit := budget.budget_of(tenant.data)) is not None]
+    limits = [(tenant.id, limit) for tenant in tenants if (limit := TenantRecord.of(tenant).budget) is not None]
 
     async def of(tenant: str, limit: budget.Budget) -> BudgetStatus:
         purse = await read_purse(ports.store, tenant, limit, now)

@@ -38,8 +38,8 @@ COME_AGAIN = (StoreUnavailable, TopicsUnavailable, ImagesUnavailable)
 MOST_DEAD_LETTERS = 3
 """Of releases that were still the request's newest; a living pump takes them back after seconds. Each stands for
 MOST_DELIVERIES that failed."""
-KEPT_CRASHING = Outcome(
-    "crashed",
+KEPT_CRASHING = Outcome.of(
+    FailureKind.CRASHED,
     "The worker kept crashing on it before a call left.",
     "Look for document_skipped and pump_tick_failed among the worker's events, then submit it under a new id.",
 )

@@ -75,9 +75,6 @@ def test_a_period_is_a_day_or_month_of_utc(
 
 
 def test_a_budget_and_its_documents_come_back_as_they_were_written() -> None:
-    assert budget.budget_of({"budget": LIMIT.to_json()}) == LIMIT
-    assert budget.budget_of({"weight": 2.0}) is None
-    assert budget.budget_of({"budget": None}) is None
     account = BudgetAccount("web", "2026-11", NOW, 5, 7).reserve(UnconfirmedReservation("r-1", 3, 9))
     assert BudgetAccount.from_json(account.to_json()) == account
 

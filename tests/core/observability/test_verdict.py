@@ -9,6 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from shared.core.accounting import traffic
+from shared.core.accounting.ledger import LedgerRow
 from shared.core.conclusions.claims import Claim
 from shared.core.conclusions.conclusion import Conclusion
 from shared.core.observability.meter import Meter
@@ -16,20 +17,20 @@ from shared.core.observability.status_summary import BudgetStatus, QueueDepth, S
 from shared.core.observability.verdict import GRAVEST, STALE_AFTER, Scene, State, verdict
 from shared.core.observability.workers import Fleet
 from shared.core.routing.flag import BREAKER, Flag, Scope
-from tests.builders import NOW
+from tests.builders import NOW, a_ledger_row
 
 PRO, NB21 = "gemini-3-pro-image", "gemini-nano-banana-2.1"
 TODAY = NOW.date().isoformat()
 
 
-def metered(*rows: dict[str, Any]) -> Meter:
+def metered(*rows: LedgerRow) -> Meter:
     begun = Meter().read({TODAY: []}, NOW - timedelta(seconds=20))
     return begun.read({TODAY: list(rows)}, NOW - timedelta(seconds=5))
 
 
-def calls(model: str, attempts: int, images: int, **failed: int) -> dict[str, Any]:
+def calls(model: str, attempts: int, images: int, **failed: int) -> LedgerRow:
     kinds = {traffic.failed(kind): count for kind, count in failed.items()}
-    return {"lane": "standard", "model": model, "attempts": attempts, "images": images, **kinds}
+    return a_ledger_row(model=model, attempts=attempts, images=images, **kinds)
 
 
 def a_summary(waiting: int = 0, *, running: int = 0, minutes: float = 0.5, **more: Any) -> Summary:
