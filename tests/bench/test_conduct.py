@@ -43,8 +43,12 @@ def by(model: str, name: str, seconds: float) -> Any:
 
 
 def test_a_flag_that_bends_in_time_and_rewrites_nothing_holds() -> None:
-    after = [a_render("a", PRO, explained=False), a_render("b", NB21, explained=True), a_render("c", PRO, explained=False),
-             a_request("d")]  # fmt: skip
+    after = [
+        a_render("a", PRO, explained=False),
+        a_render("b", NB21, explained=True),
+        a_render("c", PRO, explained=False),
+        a_request("d"),
+    ]
     flag_figures = figures(after, [by(PRO, "a", 1.0), by(NB21, "b", 2.0), by(PRO, "c", 17.0)])
     assert flag_figures.problems() == []
     assert (flag_figures.trip.first_new, flag_figures.trip.last_old, flag_figures.reset.first_new) == (2.0, 1.0, 2.0)

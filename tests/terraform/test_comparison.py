@@ -395,7 +395,7 @@ def test_a_wrong_value_of_vertex_is_refused_by_its_name(
 ) -> None:
     ended = terraform.plan(vertex=vertex)
     assert ended.code != 0
-    assert f"vertex.{field}: allowed" in ended.said
+    assert f"vertex.{field}: allowed" in ended.output
 
 
 def _variables_of(service: dict[str, Any]) -> dict[str, str | None]:
@@ -452,7 +452,7 @@ def test_the_api_accepts_the_environment_it_is_given(full: Planned, tmp_path: Pa
 def test_a_caller_of_the_api_is_an_account_with_tenants(caller: str, tenants: list[str], terraform: Terraform) -> None:
     ended = terraform.plan(api_callers={caller: tenants})
     assert ended.code != 0
-    assert "api_callers: " in ended.said
+    assert "api_callers: " in ended.output
 
 
 def test_arrive_can_do_what_is_listed_here_and_nothing_else(terraform: Terraform, plan: Planned) -> None:
