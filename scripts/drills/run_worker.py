@@ -241,7 +241,7 @@ async def play_all(
     *,
     longest: timedelta = timedelta(minutes=5),
 ) -> dict[str, DrillRecording]:
-    """Several beside each other, each on a home and a simulator of its own; `told` gets each as it ends."""
+    """Play several scenes at once, each on its own home and simulator; `report` gets each as it ends."""
     room = asyncio.Semaphore(at_once)
 
     async def one(scene: Scene) -> DrillRecording:

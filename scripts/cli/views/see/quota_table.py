@@ -67,7 +67,7 @@ def _count(number: int | None) -> str:
 
 
 def lines(reading: QuotaReading, *, reads_live: bool) -> list[Text]:
-    """Where the live values come from, and what is wrong with them. `asked`: a worker of this home would ask."""
+    """Where the live values come from, and what is wrong with them. `reads_live`: a worker of this home reads them."""
     live = reading.live
     if live is None:
         nobody = "live limits: off (RENDERLANE_LIVE_QUOTA); shown limits are configured or were named in a 429"
