@@ -39,6 +39,8 @@ SPREAD = 3.0
 TICKS_AHEAD = 1.5
 SHARE = 0.1
 """Of a limit that may be open."""
+LEAST_LIMIT = 20
+"""A smaller one leaves nothing open."""
 MODEL_SHARE, FLEET_SHARE = 0.5, 0.75
 """Of the room for attempts that may be open: of one model's, and of the fleet's for all models together."""
 LIGHT = 0.8
@@ -228,10 +230,9 @@ def expected(calendar: Calendar, now: datetime) -> int:
 
 
 def _most(limits: Limits) -> int:
-    return min(
-        (math.ceil(limit * SHARE) for limit in (limits.rpm, limits.ipm, limits.rpd) if limit is not None),
-        default=MOST_OPEN,
-    )
+    """Of a small limit none: one that nobody takes would be missed by those who wait."""
+    named = [limit for limit in (limits.rpm, limits.ipm, limits.rpd) if limit is not None]
+    return min((int(limit * SHARE) if limit >= LEAST_LIMIT else 0 for limit in named), default=MOST_OPEN)
 
 
 def _light(limits: Limits) -> Limits:

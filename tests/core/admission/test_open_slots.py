@@ -280,6 +280,15 @@ def test_nothing_is_open_where_nothing_was_used() -> None:
     assert world.opening().slots == {}
 
 
+@pytest.mark.parametrize("limits", [Limits(rpm=19), Limits(ipm=19), Limits(rpm=1_000, rpd=19)])
+def test_a_small_limit_leaves_nothing_open(limits: Limits) -> None:
+    world = World(limits)
+    world.come(1)
+    world.tick()
+    assert world.opening().is_offered
+    assert world.opening().slots == {}
+
+
 def test_slots_are_open_once_the_queue_is_empty_and_more_where_more_arrive() -> None:
     world = World(Limits(rpm=1_000))
     world.come(1)
@@ -313,7 +322,7 @@ def test_a_slot_is_counted_once_and_its_document_goes_when_nobody_can_take_it_in
 
 
 def test_the_slot_of_a_request_that_came_late_is_given_back_once() -> None:
-    world = World(Limits(rpm=10))
+    world = World(Limits(rpm=20))
     world.come(1)
     world.tick()
     assert world.take(leaves_after=9)
