@@ -229,6 +229,26 @@ def expected(calendar: Calendar, now: datetime) -> int:
     return min(LEAST_OPEN + math.ceil(mean + SPREAD * math.sqrt(mean)), MOST_OPEN)
 
 
+def shared_out(
+    counts: Mapping[str, int], wants: Mapping[str, int], room: int
+) -> tuple[Mapping[str, int], Mapping[str, int]]:
+    """How many slots each model that wants some may have open, of `room` for all; and how many each has too many.
+
+    `counts` are open now. Too many is what exceeds a model's even share while another has less than half of its own:
+    traffic has moved from one to the other. A smaller difference is not worth the writes.
+    """
+    shares: dict[str, int] = {}
+    for place, model in enumerate(sorted(wants, key=wants.__getitem__)):
+        shares[model] = min(wants[model], max(room - sum(shares.values()), 0) // (len(wants) - place))
+    free, most = room - sum(counts.values()), {}
+    for model, share in shares.items():
+        more = min(max(share - counts[model], 0), max(free, 0))
+        most[model], free = min(share, counts[model] + more), free - more
+    is_starved = any(2 * most[model] < share for model, share in shares.items())
+    surplus = {model: count - shares.get(model, 0) for model, count in counts.items() if count > shares.get(model, 0)}
+    return most, surplus if is_starved else {}
+
+
 def _most(limits: Limits) -> int:
     """Of a small limit none: one that nobody takes would be missed by those who wait."""
     named = [limit for limit in (limits.rpm, limits.ipm, limits.rpd) if limit is not None]

@@ -255,6 +255,40 @@ def test_models_share_the_room_of_the_fleet_evenly_and_leave_some() -> None:
     assert min(counts) >= max(counts) - 1 > 1
 
 
+def test_slots_of_a_model_that_takes_nothing_do_not_starve_the_one_that_stands_in_for_it() -> None:
+    world = World(Limits())
+    for _ in range(8):
+        world.come(8)
+        world.tick()
+        world.now += SECOND
+    most = len(world.opening().slots)
+    assert most >= 12
+    sick = {PRO: ModelObservations(closing=Closing(world.now + timedelta(minutes=5), "test"))}
+    for _ in range(6):
+        world.come(4, model=MODELS[1])
+        world.tick(reports=sick)
+        world.now += SECOND
+    assert not world.opening().slots
+    assert len(world.memory.standings[MODELS[1]].opening.slots) >= 10
+
+
+@pytest.mark.parametrize(
+    ("counts", "wants", "most", "surplus"),
+    [
+        ({"a": 0, "b": 0}, {"a": 18, "b": 4}, {"a": 11, "b": 4}, {}),
+        ({"a": 12, "b": 3}, {"b": 10}, {"b": 3}, {"a": 12}),
+        ({"a": 11, "b": 4}, {"a": 4, "b": 18}, {"a": 4, "b": 4}, {"a": 7}),
+        ({"a": 8, "b": 7}, {"a": 7, "b": 9}, {"a": 7, "b": 7}, {}),
+        ({"a": 5}, {}, {}, {}),
+        ({"a": 20, "b": 0}, {"a": 18, "b": 18}, {"a": 7, "b": 0}, {"a": 13}),
+    ],
+)
+def test_open_slots_are_shared_evenly_and_taken_back_where_traffic_has_moved(
+    counts: dict[str, int], wants: dict[str, int], most: dict[str, int], surplus: dict[str, int]
+) -> None:
+    assert open_slots.shared_out(counts, wants, 15) == (most, surplus)
+
+
 def test_a_fleet_whose_room_is_all_held_open_takes_it_back_for_what_is_queued() -> None:
     """As a pump of an earlier release left it: it gave each model as much of the fleet's room as if it were alone."""
     world = World(Limits())
