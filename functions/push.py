@@ -9,7 +9,6 @@ import hashlib
 import json
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 from starlette.requests import ClientDisconnect, Request
@@ -22,6 +21,7 @@ from shared.config import InvalidSetting
 from shared.core.catalogue.toml_errors import BrokenCatalogue
 from shared.core.messages.pubsub_messages import BadMessage
 from shared.core.observability import events
+from shared.core.values.moments import read_moment
 from shared.flows.requests.message import Message
 from shared.ports.images import ImagesUnavailable
 from shared.ports.messaging import TopicsUnavailable
@@ -144,27 +144,18 @@ def read(headers: Mapping[str, str], body: bytes) -> Message:
     attributes = _attributes(message.get("attributes"))
     message_id = str(message.get("messageId") or message.get("message_id") or "")
     subscription = _short(str(payload.get("subscription", "")))
-    published_at = _moment(message.get("publishTime") or message.get("publish_time"))
+    published_at = read_moment(str(message.get("publishTime") or message.get("publish_time")))
     number = payload.get("deliveryAttempt")
     delivery_attempt = number if type(number) is int else None
     return Message(_document_id(message_id, data), data, attributes, subscription, published_at, delivery_attempt)
 
 
-def _attributes(found: object) -> dict[str, str]:
-    if not found:
+def _attributes(attributes: object) -> dict[str, str]:
+    if not attributes:
         return {}
-    if not isinstance(found, dict):
-        raise NotAPush(f"message.attributes: found {type(found).__name__}; allowed: an object of strings")
-    return {str(key): str(value) for key, value in found.items()}
-
-
-def _moment(text: object) -> datetime | None:
-    """RFC 3339; what cannot be read is not known."""
-    try:
-        moment = datetime.fromisoformat(str(text))
-        return moment.astimezone(UTC) if moment.tzinfo else None
-    except (ValueError, OverflowError):
-        return None
+    if not isinstance(attributes, dict):
+        raise NotAPush(f"message.attributes: found {type(attributes).__name__}; allowed: an object of strings")
+    return {str(key): str(value) for key, value in attributes.items()}
 
 
 def _is_envelope(payload: object) -> bool:

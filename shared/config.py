@@ -17,6 +17,7 @@ from shared.core.messages.render_request import ID_WORDS, named_tenant
 from shared.core.observability.otel_values import wrong_value
 from shared.core.routing.background_proof import Setting
 from shared.core.routing.vertex import VERTEX_USES, VertexUse
+from shared.core.values.addresses import without_secrets
 from shared.core.values.money import micros_from_usd
 from shared.core.values.release import Release
 
@@ -31,7 +32,12 @@ EMULATORS = ("FIRESTORE_EMULATOR_HOST", "PUBSUB_EMULATOR_HOST")
 
 
 class InvalidSetting(Exception):
-    """An environment variable has a value that cannot be used; names it, what was found and what is allowed."""
+    """An environment variable has a value that cannot be used; names it, what was found and what is allowed. Of an
+    address it shows neither user nor query.
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__(without_secrets(text))
 
 
 class SqliteStore(Struct, frozen=True):
@@ -570,9 +576,9 @@ def _is_exported(what: str, given: Mapping[str, str]) -> bool:
         raise _wrong("OTEL_EXPORTER_OTLP_PROTOCOL", protocol or "", "http/protobuf, to the collector's port 4318")
     wrong = wrong_value(given)
     if wrong is not None:
-        raise _wrong(wrong.name, wrong.found, wrong.allowed)
+        raise _wrong(wrong.name, wrong.value, wrong.allowed)
     return True
 
 
-def _wrong(name: str, found: str, allowed: str) -> InvalidSetting:
-    return InvalidSetting(f"{name}: found {found!r}; allowed: {allowed}")
+def _wrong(name: str, value: str, allowed: str) -> InvalidSetting:
+    return InvalidSetting(f"{name}: found {value!r}; allowed: {allowed}")

@@ -417,13 +417,15 @@ def gateways_in_use(settings: Settings, models: Catalogue) -> frozenset[str]:
     return frozenset(named | set(gateway_keys(settings, models)))
 
 
-def _named_gateway(said: str, models: Catalogue, variable: str) -> str:
+def _named_gateway(written: str, models: Catalogue, variable: str) -> str:
     """The catalogue's name of a gateway. Raises InvalidSetting."""
     names = {name.lower().replace("-", "_"): name for name in models.gateways}
-    if said in names:
-        return names[said]
+    if written in names:
+        return names[written]
     allowed = ", ".join(names[name] for name in sorted(names)) or "none"
-    raise InvalidSetting(f"{variable}: found a gateway that the catalogue does not have ({said}); allowed: {allowed}")
+    raise InvalidSetting(
+        f"{variable}: found a gateway that the catalogue does not have ({written}); allowed: {allowed}"
+    )
 
 
 def gateway_lane(settings: Settings, models: Catalogue) -> Lane:
@@ -439,7 +441,7 @@ def gateway_lane(settings: Settings, models: Catalogue) -> Lane:
 
 
 def one_gateway_lane(models: Catalogue, name: str, key: str) -> Lane:
-    """One gateway by itself, whatever else has a key: for its logged test. Raises InvalidSetting."""
+    """One gateway by itself, with other keys left out: for its logged test. Raises InvalidSetting."""
     from shared.adapters.gateway.router import GatewayLane, lane_of
 
     provider = models.gateways[name]
@@ -537,9 +539,9 @@ def flag_source(settings: Settings, models: Catalogue, emitted: Signals | None =
 
     live_ids = {name: models.live(name).id for name in models.names}
 
-    def report(flag: str, found: str, allowed: str) -> None:
+    def report(flag: str, value: str, allowed: str) -> None:
         if emitted is not None:
-            emitted.emit(FLAG_ILL_FORMED, flag=flag, found=found, allowed=allowed)
+            emitted.emit(FLAG_ILL_FORMED, flag=flag, found=value, allowed=allowed)
 
     return _set_by("RENDERLANE_FLAG_PROVIDER", lambda: OpenFeatureFlags.of(named, live_ids, report))
 
@@ -575,7 +577,7 @@ def spans(settings: Settings, trace_id: str) -> list[SpanView]:
 
 
 def body_of(order: Order) -> Mapping[str, Any]:
-    """What a call of Google leaves with, for whoever wants to make it again."""
+    """What a call of Google leaves with, for a person who wants to repeat it."""
     from shared.adapters.gemini import interactions_lane
 
     return interactions_lane.body_of(order)

@@ -6,7 +6,7 @@ locals {
     schedule = "Cloud Scheduler calls watch as this account."
   }
   pushed_to = setsubtract(toset([for each in local.subscriptions : each.function]), local.pulling)
-  # Whoever has an account of its own: the functions and, where they exist, the console and the API.
+  # What has an account of its own: the functions and, where they exist, the console and the API.
   acting = merge(local.functions, local.console, local.arrive, local.api)
 }
 

@@ -109,7 +109,7 @@ locals {
       says   = each.says, severity = "WARNING", period = "3600s", extract = each.extract, shown = each.event
       filter = "jsonPayload.message=\"${each.event}\"${each.also}"
     } },
-    # Whatever escalates under a heading that is not listed above, so that none goes unheard.
+    # All that escalates under a heading that is not listed above, so that none is missed.
     { escalation = {
       says     = "An escalation names a heading that has no alert of its own."
       filter   = "jsonPayload.message=\"escalation\" AND NOT jsonPayload.runbook=(${join(" OR ", [for each in keys(local.escalations) : "\"${each}\""])})"

@@ -69,7 +69,7 @@ resource "google_storage_bucket_iam_member" "images" {
   member = google_service_account.function[each.value.function].member
 }
 
-# References are read by whoever puts them into a call.
+# References are read by the functions that put them into a call.
 resource "google_storage_bucket_iam_member" "references" {
   for_each = { for pair in setproduct(local.reference_readers, var.reference_buckets) : join(" ", pair) => { function = pair[0], bucket = pair[1] } }
 

@@ -1,7 +1,7 @@
 # The topics of shared/core/messages/topics.py. A topic that only our functions write to has a schema.
 #
 # render-requests has none: a wrong request is answered with every problem named (`rejected`), not refused at publish.
-# render-dead-letters carries whatever was given up, as it is.
+# render-dead-letters carries all messages that were given up, as they are.
 
 locals {
   topics = {

@@ -10,6 +10,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from shared.core.accounting.ledger import LedgerRow
 from shared.core.admission.allocation import Candidate
 from shared.core.catalogue.catalogue import Catalogue
 from shared.core.catalogue.reader import read_catalogue
@@ -158,3 +159,9 @@ def a_delivered(**changes: Any) -> Delivered:
         provider_request_id="v1_x",
     )
     return replace(delivered, **changes)
+
+
+def a_ledger_row(**fields: Any) -> LedgerRow:
+    """Labels and amounts, as the ledger has them."""
+    labels = {"day": "2026-11-22", "tenant": "web", "model": "m", "lane": "standard", "flag": ""}
+    return LedgerRow.from_json(labels | fields)

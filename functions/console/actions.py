@@ -71,8 +71,8 @@ async def reset(request: Request, form: Form) -> Response:
     if isinstance(why, Problem):
         return await pages.flags_page(request, Filled.anew(), wrong_at=(flag_id, why), status=WRONG)
     ports = desk_of(request).ports
-    seen = flag_forms.seen_expiry(form)
-    change = flags.reset(ports.store, ports.signals, flag_id, request.state.actor, why, as_seen=seen)
+    shown_expiry = flag_forms.seen_expiry(form)
+    change = flags.reset(ports.store, ports.signals, flag_id, request.state.actor, why, as_seen=shown_expiry)
     return await _change(request, change, "reset", flag_id, Filled.anew())
 
 
@@ -86,8 +86,8 @@ async def extend(request: Request, form: Form) -> Response:
     assert not isinstance(lasts, Problem)
     ports = desk_of(request).ports
     until = (await ports.store.get(flag_board.PATH)).read_at + lasts
-    seen = flag_forms.seen_expiry(form)
-    change = flags.extend(ports.store, ports.signals, flag_id, until, request.state.actor, why, as_seen=seen)
+    shown_expiry = flag_forms.seen_expiry(form)
+    change = flags.extend(ports.store, ports.signals, flag_id, until, request.state.actor, why, as_seen=shown_expiry)
     return await _change(request, change, "extend", flag_id, Filled.anew())
 
 

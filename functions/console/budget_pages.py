@@ -16,12 +16,13 @@ from starlette.responses import RedirectResponse, Response
 from functions.console.desk import desk_of
 from functions.console.guard import Form, keep_cookie, token_for
 from functions.console.view import page
-from shared.core.accounting.budget import OVER_BUDGET, Budget, budget_of
-from shared.core.accounting.budget_history import BudgetChange, UndoRefused, changes_of, undoable
+from shared.core.accounting.budget import OVER_BUDGET, Budget
+from shared.core.accounting.budget_history import BudgetChange, UndoRefused, undoable
 from shared.core.lifecycle import queries
 from shared.core.messages.pubsub_messages import Kick
 from shared.core.messages.topics import PUMP_KICKS
 from shared.core.observability import events
+from shared.core.records.tenant import TenantRecord
 from shared.core.routing import flag_form
 from shared.core.values.documents import Document
 from shared.core.values.money import micros_from_usd, usd
@@ -91,7 +92,7 @@ async def budgets(request: Request) -> Response:
 async def _page(request: Request, *, status: int = 200, sent: Sent | None = None) -> Response:
     ports = desk_of(request).ports
     documents = await ports.store.query(queries.tenants(200))
-    limits = [(document, limit) for document in documents if (limit := budget_of(document.data)) is not None]
+    limits = [(document, limit) for document in documents if (limit := TenantRecord.of(document).budget) is not None]
     counted, shown = await asyncio.gather(
         summary.read(ports),
         asyncio.gather(*(_shown(ports, document, limit) for document, limit in limits[:MOST_SHOWN])),
@@ -116,9 +117,9 @@ async def _shown(ports: Ports, document: Document, limit: Budget) -> ShownBudget
         read_purse(ports.store, document.id, limit, document.read_at),
         ports.store.count(queries.waiting_for(document.id, OVER_BUDGET, MOST_WAITING)),
     )
-    changes = changes_of(document.data)
+    changes = TenantRecord.of(document).budget_changes
     return ShownBudget(
-        document.id, limit, purse.spent_micros, purse.held_micros, waiting, tuple(changes),
+        document.id, limit, purse.spent_micros, purse.held_micros, waiting, changes,
         undoable(changes, document.read_at) is not None,
     )  # fmt: skip
 

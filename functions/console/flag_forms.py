@@ -18,6 +18,7 @@ from shared.core.routing import flag_form
 from shared.core.routing.flag import DEFAULT_EXPIRY
 from shared.core.routing.flag_kinds import FLAGS, NAMES, FlagName
 from shared.core.values.lanes import ASKABLE
+from shared.core.values.moments import read_moment
 from shared.core.values.validation import Problem
 
 FIELDS = ("name", "to", "tenant", "purpose", "model", "lane", "share", "lasts", "reason", "shadow")
@@ -87,11 +88,7 @@ def words(problem: Problem) -> str:
 
 def seen_expiry(form: Form) -> datetime | None:
     """When the flag ended as the page showed it: a change since is somebody else's. None where it cannot be read."""
-    try:
-        at = datetime.fromisoformat(form.get("seen", ""))
-    except ValueError:
-        return None
-    return at if at.tzinfo else None
+    return read_moment(form.get("seen", ""))
 
 
 def reason_of(form: Form) -> str | Problem:

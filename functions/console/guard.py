@@ -38,11 +38,11 @@ Change = Callable[[Request, Form], Awaitable[Response]]
 
 
 class Refused(Exception):
-    """A change that is not made, whoever asks for it. Says why and what to do."""
+    """A change that is made for nobody. Says why and what to do."""
 
 
 class Guard:
-    """Identifies whoever asks, before any page is looked at."""
+    """Identifies the caller before any page is looked at."""
 
     def __init__(self, app: ASGIApp, desk: ConsoleContext) -> None:
         self._app = app
@@ -58,14 +58,14 @@ class Guard:
 
         request = Request(scope, receive)
         try:
-            request.state.actor = await self._desk.identities.actor(asked(request))
+            request.state.actor = await self._desk.identities.actor(caller_info(request))
         except NotIdentified as error:
             await problem(request, 403, "Not signed in", str(error))(scope, receive, send_with_headers)
             return
         await self._app(scope, receive, send_with_headers)
 
 
-def asked(request: Request) -> CallerInfo:
+def caller_info(request: Request) -> CallerInfo:
     return CallerInfo(
         peer=request.client.host if request.client else "",
         host=request.headers.get("host", ""),
@@ -83,8 +83,8 @@ def cookie_name(desk: ConsoleContext) -> str:
 async def token_for(request: Request) -> str:
     """For the forms of the page that answers; `keep_cookie` goes with it."""
     desk = desk_of(request)
-    held = request.cookies.get(cookie_name(desk), "")
-    request.state.nonce = held if NONCE.fullmatch(held) else secrets.token_hex(16)
+    secret = request.cookies.get(cookie_name(desk), "")
+    request.state.nonce = secret if NONCE.fullmatch(secret) else secrets.token_hex(16)
     return (await desk.tokens()).token(request.state.actor, request.state.nonce)
 
 
@@ -100,7 +100,7 @@ def keep_cookie(request: Request, response: Response) -> Response:
 
 
 def changing(change: Change) -> Callable[[Request], Awaitable[Response]]:
-    """An endpoint that changes something: by POST, from our own page, by whoever was given the form."""
+    """An endpoint that changes something: by POST, from our own page, by the person who was given the form."""
 
     async def endpoint(request: Request) -> Response:
         try:

@@ -40,14 +40,6 @@ class Looked(Struct, frozen=True):
         return str(self.record.route)
 
     @property
-    def asked(self) -> str:
-        ask = self.record.ask
-        what = ask.model or f"the {ask.purpose} model"
-        ratio = f" {ask.aspect_ratio}" if ask.aspect_ratio else ""
-        cap = f", at most {display.dollars(ask.max_cost_micros)}" if ask.max_cost_micros is not None else ""
-        return f"{ask.lane} {what} {ask.image_size}{ratio}{cap}"
-
-    @property
     def cost(self) -> str:
         basis = f" ({self.record.cost_basis})" if self.record.cost_basis else ""
         unknown = self.record.cost_unknown_attempts

@@ -21,7 +21,6 @@ from functions.console.flag_forms import Choices, Filled, words
 from functions.console.guard import keep_cookie, token_for
 from functions.console.one_request import Looked, find, image_of, spans_of
 from functions.console.panels import Overview
-from functions.console.request_pages import OUTCOMES
 from functions.console.view import environment, page
 from shared import wiring
 from shared.adapters.payloads.thumbnail import thumbnail_of
@@ -30,6 +29,7 @@ from shared.core.messages.request_key import KEY_WORDS, is_key
 from shared.core.observability import repro_packet as packets
 from shared.core.observability import series
 from shared.core.observability.waterfall import waterfall
+from shared.core.provider.outcome_code import OF_REQUESTS
 from shared.core.routing.flag_history import HistoryLine
 from shared.core.values.undo import may_be_undone
 from shared.core.values.validation import Problem
@@ -58,9 +58,9 @@ async def time(request: Request) -> Response:
     return HTMLResponse(await _time_html(request))
 
 
-def _overview(request: Request, found: Overview) -> dict[str, Any]:
+def _overview(request: Request, overview: Overview) -> dict[str, Any]:
     return {
-        "view": found, "chart": panels.chart, "minutes": panels.CHART_MINUTES, "runbook": desk_of(request).runbook,
+        "view": overview, "chart": panels.chart, "minutes": panels.CHART_MINUTES, "runbook": desk_of(request).runbook,
     }  # fmt: skip
 
 
@@ -86,8 +86,8 @@ def _span(request: Request) -> Span:
 
 
 async def failures(request: Request) -> Response:
-    found = await panels.look(desk_of(request).ports)
-    return page(request, "failures.html", view=found, runbook=desk_of(request).runbook)
+    panels_view = await panels.look(desk_of(request).ports)
+    return page(request, "failures.html", view=panels_view, runbook=desk_of(request).runbook)
 
 
 async def runbook(request: Request) -> Response:
@@ -96,7 +96,7 @@ async def runbook(request: Request) -> Response:
     ended = {group.code: group.count for group in counted.failures} if counted is not None else {}
     return page(
         request, "runbook.html", sections=list(desk.runbook.values()), introduction=texts.introduction(),
-        html=texts.html, outcomes=OUTCOMES, ended=ended,
+        html=texts.html, outcomes=OF_REQUESTS, ended=ended,
     )  # fmt: skip
 
 
@@ -128,7 +128,7 @@ async def flags_page(
     values: dict[str, Any] = {
         "view": view,
         "form": filled,
-        "choices": Choices.of(desk.ports.catalogue, view.known.lanes(desk.ports.open_lanes), _gateways(view)),
+        "choices": Choices.of(desk.ports.catalogue, view.routing.lanes(desk.ports.open_lanes), _gateways(view)),
         "models": desk.ports.catalogue.names,
         "looked": looked,
         "part": False,
@@ -149,7 +149,7 @@ async def flags_page(
 
 def _gateways(view: Overview) -> set[str]:
     """Names of those that may serve a request now."""
-    return {offer.name for offer in view.known.offers.values() if offer.off is None and offer.shut is None}
+    return {offer.name for offer in view.routing.offers.values() if offer.off is None and offer.shut is None}
 
 
 async def one(request: Request) -> Response:
@@ -256,7 +256,7 @@ async def of_address(request: Request) -> Looked:
 
 
 def _did(request: Request) -> tuple[str, str]:
-    """What was done just before, and to which flag: words of ours, whatever the address says."""
+    """What was done just before, and to which flag: words of ours, not of the address."""
     did = request.query_params.get("did", "")
     return (
         did if did in ("trip", "reset", "extend", "undo", "cancel", "revive") else "",

@@ -97,7 +97,7 @@ class Overview(Struct, frozen=True):
         return self.situation.summary
 
     @property
-    def known(self) -> RoutingSnapshot:
+    def routing(self) -> RoutingSnapshot:
         return self.situation.routing
 
     @property

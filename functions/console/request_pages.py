@@ -25,7 +25,7 @@ from shared.core.messages.render_request import PRIORITIES
 from shared.core.messages.request_key import KEY_WORDS, id_of, is_key
 from shared.core.messages.topics import RENDER_REQUESTS
 from shared.core.observability import events
-from shared.core.provider.failure import FailureKind
+from shared.core.provider.outcome_code import OF_REQUESTS
 from shared.core.records.versioned import Row, row_in
 from shared.core.routing.flag_kinds import NAMES
 from shared.core.values.documents import Document
@@ -41,11 +41,6 @@ SIZE = 50
 MOST_CHANGED = 300
 """In one step: they stand in the form of the preview."""
 AT_ONCE = 10
-OUTCOMES = tuple(
-    dict.fromkeys(
-        ("succeeded", "cancelled", "expired", "unroutable", "cost_cap", "budget", *(kind.value for kind in FailureKind))
-    )
-)
 
 
 class Bulk(Struct, frozen=True):
@@ -86,7 +81,7 @@ async def listed(request: Request) -> Response:
 
 def _choices(request: Request) -> dict[str, Any]:
     return {
-        "statuses": request_filter.STATUSES, "outcomes": OUTCOMES, "lanes": ASKABLE, "priorities": PRIORITIES,
+        "statuses": request_filter.STATUSES, "outcomes": OF_REQUESTS, "lanes": ASKABLE, "priorities": PRIORITIES,
         "models": sorted(desk_of(request).ports.catalogue.models), "sorts": request_filter.SORTS, "flags": NAMES,
     }  # fmt: skip
 

@@ -59,13 +59,13 @@ _LINK = re.compile(r' href="(?!https?://|#)[^"]*"')
 
 
 def parse(text: str) -> dict[str, Section]:
-    found: dict[str, Section] = {}
+    sections: dict[str, Section] = {}
     for chapter in re.split(r"^## ", text, flags=re.MULTILINE)[1:]:
         title, _, below = chapter.partition("\n")
         for part in re.split(r"^### ", below, flags=re.MULTILINE)[1:]:
             name, _, body = part.partition("\n")
             lines = re.findall(r"^- ([^:\n]+): (.+)$", body, flags=re.MULTILINE)
-            found[name.strip()] = Section(
-                name.strip(), title.strip(), tuple((about, said) for about, said in lines), body.strip()
+            sections[name.strip()] = Section(
+                name.strip(), title.strip(), tuple((about, sentence) for about, sentence in lines), body.strip()
             )
-    return found
+    return sections

@@ -1,4 +1,4 @@
-"""Proof that a form was got from us by whoever sends it: a signature over the cookie's chance and the identity."""
+"""Proof that a form was sent by the person who got it from us: a signature over cookie and identity."""
 
 from __future__ import annotations
 

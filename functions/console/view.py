@@ -43,14 +43,14 @@ def environment() -> Environment:
         "sign": IN_WORDS,
         "stamp": stamp(),
         "probes": display.probes,
-        "held": display.held,
+        "wait_reason": display.wait_reason,
         "doing": verdict.doing,
     }
     return made
 
 
 def warm() -> None:
-    """Compile the templates now: else whoever looks first waits for it."""
+    """Compile the templates now: else the first visitor waits for it."""
     for name in environment().list_templates():
         environment().get_template(name)
 
@@ -69,10 +69,10 @@ def page(request: Request, name: str, status: int = 200, **values: Any) -> Respo
     return HTMLResponse(_drawn(request, name, request.state.actor, values), status)
 
 
-def problem(request: Request, status: int, title: str, told: str, *, text: str = "") -> Response:
-    """With the navigation, but for whoever is not known. `text` is what requests may have in their ids."""
+def problem(request: Request, status: int, title: str, advice: str, *, text: str = "") -> Response:
+    """With the navigation, except for unknown callers. `text` is what requests may have in their ids."""
     actor = getattr(request.state, "actor", "")
-    return HTMLResponse(_drawn(request, "problem.html", actor, {"title": title, "told": told, "text": text}), status)
+    return HTMLResponse(_drawn(request, "problem.html", actor, {"title": title, "told": advice, "text": text}), status)
 
 
 def _drawn(request: Request, name: str, actor: str, values: Mapping[str, Any]) -> str:
@@ -119,5 +119,5 @@ def short(model: str) -> str:
     return model.removeprefix("gemini-").removesuffix("-image")
 
 
-def _time(at: datetime, said: str) -> Markup:
-    return Markup('<time datetime="{}" title="{}">{}</time>').format(iso(at), display.moment(at), said)
+def _time(at: datetime, text: str) -> Markup:
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(iso(at), display.moment(at), text)

@@ -33,6 +33,7 @@ from scripts.local import home
 from shared.config import Settings
 from shared.core.lifecycle import queries
 from shared.core.messages.topics import RENDER_RESULTS, SUBSCRIPTIONS, Subscription
+from shared.core.records.versioned import request_in
 
 WAYS = ("held", "webhooks", "polled")
 REQUESTS, AT_ONCE, CONCURRENCY = 600, 200, 40
@@ -95,8 +96,8 @@ async def play(way: str, requests: int) -> Figures:
                 await _publish(client, requests)
                 await client.wait_for(requests + 1, WITHIN)
         slots = {
-            str(document.data["request_id"]): document.data["slot_at"]
-            for document in await client.store.query(queries.newest("succeeded", requests + 1))
+            request.record.request_id: request.record.slot_start
+            for request in map(request_in, await client.store.query(queries.newest("succeeded", requests + 1)))
         }
         published = await _published(client)
         ended = {

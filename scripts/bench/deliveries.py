@@ -1,8 +1,8 @@
 """Push against pull in virtual time: a ramp from rest to 200 calls in flight, and 20 s in which every delivery fails.
 
 The emulators show neither Pub/Sub's push window nor its back-off nor Cloud Run's 429;
-scripts/virtual_time/pubsub_model.py models them and says what is documented and what is assumed. Each figure is the
-worst of the seeds.
+scripts/virtual_time/models/pubsub_model.py models them and says what is documented and what is assumed. Each figure is
+the worst of the seeds.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from rich.table import Table
 from scripts.bench.harness import rig
 from scripts.virtual_time import measures
 from scripts.virtual_time.arrivals import backlog, poisson
-from scripts.virtual_time.fleet_model import DeliveryTerms, FleetSize
-from scripts.virtual_time.provider_limits import ProviderTerms
-from scripts.virtual_time.renderlane_model import Renderlane
+from scripts.virtual_time.models.fleet_model import DeliveryTerms, FleetSize
+from scripts.virtual_time.models.provider_limits import ProviderTerms
+from scripts.virtual_time.models.renderlane_model import Renderlane
 from scripts.virtual_time.request import Arrival
 from scripts.virtual_time.run import Rehearsal, Setting, rehearse
 from scripts.virtual_time.scenarios import MODEL, NOON, NORMAL

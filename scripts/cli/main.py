@@ -18,7 +18,7 @@ GROUPS = {
 }
 """The verbs under the headings of the help, in the order shown."""
 VERBS = tuple(verb for verbs in GROUPS.values() for verb in verbs)
-"""Each is a module of `scripts.cli.commands` with a `command`."""
+"""Each is a module of the package of its heading in `scripts.cli.commands`, with a `command`."""
 
 
 NOT_YET = 3
@@ -52,9 +52,10 @@ class Verbs(click.Group):
         return list(VERBS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in VERBS:
+        group = next((group for group, verbs in GROUPS.items() if cmd_name in verbs), None)
+        if group is None:
             return None
-        command: click.Command = importlib.import_module(f"scripts.cli.commands.{cmd_name}").command
+        command: click.Command = importlib.import_module(f"scripts.cli.commands.{group}.{cmd_name}").command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

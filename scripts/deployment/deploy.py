@@ -201,7 +201,7 @@ class Deployment(Struct, frozen=True):
         self._do("terraform", "-chdir=terraform", "init", "-input=false", "-reconfigure", backend, *locked)
 
     def _made_first(self) -> None:
-        """The secret comes before the services, its value from whoever has it. Terraform never sees it."""
+        """The secret comes before the services, its value from the operator. Terraform never sees it."""
         version, secret = self.place.key_version, "renderlane-gemini-key"
         look = ("gcloud", "secrets", "versions", "describe", version, f"--secret={secret}",
                 f"--project={self.place.project}")  # fmt: skip

@@ -11,6 +11,7 @@ from scripts.doctor.quota import START, Load, closed
 from shared.core.catalogue.catalogue import Catalogue
 from shared.core.observability import display
 from shared.core.observability.display import count
+from shared.core.records.tenant import TenantRecord
 from shared.core.routing import gateway
 from shared.core.routing.flag import BREAKER
 from shared.core.routing.flag_board import MOST_FLAGS
@@ -19,6 +20,7 @@ from shared.core.values.lanes import FLEX
 WEBHOOKS_LATE = timedelta(minutes=10)
 """By so much the newest webhook may be older than the end of the newest background call."""
 PRICES_KEEP = timedelta(days=60)
+NO_TENANT = TenantRecord()
 NAMED = 5
 """Tenants that a line names."""
 
@@ -95,7 +97,7 @@ def _webhooks(facts: Facts) -> list[Finding]:
     configured = [passes("credential", "webhooks", "; ".join(ways)), *_registered(facts)]
     if isinstance(facts.held, str):
         return [*configured, unknown("credential", "webhooks-arrive", facts.held, START)]
-    ended = [request["finished_at"] for request in facts.held.ended if request.get("way")]
+    ended = [end.finished_at for end in facts.held.ended if end.way != "foreground"]
     newest = facts.held.webhook_at
     if not ended:
         remedy = "Let one background call end; see docs/webhooks.md."
@@ -139,7 +141,7 @@ def _key_works(facts: Facts) -> Finding:
     models = closed(facts.held, "credential")
     if models:
         return fails("credential", "key-works", f"rejected for {models}", "Create or migrate the key in AI Studio.")
-    ended = [item["finished_at"] for item in facts.held.ended if item["status"] == "succeeded"]
+    ended = [end.finished_at for end in facts.held.ended if end.status == "succeeded"]
     if not ended:
         return unknown("credential", "key-works", "no request has succeeded yet", call)
     if facts.simulated:
@@ -164,8 +166,8 @@ def _cost(facts: Facts) -> list[Finding]:
     if isinstance(facts.held, str):
         return [unknown("cost", item, facts.held, START) for item in ("costs-known", "budgets")]
     ended = facts.held.ended
-    open_bills = [item for item in ended if item["cost_unknown_attempts"]]
-    attempts = sum(open_bill["cost_unknown_attempts"] for open_bill in open_bills)
+    open_bills = [end for end in ended if end.cost_unknown_attempts]
+    attempts = sum(open_bill.cost_unknown_attempts for open_bill in open_bills)
     latest = f"the last {count(len(ended), 'request')} that ended after a call"
     if not ended:
         finding = unknown("cost", "costs-known", "no request has ended yet", "Let one draft go through.")
@@ -181,9 +183,9 @@ def _cost(facts: Facts) -> list[Finding]:
 
 def _budgets(facts: Facts, state: StoreFacts) -> Finding:
     """Of the tenants that are written down, and of those of the newest requests and the latest ends."""
-    requests = [*state.recent, *state.ended]
-    tenants = sorted({str(request["tenant"]) for request in requests} | set(state.tenants))
-    without = [tenant for tenant in tenants if not state.tenants.get(tenant, {}).get("budget")]
+    active = {request.tenant for request in state.recent} | {end.tenant for end in state.ended}
+    tenants = sorted(active | set(state.tenants))
+    without = [tenant for tenant in tenants if state.tenants.get(tenant, NO_TENANT).budget is None]
     more = " or more" if len(state.tenants) >= MOST_TENANTS else ""
     all_of_them = f"{len(tenants):,}{more} tenant{'' if len(tenants) == 1 else 's'}"
     default = facts.settings.default_budget_micros

@@ -8,8 +8,9 @@ from datetime import UTC, datetime, timedelta
 from msgspec import Struct
 from msgspec.structs import replace
 
-from scripts.cli.data import quota_state, worker_home
-from scripts.cli.data.quota_state import ModelQuota
+from scripts.cli.data import worker_home
+from scripts.cli.data.see import quota_state
+from scripts.cli.data.see.quota_state import ModelQuota
 from scripts.doctor import registered
 from scripts.doctor.registered import Registered
 from scripts.local import limits
@@ -26,9 +27,14 @@ from shared.core.lifecycle import queries
 from shared.core.limits.live_quota import LiveQuota
 from shared.core.messages.pubsub_messages import Kick
 from shared.core.messages.topics import PUMP_KICKS
+from shared.core.records.request import CALLED_FIELDS, CalledRow, RequestRow
+from shared.core.records.taken_webhook import TakenWebhook
+from shared.core.records.tenant import TenantRecord
+from shared.core.records.versioned import row_in
 from shared.core.routing.flag_board import PATH as BOARD
 from shared.core.routing.flag_board import Board
-from shared.core.values.documents import Document, Fields, Query
+from shared.core.values.codec import stored_in
+from shared.core.values.documents import Document, Query
 from shared.core.values.status import FINAL
 from shared.ports.images import ImagesUnavailable
 from shared.ports.messaging import TopicsUnavailable
@@ -40,7 +46,6 @@ ASK_WITHIN = 10.0
 """Seconds, for what the provider is asked."""
 MOST_LEFT = 1_000
 MOST_TENANTS = 1_000
-OF_AN_END = ("status", "tenant", "finished_at", "attempt_count", "cost_unknown_attempts", "way")
 OUTLIVED_BY = timedelta(days=2)
 """A clean-up may be a day late."""
 
@@ -55,10 +60,10 @@ class StoreFacts(Struct, frozen=True):
     live: LiveQuota | None
     models: Sequence[ModelQuota]
     board: Board
-    tenants: Mapping[str, Fields]
-    recent: Sequence[Fields]
+    tenants: Mapping[str, TenantRecord]
+    recent: Sequence[RequestRow]
     """The newest requests."""
-    ended: Sequence[Fields]
+    ended: Sequence[CalledRow]
     """The latest ends of requests that were called for, the latest first, also where newer ones wait."""
     proofs: Mapping[str, Proof]
     """Of the catalogue's gateways, those for which anything was recorded."""
@@ -163,8 +168,8 @@ async def _read(store: Store, settings: Settings, catalogue: Catalogue) -> Store
         live=reading.live,
         models=reading.models,
         board=Board.from_json(document.data) if isinstance(document, Document) else Board(),
-        tenants={document.id: document.data for document in await store.query(Query("tenants", limit=MOST_TENANTS))},
-        recent=[document.data for document in await store.query(queries.newest(None, RECENT))],
+        tenants=await _tenants(store),
+        recent=[row_in(document).record for document in await store.query(queries.newest(None, RECENT))],
         ended=await _ended(store),
         proofs=await _proofs(store, catalogue),
         spend=reading.spend,
@@ -175,19 +180,23 @@ async def _read(store: Store, settings: Settings, catalogue: Catalogue) -> Store
     )
 
 
-async def _ended(store: Store) -> list[Fields]:
+async def _tenants(store: Store) -> dict[str, TenantRecord]:
+    return {tenant.id: TenantRecord.of(tenant) for tenant in await store.query(Query("tenants", limit=MOST_TENANTS))}
+
+
+async def _ended(store: Store) -> list[CalledRow]:
     """Of every final status, by the time of the end."""
     pages = [
-        await store.query(replace(queries.newest_ended(status, RECENT), fields=OF_AN_END)) for status in sorted(FINAL)
+        await store.query(replace(queries.newest_ended(status, RECENT), fields=CALLED_FIELDS))
+        for status in sorted(FINAL)
     ]
-    ends = [document.data for page in pages for document in page if document.is_readable]
-    called = [data for data in ends if data["attempt_count"]]
-    return sorted(called, key=lambda data: data["finished_at"], reverse=True)[:RECENT]
+    ends = [stored_in(document, CalledRow) for page in pages for document in page if document.is_readable]
+    return sorted((end for end in ends if end.attempt_count), key=lambda end: end.finished_at, reverse=True)[:RECENT]
 
 
 async def _webhook_at(store: Store) -> datetime | None:
     newest = await store.query(queries.newest_provider_webhooks(1))
-    return newest[0].data["received_at"] if newest else None
+    return stored_in(newest[0], TakenWebhook).received_at if newest else None
 
 
 async def _proofs(store: Store, catalogue: Catalogue) -> dict[str, Proof]:

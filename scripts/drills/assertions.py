@@ -104,7 +104,7 @@ def the_route_is_left_within(seconds: float) -> Hold:
 
 
 def only_the_marked_fail(mark: str) -> Hold:
-    """Whoever is always turned away ends; all others have their image of the model that they asked for."""
+    """Requests that are always turned away end; all others have their image of the model that they asked for."""
 
     def check(played: DrillRecording) -> str | None:
         marked = {request.request_id: request for request in played.requests if mark in request.fields["prompt"]}
@@ -306,7 +306,7 @@ def warned_of_a_lack() -> Hold:
 
 
 def no_downgrade_unexplained() -> Hold:
-    """Whoever got another model than the primary reads why in the receipt."""
+    """The receipt says why where another model than the primary was used."""
 
     def check(played: DrillRecording) -> str | None:
         silent = [

@@ -71,7 +71,7 @@ class DrillRecording(Struct, frozen=True):
 
     @property
     def all_calls(self) -> tuple[Call, ...]:
-        """Whoever saw them."""
+        """Of Google and of the gateway."""
         return (*self.calls, *self.gateway_calls)
 
     @property
@@ -87,7 +87,7 @@ class DrillRecording(Struct, frozen=True):
         return Counter(request.status for request in self.requests)
 
     def primary(self, since: datetime | None = None, until: datetime | None = None) -> list[Call]:
-        """Calls of the primary model that arrived then, at whoever fails."""
+        """Calls of the primary model that arrived then, at the provider where it fails."""
         return [
             call
             for call in (self.gateway_calls if self.scene.gateway else self.calls)

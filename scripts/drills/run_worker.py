@@ -11,7 +11,7 @@ import json
 import re
 import tempfile
 from collections.abc import AsyncIterator, Callable, Container, Iterable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from hashlib import sha256
 from importlib import resources
 from pathlib import Path
@@ -28,18 +28,18 @@ from scripts.simulator.api.server import served
 from scripts.simulator.engine.simulation import Simulation
 from scripts.simulator.provider.bill import Call
 from shared.config import Settings
-from shared.core.lifecycle import queries, request_record
+from shared.core.lifecycle import request_record
 from shared.core.messages.render_request import DEFAULT_TENANT
 from shared.core.messages.request_key import id_of
 from shared.core.messages.topics import RENDER_REQUESTS, RENDER_RESULTS, SUBSCRIPTIONS, Subscription
 from shared.core.records.versioned import Request, request_in
 from shared.core.values.documents import Document
+from shared.flows.operations.ledger_reading import read_rows
 from shared.ports.store import Store
 from shared.wiring import Messaging
 
 LOOK_EVERY = 0.25
 PAGE = 300
-MOST_ROWS = 10_000
 UPSTREAM = Subscription("upstream", RENDER_RESULTS, "intake", timedelta(seconds=60), max_deliveries=0)
 """Pulled by the scene, never pushed."""
 WARM_UP = "warm-up"
@@ -150,11 +150,10 @@ async def _heard(topics: Messaging, sent: Container[str]) -> dict[str, list[str]
 
 async def _booked(store: Store) -> int:
     """In the ledger, without the image before the scene."""
-    rows = await store.query(queries.ledger("2000-01-01", "9999-12-31", MOST_ROWS))
-    assert len(rows) < MOST_ROWS, "a scene is too small for so many rows"
+    rows = await read_rows(store, date(2000, 1, 1), date(9999, 12, 31))
     warm = await store.get(request_record.path(WARM_UP))
     assert isinstance(warm, Document)
-    return sum(int(row.data["cost_micros"]) for row in rows) - int(warm.data["cost_micros"])
+    return sum(row.amount("cost_micros") for row in rows) - request_in(warm).record.cost_micros
 
 
 async def break_it(scene: Scene, simulation: Simulation, mark: Mark = _nothing) -> datetime:

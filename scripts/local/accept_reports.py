@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
-import sys
 import time
 from collections.abc import Callable
 from typing import Any
+
+from shared.adapters.process.standard_error import tell
 
 AT_ONCE = 16
 """Connections that the accept loop takes in one turn, and so the reports that one turn can make."""
@@ -33,7 +34,7 @@ class AcceptReports:
 
     def __init__(
         self,
-        say: Callable[[str], None] = lambda line: print(line, file=sys.stderr, flush=True),
+        say: Callable[[str], None] = tell,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._say = say

@@ -1,4 +1,4 @@
-"""Hands messages to the functions over HTTP in the push envelope, as Pub/Sub's push would."""
+"""Hands messages to the functions as HTTP requests in the push envelope, as Pub/Sub's push would, without sockets."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import base64
 import json
 from datetime import timedelta
 
-import httpx2
+from starlette.types import ASGIApp
 
 from scripts.local.door import SECRET
+from scripts.local.in_process import post
 from shared.core.messages.topics import SUBSCRIPTIONS, Subscription
 from shared.ports.messaging import Delivery, Subscriptions, TopicsUnavailable
 
@@ -27,24 +28,16 @@ class Courier:
     """One puller for each subscription; a delivery is in flight until its function has answered."""
 
     def __init__(
-        self,
-        subscriptions: Subscriptions,
-        base_url: str,
-        in_flight: int,
-        project: str,
-        connections: int | None = None,
-        secret: str = "",
+        self, subscriptions: Subscriptions, functions: ASGIApp, in_flight: int, project: str, secret: str = ""
     ) -> None:
-        """`base_url` has the functions at `/functions/NAME`; `in_flight` bounds the deliveries of one subscription,
-        `connections` those of all together. `secret` opens the functions' door.
+        """`functions` has them at `/functions/NAME`; `in_flight` bounds the deliveries of one subscription. `secret`
+        opens the functions' door.
         """
         self._headers = {"content-type": "application/json", SECRET: secret}
         self._subscriptions = subscriptions
         self._project = project
         self._in_flight = in_flight
-        # The pool looks at every idle connection at each request: a few are enough on loopback.
-        limits = httpx2.Limits(max_connections=connections, max_keepalive_connections=10)
-        self._client = httpx2.AsyncClient(base_url=base_url, limits=limits, trust_env=False)
+        self._functions = functions
         self._pullers: list[asyncio.Task[None]] = []
         self._deliveries: set[asyncio.Task[None]] = set()
 
@@ -63,7 +56,6 @@ class Courier:
         for delivery in abandoned:
             delivery.cancel()
         await asyncio.gather(*abandoned, return_exceptions=True)
-        await self._client.aclose()
         return len(abandoned)
 
     @property
@@ -95,14 +87,11 @@ class Courier:
     async def _deliver(self, subscription: Subscription, delivery: Delivery, free: asyncio.Semaphore) -> None:
         """Post one delivery; acknowledge or reject it by the answer. The ack deadline is the request's time limit."""
         try:
-            response = await self._client.post(
-                f"/functions/{subscription.function}",
-                content=envelope(delivery, subscription.name, self._project),
-                headers=self._headers,
-                timeout=httpx2.Timeout(subscription.ack_deadline.total_seconds(), connect=5.0),
-            )
-            accepted = response.status_code in ACKNOWLEDGING
-        except httpx2.HTTPError:
+            body = envelope(delivery, subscription.name, self._project)
+            path = f"/functions/{subscription.function}"
+            status = await post(self._functions, path, body, self._headers, subscription.ack_deadline)
+            accepted = status in ACKNOWLEDGING
+        except Exception:  # noqa: BLE001  the framework has answered it with 500, and raises it once more
             accepted = False
         finally:
             free.release()

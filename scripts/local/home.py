@@ -36,12 +36,15 @@ from functions.console.desk import ConsoleContext
 from scripts.local import limits, lock
 from scripts.local.accept_reports import AT_ONCE, AcceptReports, lengthen_queue
 from scripts.local.courier import Courier
+from scripts.local.disk_guard import DiskGuard, Reserve
 from scripts.local.door import LOOPBACK_NAMES, SECRET, Door
 from scripts.local.headers_in_time import HeadersInTime
 from scripts.local.minutes import Minutes
+from scripts.local.private_home import RESERVE
 from scripts.local.publish import publish
 from shared import wiring
 from shared.adapters.process import private_file
+from shared.adapters.process.standard_error import tell
 from shared.adapters.process.system_clock import SystemClock
 from shared.adapters.sqlite.topics import LocalTopics
 from shared.adapters.telemetry.prometheus import CONTENT_TYPE, PrometheusMetrics
@@ -162,16 +165,16 @@ async def running(settings: Settings, port: int, simulated: Simulated, events: T
             url = await stack.enter_async_context(serving(door, listener))
             for lane in worker.ports.lanes.values():
                 await lane.prepare()
-            courier = Courier(
-                messaging, url, 2 * settings.capacity, settings.project, limits.deliveries(settings.capacity), secret
-            )
+            courier = Courier(messaging, door, 2 * settings.capacity, settings.project, secret)
             await courier.start()
             watching = asyncio.create_task(_watch(url, secret))
+            guarding = asyncio.create_task(_disk_guard(settings, worker).keep_looking())
             try:
                 yield Home(url, f"{url}{CONSOLE}/", worker, courier, simulator_url, recovered, notes, secret, minutes)
             finally:
                 watching.cancel()
-                await asyncio.gather(watching, return_exceptions=True)
+                guarding.cancel()
+                await asyncio.gather(watching, guarding, return_exceptions=True)
                 worker.pump.end()
                 await courier.stop(FINISH_WITHIN)
 
@@ -260,6 +263,17 @@ async def _watch(url: str, secret: str) -> None:
             await asyncio.sleep(WATCH_EVERY.total_seconds())
             with contextlib.suppress(httpx2.HTTPError):  # it comes round again
                 await client.post("/functions/watch")
+
+
+def _disk_guard(settings: Settings, worker: Worker) -> DiskGuard:
+    return DiskGuard(
+        worker.ports,
+        limits.disk_places(settings),
+        Reserve(settings.home / RESERVE),
+        limits.free_bytes,
+        tell,
+        worker.kicks.kick,
+    )
 
 
 @contextlib.asynccontextmanager

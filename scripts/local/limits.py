@@ -18,13 +18,11 @@ from shared.adapters.process.byte_room import memory_of_this_process, room_of
 from shared.config import InvalidSetting, Settings
 from shared.core.references.reference_set import ANSWER_BYTES
 
-OTHER_DELIVERIES = 16
-"""Connections of the courier beside those that wait for a slot: intake, the pump, the dead letters."""
-OWN = 112 - 2 * OTHER_DELIVERIES
+OWN = 112
 """Descriptors of the home itself: the store, events, the listeners, the console, callers."""
 PER_ATTEMPT = 7
-"""Two deliveries, one of them waiting for its slot, with both ends here; the call, with both ends where the simulator
-answers it; the image's file."""
+"""The call and a look at it, each with both ends where the simulator answers; its webhook, with both ends; the image's
+file. Deliveries need none."""
 LEAST_FREE = 64_000_000
 IMAGE_BYTES = 5_000_000
 """Of a usual image, for what the disk should have free."""
@@ -38,13 +36,8 @@ class Fit(Struct, frozen=True):
     """For a person: what was found, and the remedy."""
 
 
-def deliveries(capacity: int) -> int:
-    """Connections that the courier may open at once."""
-    return 2 * capacity + OTHER_DELIVERIES
-
-
 def descriptors_for(capacity: int) -> int:
-    return OWN + 2 * OTHER_DELIVERIES + PER_ATTEMPT * capacity
+    return OWN + PER_ATTEMPT * capacity
 
 
 def fit(capacity: int, descriptors: int) -> Fit:
@@ -105,10 +98,9 @@ def fitted(settings: Settings) -> tuple[Settings, tuple[str, ...]]:
 
 def disk_notes(settings: Settings) -> tuple[str, ...]:
     """Raises InvalidSetting where there is no room to begin with: what is paid for could not be put anywhere."""
-    places = {"RENDERLANE_HOME": settings.home, "RENDERLANE_IMAGES": _folder(settings.images)}
     notes = []
-    for name, folder in places.items():
-        free = _free(folder)
+    for name, folder in disk_places(settings).items():
+        free = free_bytes(folder)
         if free is None:
             continue
         if free < LEAST_FREE:
@@ -129,10 +121,14 @@ def _folder(images: str) -> Path | None:
     return Path(unquote(parts.path)) if parts.scheme == "file" else None
 
 
-def _free(folder: Path | None) -> int | None:
-    """Bytes at the nearest parent that exists."""
-    if folder is None:
-        return None
+def disk_places(settings: Settings) -> dict[str, Path]:
+    """Folders of this machine that are written to, by the setting that names them."""
+    places: dict[str, Path | None] = {"RENDERLANE_HOME": settings.home, "RENDERLANE_IMAGES": _folder(settings.images)}
+    return {name: folder for name, folder in places.items() if folder is not None}
+
+
+def free_bytes(folder: Path) -> int | None:
+    """Of its disk, or of that of the nearest parent that exists."""
     for path in (folder, *folder.absolute().parents):
         try:
             return shutil.disk_usage(path).free

@@ -127,7 +127,7 @@ def _of_home(settings: Settings) -> Path:
 
 
 def _of_database(settings: Settings) -> Path | None:
-    """Beside the file itself, whatever links and detours lead to it. The home's own database has the home's lock too.
+    """Beside the file itself, with links and detours resolved. The home's own database has the home's lock too.
 
     Not on the database: where file locks are emulated (NFS, macOS), that would be one of SQLite's own.
     """

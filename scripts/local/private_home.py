@@ -8,9 +8,10 @@ from pathlib import Path
 from shared.adapters.process import private_file
 from shared.config import InvalidSetting, Settings, SqliteStore
 
+RESERVE = "disk-reserve"
 OF_A_HOME = (
-    "state.db", "state.db-wal", "state.db-shm", "events.jsonl", "traces.jsonl", "traces.jsonl.1", "up.json", "up.lock",
-    "images",
+    "state.db", "state.db-wal", "state.db-shm", "events.jsonl", *(f"events.jsonl.{number}" for number in range(1, 4)),
+    "traces.jsonl", "traces.jsonl.1", "up.json", "up.lock", "images", RESERVE,
 )  # fmt: skip
 """What a home holds; a folder with none of it is not taken for one."""
 

@@ -12,9 +12,9 @@ from msgspec import Struct
 from scripts.planner.latency import Latencies
 from scripts.planner.limits import HeldByModel, numbers
 from scripts.planner.load import Wanted
-from scripts.virtual_time.fleet_model import FleetSize
-from scripts.virtual_time.provider_limits import ProviderTerms
-from scripts.virtual_time.renderlane_model import Renderlane
+from scripts.virtual_time.models.fleet_model import FleetSize
+from scripts.virtual_time.models.provider_limits import ProviderTerms
+from scripts.virtual_time.models.renderlane_model import Renderlane
 from scripts.virtual_time.request import Arrival
 from scripts.virtual_time.run import Rehearsal, Setting, World, rehearse
 from shared.core.admission.slot_calendar import BlockReason

@@ -1,4 +1,4 @@
-"""How long images are assumed to take, as long as nobody says otherwise."""
+"""How long images are assumed to take, unless the user gives other times."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from msgspec import Struct
 from scripts.planner.errors import InvalidLoad, wrong
 from scripts.simulator.provider import latency as written
 from scripts.simulator.provider.latency import Distribution, InvalidLatency
-from scripts.virtual_time.latency import Latency
+from scripts.virtual_time.models.latency import Latency
 from shared.core.catalogue.catalogue import Catalogue
 
 MEDIANS: Mapping[str, Mapping[str, float]] = {

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from scripts.cli.data.outgoing import Line, complaints
+from scripts.cli.data.run.outgoing import Line, complaints
 from scripts.planner.errors import InvalidLoad
 from scripts.virtual_time.request import Priority
 from shared.core.catalogue.catalogue import Catalogue

@@ -8,11 +8,12 @@ from __future__ import annotations
 import json
 import math
 import tomllib
+from datetime import date
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import click
-from msgspec import Struct, to_builtins
+from msgspec import Struct, convert, to_builtins
 
 PRICES = Path(__file__).with_name("platform_prices.toml")
 HOUR = 3600.0
@@ -52,29 +53,84 @@ class Cost(Struct, frozen=True):
         return (self.hour - self.storage) / self.renders
 
 
-def read(path: Path = PRICES) -> dict[str, Any]:
-    return tomllib.loads(path.read_text("utf-8"))
+class Prices(Struct, frozen=True):
+    """Dollars, by the units that Google Cloud charges for."""
+
+    cpu_second: float
+    gib_second: float
+    pool_cpu_second: float
+    pool_gib_second: float
+    run_request: float
+    firestore_read: float
+    firestore_write: float
+    pubsub_gib: float
+    log_gib: float
+    storage_gib_month: float
+    storage_create: float
+    metric_sample: float
 
 
-def cost(in_flight: int, way: Literal["background", "held"], data: dict[str, Any]) -> Cost:
+class Render(Struct, frozen=True):
+    """What one render that succeeds at its first attempt takes."""
+
+    seconds: float
+    """Of the call."""
+    writes: int
+    reads: int
+    messages: int
+    log_bytes: int
+    image_mb: float
+    pro_image: float
+    """Dollars, of the provider."""
+    stored_months: float
+
+
+class FleetShape(Struct, frozen=True):
+    """The functions' sizes, and how long each is busy."""
+
+    concurrency: int
+    render_gib: float
+    used: float
+    """Of the fleet's places."""
+    exchange_seconds: float
+    pump_gib: float
+    intake_seconds: float
+    small_gib: float
+    samples_a_second: float
+
+
+class PlatformPrices(Struct, frozen=True):
+    """`platform_prices.toml`."""
+
+    checked: date
+    prices: Prices
+    render: Render
+    fleet: FleetShape
+
+
+def read(path: Path = PRICES) -> PlatformPrices:
+    return convert(tomllib.loads(path.read_text("utf-8")), PlatformPrices)
+
+
+def cost(in_flight: int, way: Literal["background", "held"], data: PlatformPrices) -> Cost:
     """Held calls are pulled for by a worker pool, which is paid for as long as it runs; background calls are pushed."""
-    prices, render, fleet = data["prices"], data["render"], data["fleet"]
-    renders = in_flight / render["seconds"] * HOUR
+    prices, render, fleet = data.prices, data.render, data.fleet
+    renders = in_flight / render.seconds * HOUR
     if way == "held":
-        instances = math.ceil(in_flight / (fleet["concurrency"] * fleet["used"]))
-        rendering = HOUR * instances * (prices["pool_cpu_second"] + fleet["render_gib"] * prices["pool_gib_second"])
+        instances = math.ceil(in_flight / (fleet.concurrency * fleet.used))
+        rendering = HOUR * instances * (prices.pool_cpu_second + fleet.render_gib * prices.pool_gib_second)
     else:
-        at_once = in_flight * fleet["exchange_seconds"] / render["seconds"]
-        instances = math.ceil(at_once / (fleet["concurrency"] * fleet["used"]))
-        busy = min(1.0, renders * fleet["exchange_seconds"] / HOUR)
-        rendering = HOUR * instances * busy * _second(prices, fleet["render_gib"])
+        at_once = in_flight * fleet.exchange_seconds / render.seconds
+        instances = math.ceil(at_once / (fleet.concurrency * fleet.used))
+        busy = min(1.0, renders * fleet.exchange_seconds / HOUR)
+        rendering = HOUR * instances * busy * _second(prices, fleet.render_gib)
     busy_pump = min(1.0, renders * 3 / HOUR)  # it stays for three seconds after the last request
     run = (
         rendering
-        + HOUR * busy_pump * _second(prices, fleet["pump_gib"])
-        + min(HOUR, renders * fleet["intake_seconds"]) * _second(prices, fleet["small_gib"])
+        + HOUR * busy_pump * _second(prices, fleet.pump_gib)
+        + min(HOUR, renders * fleet.intake_seconds) * _second(prices, fleet.small_gib)
         + 60 * _second(prices, 1.0)  # watch: a second a minute
-        + renders * render["messages"] * prices["run_request"]
+        + renders * render.messages * prices.run_request
     )
     return Cost(
         in_flight=in_flight,
@@ -82,24 +138,21 @@ def cost(in_flight: int, way: Literal["background", "held"], data: dict[str, Any
         renders=renders,
         instances=instances,
         run=run,
-        firestore=renders * (render["reads"] * prices["firestore_read"] + render["writes"] * prices["firestore_write"]),
-        pubsub=2 * renders * render["messages"] * SMALLEST_MESSAGE / GIB * prices["pubsub_gib"],
-        logs_and_metrics=renders * render["log_bytes"] / GIB * prices["log_gib"]
-        + HOUR * fleet["samples_a_second"] * prices["metric_sample"],
+        firestore=renders * (render.reads * prices.firestore_read + render.writes * prices.firestore_write),
+        pubsub=2 * renders * render.messages * SMALLEST_MESSAGE / GIB * prices.pubsub_gib,
+        logs_and_metrics=renders * render.log_bytes / GIB * prices.log_gib
+        + HOUR * fleet.samples_a_second * prices.metric_sample,
         storage=renders
-        * (
-            render["image_mb"] * 1e6 / GIB * prices["storage_gib_month"] * render["stored_months"]
-            + prices["storage_create"]
-        ),
+        * (render.image_mb * 1e6 / GIB * prices.storage_gib_month * render.stored_months + prices.storage_create),
     )
 
 
-def _second(prices: dict[str, float], gib: float) -> float:
+def _second(prices: Prices, gib: float) -> float:
     """Of one instance with one CPU."""
-    return prices["cpu_second"] + gib * prices["gib_second"]
+    return prices.cpu_second + gib * prices.gib_second
 
 
-def rows(loads: list[int], data: dict[str, Any]) -> list[Cost]:
+def rows(loads: list[int], data: PlatformPrices) -> list[Cost]:
     return [cost(in_flight, way, data) for in_flight in loads for way in WAYS]
 
 
@@ -115,7 +168,7 @@ def main(text: str, as_json: bool) -> None:
             f"--in-flight: found {text!r}; allowed: whole numbers from 1, such as 1,10,50"
         ) from error
     data = read()
-    image = data["render"]
+    image = data.render
     table = rows(loads, data)
     if as_json:
         click.echo(
@@ -124,7 +177,7 @@ def main(text: str, as_json: bool) -> None:
             )
         )
         return
-    click.echo(f"list prices of {data['checked']}, dollars an hour; calls of {image['seconds']:g} s\n")
+    click.echo(f"list prices of {data.checked}, dollars an hour; calls of {image.seconds:g} s\n")
     click.echo(
         "in flight  calls       renders/h  instances  Run     Firestore  Pub/Sub  logs    storage  hour    per 1,000  "
         "without storage, of a Pro image"
@@ -133,7 +186,7 @@ def main(text: str, as_json: bool) -> None:
         click.echo(
             f"{row.in_flight:>9}  {row.way:<10}  {row.renders:>9,.0f}  {row.instances:>9}  {row.run:<6.3f}  "
             f"{row.firestore:<9.3f}  {row.pubsub:<7.3f}  {row.logs_and_metrics:<6.3f}  {row.storage:<7.3f}  "
-            f"{row.hour:<6.2f}  {row.thousand:<9.3f}  {row.own / image['pro_image']:.3%}"
+            f"{row.hour:<6.2f}  {row.thousand:<9.3f}  {row.own / image.pro_image:.3%}"
         )
 
 

@@ -13,8 +13,16 @@ from typing import Protocol
 
 import tenacity
 
-from scripts.virtual_time.fleet_model import Delivery
-from scripts.virtual_time.provider_reply import Answer, DayFull, Image, MinuteFull, Overloaded, Rejection, Unexplained
+from scripts.virtual_time.models.fleet_model import Delivery
+from scripts.virtual_time.models.provider_reply import (
+    Answer,
+    DayFull,
+    Image,
+    MinuteFull,
+    Overloaded,
+    Rejection,
+    Unexplained,
+)
 from scripts.virtual_time.rate_gates import CounterDocument, Gate, InstanceBucket, open_gate
 from scripts.virtual_time.request import Request
 from scripts.virtual_time.run import Strategy, World

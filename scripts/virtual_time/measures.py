@@ -6,7 +6,7 @@ import math
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 
-from scripts.virtual_time.provider_reply import DayFull, Image, MinuteFull, Overloaded, Rejection, Unexplained
+from scripts.virtual_time.models.provider_reply import DayFull, Image, MinuteFull, Overloaded, Rejection, Unexplained
 from scripts.virtual_time.request import Priority
 from scripts.virtual_time.run import Rehearsal
 

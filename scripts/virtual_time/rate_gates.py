@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TypeAlias
 
-from scripts.virtual_time.fleet_model import Delivery
+from scripts.virtual_time.models.fleet_model import Delivery
 from scripts.virtual_time.run import World
 
 MINUTE = 60.0
@@ -42,7 +42,7 @@ class InstanceBucket:
 
 
 class CounterDocument:
-    """One document counts the calls of each clock minute: whoever finds it full waits for the next minute's."""
+    """One document counts the calls of each clock minute: a caller that finds it full waits for the next minute's."""
 
     def __init__(self, world: World) -> None:
         self._world = world

@@ -6,7 +6,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from scripts.virtual_time.latency import Latency
+from scripts.virtual_time.models.latency import Latency
 
 Priority = Literal["interactive", "normal", "bulk"]
 Status = Literal["queued", "released", "rendering", "succeeded", "lost"]

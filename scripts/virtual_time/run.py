@@ -11,11 +11,11 @@ from typing import Protocol
 from msgspec import Struct, field
 
 from scripts.virtual_time.engine import Engine
-from scripts.virtual_time.firestore_model import Documents
-from scripts.virtual_time.fleet_model import Fleet, FleetSize
-from scripts.virtual_time.provider_limits import ProviderTerms
-from scripts.virtual_time.provider_model import Call, Provider
-from scripts.virtual_time.pubsub_model import Counts, PubsubFleet
+from scripts.virtual_time.models.firestore_model import Documents
+from scripts.virtual_time.models.fleet_model import Fleet, FleetSize
+from scripts.virtual_time.models.provider_limits import ProviderTerms
+from scripts.virtual_time.models.provider_model import Call, Provider
+from scripts.virtual_time.models.pubsub_model import Counts, PubsubFleet
 from scripts.virtual_time.request import Arrival, Request
 from shared.core.limits.quota import Limits
 

@@ -14,8 +14,8 @@ from msgspec.structs import replace
 from scripts.simulator.provider.quota_windows import WINDOW_KINDS, WindowKind
 from scripts.virtual_time import measures
 from scripts.virtual_time.arrivals import Source, backlog, merged, poisson
-from scripts.virtual_time.fleet_model import FleetSize
-from scripts.virtual_time.provider_limits import LimitsFrom, Narrow, ProviderTerms
+from scripts.virtual_time.models.fleet_model import FleetSize
+from scripts.virtual_time.models.provider_limits import LimitsFrom, Narrow, ProviderTerms
 from scripts.virtual_time.request import Arrival
 from scripts.virtual_time.run import Rehearsal, Setting
 from shared.core.limits.quota import Limits
@@ -260,7 +260,7 @@ def _saturating(chance: Random) -> Sequence[Arrival]:
 
 
 def _begun_by(ideal: float) -> Goal:
-    """Beyond the design's table: whoever stands still is not rejected either. The ideal uses all that is served."""
+    """Beyond the design's table: a worker that stands still is not rejected either. The ideal uses all of it."""
     return Goal(FINISH, 1.1, lambda rehearsal: measures.last_start(rehearsal) / ideal)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from scripts.virtual_time.baseline_strategies import USUAL
-from scripts.virtual_time.renderlane_model import Renderlane
+from scripts.virtual_time.models.renderlane_model import Renderlane
 from scripts.virtual_time.run import Strategy
 
 OURS = "renderlane"

@@ -23,17 +23,17 @@ class ServerTime:
     def __init__(self, clock: Clock, read_at: datetime) -> None:
         self._clock = clock
         self._read_at = read_at
-        self._seen = clock.monotonic()
+        self._observed_at = clock.monotonic()
 
     def observe(self, read_at: datetime) -> None:
         """A newer read: its time is the better one. Raises ClockFell where the store's clock was set back."""
         if self.now() - read_at > FELL:
             raise ClockFell
         self._read_at = max(read_at, self.now())
-        self._seen = self._clock.monotonic()
+        self._observed_at = self._clock.monotonic()
 
     def now(self) -> datetime:
-        return self._read_at + timedelta(seconds=self._clock.monotonic() - self._seen)
+        return self._read_at + timedelta(seconds=self._clock.monotonic() - self._observed_at)
 
     async def wait_until(self, moment: datetime) -> None:
         """Returns at once when the moment has passed."""
@@ -43,24 +43,24 @@ class ServerTime:
 
 
 class Reads:
-    """One per process. An answer that waited to be taken up says an earlier time than it is by then: of all answers of
-    the last minute the one that waited least is nearest.
+    """One per process. An answer that waited before it was processed shows an earlier time than the current one. Of the
+    reads of the last minute, the one that waited least is nearest to the truth.
     """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._seen: deque[tuple[float, datetime]] = deque()
-        """When an answer was taken up, and the store's time at which, by it, the monotonic clock began; these fall."""
+        self._reads: deque[tuple[float, datetime]] = deque()
+        """Pairs: the monotonic time of a read, and the store's time at monotonic zero by that read, which decreases."""
 
     def time_after(self, read_at: datetime) -> ServerTime:
         """The store's time, with a read that has just come back."""
         now = self._clock.monotonic()
         began_at = read_at - timedelta(seconds=now)
-        if self._seen and self._seen[0][1] - began_at > FELL:
-            self._seen.clear()  # nothing waits so long to be taken up: the store's clock was set back
-        while self._seen and self._seen[0][0] < now - READS_COUNT_FOR:
-            self._seen.popleft()
-        while self._seen and self._seen[-1][1] <= began_at:
-            self._seen.pop()
-        self._seen.append((now, began_at))
-        return ServerTime(self._clock, self._seen[0][1] + timedelta(seconds=now))
+        if self._reads and self._reads[0][1] - began_at > FELL:
+            self._reads.clear()  # nothing waits so long to be taken up: the store's clock was set back
+        while self._reads and self._reads[0][0] < now - READS_COUNT_FOR:
+            self._reads.popleft()
+        while self._reads and self._reads[-1][1] <= began_at:
+            self._reads.pop()
+        self._reads.append((now, began_at))
+        return ServerTime(self._clock, self._reads[0][1] + timedelta(seconds=now))

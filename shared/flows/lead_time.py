@@ -1,4 +1,4 @@
-"""How long before its slot a worker has to put an attempt on record, learned from how long that took here of late."""
+"""How long before its slot a worker has to put an attempt on record, learned from how long that took here recently."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ class ClaimTimes:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._seen: deque[tuple[float, float]] = deque(maxlen=50)
+        self._durations: deque[tuple[float, float]] = deque(maxlen=50)
         """When a claim was done, and how long it took; seconds."""
 
     def took(self, seconds: float) -> None:
-        self._seen.append((self._clock.monotonic(), seconds))
+        self._durations.append((self._clock.monotonic(), seconds))
 
     @property
     def ahead(self) -> timedelta:
-        """As long as the longest of late, and a cushion."""
+        """As long as the longest recent one, and a cushion."""
         since = self._clock.monotonic() - REMEMBERED
-        longest = max((seconds for at, seconds in self._seen if at >= since), default=0.0)
+        longest = max((seconds for at, seconds in self._durations if at >= since), default=0.0)
         return min(max(timedelta(seconds=CUSHION * longest), LEAST_AHEAD), MOST_AHEAD)

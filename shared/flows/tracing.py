@@ -1,4 +1,4 @@
-"""Writing the spans of a request: each when its stage is over, by whoever ended it."""
+"""Writing the spans of a request: each when its stage is over, by the process that ended it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def root_of(request: RequestRecord) -> Place:
 
 
 def attempt_of(request: RequestRecord, number: int) -> Place:
-    """The same for whoever settles the attempt."""
+    """The same for every process that may settle the attempt."""
     return root_of(request).named(f"attempt {number}")
 
 
@@ -33,7 +33,7 @@ def begun(ports: Ports) -> Place:
 
 
 def going_on(ports: Ports, caller: Place) -> Place:
-    """A new span in the caller's trace. Whether it is kept is ours to say, whatever the caller's flag."""
+    """A new span in the caller's trace. Whether it is kept is ours to say, not the caller's flag's."""
     return Place(caller.trace_id, ports.fresh(16), ports.signals.samples(caller.trace_id, caller))
 
 

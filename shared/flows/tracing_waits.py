@@ -1,4 +1,4 @@
-"""The two waits of a request as spans, each written by whoever ends it, with its start as the document has it."""
+"""The two waits of a request as spans, written by the process that ends it, with the start from the document."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ from datetime import datetime
 
 from shared.core.lifecycle.request_record import Head
 from shared.core.observability import spans
+from shared.core.observability.spans import QueueEnd, SlotLoss
+from shared.core.provider.failure import FailureKind
 from shared.core.records.request import RequestRecord
 from shared.core.records.versioned import Request
+from shared.core.values.status import Status
 from shared.core.values.trace_context import Place
 from shared.flows import tracing
 from shared.ports import Ports
 
 
-def queue_left(ports: Ports, request_id: str, request: RequestRecord, at: datetime, ended_by: str) -> None:
+def queue_left(ports: Ports, request_id: str, request: RequestRecord, at: datetime, ended_by: Status) -> None:
     """A wait in the queue that no slot ended."""
     root = tracing.root_of(request)
     tracing.write(
@@ -22,7 +25,7 @@ def queue_left(ports: Ports, request_id: str, request: RequestRecord, at: dateti
     )  # fmt: skip
 
 
-def queue_ended(ports: Ports, head: Head, at: datetime, tick: Place | None = None, ended_by: str = "slot") -> None:
+def queue_ended(ports: Ports, head: Head, at: datetime, tick: Place | None = None, ended_by: QueueEnd = "slot") -> None:
     """A wait that the pump ended: by a slot of this tick, or by putting the request aside for a batch."""
     root = Place.parse(head.traceparent)
     assert root is not None, "intake wrote it"
@@ -34,7 +37,7 @@ def queue_ended(ports: Ports, head: Head, at: datetime, tick: Place | None = Non
     )  # fmt: skip
 
 
-def slot_ended(ports: Ports, released: Request, at: datetime, lost: str | None = None) -> None:
+def slot_ended(ports: Ports, released: Request, at: datetime, lost: SlotLoss | FailureKind | None = None) -> None:
     """A wait for a slot; `released` as the release left it. `lost` says why nothing started in it."""
     data = released.record
     root = tracing.root_of(data)

@@ -56,7 +56,7 @@ class Kicks:
         """Have the pump look at these queues, or at all. One that comes too soon goes out when its second is over."""
         self._queues |= set(queues) or {""}
         if self._waiting:
-            return  # whoever waits takes ours along
+            return  # the waiting call takes ours along
         self._waiting = True
         try:
             spacing = SPACING.total_seconds() * (0.8 + 0.2 * self._ports.chance())

@@ -54,6 +54,6 @@ class Callers(Protocol):
 class Identities(Protocol):
     """Who uses the console."""
 
-    async def actor(self, asked: CallerInfo) -> str:
+    async def actor(self, caller: CallerInfo) -> str:
         """The name under which changes are made. Raises NotIdentified."""
         ...

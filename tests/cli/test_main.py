@@ -29,12 +29,23 @@ def test_no_summary_in_the_help_is_cut_off() -> None:
     assert not any(line.endswith("...") for line in renderlane("--help").stdout.partition("Options:")[2].splitlines())
 
 
+COMMANDS = Path("scripts/cli/commands")
 SUBCOMMANDS = {"webhook": "tenant"}
 """Modules of commands that stand below a verb, and that verb."""
 
 
+def _module(verb: str) -> str:
+    (path,) = COMMANDS.rglob(f"{verb}.py")
+    return ".".join(path.with_suffix("").parts)
+
+
+def test_a_verb_lies_in_the_package_of_its_heading() -> None:
+    for group, verbs in GROUPS.items():
+        assert {_module(verb) for verb in verbs} == {f"scripts.cli.commands.{group}.{verb}" for verb in verbs}
+
+
 def test_each_module_of_a_command_is_a_verb_or_stands_below_one() -> None:
-    modules = {path.stem for path in Path("scripts/cli/commands").glob("*.py")} - {
+    modules = {path.stem for path in COMMANDS.rglob("*.py")} - {
         "__init__",
         "demo",
         "revival",
@@ -47,7 +58,7 @@ def test_each_module_of_a_command_is_a_verb_or_stands_below_one() -> None:
 
 @pytest.mark.parametrize(("name", "verb"), SUBCOMMANDS.items())
 def test_a_command_below_a_verb_is_reached_through_it(name: str, verb: str) -> None:
-    below, above = (importlib.import_module(f"scripts.cli.commands.{module}").command for module in (name, verb))
+    below, above = (importlib.import_module(_module(verb)).command for verb in (name, verb))
     assert above.commands[name] is below
 
 

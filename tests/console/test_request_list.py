@@ -12,12 +12,13 @@ import pytest
 from PIL import Image
 
 from functions.console.desk import ConsoleContext
-from functions.console.request_pages import OUTCOMES, SIZE
+from functions.console.request_pages import SIZE
 from shared.adapters.payloads.thumbnail import EDGE
 from shared.core.accounting.ledger import Cell
 from shared.core.lifecycle import request_record
 from shared.core.messages.request_key import key_of
 from shared.core.provider.call import Picture
+from shared.core.provider.outcome_code import OF_REQUESTS
 from shared.core.values.documents import Create, Document, Update
 from shared.flows.operations import request_list, tenants
 from shared.flows.status import summary
@@ -222,7 +223,7 @@ async def test_every_outcome_of_the_runbook_can_be_asked_for_and_leads_back(brow
     text = (await browser.look("/runbook")).text
     chapters = re.findall(r'<section class="panel" id="([a-z_-]+)"', text)
     assert len(chapters) > 40
-    for outcome in OUTCOMES:
+    for outcome in OF_REQUESTS:
         assert outcome in chapters
         assert f'href="/console/requests?outcome={outcome}&amp;since=1d" id="list-{outcome}"' in text
     assert '<nav class="panel contents"' in text

@@ -6,8 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from scripts.cli.data import filters
-from scripts.cli.data.filters import Choice
+from scripts.cli.data.see import filters
+from scripts.cli.data.see.filters import Choice
 from shared.core.lifecycle import request_record
 from shared.core.values.documents import Create
 from shared.ports.store import Store

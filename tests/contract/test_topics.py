@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import subprocess
 import sys
 import time
@@ -266,6 +267,21 @@ class TestLocal:
 
         assert [delivery.data for delivery in await pull] == [b"x"]
         assert clock.monotonic() == 0
+
+    async def test_interactive_requests_are_handed_out_before_a_flood_of_others(self, topics: LocalTopics) -> None:
+        await topics.ensure([INTAKE])
+        for number in range(50):
+            await topics.publish(RENDER_REQUESTS, b'{"request_id": "bulk-%d", "priority": "bulk"}' % number)
+        for name in (b"first", b"second"):
+            await topics.publish(RENDER_REQUESTS, b'{"request_id": "%s", "priority": "interactive"}' % name)
+        await topics.publish(RENDER_REQUESTS, b'{"request_id": "late", "prompt": "an interactive map"}')
+
+        pulled = await topics.pull(INTAKE.name, 3, timedelta(0))
+
+        assert [json.loads(delivery.data)["request_id"] for delivery in pulled] == ["first", "second", "bulk-0"]
+        await topics.reject(INTAKE.name, [pulled[0].handle])
+        later = await topics.pull(INTAKE.name, 1, timedelta(0))
+        assert json.loads(later[0].data)["request_id"] == "bulk-1", "a rejected one waits for its back-off"
 
     async def test_a_pull_that_waits_ends_with_its_time(self, topics: LocalTopics, clock: FakeClock) -> None:
         pull = asyncio.create_task(topics.pull(INTAKE.name, 10, timedelta(seconds=30)))

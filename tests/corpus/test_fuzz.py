@@ -11,17 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.core.lifecycle import attempt_cost
 from shared.core.provider.call import Made
-from shared.core.provider.failure import Failure, FailureKind, Next
-from shared.core.records.attempt import AttemptRecord
-from shared.core.routing import gateway
-from shared.core.values.route import Route
-from tests.builders import NOW, a_catalogue
+from shared.core.provider.failure import Failure, Next
 from tests.corpus import mutations, pictures
+from tests.corpus.booking import cost_of, may_be_free
 from tests.corpus.case import Case, Form, Scripted, all_cases, filled, one_of
 from tests.corpus.mutations import Path
-from tests.corpus.readers import an_order, as_line, read
+from tests.corpus.readers import as_line, read
 
 HOST = "http://127.0.0.1:9"
 BOUNDED = settings(max_examples=400)
@@ -103,45 +99,6 @@ def test_what_is_read_from_a_gateway_is_read_from_a_batch(case: Case) -> None:
 # -- (b) what may be charged is never booked as zero ------------------------------------------------------------------
 
 
-GATEWAY_FORMS = ("native", "chat", "images")
-
-
-def _cost(form: Form, failure: Failure) -> Any:
-    """What the failure books, at Google or at the gateway of the form."""
-    model = an_order(form).model
-    at_gateway = form in GATEWAY_FORMS
-    route = Route("gateway" if at_gateway else "standard", model, "1K")
-    contract = gateway.CONTRACT + "laozhang" if at_gateway else "google"
-    attempt = AttemptRecord(1, route, NOW, 147_000, contract=contract)
-    return attempt_cost.cost_of(failure, attempt, a_catalogue())
-
-
-_NO_STATEMENT = frozenset(
-    {FailureKind.SERVER_ERROR, FailureKind.OVERLOAD, FailureKind.TIMEOUT, FailureKind.CONNECTION_LOST}
-)
-"""Failures of which nobody says that the call was turned down."""
-
-
-def _may_be_free(form: Form, body: bytes, status: int, failure: Failure) -> bool:
-    """The call never arrived; the API itself says that it failed with 500 or turned the call down; or a gateway says so
-    whose owner charges nothing but a 200 (laozhang's row of the catalogue).
-    """
-    if failure.kind is FailureKind.CONNECTION:
-        return True
-    by_its_row = form in GATEWAY_FORMS and not failure.may_be_billed
-    return _is_own_form(body) and (status == 500 or by_its_row or failure.kind not in _NO_STATEMENT)
-
-
-def _is_own_form(body: bytes) -> bool:
-    """The API's own statement: an error object."""
-    try:
-        value = json.loads(body)
-    except ValueError:
-        return False
-    value = value[0] if isinstance(value, list) and value else value
-    return isinstance(value, dict) and isinstance(value.get("error"), dict | str)
-
-
 @BOUNDED
 @given(case=st.sampled_from(ERRORS), data=st.data())
 def test_no_server_error_of_an_unknown_hand_is_free(case: Case, data: st.DataObject) -> None:
@@ -152,8 +109,8 @@ def test_no_server_error_of_an_unknown_hand_is_free(case: Case, data: st.DataObj
     body = body[: data.draw(st.integers(0, len(body)))] if data.draw(st.booleans()) else body
     failure = read(case.form, status, data.draw(st.sampled_from(mutations.HEADERS)), body)
     assert isinstance(failure, Failure)
-    if not _may_be_free(case.form, body, status, failure):
-        cost = _cost(case.form, failure)
+    if not may_be_free(case.form, body, status, failure):
+        cost = cost_of(case.form, failure)
         assert cost.micros > 0 or cost.basis == "unknown", (status, body[:200], failure)
 
 
@@ -166,7 +123,7 @@ def test_no_broken_200_is_free(case: Case, data: st.DataObject) -> None:
         body = body[: data.draw(st.integers(0, len(body)))]
     failure = read(case.form, 200, data.draw(st.sampled_from(mutations.HEADERS)), body)
     if isinstance(failure, Failure):
-        cost = _cost(case.form, failure)
+        cost = cost_of(case.form, failure)
         assert cost.micros > 0 or cost.basis == "unknown", (body[:200], failure)
 
 

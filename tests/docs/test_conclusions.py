@@ -19,7 +19,7 @@ def row(claim: Claim, policy: Policy) -> str:
     against = "a picture or a refusal" if claim is not Claim.PAID_NOTHING else "a picture"
     minutes = int(policy.longest.total_seconds() // 60)
     cells = (
-        policy.said,
+        policy.answers,
         f"`{claim.value}:{ABOUT[policy.about]}`: {EFFECT[policy.effect]}",
         f"{policy.requests} requests{statement}",
         f"{against} from {FROM[policy.about]}",

@@ -1,11 +1,14 @@
-"""The check of typed reads refuses new reads of stored fields by name and lets the old ones go."""
+"""The check of typed reads refuses reads of stored fields by name."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import pytest
 
 from scripts import typed_reads
-from scripts.allow_list import grown, shrunk
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize(
@@ -27,7 +30,7 @@ def test_anything_else_is_not(source: str) -> None:
 @pytest.mark.parametrize(
     ("path", "checked"),
     [
-        ("shared/flows/render/render.py", True), ("scripts/cli/data/requests.py", True), ("functions/main.py", True),
+        ("shared/flows/render/render.py", True), ("scripts/cli/data/streams.py", True), ("functions/main.py", True),
         ("shared/adapters/gemini_errors/errors.py", False), ("shared/core/records/request.py", False),
         ("shared/client/src/renderlane/result.py", False), ("tests/world.py", False), ("shared/catalogue.toml", False),
     ],
@@ -36,9 +39,13 @@ def test_records_and_adapters_may(path: str, checked: bool) -> None:
     assert typed_reads.is_checked(path) is checked
 
 
-def test_only_growth_is_refused_and_the_list_only_shrinks() -> None:
-    allowed = {"a.py": (2,), "b.py": (1,), "gone.py": (4,)}
-    assert grown({"a.py": (2,), "b.py": (0,)}, allowed) == []
-    assert grown({"a.py": (3,), "c.py": (1,)}, allowed) == ["a.py", "c.py"]
-    assert shrunk({"a.py": (3,), "b.py": (0,), "c.py": (9,)}, allowed) == {"a.py": (2,)}
-    assert typed_reads.LIST.read(typed_reads.LIST.write(allowed)) == allowed
+@pytest.mark.parametrize(("name", "lines"), [("from_json", []), ("to_json", [2])])
+def test_a_record_reads_its_own_fields_by_their_names(name: str, lines: list[int]) -> None:
+    assert list(typed_reads.reads(f"def {name}(data):\n    return data['status']")) == lines
+
+
+def test_the_product_has_none(tmp_path: Path) -> None:
+    assert typed_reads.places(ROOT, typed_reads.listed(ROOT)) == []
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared" / "new.py").write_text('data["status"]')
+    assert typed_reads.places(tmp_path, ["shared/new.py"]) == ["shared/new.py:1"]

@@ -21,6 +21,7 @@ class Receiver:
     metrics: list[Any] = field(default_factory=list)
     resources: list[dict[str, str]] = field(default_factory=list)
     raw: list[bytes] = field(default_factory=list)
+    headers: list[dict[str, str]] = field(default_factory=list)
     hold: threading.Event = field(default_factory=threading.Event)
     """Cleared, it lets the sender wait for its answer."""
 
@@ -56,6 +57,7 @@ def receiving() -> Iterator[Receiver]:
             body = self.rfile.read(int(self.headers["content-length"]))
             if self.headers.get("content-encoding") == "gzip":
                 body = gzip.decompress(body)
+            receiver.headers.append(dict(self.headers.items()))
             receiver.take(self.path, body)
             receiver.hold.wait(30)
             self.send_response(200)

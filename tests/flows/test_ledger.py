@@ -18,7 +18,7 @@ from scripts.simulator.provider.bill import Call
 from scripts.simulator.provider.faults import Fault
 from scripts.simulator.provider.models import Tier, load
 from shared.core.accounting.cost_report import Total, bills
-from shared.core.accounting.ledger import DIMENSIONS, PARTS, REPEATS, WHYS
+from shared.core.accounting.ledger import DIMENSIONS, PARTS, REPEATS, WHYS, LedgerRow
 from shared.core.accounting.reconciliation import read_export, reconcile
 from shared.core.catalogue.gateway_proof import TEST_PROMPT
 from shared.core.routing.flag import Flag, Scope
@@ -143,8 +143,8 @@ async def a_day(*faults: Fault, requests: int = 120) -> tuple[Day, list[Call]]:
     return world, world.google.simulation.ledger.since()
 
 
-def rows(world: World) -> list[Any]:
-    return [document.data for document in world.store.all("ledger")]
+def rows(world: World) -> list[LedgerRow]:
+    return [LedgerRow.from_json(document.data) for document in world.store.all("ledger")]
 
 
 def billed(calls: list[Call], by: str) -> dict[str, int]:
@@ -225,9 +225,9 @@ async def test_every_split_of_the_bill_adds_up_to_it() -> None:
 
 async def test_a_ledger_has_one_row_a_combination_and_shard_and_no_more() -> None:
     world, calls = await a_day(requests=70)
-    combinations = {(row["day"], row["tenant"], row["model"], row["lane"], row["flag"]) for row in rows(world)}
+    combinations = {(row.day, row.tenant, row.model, row.lane, row.flag) for row in rows(world)}
     assert len(rows(world)) <= min(64 * len(combinations), len(calls) + len(world.gateway_calls))
-    assert {row["name"] for row in rows(world)} == {document.id for document in world.store.all("ledger")}
+    assert {row.name for row in rows(world)} == {document.id for document in world.store.all("ledger")}
 
 
 @pytest.mark.parametrize("twice", [False, True], ids=["once", "twice"])

@@ -15,6 +15,7 @@ from scripts.simulator.provider.bill import Call
 from scripts.simulator.provider.faults import Fault
 from shared.adapters.payloads import image_header
 from shared.core.accounting.cost_report import bills
+from shared.core.accounting.ledger import LedgerRow
 from shared.core.provider.call import Picture
 from shared.core.provider.output_format import Converted
 from shared.core.provider.stored_image import Delivered
@@ -63,7 +64,7 @@ async def rendered(**fields: Any) -> tuple[SimulatedWorld, dict[str, Any], Call]
     assert status["status"] == "succeeded", status["outcome"]
     (call,) = world.calls
     assert status["cost_micros"] == call.cost_micros == bills(
-        [row.data for row in world.store.all("ledger")], "day"
+        [LedgerRow.from_json(row.data) for row in world.store.all("ledger")], "day"
     ).google.total.micros  # fmt: skip
     return world, status, call
 

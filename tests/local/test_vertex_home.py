@@ -9,8 +9,8 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from scripts.cli.data.completion import Waiting
-from scripts.cli.data.outgoing import read_lines, send
+from scripts.cli.data.run.completion import Waiting
+from scripts.cli.data.run.outgoing import read_lines, send
 from scripts.local.home import Simulated, running
 from shared.config import Settings
 from shared.core.values.documents import Query

@@ -31,7 +31,7 @@ def test_what_would_be_rejected_is_named_and_not_planned() -> None:
 
 
 def test_a_repeated_request_counts_once() -> None:
-    from scripts.cli.data.outgoing import read_lines
+    from scripts.cli.data.run.outgoing import read_lines
     from scripts.planner.load import of_lines
     from tests.planner.worlds import START
 

@@ -59,10 +59,10 @@ async def test_one_render_reads_writes_and_publishes_what_the_table_says() -> No
     renders = sum(status == "succeeded" for status in world.statuses().values())
     assert renders == 600
     messages = sum(len(world.topics.on(topic)) for topic in TOPICS)
-    render = DATA["render"]
-    assert counted.writes / renders <= render["writes"] <= 2 * counted.writes / renders
-    assert counted.reads / renders <= render["reads"] <= 2 * counted.reads / renders
-    assert messages / renders <= render["messages"] <= 2 * messages / renders
+    render = DATA.render
+    assert counted.writes / renders <= render.writes <= 2 * counted.writes / renders
+    assert counted.reads / renders <= render.reads <= 2 * counted.reads / renders
+    assert messages / renders <= render.messages <= 2 * messages / renders
 
 
 def test_the_cost_of_a_load_is_counters_times_prices() -> None:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from random import Random
 from typing import Any
 
-from scripts.cli.data.outgoing import read_lines
+from scripts.cli.data.run.outgoing import read_lines
 from scripts.planner import limits as quota
 from scripts.planner.forecast import Stage
 from scripts.planner.latency import Latencies, parse

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from scripts.cli.data import audit, worker_home
+from scripts.cli.data import worker_home
+from scripts.cli.data.steer import audit
 from shared import wiring
 from shared.adapters.process.system_clock import SystemClock
 from shared.config import InvalidSetting, Settings

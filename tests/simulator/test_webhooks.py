@@ -232,6 +232,26 @@ async def test_what_is_not_taken_is_sent_again_with_back_off_and_a_new_signature
     assert [row["status"] for row in report] == [500, None, 302, 401, 204]
 
 
+async def test_the_state_says_of_how_many_interactions_a_webhook_is_under_way(house: House, listener: Listener) -> None:
+    gate = asyncio.Event()
+
+    async def hold(uri: str, body: bytes, headers: Mapping[str, str]) -> int | None:
+        await gate.wait()
+        return await listener.post(uri, body, headers)
+
+    async def counts() -> Any:
+        return (await house.http.get("/control/state")).json()["interactions"]
+
+    house.simulation.webhooks.post = hold
+    before = await counts()
+    await begin(house, uris=[HOOK])
+    await until(lambda: bool(house.simulation.webhooks.under_way))
+    assert await counts() == {**before, "ended": before["ended"] + 1, "announcing": 1}
+    gate.set()
+    await arrived(house, listener, 1)
+    assert (await counts())["announcing"] == 0
+
+
 async def test_after_a_day_it_gives_up_and_the_webhook_is_disabled(house: House, listener: Listener) -> None:
     webhook = await registered(house)
     listener.answers = [503] * 1000

@@ -9,9 +9,9 @@ from statistics import median
 import pytest
 from msgspec.structs import replace
 
-from scripts.virtual_time import renderlane_model
-from scripts.virtual_time.provider_limits import ProviderTerms
-from scripts.virtual_time.renderlane_model import Renderlane
+from scripts.virtual_time.models import renderlane_model
+from scripts.virtual_time.models.provider_limits import ProviderTerms
+from scripts.virtual_time.models.renderlane_model import Renderlane
 from scripts.virtual_time.request import Arrival, Priority
 from scripts.virtual_time.run import rehearse
 from shared.core.limits.quota import Limits

@@ -13,9 +13,9 @@ from msgspec.structs import replace
 
 from scripts.virtual_time import measures
 from scripts.virtual_time.baseline_strategies import USUAL, GoogleGenai, RetryAfter, full_jitter
-from scripts.virtual_time.fleet_model import FleetSize
-from scripts.virtual_time.provider_limits import ProviderTerms
-from scripts.virtual_time.provider_reply import OVERLOADED, UNEXPLAINED, DayFull, Image, MinuteFull
+from scripts.virtual_time.models.fleet_model import FleetSize
+from scripts.virtual_time.models.provider_limits import ProviderTerms
+from scripts.virtual_time.models.provider_reply import OVERLOADED, UNEXPLAINED, DayFull, Image, MinuteFull
 from scripts.virtual_time.run import Rehearsal, rehearse
 from shared.core.limits.quota import Limits
 from tests.virtual_time.worlds import MODEL, a_setting

@@ -7,7 +7,7 @@ from random import Random
 import pytest
 
 from scripts.virtual_time.engine import Engine
-from scripts.virtual_time.firestore_model import HOT_WRITE, WRITE, Documents
+from scripts.virtual_time.models.firestore_model import HOT_WRITE, WRITE, Documents
 from tests.virtual_time.worlds import an_engine
 
 

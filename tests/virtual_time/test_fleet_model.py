@@ -8,10 +8,10 @@ from random import Random
 from msgspec.structs import replace
 
 from scripts.virtual_time.engine import Engine
-from scripts.virtual_time.fleet_model import Attempt, DeliveredLate, Delivery, Fleet, FleetSize, Late
-from scripts.virtual_time.provider_limits import ProviderTerms
-from scripts.virtual_time.provider_model import Provider
-from scripts.virtual_time.provider_reply import IMAGE, MinuteFull
+from scripts.virtual_time.models.fleet_model import Attempt, DeliveredLate, Delivery, Fleet, FleetSize, Late
+from scripts.virtual_time.models.provider_limits import ProviderTerms
+from scripts.virtual_time.models.provider_model import Provider
+from scripts.virtual_time.models.provider_reply import IMAGE, MinuteFull
 from shared.core.limits.quota import Limits
 from tests.virtual_time.worlds import TEN_SECONDS, a_provider, a_request, an_engine
 

@@ -7,7 +7,7 @@ import math
 import pytest
 
 from scripts.virtual_time import measures
-from scripts.virtual_time.provider_reply import IMAGE, OVERLOADED, UNEXPLAINED, Answer, DayFull, MinuteFull
+from scripts.virtual_time.models.provider_reply import IMAGE, OVERLOADED, UNEXPLAINED, Answer, DayFull, MinuteFull
 from tests.virtual_time.worlds import a_rehearsal, a_request
 
 FULL = MinuteFull("GenerateRequestsPerMinutePerProjectPerModel", 60, 10.0)

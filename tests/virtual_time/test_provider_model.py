@@ -7,10 +7,10 @@ from random import Random
 
 from msgspec.structs import replace
 
-from scripts.virtual_time.latency import PICTURES
-from scripts.virtual_time.provider_limits import LimitsFrom, Narrow, ProviderTerms
-from scripts.virtual_time.provider_model import Provider
-from scripts.virtual_time.provider_reply import IMAGE, OVERLOADED, UNEXPLAINED, Answer, DayFull, MinuteFull
+from scripts.virtual_time.models.latency import PICTURES
+from scripts.virtual_time.models.provider_limits import LimitsFrom, Narrow, ProviderTerms
+from scripts.virtual_time.models.provider_model import Provider
+from scripts.virtual_time.models.provider_reply import IMAGE, OVERLOADED, UNEXPLAINED, Answer, DayFull, MinuteFull
 from shared.core.limits.quota import Limits
 from tests.virtual_time.worlds import MODEL, TEN_SECONDS, a_provider, an_arrival, an_engine, answers_at
 

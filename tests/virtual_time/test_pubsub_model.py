@@ -11,10 +11,10 @@ from msgspec.structs import replace
 
 from scripts.bench import deliveries
 from scripts.virtual_time.engine import Engine
-from scripts.virtual_time.fleet_model import FIRST_PUSH_WINDOW, Delivery, DeliveryTerms, FleetSize
-from scripts.virtual_time.provider_limits import ProviderTerms
-from scripts.virtual_time.provider_model import Provider
-from scripts.virtual_time.pubsub_model import LONGEST_STOP, PubsubFleet
+from scripts.virtual_time.models.fleet_model import FIRST_PUSH_WINDOW, Delivery, DeliveryTerms, FleetSize
+from scripts.virtual_time.models.provider_limits import ProviderTerms
+from scripts.virtual_time.models.provider_model import Provider
+from scripts.virtual_time.models.pubsub_model import LONGEST_STOP, PubsubFleet
 from scripts.virtual_time.request import Request
 from scripts.virtual_time.scenarios import MODEL, NORMAL
 from shared.core.limits.quota import Limits

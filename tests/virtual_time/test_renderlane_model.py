@@ -9,8 +9,8 @@ from msgspec.structs import replace
 
 from scripts.virtual_time import measures
 from scripts.virtual_time.arrivals import Source, backlog
-from scripts.virtual_time.provider_limits import ProviderTerms
-from scripts.virtual_time.renderlane_model import Renderlane
+from scripts.virtual_time.models.provider_limits import ProviderTerms
+from scripts.virtual_time.models.renderlane_model import Renderlane
 from scripts.virtual_time.request import Arrival, Priority
 from scripts.virtual_time.run import Rehearsal, Setting, rehearse
 from shared.core.limits.quota import Limits

@@ -9,11 +9,11 @@ from random import Random
 from scripts.simulator.provider.latency import Distribution
 from scripts.virtual_time.arrivals import Source, backlog
 from scripts.virtual_time.engine import Engine
-from scripts.virtual_time.fleet_model import FleetSize
-from scripts.virtual_time.latency import Latency
-from scripts.virtual_time.provider_limits import ProviderTerms
-from scripts.virtual_time.provider_model import Call, Provider
-from scripts.virtual_time.provider_reply import Answer
+from scripts.virtual_time.models.fleet_model import FleetSize
+from scripts.virtual_time.models.latency import Latency
+from scripts.virtual_time.models.provider_limits import ProviderTerms
+from scripts.virtual_time.models.provider_model import Call, Provider
+from scripts.virtual_time.models.provider_reply import Answer
 from scripts.virtual_time.request import Arrival, Priority, Request, Status
 from scripts.virtual_time.run import Rehearsal, Setting
 from shared.core.limits.quota import Limits

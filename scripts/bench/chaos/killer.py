@@ -30,7 +30,8 @@ RESULTS = Subscription("chaos-results", RENDER_RESULTS, "bury", timedelta(second
 WORKS_WITHIN = 240.0
 TIDY_WITHIN = 180.0
 """Seconds after the last result in which interactions are deleted that were left over: a deletion that died with its
-worker is due after 30 s, and webhooks that nobody took come again with growing pauses."""
+worker is due after 30 s. One whose id died with its worker is known by its webhook alone, and a webhook that met no
+worker eight times comes again after four minutes: it is not left over while its webhook is under way."""
 LOOK_EVERY = 0.2
 PAGE = 500
 
@@ -90,8 +91,10 @@ async def play(plan: Plan, folder: Path, say: Callable[[str], None]) -> Run:
                 say(f"kill {kills} of {plan.kills}: {sum((await client.ended(plan.requests)).values()):,} have ended")
             with rig.command("up", "--port", str(port), environment=environment):
                 await client.wait_for(plan.requests, plan.within)
-                left = await _tidied(provider.url)
-            accounts = await _accounts(client, names, provider.url, left)
+                left, announcing = await tidied(provider.url)
+                if announcing:
+                    say(f"the webhooks of {announcing} more interactions are still under way")
+            accounts = await read_accounts(client, names, provider.url, left)
         finally:
             await client.close()
     return Run(accounts, kills, in_flight, time.monotonic() - began)
@@ -146,19 +149,21 @@ async def _is_over(client: rig.Client, requests: int) -> bool:
     return sum((await client.ended(requests)).values()) >= requests
 
 
-async def _tidied(provider: str) -> int:
-    """Interactions that the provider still keeps when a worker that is left alone has had its time."""
+async def tidied(provider: str) -> tuple[int, int]:
+    """Interactions that the provider still keeps when a worker that is left alone has had its time: those of which
+    nothing will tell it any more, and those whose webhook is under way.
+    """
     began = time.monotonic()
     async with httpx2.AsyncClient(trust_env=False) as http:
         while True:
             counts = (await http.get(f"{provider}/control/state")).json()["interactions"]
-            left = int(counts["ended"] + counts["in_progress"])
+            left, announcing = int(counts["ended"] + counts["in_progress"]), int(counts["announcing"])
             if not left or time.monotonic() - began > TIDY_WITHIN:
-                return left
+                return left - announcing, announcing
             await asyncio.sleep(0.5)
 
 
-async def _accounts(client: rig.Client, names: list[str], provider: str, left: int) -> Accounts:
+async def read_accounts(client: rig.Client, names: list[str], provider: str, left: int) -> Accounts:
     documents, attempts = {}, {}
     for document in await client.store.query(queries.newest(None, len(names) + 100)):
         name = request_in(document).record.content.request_id

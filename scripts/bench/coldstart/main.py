@@ -3,7 +3,7 @@
 Every start is a functions-framework server of its own, from the bundle as it is deployed, byte-compiled, with the
 settings that Terraform gives that function: only render, collect and watch have a key; it answers when what its first
 delivery needs is loaded. A start stands between two of its floor and is divided by their mean: a machine whose speed
-changes from second to second changes all three alike. The median of these ratios counts. Each round goes round all of
+changes from second to second changes all three alike. The median of these ratios counts. Each round runs all of
 them and begins with another; the first one only warms the disk.
 """
 

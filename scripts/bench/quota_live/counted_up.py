@@ -79,7 +79,7 @@ async def _write(counters: Counters, path: Path) -> None:
 
 
 def _replace(path: Path, counters: Counters) -> None:
-    """Whoever reads meanwhile finds the old file or the new one."""
+    """A reader finds the old file or the new one, never half of it."""
     unfinished = path.with_suffix(".unfinished")
     unfinished.write_text(json.dumps(counters.to_json()), "utf-8")
     os.replace(unfinished, path)

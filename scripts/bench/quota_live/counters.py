@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal, TypeAlias, assert_never
 
-from msgspec import Struct, field
+from msgspec import Struct, convert, field
 
 from shared.core.admission.open_slots import WITHDRAWN, TakenSlot
 from shared.core.values.documents import Create, Delete, Fields, Increment, Update, Write
@@ -41,6 +41,14 @@ class Heat(Struct, frozen=True):
     """Writes a second over the whole time looked at."""
     worst: float
     """Writes a second in its busiest ten seconds."""
+
+
+class Counted(Struct, frozen=True):
+    """The report of one process, as JSON has it."""
+
+    operations: Sequence[tuple[str, str, str, int, int]]
+    purposes: Mapping[str, int]
+    seconds: Mapping[str, Sequence[tuple[int, int]]]
 
 
 class Counters(Struct):
@@ -127,11 +135,12 @@ class Counters(Struct):
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Counters:
-        counters = cls(purposes=Counter(data["purposes"]))
-        for flow, operation, name, calls, documents in data["operations"]:
+        counted = convert(data, Counted)
+        counters = cls(purposes=Counter(counted.purposes))
+        for flow, operation, name, calls, documents in counted.operations:
             counters.calls[flow, operation, name] = calls
             counters.documents[flow, operation, name] = documents
-        for path, seconds in data["seconds"].items():
+        for path, seconds in counted.seconds.items():
             counters.seconds[path] = Counter(dict(seconds))
         return counters
 

@@ -170,7 +170,7 @@ async def interactive(stage: Stage, scale: Scale) -> PlayedScene:
 
 
 async def kill(stage: Stage, scale: Scale) -> PlayedScene:
-    """A long queue, arrivals over, and kill -9 of whoever leads the pump, several times."""
+    """A long queue, arrivals over, and kill -9 of the process that leads the pump, several times."""
     await _queue(stage, scale, scale.queued, "normal")
     ideal = measures.ideal_seconds(scale.queued, stage.setting.rpm)
     await stage.fleet.start()

@@ -19,7 +19,8 @@ from scripts.bench.harness import rig
 from scripts.bench.quota_live.fleet import Fleet
 from scripts.bench.quota_live.measures import ObservedCall
 from shared.core.messages.topics import RENDER_REQUESTS, SUBSCRIPTIONS
-from shared.core.values.documents import Document, Query
+from shared.core.records.pump import PumpRecord
+from shared.core.values.documents import Query
 from shared.core.values.status import FINAL
 from shared.flows.pump_status import PUMP
 
@@ -95,8 +96,8 @@ class Stage(Struct):
         self.fleet.check()
         self.calls += await self._calls(len(self.calls))
         pump = await self.client.store.get(PUMP)
-        if isinstance(pump, Document) and "fleet" in pump.data:
-            self.leads.append(pump.data["fleet"]["lead_seconds"])
+        if (fleet := PumpRecord.of(pump).fleet) is not None:
+            self.leads.append(fleet.lead_seconds)
         self.tell(f"{len(self.calls)} calls")
         return len(self.calls)
 

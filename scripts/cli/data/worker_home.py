@@ -27,6 +27,7 @@ def read_settings() -> Settings:
         here = Path.cwd()
     except FileNotFoundError as error:
         raise InvalidSetting("the current folder no longer exists. Change to another folder (cd).") from error
+    os.environ.pop("GOOGLE_API_KEY", None)  # another product's: Google's SDK would use it and say so
     return Settings.read(os.environ, here)
 
 
@@ -102,10 +103,11 @@ def may_run(settings: Settings) -> bool:
 def events(settings: Settings) -> TextIO:
     """The file of this home's events, for appending."""
     from scripts.local import private_home
+    from shared.adapters.telemetry.event_file import open_events
 
     private_home.prepare(settings)
     try:
-        return open(settings.home / "events.jsonl", "a", encoding="utf-8", opener=private_file.opener)
+        return open_events(settings.home / "events.jsonl")
     except OSError as error:
         raise InvalidSetting(
             f"RENDERLANE_HOME: {error.filename or settings.home} cannot be written ({error.strerror}). "

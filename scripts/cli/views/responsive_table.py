@@ -26,7 +26,7 @@ class Column(Struct, frozen=True):
     overflow: Literal["fold", "ellipsis"] = "fold"
     right: bool = False
     leaves: int = 0
-    """Where the table is too wide all the same, 1 is left out first; 0 stays."""
+    """Where the table is still too wide, 1 is left out first; 0 stays."""
     whole: int = 0
     """Cells up to this width are not folded while another column can leave: an id on two lines cannot be copied."""
 

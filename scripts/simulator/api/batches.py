@@ -147,7 +147,7 @@ class Batches:
         problem = Problem("api_error", "The batch could not be processed.") if state == "FAILED" else None
         more = {"output_file_uri": job.results.name} if state == "SUCCEEDED" else {}
         headline = Headline(model=job.model.id, tier="batch")
-        simulation.webhooks.emit(event, forms.data(job.name, problem, **more), job.webhook, headline)
+        simulation.webhooks.emit(event, job.name, forms.data(job.name, problem, **more), job.webhook, headline)
 
     def _list(self, http: HttpRequest) -> Answer:
         """Newest first."""

@@ -134,9 +134,10 @@ class Backgrounds:
         return json_answer(200, {})
 
     def counts(self) -> dict[str, int]:
-        """How many there are, by whether they have ended."""
-        ended = sum(record.end is not None for record in self._by_id.values())
-        return {"in_progress": len(self._by_id) - ended, "ended": ended}
+        """How many there are, by whether they have ended; `announcing`: ended, and their webhook is under way."""
+        ended = {name for name, record in self._by_id.items() if record.end is not None}
+        announcing = ended & self._simulation.webhooks.under_way
+        return {"in_progress": len(self._by_id) - len(ended), "ended": len(ended), "announcing": len(announcing)}
 
     def stop(self) -> None:
         for record in self._by_id.values():
@@ -217,7 +218,7 @@ class Backgrounds:
         event = webhooks.event_of_status(end.status)
         if event is not None:
             data = webhooks.data(record.id, end.problem)
-            self._simulation.webhooks.emit(event, data, record.ask.webhook, record.headline)
+            self._simulation.webhooks.emit(event, record.id, data, record.ask.webhook, record.headline)
         if len(self._by_id) > _KEPT:
             oldest = next(kept.id for kept in self._by_id.values() if kept.end is not None)
             del self._by_id[oldest]

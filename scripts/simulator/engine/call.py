@@ -110,7 +110,7 @@ async def take(simulation: Simulation, request: Request, client_left: Callable[[
 def _enter(
     simulation: Simulation, request: Request, headline: Headline, verdict: Verdict
 ) -> tuple[ImageModel, ModelQuota]:
-    """Past the door, or Refused. Whoever is past it is in flight."""
+    """Past the door, or Refused. A call past it is in flight."""
     check_key(request.key)
     fault = verdict.fault
     if fault is not None and fault.kind in GATE_KINDS:

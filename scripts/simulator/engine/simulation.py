@@ -53,7 +53,7 @@ class Simulation:
     """One provider with one project.
 
     `limits` and `latency` are read by `limits.parse` and `latency.parse`. `rejected_counts`: a call that quota rejected
-    uses up a request all the same. `takes_background`: models take background calls. `tariff`: it is a provider
+    uses up a request too. `takes_background`: models take background calls. `tariff`: it is a provider
     gateway, which charges by the call. Time comes from `now`
     (aware wall time), `monotonic` and `sleep` (seconds); chance from `seed`, which also decides what is drawn.
     """

@@ -99,7 +99,8 @@ class Webhooks:
         self.by_id: dict[str, Registered] = {}
         self.deliveries: deque[Delivery] = deque(maxlen=_RECORDED)
         self._numbers = itertools.count(1)
-        self._sending: set[asyncio.Task[None]] = set()
+        self._sending: dict[asyncio.Task[None], str] = {}
+        """What each task tells of."""
 
     def register(self, name: str, uri: str, subscribed: tuple[str, ...]) -> tuple[Registered, Secret]:
         now = self._simulation.now()
@@ -120,18 +121,23 @@ class Webhooks:
     def ping(self, webhook: Registered) -> None:
         self._start([self._parcel(forms.PING, webhook.id, {}, webhook.uri, webhook)], None)
 
-    def emit(self, event: str, data: Mapping[str, Any], config: WebhookConfig, headline: Headline) -> None:
+    def emit(self, event: str, about: str, data: Mapping[str, Any], config: WebhookConfig, headline: Headline) -> None:
         """Send an event to the request's own addresses, or else to every webhook that is registered for it."""
         simulation = self._simulation
         more = config.user_metadata
-        parcels = [self._parcel(event, str(data["id"]), data, uri, None, more) for uri in config.uris] or [
-            self._parcel(event, str(data["id"]), data, webhook.uri, webhook, more)
+        parcels = [self._parcel(event, about, data, uri, None, more) for uri in config.uris] or [
+            self._parcel(event, about, data, webhook.uri, webhook, more)
             for webhook in self.by_id.values()
             if event in webhook.subscribed and webhook.state == "enabled"
         ]
         if parcels:
             verdict = simulation.faults.judge("webhook", headline, now=simulation.monotonic())
             self._start(parcels, verdict.fault)
+
+    @property
+    def under_way(self) -> frozenset[str]:
+        """Interactions and batches of which a webhook was not taken yet, nor given up."""
+        return frozenset(self._sending.values())
 
     async def settled(self) -> None:
         """Until every event that was emitted so far has been taken, or given up."""
@@ -155,8 +161,8 @@ class Webhooks:
     def _start(self, parcels: Sequence[_Parcel], fault: Fault | None) -> None:
         for parcel in parcels:
             task = asyncio.get_running_loop().create_task(self._deliver(parcel, fault))
-            self._sending.add(task)
-            task.add_done_callback(self._sending.discard)
+            self._sending[task] = parcel.about
+            task.add_done_callback(lambda done: self._sending.pop(done, None))
 
     async def _deliver(self, parcel: _Parcel, fault: Fault | None) -> None:
         simulation = self._simulation

@@ -70,7 +70,7 @@ class Call(Struct, frozen=True, kw_only=True):
     marker: str = ""
     """The caller's label `request_id`."""
     client_disconnected: bool = False
-    """The client had left by the time the answer was ready; a picture that was made is charged all the same."""
+    """The client had left by the time the answer was ready; a picture that was made is still charged."""
     parameters: Parameters = Parameters()
     """As asked for, and once accepted with the level of thinking that was taken."""
     usage: Usage = NOTHING

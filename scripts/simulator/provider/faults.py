@@ -36,7 +36,7 @@ BentKind = Literal[
 """The model worked, for the usual time, and its answer is not what was asked for. What has other pixels, tokens, model
 or tier is charged as it was made."""
 SlowKind = Literal["slow"]
-"""Extra seconds, added to whatever else meets the call."""
+"""Extra seconds, added to every other fault of the call."""
 BatchKind = Literal["stuck", "batch_failed", "batch_expired"]
 """The end of a whole batch, decided when it is created: none at all, or without any answer."""
 LineKind = Literal["missing_key", "duplicate_key", "strange_key"]

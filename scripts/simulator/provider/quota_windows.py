@@ -34,7 +34,7 @@ class Moment(Struct, frozen=True):
 
 
 class Window(Protocol):
-    """Remembers what was used whatever the limit, so that a limit set later is judged on the truth."""
+    """Remembers what was used even without a limit, so that a limit set later is judged on the truth."""
 
     def wait(self, moment: Moment, amount: int, limit: int) -> float:
         """Seconds until `amount` fits under `limit`: 0 when it does now, NEVER when it cannot."""

@@ -18,7 +18,7 @@ ALIASES: Mapping[str, str] = {"nano-banana-pro": "gemini-3-pro-image", "nano-ban
 
 
 class Tariff(Struct):
-    """Of one gateway. A 200 is charged whatever is in it, also a refusal; an error is not."""
+    """Of one gateway. Every 200 is charged, a refusal too; an error is not."""
 
     prices: Mapping[str, int] = field(default_factory=lambda: PRICES)
     aliases: Mapping[str, str] = field(default_factory=lambda: ALIASES)

@@ -38,7 +38,7 @@ ASKED_FOR = timedelta(hours=2)
 STEP = timedelta(minutes=30)
 ALLOWED: Mapping[str, tuple[str, ...]] = {"purpose": PURPOSES, "lane": ASKABLE}
 SCOPE = Scope.__struct_fields__
-KNOWN = {*SCOPE, "to", "reason", "shadow"}
+FIELDS = {*SCOPE, "to", "reason", "shadow"}
 
 LONGEST_FOUND = 300
 WELL_FORMED = (
@@ -46,7 +46,7 @@ WELL_FORMED = (
     "as `renderlane flags trip` takes them; {} is off"
 )
 Report = Callable[[FlagName, str, str], None]
-Said = Mapping[FlagName, Any]
+Values = Mapping[FlagName, Any]
 """What the provider answered, by flag; one that it could not be asked for is left out."""
 
 
@@ -65,7 +65,7 @@ class OpenFeatureFlags:
         self._name = f"{name} provider" if name == BREAKER else name
         self._live_ids = live_ids
         self._last: dict[str, Flag] = {}
-        self._reading: asyncio.Future[Said] | None = None
+        self._reading: asyncio.Future[Values] | None = None
 
     @classmethod
     def of(cls, named: str, live_ids: Mapping[str, str], report: Report = lambda *_: None) -> OpenFeatureFlags:
@@ -90,52 +90,56 @@ class OpenFeatureFlags:
         done, _ = await asyncio.wait({reading}, timeout=PATIENCE)
         if done:
             self._reading = None
-            for name, said in reading.result().items():
-                self._take(name, said, now)
+            for name, value in reading.result().items():
+                self._take(name, value, now)
         expires_at = _next_step(now) + ASKED_FOR
         theirs = {flag.id: replace(flag, expires_at=expires_at) for flag in self._last.values()}
         return replace(own, flags={**own.flags, **theirs})
 
-    def _ask(self) -> Said:
+    def _ask(self) -> Values:
         """In a thread of its own: a provider may ask a server each time."""
-        said: dict[FlagName, Any] = {}
+        values: dict[FlagName, Any] = {}
         for name in NAMES:
             try:
                 details = self._client.get_object_details(f"renderlane-{name}", {})
             except Exception:  # noqa: BLE001  hooks and providers raise what they like; they are read again
                 continue
             if details.error_code is None or details.error_code.value == "FLAG_NOT_FOUND":
-                said[name] = details.value
-        return said
+                values[name] = details.value
+        return values
 
-    def _take(self, name: FlagName, said: Any, now: datetime) -> None:
-        if not isinstance(said, Mapping):
-            self._complain(name, said)
+    def _take(self, name: FlagName, value: Any, now: datetime) -> None:
+        if not isinstance(value, Mapping):
+            self._complain(name, value)
             return
-        if not said:
+        if not value:
             self._last.pop(name, None)
             self._reported.pop(name, None)
             return
-        flag = self._flag(name, said, now)
+        flag = self._flag(name, value, now)
         if flag is None:
-            self._complain(name, said)
+            self._complain(name, value)
         else:
             self._reported.pop(name, None)
             before = self._last.get(name, flag)
             self._last[name] = replace(flag, tripped_at=before.tripped_at)
 
-    def _complain(self, name: FlagName, said: object) -> None:
-        text = repr(said)[:LONGEST_FOUND]
+    def _complain(self, name: FlagName, value: object) -> None:
+        text = repr(value)[:LONGEST_FOUND]
         if self._reported.get(name) != text:
             self._reported[name] = text
             self._report(name, text, WELL_FORMED)
 
-    def _flag(self, name: FlagName, said: Mapping[str, Any], now: datetime) -> Flag | None:
+    def _flag(self, name: FlagName, details: Mapping[str, Any], now: datetime) -> Flag | None:
         """None where it is not well formed: half a scope would bend whom nobody meant."""
-        scope = self._scope(said)
-        to, reason, shadow = said.get("to"), said.get("reason", f"on at {self._name}"), said.get("shadow", False)
+        scope = self._scope(details)
+        to, reason, shadow = (
+            details.get("to"),
+            details.get("reason", f"on at {self._name}"),
+            details.get("shadow", False),
+        )
         well_formed = (
-            set(said) <= KNOWN
+            set(details) <= FIELDS
             and (to in FLAGS[name].to if FLAGS[name].to else to is None)
             and isinstance(reason, str)
             and isinstance(shadow, bool)
@@ -154,8 +158,8 @@ class OpenFeatureFlags:
             shadow=shadow,
         )
 
-    def _scope(self, said: Mapping[str, Any]) -> Scope | None:
-        named = {name: said[name] for name in SCOPE if said.get(name) is not None}
+    def _scope(self, details: Mapping[str, Any]) -> Scope | None:
+        named = {name: details[name] for name in SCOPE if details.get(name) is not None}
         share = _whole(named.pop("share", 100))
         if share is None or not 0 <= share <= 100:
             return None

@@ -11,14 +11,13 @@ import httpx2
 
 from shared.adapters.gateway import openai_response
 from shared.adapters.gemini import http_call
-from shared.adapters.gemini.http_call import MAX_ANSWER_BYTES, Call
+from shared.adapters.gemini.http_call import Call
 from shared.adapters.gemini.paid_images import PaidImages
 from shared.adapters.payloads.answer_image import Elsewhere, Read
 from shared.adapters.payloads.quotation import Sent
 from shared.adapters.process import proxies
 from shared.core.catalogue.catalogue import MODALITIES
 from shared.core.provider.call import Answer, Made, Order
-from shared.core.provider.failure import Failure, FailureKind
 from shared.ports.lanes import AtSlot
 
 
@@ -58,9 +57,11 @@ class OpenAiLane:
             return kept
         call = Call(at_slot, timeout, Sent.of(order))
         exchange = self._post(self._ready(), order, call, timeout)
-        found = await http_call.with_deadline(call, exchange, httpx2.HTTPError, self._now, "the gateway")
-        answer = await self._paid.fetched(found) if isinstance(found, Elsewhere) else found
-        return answer if isinstance(answer, Made) else http_call.redact_failure(answer, order, self._api_key, call)
+        result = await http_call.with_deadline(call, exchange, httpx2.HTTPError, self._now, "the gateway")
+        answer = await self._paid.fetched(result) if isinstance(result, Elsewhere) else result
+        return (
+            answer if isinstance(answer, Made) else http_call.redact_failure(answer, order.written, self._api_key, call)
+        )
 
     async def close(self) -> None:
         client, self._client = self._client, None
@@ -92,7 +93,5 @@ class OpenAiLane:
             return http_call.failure_from_error(call, httpx2.HTTPError("refused"), self._now(), "the gateway")
         if response.status_code != 200:
             return http_call.unexpected_status(response.status_code)
-        if len(response.content) > MAX_ANSWER_BYTES:
-            return Failure(FailureKind.MALFORMED_ANSWER, "an answer without end", http_status=200)
         read = openai_response.read_chat if chat else openai_response.read_images
         return read(response.content, order, response.headers, self._now())

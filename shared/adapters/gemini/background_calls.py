@@ -18,7 +18,7 @@ from typing import Any
 from msgspec import Struct
 
 from shared.adapters.gemini import http_call
-from shared.adapters.gemini.http_call import MAX_ANSWER_BYTES, Call
+from shared.adapters.gemini.http_call import Call
 from shared.adapters.gemini.interactions_lane import GeminiLane, Sdk, body_of
 from shared.adapters.gemini.interactions_response import read_answer, state_of
 from shared.adapters.payloads.answer_image import Elsewhere, Read
@@ -133,7 +133,7 @@ class GeminiInteractions:
     async def _word(self, sdk: Sdk, sending: Any) -> Failure | None:
         call = Call(_at_once, WORD_TIMEOUT)
         came = await http_call.with_deadline(call, self._read(sending), sdk.error, self._now)
-        return came if isinstance(came, Failure) else None
+        return self._lane.without_key(came, call) if isinstance(came, Failure) else None
 
     async def _post(self, sdk: Sdk, body: dict[str, Any]) -> _Came | Failure:
         create = sdk.client.aio.interactions.with_streaming_response.create
@@ -147,8 +147,6 @@ class GeminiInteractions:
             headers, body = dict(response.headers), bytearray()
             async for piece in response.iter_bytes():
                 body += piece
-                if len(body) > MAX_ANSWER_BYTES:
-                    return Failure(FailureKind.MALFORMED_ANSWER, "an answer without end", http_status=200)
         return _Came(body, headers)
 
 

@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from shared.adapters.gemini import http_call
 from shared.adapters.gemini.generate_content_response import read_answer
-from shared.adapters.gemini.http_call import LONGEST_CALL, MAX_ANSWER_BYTES
+from shared.adapters.gemini.http_call import LONGEST_CALL
 from shared.adapters.gemini.interactions_lane import labels
 from shared.adapters.gemini.paid_images import PaidImages, google_files
 from shared.adapters.gemini.sdk_client import GenaiOnce
@@ -25,7 +25,6 @@ from shared.adapters.payloads.answer_image import Elsewhere, Read
 from shared.adapters.payloads.quotation import Sent
 from shared.adapters.process import proxies
 from shared.core.provider.call import Answer, Made, Order
-from shared.core.provider.failure import Failure, FailureKind
 from shared.core.values.lanes import GATEWAY, tier_to_send
 from shared.core.values.parameters import IMAGE_SEARCH, Grounding
 from shared.ports.lanes import AtSlot
@@ -90,9 +89,11 @@ class GenerateContentLane:
         call = http_call.Call(at_slot, timeout, Sent.of(order))
         sdk = await self._sdk.get()
         exchange = self._exchange(sdk, order, timeout, call)
-        found = await http_call.with_deadline(call, exchange, sdk.error, self._now, self._whom)
-        answer = await self._paid.fetched(found) if isinstance(found, Elsewhere) else found
-        return answer if isinstance(answer, Made) else http_call.redact_failure(answer, order, self._api_key, call)
+        result = await http_call.with_deadline(call, exchange, sdk.error, self._now, self._whom)
+        answer = await self._paid.fetched(result) if isinstance(result, Elsewhere) else result
+        return (
+            answer if isinstance(answer, Made) else http_call.redact_failure(answer, order.written, self._api_key, call)
+        )
 
     async def close(self) -> None:
         await self._sdk.close()
@@ -110,10 +111,7 @@ class GenerateContentLane:
         assert response is not None, "the SDK returned, so there was an answer"
         if response.status_code != 200:
             return http_call.unexpected_status(response.status_code)
-        body = http_call.arrived(response)
-        if len(body) > MAX_ANSWER_BYTES:
-            return Failure(FailureKind.MALFORMED_ANSWER, "an answer without end", http_status=200)
-        return read_answer(body, order, response.headers, self._now())
+        return read_answer(http_call.arrived(response), order, response.headers, self._now())
 
     def _build(self, library: Any, errors: Any) -> _Sdk:
         types, hooks = library.types, http_call.hooks()
@@ -166,10 +164,10 @@ def _config(types: Any, order: Order, timeout: timedelta) -> Any:
         "output_mime_type": f"image/{order.output_format}" if order.output_format is not None else None,
         "output_compression_quality": order.output_quality,
     }
-    asked = {name: value for name, value in picture.items() if value is not None}
+    options = {name: value for name, value in picture.items() if value is not None}
     return types.GenerateContentConfig(
         response_modalities=["TEXT", "IMAGE"],
-        image_config=types.ImageConfig(**asked) if asked else None,
+        image_config=types.ImageConfig(**options) if options else None,
         service_tier=tier_to_send(order.lane),
         labels=labels(order) if at_google else None,
         tools=[types.Tool(google_search=_search(types, order.grounding))] if order.grounding else None,

@@ -161,8 +161,8 @@ def _without_image(
     if ends:
         return ends[0]
     if not candidates and any(first_byte(chunk.candidates) == b"[" for chunk in chunks):
-        said = any(decoded(chunk.candidates, list[Raw]) for chunk in chunks)
-        return malformed("candidates that cannot be read") if said else _NO_CANDIDATES
+        has_candidates = any(decoded(chunk.candidates, list[Raw]) for chunk in chunks)
+        return malformed("candidates that cannot be read") if has_candidates else _NO_CANDIDATES
     what = "text only" if any(map(_has_text, candidates)) else "no output at all"
     return Failure(FailureKind.NO_IMAGE, f"the model answered with {what} and gave no reason")
 

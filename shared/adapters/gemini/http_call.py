@@ -18,12 +18,15 @@ import httpx2
 from msgspec import Struct
 from msgspec.structs import replace
 
+from shared.adapters.gemini import bounded_body
+from shared.adapters.gemini.bounded_body import ENDLESS, Endless
 from shared.adapters.gemini.interactions_response import header_id
 from shared.adapters.gemini_errors import errors
 from shared.adapters.payloads.quotation import NOTHING_SENT, SENT, Sent
 from shared.adapters.payloads.redaction import redacted
-from shared.core.provider.call import Order
+from shared.core.provider.call import Written
 from shared.core.provider.failure import Failure, FailureKind
+from shared.core.values.addresses import without_secrets
 from shared.ports.lanes import AtSlot
 
 T = TypeVar("T")
@@ -34,10 +37,9 @@ MAX_CONNECTIONS = 1_000
 """httpx2's default of 100 would let further calls wait inside the client, after their slot; the pump bounds calls."""
 KEPT_ALIVE = 40
 """Idle connections; the pool looks at each of them at every request."""
-MAX_ANSWER_BYTES = 96 * 1024 * 1024
-"""Four times the largest known answer (a 4K PNG in base64)."""
-OTHER_ERRORS = (httpx2.HTTPError, httpx2.StreamError, OSError, ValueError)
-"""What gets past an SDK's own errors: the body is read below them."""
+OTHER_ERRORS = (httpx2.HTTPError, httpx2.StreamError, OSError, ValueError, RecursionError)
+"""What gets past an SDK's own errors: the body is read below them, and an error's body is decoded by the SDK, however
+deeply it is nested."""
 GEMINI_API = "the Gemini API"
 
 
@@ -83,7 +85,7 @@ CALL: ContextVar[Call] = ContextVar("one_call")
 
 def hooks() -> dict[str, list[Any]]:
     """For the client's `event_hooks`."""
-    return {"request": [_watch], "response": [_note]}
+    return {"request": [_watch], "response": [_note, bounded_body.bound]}
 
 
 def limits(max_connections: int = MAX_CONNECTIONS) -> httpx2.Limits:
@@ -127,23 +129,25 @@ def failure_from_error(call: Call, error: BaseException, now: datetime, whom: st
     status = response.status_code if response is not None else None
     if isinstance(cause, httpx2.TimeoutException):
         return Failure(FailureKind.TIMEOUT, "no answer in time", http_status=status)
-    if isinstance(cause, (httpx2.DecodingError, ValueError)):
+    if isinstance(cause, Endless):
+        return Failure(FailureKind.MALFORMED_ANSWER, ENDLESS, http_status=status)
+    if isinstance(cause, (httpx2.DecodingError, ValueError, RecursionError)):
         return Failure(FailureKind.MALFORMED_ANSWER, f"an answer that cannot be decoded ({name})", http_status=status)
     return Failure(FailureKind.CONNECTION_LOST, f"the connection broke ({name}: {cause})", http_status=status)
 
 
-def redact_failure(failure: Failure, order: Order, api_key: str, call: Call) -> Failure:
+def redact_failure(failure: Failure, written: Written, api_key: str, call: Call) -> Failure:
     """Prompt, key and data taken out of everything the provider chose the words of. An address stays as it is, since
     the picture lies there, unless the key is in it."""
     headers = call.response.headers if call.response is not None else {}
     request_id = failure.provider_request_id or header_id(headers)
     return replace(
         failure,
-        message=redacted(failure.message, order.written, api_key),
-        code=redacted(failure.code, order.written, api_key),
-        model=redacted(failure.model, order.written, api_key)[:128],
-        provider_request_id=redacted(request_id, order.written, api_key)[:128],
-        quota_id=redacted(failure.quota_id, order.written, api_key) if failure.quota_id else None,
+        message=redacted(failure.message, written, api_key),
+        code=redacted(failure.code, written, api_key),
+        model=redacted(failure.model, written, api_key)[:128],
+        provider_request_id=redacted(request_id, written, api_key)[:128],
+        quota_id=redacted(failure.quota_id, written, api_key) if failure.quota_id else None,
         address="" if api_key and api_key in failure.address else failure.address,
     )
 
@@ -169,7 +173,9 @@ def check_base_url(base_url: str) -> None:
     except ValueError:
         reachable = False
     if not reachable:
-        raise ValueError(f"found base URL {base_url!r}; allowed: http:// or https:// with a host and a real port")
+        raise ValueError(
+            f"found base URL {without_secrets(base_url)!r}; allowed: http:// or https:// with a host and a real port"
+        )
 
 
 def arrived(response: httpx2.Response) -> bytes:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from shared.adapters.gemini import http_call
-from shared.adapters.gemini.http_call import LONGEST_CALL, MAX_ANSWER_BYTES, MAX_CONNECTIONS, Call
+from shared.adapters.gemini.http_call import LONGEST_CALL, MAX_CONNECTIONS, Call
 from shared.adapters.gemini.interactions_response import read_answer
 from shared.adapters.gemini.paid_images import PaidImages, google_files
 from shared.adapters.gemini.sdk_client import GenaiOnce
@@ -23,7 +23,7 @@ from shared.adapters.payloads.answer_image import Elsewhere, Read
 from shared.adapters.payloads.quotation import Sent
 from shared.adapters.process import proxies
 from shared.core.provider.call import Answer, Made, Order, Reference
-from shared.core.provider.failure import Failure, FailureKind
+from shared.core.provider.failure import Failure
 from shared.core.values.lanes import tier_to_send
 from shared.core.values.parameters import IMAGE_SEARCH, Grounding
 from shared.ports.lanes import AtSlot
@@ -82,7 +82,11 @@ class GeminiLane:
 
     def cleaned(self, failure: Failure, order: Order, call: Call) -> Failure:
         """Without the prompt and the key."""
-        return http_call.redact_failure(failure, order, self._api_key, call)
+        return http_call.redact_failure(failure, order.written, self._api_key, call)
+
+    def without_key(self, failure: Failure, call: Call) -> Failure:
+        """Of a call that sent no words of an order."""
+        return http_call.redact_failure(failure, (), self._api_key, call)
 
     async def generate(self, order: Order, timeout: timedelta, at_slot: AtSlot) -> Answer:
         """One POST. `timeout` bounds the whole call, from its slot to the last byte of the answer.
@@ -95,9 +99,11 @@ class GeminiLane:
             return kept
         call = Call(at_slot, timeout, Sent.of(order))
         sdk = await self._sdk.get()
-        found = await http_call.with_deadline(call, self._exchange(sdk, order, timeout), sdk.error, self._now)
-        answer = await self._paid.fetched(found) if isinstance(found, Elsewhere) else found
-        return answer if isinstance(answer, Made) else http_call.redact_failure(answer, order, self._api_key, call)
+        result = await http_call.with_deadline(call, self._exchange(sdk, order, timeout), sdk.error, self._now)
+        answer = await self._paid.fetched(result) if isinstance(result, Elsewhere) else result
+        return (
+            answer if isinstance(answer, Made) else http_call.redact_failure(answer, order.written, self._api_key, call)
+        )
 
     async def close(self) -> None:
         await self._sdk.close()
@@ -132,8 +138,6 @@ class GeminiLane:
             body = bytearray()
             async for piece in response.iter_bytes():
                 body += piece
-                if len(body) > MAX_ANSWER_BYTES:
-                    return Failure(FailureKind.MALFORMED_ANSWER, "an answer without end", http_status=status)
         return read_answer(body, order, headers, self._now())
 
 

@@ -7,7 +7,7 @@ answer unreadable. A 20 MB image exists as its base64 once and as its bytes once
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 
 import msgspec
 from msgspec import Raw
@@ -22,6 +22,7 @@ from shared.adapters.payloads.token_counts import usage_of
 from shared.core.provider.call import Order
 from shared.core.provider.failure import Failure, FailureKind
 from shared.core.values.lanes import TIERS
+from shared.core.values.moments import read_moment
 
 ENDED_WITHOUT = ("failed", "incomplete", "requires_action", "requires_continuation", "cancelled", "budget_exceeded")
 """Statuses of an interaction that has ended, or will not go on by itself, without its image being finished."""
@@ -62,7 +63,7 @@ class _Step(msgspec.Struct):
 def read_answer(body: bytes | bytearray, order: Order, headers: Mapping[str, str], now: datetime) -> Read:
     """The answer in the body of an HTTP 200. `headers` by lower-case name.
 
-    A picture that can be read is the answer, whatever stands beside it: it is paid for. What stands in a failure is not
+    A picture that can be read is the answer, with anything beside it: it is paid for. What stands in a failure is not
     redacted yet.
     """
     values = values_of(body)
@@ -87,16 +88,7 @@ def state_of(body: bytes | bytearray) -> State:
     """What an interaction says of itself beside its output."""
     interactions = [one for one in map(_interaction, values_of(body)) if one is not None]
     last = _last_said(interactions)
-    return State(_name(one.id for one in interactions), text_of(last.status), _moment(text_of(last.updated)))
-
-
-def _moment(text: str) -> datetime | None:
-    """RFC 3339; None for what cannot be read."""
-    try:
-        moment = datetime.fromisoformat(text)
-        return moment.astimezone(UTC) if moment.tzinfo else None
-    except (ValueError, OverflowError):
-        return None
+    return State(_name(one.id for one in interactions), text_of(last.status), read_moment(text_of(last.updated)))
 
 
 def header_id(headers: Mapping[str, str]) -> str:
@@ -105,9 +97,9 @@ def header_id(headers: Mapping[str, str]) -> str:
     return next((printable(headers[name]) for name in names if headers.get(name)), "")
 
 
-def tier(said: str, headers: Mapping[str, str]) -> str | None:
-    told = (said, headers.get("x-gemini-service-tier"))
-    return next((name.lower() for name in told if name and name.lower() in TIERS), None)
+def tier(stated: str, headers: Mapping[str, str]) -> str | None:
+    names = (stated, headers.get("x-gemini-service-tier"))
+    return next((name.lower() for name in names if name and name.lower() in TIERS), None)
 
 
 def _interaction(value: Raw) -> _Interaction | None:
@@ -119,13 +111,13 @@ def _interaction(value: Raw) -> _Interaction | None:
 
 def _last_said(interactions: Sequence[_Interaction]) -> _Interaction:
     """Each member as it was said last."""
-    said = _Interaction()
+    merged = _Interaction()
     for interaction in interactions:
         for name in _Interaction.__struct_fields__:
             value = getattr(interaction, name)
             if first_byte(value) not in (b"", b"n"):
-                setattr(said, name, value)
-    return said
+                setattr(merged, name, value)
+    return merged
 
 
 def _has_steps(interaction: _Interaction) -> bool:

@@ -13,7 +13,7 @@ from shared.ports.lanes import AtSlot
 
 
 class KeylessLane:
-    """The Lane port. Whoever wants to call a model is told what is missing, before anything is on record."""
+    """The Lane port. A caller gets an error that says what is missing, before anything is on record."""
 
     async def prepare(self) -> None:
         self._refuse()

@@ -5,7 +5,7 @@ gateway's row, where that names any), or the provider's own origin; names are lo
 checked is the one that is called; each redirect is checked likewise. The key goes to the provider's own origin alone.
 
 A CDN may not have yet what its owner has just named (https://github.com/yukkcat/gemini-business2api/issues/39,
-https://github.com/Nativu5/Gemini-FastAPI/issues/79), so whatever is not refused here is asked for again.
+https://github.com/Nativu5/Gemini-FastAPI/issues/79), so an address that is not refused here is tried again.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from urllib.parse import SplitResult, urljoin, urlsplit, urlunsplit
 
 import httpx2
 
-from shared.adapters.gemini.http_call import MAX_ANSWER_BYTES, OTHER_ERRORS
+from shared.adapters.gemini.bounded_body import MAX_ANSWER_BYTES
+from shared.adapters.gemini.http_call import OTHER_ERRORS
 from shared.adapters.payloads import answer_image, image_header
 from shared.adapters.payloads.answer_image import Elsewhere, Served
 from shared.adapters.payloads.reference_uri import is_public
@@ -55,8 +56,8 @@ class _NotYet(Exception):
 
 
 async def look_up(host: str, port: int) -> Sequence[str]:
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return [str(entry[4][0]) for entry in found]
+    entries = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return [str(entry[4][0]) for entry in entries]
 
 
 class PaidImages:
@@ -85,9 +86,9 @@ class PaidImages:
         self._resolve = resolve
         self._sleep = sleep
 
-    async def fetched(self, found: Elsewhere, within: timedelta = WITHIN) -> Answer:
+    async def fetched(self, elsewhere: Elsewhere, within: timedelta = WITHIN) -> Answer:
         """The picture, or the failure that names the best address of it."""
-        addresses = [self._absolute(address) for address in found.addresses]
+        addresses = [self._absolute(address) for address in elsewhere.addresses]
         reason, refused = "no answer in time", set[str]()
         try:
             async with asyncio.timeout(within.total_seconds()):
@@ -96,7 +97,7 @@ class PaidImages:
                         if address in refused:
                             continue
                         try:
-                            return answer_image.made(await self._picture(address), found.served, found.remark)
+                            return answer_image.made(await self._picture(address), elsewhere.served, elsewhere.remark)
                         except _Refused as error:
                             reason = str(error)
                             refused.add(address)
@@ -107,7 +108,7 @@ class PaidImages:
                     await self._sleep(wait.total_seconds())
         except TimeoutError:
             pass
-        return _unfetched(found, addresses[0], reason)
+        return _unfetched(elsewhere, addresses[0], reason)
 
     async def once_more(self, order: Order) -> Made | None:
         """The picture of an earlier attempt, where its address gives it now."""
@@ -227,12 +228,12 @@ def _origin(parts: SplitResult) -> tuple[str, str | None, int | None]:
     return parts.scheme, parts.hostname, port or {"http": 80, "https": 443}.get(parts.scheme)
 
 
-def _unfetched(found: Elsewhere, address: str, reason: str) -> Answer:
+def _unfetched(elsewhere: Elsewhere, address: str, reason: str) -> Answer:
     """What else the answer holds, or that a paid picture is missing, and where it lies."""
-    match found.otherwise:
+    match elsewhere.otherwise:
         case Failure(kind=FailureKind.REFUSED) | Made():
-            return found.otherwise
+            return elsewhere.otherwise
         case _:
             message = f"the image at {origin(address)} could not be fetched ({reason})"
             failure = Failure(FailureKind.MALFORMED_ANSWER, message, address=address)
-            return answer_image.named(failure, found.served)
+            return answer_image.named(failure, elsewhere.served)

@@ -80,15 +80,15 @@ def read_line(
 ) -> Line:
     """What one line says; `key` where it has none. `prompts` by key are cut out of errors before these are classified.
     What stands in a failure is not redacted yet."""
-    found = decoded(without_mark(line), _Line)
-    if found is None:
+    parsed = decoded(without_mark(line), _Line)
+    if parsed is None:
         size = len(memoryview(line))
         return Line(key, Failure(FailureKind.MALFORMED_ANSWER, f"{size} bytes that are no line of a batch"))
-    metadata = decoded(found.metadata, _Metadata)
-    key = text_of(found.key) or (text_of(metadata.key) if metadata is not None else "") or key
+    metadata = decoded(parsed.metadata, _Metadata)
+    key = text_of(parsed.key) or (text_of(metadata.key) if metadata is not None else "") or key
     token = SENT.set(Sent((*texts_of((prompts or {}).get(key, "")), key), model))
     try:
-        return Line(key, read_values([found.response], model, LANE, {}, now, lambda: _without_response(found, now)))
+        return Line(key, read_values([parsed.response], model, LANE, {}, now, lambda: _without_response(parsed, now)))
     finally:
         SENT.reset(token)
 

@@ -109,7 +109,7 @@ def created_at(operation: Operation) -> datetime:
     """The far future where it is not said: such a one ends no search."""
     try:
         return datetime.fromisoformat(text_of(_metadata(operation).createTime)).astimezone(UTC)
-    except ValueError:
+    except (ValueError, OverflowError):
         return datetime.max.replace(tzinfo=UTC)
 
 

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import httpx2
 from msgspec.structs import replace
 
+from shared.adapters.gemini.bounded_body import ENDLESS, MAX_ANSWER_BYTES, Endless, bound_to
 from shared.adapters.gemini.paid_images import PaidImages, google_files
 from shared.adapters.gemini_batch.batch_lines import Line, read_line, result_of, write_line
 from shared.adapters.gemini_batch.batch_status import (
@@ -36,7 +37,7 @@ from shared.adapters.payloads.quotation import SENT, Sent
 from shared.adapters.payloads.redaction import redacted
 from shared.adapters.process import proxies
 from shared.core.lifecycle.batch import Progress, Result
-from shared.core.provider.call import Order, Written
+from shared.core.provider.call import Order, Written, texts_of
 from shared.core.provider.failure import Failure, FailureKind
 from shared.ports.lanes import ResultsUnavailable
 
@@ -51,14 +52,16 @@ FILE_WITHIN = timedelta(minutes=7)
 """For a file, up or down: less than a batch is held for."""
 CHUNK = 1024 * 1024
 MOST_FILE_BYTES = 2_000_000_000
-MAX_LINE_BYTES = 96 * 1024 * 1024
-"""Four times the largest known answer (a 4K PNG in base64)."""
+MAX_LINE_BYTES = MAX_ANSWER_BYTES
+MAX_OPERATION_BYTES = 2 * MAX_ANSWER_BYTES
+"""Of a batch with its answers in it; they lie in a file where there are many."""
 PAGE_SIZE = 100
 MOST_PAGES = 50
 
 _NAME = re.compile(r"batches/[\w-]{1,128}")
 _FILE = re.compile(r"files/[\w-]{1,128}")
 _BROKEN = (httpx2.HTTPError, httpx2.StreamError, httpx2.InvalidURL, OSError, TimeoutError, ValueError)
+_DOWNLOAD = ":download"
 
 
 class GeminiBatches:
@@ -94,6 +97,8 @@ class GeminiBatches:
             if size > MOST_FILE_BYTES:
                 return Failure(FailureKind.INVALID_REQUEST, f"a file of {size:,} bytes; {MOST_FILE_BYTES:,} are taken")
             name = await self._upload(display_name, file, size)
+            if isinstance(name, Failure):
+                return _cleaned(name, tuple(quotable), self._api_key)
             if isinstance(name, str):
                 self._quotable = dict([*self._quotable.items(), (name, tuple(quotable))][-MOST_FILES:])
             return name
@@ -161,6 +166,8 @@ class GeminiBatches:
         if operation is None:
             return Failure(FailureKind.MALFORMED_ANSWER, "the batch cannot be read", http_status=200)
         progress = progress_of(operation, self._now())
+        if progress.failure is not None:
+            progress = replace(progress, failure=_cleaned(progress.failure, self._written, self._api_key))
         if progress.results == name_of(operation) != "":
             progress = replace(progress, results=name)
         elif progress.results is not None and not _FILE.fullmatch(progress.results):
@@ -172,12 +179,16 @@ class GeminiBatches:
 
     async def _results(self, file: str, model: str, prompts: Mapping[str, Written]) -> AsyncIterator[Result]:
         lines = self._inlined(file, model, prompts) if _NAME.fullmatch(file) else self._in_file(file, model, prompts)
-        async for line in lines:
-            answer = await self._paid.fetched(line.read) if isinstance(line.read, Elsewhere) else line.read
-            yield result_of(line.key, answer, prompts.get(line.key, ""), self._api_key)
+        try:
+            async for line in lines:
+                answer = await self._paid.fetched(line.read) if isinstance(line.read, Elsewhere) else line.read
+                yield result_of(line.key, answer, prompts.get(line.key, ""), self._api_key)
+        except ResultsUnavailable as error:
+            written = tuple(text for prompt in prompts.values() for text in texts_of(prompt))
+            raise ResultsUnavailable(_cleaned(error.failure, written, self._api_key)) from error
 
     async def _in_file(self, file: str, model: str, prompts: Mapping[str, Written]) -> AsyncIterator[Line]:
-        async for line in self._lines(f"/v1beta/{file}:download"):
+        async for line in self._lines(f"/v1beta/{file}{_DOWNLOAD}"):
             yield read_line(line, model, self._now(), prompts=prompts)
 
     async def _inlined(self, name: str, model: str, prompts: Mapping[str, Written]) -> AsyncIterator[Line]:
@@ -214,7 +225,7 @@ class GeminiBatches:
                         if line.strip():
                             yield line
                     if len(rest) > MAX_LINE_BYTES:
-                        raise ResultsUnavailable(Failure(FailureKind.MALFORMED_ANSWER, "an answer without end"))
+                        raise ResultsUnavailable(Failure(FailureKind.MALFORMED_ANSWER, ENDLESS))
                 if rest.strip():
                     yield rest
         except _BROKEN as error:
@@ -238,7 +249,7 @@ class GeminiBatches:
             self._client = httpx2.AsyncClient(
                 base_url=self._base_url, timeout=timeouts, headers=headers, trust_env=trust
             )
-            self._client.event_hooks = {"request": [self._sign]}
+            self._client.event_hooks = {"request": [self._sign], "response": [_bound]}
             self._loop = loop
         return self._client
 
@@ -267,15 +278,22 @@ class GeminiBatches:
             return self._failure(response, response.content)
         return response
 
+    @property
+    def _written(self) -> tuple[str, ...]:
+        """What files of this process's hold, as far as it is remembered: errors about a batch may quote it."""
+        return tuple(text for texts in self._quotable.values() for text in texts)
+
     def _failure(self, response: httpx2.Response, body: bytes) -> Failure:
         if 300 <= response.status_code < 400:
             message = f"HTTP {response.status_code}: the base URL redirects elsewhere"
             return Failure(FailureKind.CONNECTION, message, http_status=response.status_code)
         failure = errors.read_failure(response.status_code, response.headers, body, self._now())
-        return _without_key(failure, self._api_key)
+        return _cleaned(failure, self._written, self._api_key)
 
     def _broken(self, error: BaseException) -> Failure:
         name = type(error).__name__
+        if isinstance(error, Endless):
+            return Failure(FailureKind.MALFORMED_ANSWER, ENDLESS)
         if isinstance(error, (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.InvalidURL)):
             return Failure(FailureKind.CONNECTION, f"no connection to the Gemini API ({name})")
         if isinstance(error, (TimeoutError, httpx2.TimeoutException)):
@@ -298,6 +316,12 @@ class _Late:
                 raise httpx2.ConnectError("too late to leave")
 
 
+async def _bound(response: httpx2.Response) -> None:
+    """A file of answers is read line by line; anything else is read whole."""
+    if response.status_code != 200 or not response.request.url.path.endswith(_DOWNLOAD):
+        bound_to(response, MAX_OPERATION_BYTES)
+
+
 async def _pieces(file: IO[bytes]) -> AsyncIterator[bytes]:
     file.seek(0)
     while piece := file.read(CHUNK):
@@ -306,13 +330,19 @@ async def _pieces(file: IO[bytes]) -> AsyncIterator[bytes]:
 
 def _named(answer: httpx2.Response, allowed: re.Pattern[str], inside: str | None = None) -> str | Failure:
     """The name that a 200 gives to what was made; without one nothing is known of it."""
-    found = errors.decoded(answer.content, dict[str, Any]) or {}
-    thing = found if inside is None else found.get(inside)
+    members = errors.decoded(answer.content, dict[str, Any]) or {}
+    thing = members if inside is None else members.get(inside)
     name = thing.get("name") if isinstance(thing, dict) else None
     if isinstance(name, str) and allowed.fullmatch(name):
         return name
     return Failure(FailureKind.MALFORMED_ANSWER, "the answer names nothing that was made", http_status=200)
 
 
-def _without_key(failure: Failure, api_key: str) -> Failure:
-    return replace(failure, message=redacted(failure.message, "", api_key), code=redacted(failure.code, "", api_key))
+def _cleaned(failure: Failure, written: tuple[str, ...], api_key: str) -> Failure:
+    """Without the key, and without prompts."""
+    return replace(
+        failure,
+        message=redacted(failure.message, written, api_key),
+        code=redacted(failure.code, written, api_key),
+        provider_request_id=redacted(failure.provider_request_id, written, api_key)[:128],
+    )

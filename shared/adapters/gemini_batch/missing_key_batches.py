@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class KeylessBatches:
-    """The Batches port. Whoever wants to tend a batch is told what is missing."""
+    """The Batches port. A caller gets an error that says what is missing."""
 
     async def upload(self, display_name: str, orders: AsyncIterable[tuple[str, Order]]) -> str | Failure:
         self._refuse()

@@ -51,8 +51,8 @@ def problem_in(body: bytes | bytearray | Raw) -> Problem | None:
     message = next(filter(None, map(text_of, (bare.message, bare.detail, bare.msg, bare.error_message))), "")
     if not message:
         return None
-    told = errors.read_inner_problem(body)
-    return replace(told, message=told.message or message) if told is not None else Problem((), message)
+    inner = errors.read_inner_problem(body)
+    return replace(inner, message=inner.message or message) if inner is not None else Problem((), message)
 
 
 def problem_among(values: Iterable[Raw]) -> Problem | None:

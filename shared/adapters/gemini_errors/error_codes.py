@@ -68,12 +68,12 @@ NO_MONEY = frozenset(
         "user_quota_exhausted",
     ]
 )
-"""An empty account, whatever the status says."""
+"""An empty account, with any HTTP status."""
 BUSY = frozenset(
     ["engine_overloaded", "engine_overloaded_error", "model_capacity_exhausted", "model_overloaded", "overloaded",
      "overloaded_error"]
 )  # fmt: skip
-"""Short of capacity, whatever the status says."""
+"""Short of capacity, with any HTTP status."""
 BLOCKED_REGIONS = frozenset(["unsupported_country_region_territory", "unsupported_country", "unsupported_location"])
 KEYS = frozenset(["invalid_api_key", "api_key_invalid", "account_deactivated", "key_expired", "token_expired"])
 

@@ -1,4 +1,4 @@
-"""The members of an error, wherever in a body they stand and whatever their neighbours are. Pure, but for SENT.
+"""The members of an error, at any place in a body and beside any other members. Pure, but for SENT.
 
 An error decides whether a request ends, so no odd member may hide what the others say. Shapes seen: an error in a list,
 in another error, or as JSON text inside a message (https://github.com/continuedev/continue/issues/10902); details as
@@ -73,8 +73,8 @@ def _read(body: Json, *, inside: bool, bare: bool, depth: int) -> ErrorMembers |
     match first_byte(raw):
         case b"[":
             items = decoded(raw, list[Raw]) or ()
-            found = (_read(item, inside=inside, bare=bare, depth=depth + 1) for item in items[:DEEPEST])
-            return next((error_members for error_members in found if error_members is not None), None)
+            members = (_read(item, inside=inside, bare=bare, depth=depth + 1) for item in items[:DEEPEST])
+            return next((error_members for error_members in members if error_members is not None), None)
         case b"{":
             thing = decoded(raw, _Thing)
             return None if thing is None else _of_thing(thing, inside=inside, bare=bare, depth=depth)

@@ -171,7 +171,7 @@ def judge(
 
 
 def decoded(body: Body, kind: type[T]) -> T | None:
-    """`body` as `kind`, or None: whatever a server sends is never an exception of ours."""
+    """`body` as `kind`, or None: no answer of a server raises an exception."""
     try:
         return msgspec.json.decode(body, type=kind)
     except (ValueError, RecursionError):  # msgspec's own errors, and bytes that are no UTF-8, are ValueErrors
@@ -261,29 +261,29 @@ def _of_quota(problem: Problem, words: str) -> _Meaning:
     return _Meaning(kind, violation, explicit=violation is not None and bool(violation.quota_id))
 
 
-def _by_words(problem: Problem, words: str, said: int, sent: Sent) -> _Meaning | None:
+def _by_words(problem: Problem, words: str, status: int, sent: Sent) -> _Meaning | None:
     """What the sentence says within a status that says little. A page's or a proxy's text is nobody's statement."""
     if not problem.in_form:
         return None
-    if said in (200, 400, 403, 422, 451) and error_phrases.is_refusal(words):
+    if status in (200, 400, 403, 422, 451) and error_phrases.is_refusal(words):
         return _Meaning(FailureKind.REFUSED)
-    if said == 200:
+    if status == 200:
         return _Meaning(FailureKind.BALANCE) if quota_errors.has_no_balance(problem.codes, words) else None
-    if said in (400, 401, 402, 403, 412) and quota_errors.has_no_balance(problem.codes, words):
+    if status in (400, 401, 402, 403, 412) and quota_errors.has_no_balance(problem.codes, words):
         return _Meaning(FailureKind.BALANCE, explicit=True)
-    if said in (400, 401, 403) and error_phrases.is_of_key(words):
+    if status in (400, 401, 403) and error_phrases.is_of_key(words):
         return _Meaning(FailureKind.CREDENTIAL, explicit=True)
-    if said in (400, 403, 412) and error_phrases.is_of_billing(words):
+    if status in (400, 403, 412) and error_phrases.is_of_billing(words):
         return _Meaning(FailureKind.BALANCE, explicit=True)
-    if said in (400, 422) and error_phrases.lacks_tier(words):
+    if status in (400, 422) and error_phrases.lacks_tier(words):
         return _Meaning(FailureKind.LANE_UNSUPPORTED, explicit=bool(_FLEX.search(words)))
-    if said in (400, 403, 410, 412, 451) and error_phrases.is_of_project(words):
+    if status in (400, 403, 410, 412, 451) and error_phrases.is_of_project(words):
         return _Meaning(FailureKind.PERMISSION, explicit=True)
-    if said in (400, 413, 415, 422) and sent.has_references and error_phrases.is_of_picture(words):
+    if status in (400, 413, 415, 422) and sent.has_references and error_phrases.is_of_picture(words):
         return _Meaning(FailureKind.REFERENCE)
-    if said == 400 and _is_precondition(problem, words):
+    if status == 400 and _is_precondition(problem, words):
         return _Meaning(FailureKind.PERMISSION)
-    if said == 403 and problem.reasons:  # it names what forbids it, in a word that is new
+    if status == 403 and problem.reasons:  # it names what forbids it, in a word that is new
         return _Meaning(FailureKind.PERMISSION, explicit=True)
     return None
 
@@ -358,12 +358,12 @@ def _problem(error: ErrorMembers) -> Problem:
     reasons = [(reason, text_of(detail.domain)) for detail in details if (reason := text_of(detail.reason))]
     flagged = "flagged" if getattr(decoded(error.metadata, _Flagged), "reasons", None) else None
     inner = decoded(error.innererror, _Inner)
-    said: Sequence[str | None] = (
+    names: Sequence[str | None] = (
         word, error.status, error.type, *(reason for reason, _ in reasons), flagged,
         inner.code if inner is not None else None,
     )  # fmt: skip
     return Problem(
-        tuple(_word(name) for name in said if name),
+        tuple(_word(name) for name in names if name),
         error.message,
         number if number is not None and 300 <= number < 600 else None,
         tuple(quota_errors.violations(raw for detail in details for raw in items_of(detail.violations, msgspec.Raw))),

@@ -91,7 +91,7 @@ def violations(raw: Iterable[msgspec.Raw]) -> Iterator[Violation]:
 
 def kind(codes: Collection[str], message: str, violations: Sequence[Violation]) -> tuple[FailureKind, Violation | None]:
     """The quota that a 429 means. Of several the longest closed wins: a body that names day and minute is the day's,
-    whatever its retryDelay says (one real body named both, with 856 ms). A limit of 0 never opens: no billing."""
+    in spite of its retryDelay (one real body named both, with 856 ms). A limit of 0 never opens: no billing."""
     nothing = next((violation for violation in violations if violation.value == 0), None)
     if nothing or _ZERO.search(message):
         return FailureKind.BALANCE, nothing

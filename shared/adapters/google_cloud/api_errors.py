@@ -12,7 +12,7 @@ LONGEST_MESSAGE = 300
 IT_PASSES = "It is asked again in a minute. If it stays so, check the way to the server."
 
 
-def unreadable(error: Exception, *, api: str, asked: str, role: str) -> QuotaUnreadable:
+def unreadable(error: Exception, *, api: str, server: str, role: str) -> QuotaUnreadable:
     """`api` is Google's name of the API, `asked` the server that stands for it, `role` the one that may read there."""
     import requests
     from google.api_core import exceptions
@@ -24,15 +24,15 @@ def unreadable(error: Exception, *, api: str, asked: str, role: str) -> QuotaUnr
             code, remedy = _answered(error.code, error.reason, api, role)
             return QuotaUnreadable(code, _one_line(re.sub(r"^[A-Z]+ \S+: ", "", str(error.message))), remedy)
         case TimeoutError() | requests.exceptions.Timeout():
-            return QuotaUnreadable("unreachable", f"no answer from {asked} in time", IT_PASSES)
+            return QuotaUnreadable("unreachable", f"no answer from {server} in time", IT_PASSES)
         case requests.exceptions.RequestException() | auth.TransportError():
-            return QuotaUnreadable("unreachable", f"no connection to {asked} ({type(error).__name__})", IT_PASSES)
+            return QuotaUnreadable("unreachable", f"no connection to {server} ({type(error).__name__})", IT_PASSES)
         case auth.GoogleAuthError():
             remedy = "Run as a service account, or `gcloud auth application-default login` on your own machine."
             return QuotaUnreadable("no credentials", _one_line(str(error)), remedy)
         case json_format.ParseError():
             remedy = f"What answers there is not {api}: check RENDERLANE_LIVE_QUOTA and proxies."
-            return QuotaUnreadable("refused", f"{asked} answered with something else", remedy)
+            return QuotaUnreadable("refused", f"{server} answered with something else", remedy)
         case _:
             remedy = "A fault of ours or of the library: please report it."
             return QuotaUnreadable("broken", _one_line(f"{type(error).__name__}: {error}"), remedy)

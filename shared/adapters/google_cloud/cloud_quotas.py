@@ -60,14 +60,14 @@ class CloudQuotas:
             await self._find_tier(quotas.counters, now)
         self._counters = tuple(counter for counter in quotas.counters if self._tier in (None, counter.tier))
         by_model = {model: quotas.limits(model, self._tier) for model in sorted(set(self._ids_by_name.values()))}
-        found = {model: LiveLimits(dims, now) for model, dims in by_model.items() if dims}
-        if not found:
+        live_limits = {model: LiveLimits(dims, now) for model, dims in by_model.items() if dims}
+        if not live_limits:
             raise QuotaUnreadable(
                 "empty",
                 f"the quotas of {self._project} name no model of the catalogue",
                 "Check GOOGLE_CLOUD_PROJECT: it must be the project of the key, with the Gemini API enabled.",
             )
-        return found
+        return live_limits
 
     async def usage(self) -> UsageByModel | NotAsked:
         if self._reads == "limits":
@@ -143,9 +143,9 @@ def _nobody() -> Any:
 
 
 async def in_a_thread(ask: Callable[[], T], server: str | None, api: str, role: str) -> T:
-    """Raises QuotaUnreadable for whatever the libraries raise."""
+    """Raises QuotaUnreadable for every error that the libraries raise."""
     try:
         async with asyncio.timeout(READING_TIMEOUT.total_seconds()):
             return await in_daemon(ask, "live-quota")
     except Exception as error:  # what is unforeseen must not keep the watch from its other work, and is shown
-        raise unreadable(error, api=api, asked=server or api, role=role) from error
+        raise unreadable(error, api=api, server=server or api, role=role) from error

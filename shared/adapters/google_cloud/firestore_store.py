@@ -87,8 +87,8 @@ class FirestoreStore:
             check_path(path)
         if not paths:
             return []
-        found = {snapshot.reference.path: snapshot for snapshot in await self._snapshots(paths)}
-        return [_document(found[path]) if found[path].exists else _absent(found[path]) for path in paths]
+        snapshots = {snapshot.reference.path: snapshot for snapshot in await self._snapshots(paths)}
+        return [_document(snapshots[path]) if snapshots[path].exists else _absent(snapshots[path]) for path in paths]
 
     async def query(self, query: Query) -> list[Document]:
         check_query(query)

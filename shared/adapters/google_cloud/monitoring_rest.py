@@ -51,16 +51,16 @@ class RestMetrics(MetricServiceTransport):
         self, request: ListTimeSeriesRequest, *, timeout: float, metadata: Sequence[tuple[str, str]] = ()
     ) -> ListTimeSeriesResponse:
         """Raises GoogleAPICallError, requests' errors and ParseError, as the libraries' own REST transports do."""
-        asked = ListTimeSeriesRequest.to_dict(
+        query = ListTimeSeriesRequest.to_dict(
             request,
             use_integers_for_enums=False,
             preserving_proto_field_name=False,
             always_print_fields_with_no_presence=False,
         )
-        name = asked.pop("name")
+        name = query.pop("name")
         response = self._session.get(
             f"{self._url}/v3/{name}/timeSeries",
-            params=rest_helpers.flatten_query_params(asked, strict=True),  # type: ignore[no-untyped-call]
+            params=rest_helpers.flatten_query_params(query, strict=True),  # type: ignore[no-untyped-call]
             headers=dict(metadata),
             timeout=timeout,
         )

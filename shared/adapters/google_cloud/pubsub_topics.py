@@ -71,7 +71,7 @@ class PubsubTopics:
         self._subscriber: SubscriberAsyncClient | None = None
         self._outboxes: dict[str, _Outbox] = {}
         self._pulls: dict[str, deque[asyncio.Task[list[Delivery]]]] = {}
-        """Under way for whoever pulls next, by subscription, whatever limit it began with."""
+        """A pull under way for the next caller, by subscription; it may have begun with another limit."""
         self._surplus: dict[str, list[Delivery]] = {}
         """What such a pull brought beyond the limit of the caller that took it over."""
         self._closed = False
@@ -94,8 +94,8 @@ class PubsubTopics:
         until = loop.time() + wait.total_seconds()
         waiting = self._pulls.setdefault(subscription, deque())
         while True:
-            if held := self._surplus.pop(subscription, []):
-                return self._up_to(limit, subscription, held)
+            if surplus := self._surplus.pop(subscription, []):
+                return self._up_to(limit, subscription, surplus)
             pull = waiting.popleft() if waiting else asyncio.create_task(self._pull(subscription, limit))
             try:
                 await asyncio.wait({pull}, timeout=max(0.0, until - loop.time()))
@@ -298,7 +298,7 @@ class _Outbox:
         try:
             while batch := self._next_batch():
                 await self._send_batch(batch)
-        finally:  # at once, not in a callback: whoever adds next must see that nobody sends
+        finally:  # at once, not in a callback: the next caller must see that nobody sends
             self._senders.discard(cast("asyncio.Task[None]", asyncio.current_task()))
 
     async def _send_batch(self, batch: list[tuple[PubsubMessage, asyncio.Future[str]]]) -> None:

@@ -100,9 +100,9 @@ def read(rows: Iterable[Row], ids_by_name: Mapping[str, str]) -> Quotas:
     for row in rows:
         if _meaning(row.quota_id) is None or not _holds_everywhere(row.dimensions):
             continue
-        asked = next((row.dimensions[key] for key in _MODEL_KEYS if key in row.dimensions), None)
-        model = None if asked is None else model_id(asked, ids_by_name)
-        if asked is None:
+        name = next((row.dimensions[key] for key in _MODEL_KEYS if key in row.dimensions), None)
+        model = None if name is None else model_id(name, ids_by_name)
+        if name is None:
             general[row.quota_id] = row.limited
         elif model is not None:
             named[row.quota_id, model] = row.limited
@@ -133,13 +133,13 @@ def _largest(values: list[Value]) -> Value:
 
 
 def _counters(metrics: Mapping[str, str]) -> tuple[Counter, ...]:
-    found: dict[tuple[str, str], Counter] = {}
+    counters: dict[tuple[str, str], Counter] = {}
     for quota_id, metric in sorted(metrics.items()):
         meaning = _meaning(quota_id)
         if meaning is not None and metric:
             dimension, tier = meaning
-            found.setdefault((dimension, metric), Counter(dimension, tier, metric, quota_id))
-    return tuple(found.values())
+            counters.setdefault((dimension, metric), Counter(dimension, tier, metric, quota_id))
+    return tuple(counters.values())
 
 
 def _meaning(quota_id: str) -> tuple[str, int] | None:

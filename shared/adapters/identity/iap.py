@@ -40,10 +40,10 @@ class IapIdentities:
         self._keys_url = keys_url
         self._keys = _Keys()
 
-    async def actor(self, asked: CallerInfo) -> str:
-        if not asked.assertion:
+    async def actor(self, caller: CallerInfo) -> str:
+        if not caller.assertion:
             raise NotIdentified(f"found no X-Goog-IAP-JWT-Assertion; allowed: one for this service. {REMEDY}")
-        return await asyncio.to_thread(self._verify, asked.assertion)
+        return await asyncio.to_thread(self._verify, caller.assertion)
 
     def _verify(self, assertion: str) -> str:
         try:
@@ -71,10 +71,10 @@ class IapIdentities:
             return self._decoded(assertion)
 
     def _decoded(self, assertion: str) -> Mapping[str, Any]:
-        found: Mapping[str, Any] = id_token.verify_token(
+        claims: Mapping[str, Any] = id_token.verify_token(
             assertion, self._keys, self._audience, self._keys_url, clock_skew_in_seconds=SKEW_SECONDS
         )
-        return found
+        return claims
 
 
 class _Fetched(Struct, frozen=True):

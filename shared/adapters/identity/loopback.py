@@ -1,4 +1,4 @@
-"""Who asks the console on one machine: whoever works on it, by the name of the account that runs the worker."""
+"""Who asks the console on one machine: the person who works on it, by the name of the account that runs the worker."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ REMEDY = (
 class LoopbackIdentities:
     """Serves this machine and nobody else: the peer, the host that it names and the absence of a proxy say so."""
 
-    async def actor(self, asked: CallerInfo) -> str:
-        if not _is_loopback(asked.peer):
+    async def actor(self, caller: CallerInfo) -> str:
+        if not _is_loopback(caller.peer):
             raise NotIdentified(
-                f"found a client at {asked.peer or 'an unknown address'}; allowed: this machine. {REMEDY}"
+                f"found a client at {caller.peer or 'an unknown address'}; allowed: this machine. {REMEDY}"
             )
-        if asked.proxied:
+        if caller.proxied:
             raise NotIdentified(f"found a proxy in front; allowed: a browser on this machine. {REMEDY}")
-        if _name(asked.host) not in NAMES:
-            raise NotIdentified(f"found the host {asked.host[:80]!r}; allowed: {', '.join(NAMES)}. {REMEDY}")
+        if _name(caller.host) not in NAMES:
+            raise NotIdentified(f"found the host {caller.host[:80]!r}; allowed: {', '.join(NAMES)}. {REMEDY}")
         try:
             return getpass.getuser()
         except (OSError, KeyError):

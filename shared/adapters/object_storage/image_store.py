@@ -83,7 +83,7 @@ class ObjectImages:
             try:
                 await self._place.create(key, picture.data, picture.content_type, facts)
             except AlreadyExistsError:
-                return await self._found(key)
+                return await self._stored(key)
         return StoredImage(self._uri(key), key, len(picture.data), dict(facts))
 
     async def find(self, prefix: str) -> StoredImage | None:
@@ -94,7 +94,7 @@ class ObjectImages:
             listed = await obstore.list_with_delimiter_async(self._place.store, folder or None)
             names = sorted(item["path"] for item in listed["objects"])
             keys = [key for key in names if key.rpartition("/")[2].startswith(name) and KEY.fullmatch(key)]
-            return await self._found(keys[0]) if keys else None
+            return await self._stored(keys[0]) if keys else None
 
     async def read(self, uri: str) -> bytes:
         """Raises ImagesUnavailable, also for a URI that is not of this store."""
@@ -115,7 +115,7 @@ class ObjectImages:
         """Whether `read` would accept this URI; nothing is looked up."""
         return uri.startswith(f"{self.root}/") and KEY.fullmatch(unquote(uri[len(self.root) + 1 :])) is not None
 
-    async def _found(self, key: str) -> StoredImage:
+    async def _stored(self, key: str) -> StoredImage:
         size, facts = await self._place.look(key)
         return StoredImage(self._uri(key), key, size, facts)
 
@@ -131,7 +131,7 @@ class ObjectImages:
 
     @contextmanager
     def _explained(self, doing: str) -> Iterator[None]:
-        """Turn whatever obstore raises into ImagesUnavailable with a remedy."""
+        """Turn every error of obstore into ImagesUnavailable with a remedy."""
         try:
             yield
         except FileNotFoundError as error:

@@ -41,7 +41,7 @@ LIMIT_BYTES = 75_000_000
 """Of one image: a request may have 100 MB since 2026-01-08, and base64 makes four bytes of three. What a request may
 have in all stands in the catalogue, and is counted where its references are gathered."""
 CACHE_BYTES = 64 * 1024 * 1024
-"""Where nobody says how much memory there is; the references of one request always fit (see `wiring`)."""
+"""Where the memory of the machine is not known; the references of one request always fit (see `wiring`)."""
 CACHE_AGE = timedelta(minutes=10)
 """An object may be overwritten under its name; a request that waits for quota comes back well within this."""
 TIMEOUT = timedelta(seconds=20)
@@ -125,7 +125,7 @@ class AllowedReferences:
             return int(text) if response.status_code == 200 and text.isdecimal() else None
 
     async def fetch(self, uri: str, tenant: str, mime_type: str | None, most: int | None = None) -> Reference:
-        """The bytes, with the type they have. `mime_type` None: whatever they are. Raises ReferenceUnusable."""
+        """The bytes, with the type they have. `mime_type` None: any type. Raises ReferenceUnusable."""
         place = self._place(uri, tenant)
         data = self._cache.get(uri, self._monotonic())
         if data is None:
@@ -326,5 +326,5 @@ class _Cache:
 
 
 async def _resolve(host: str, port: int) -> Sequence[str]:
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return [str(item[4][0]) for item in found]
+    entries = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return [str(item[4][0]) for item in entries]

@@ -106,5 +106,5 @@ def _joined(parts: Sequence[Part]) -> Picture | None:
 
 
 def _addresses(parts: Iterable[Part]) -> tuple[str, ...]:
-    found = dict.fromkeys(part.address for part in parts if part.address)
-    return tuple(reversed(found))[:MOST_ADDRESSES]
+    addresses = dict.fromkeys(part.address for part in parts if part.address)
+    return tuple(reversed(addresses))[:MOST_ADDRESSES]

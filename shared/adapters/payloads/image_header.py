@@ -38,7 +38,7 @@ def picture(data: bytes) -> Picture | None:
 
     try:
         width, height = imagesize.get(BytesIO(data))
-    except Exception:  # noqa: BLE001  a broken header raises whatever the parser stumbled on; each means "no picture"
+    except Exception:  # noqa: BLE001  a broken header raises many errors of the parser; each means "no picture"
         return None
     return Picture(data, kind, width, height) if width > 0 and height > 0 else None
 

@@ -2,7 +2,7 @@
 
 One reader for interactions, generateContent and the OpenAI forms, since relays mix them: a part is known by its
 members, not by the shape around it, and one that is of another type than documented is passed over, with its
-neighbours read all the same. The JSON is decoded as views of one buffer, so that a picture of 20 MB exists as its
+neighbours still read. The JSON is decoded as views of one buffer, so that a picture of 20 MB exists as its
 base64 once.
 
 Sources: https://github.com/BerriAI/litellm/issues/16227 (message.images), https://github.com/BerriAI/litellm/pull/13983
@@ -39,7 +39,7 @@ class Part(Struct, frozen=True):
 
 
 class _Thing(msgspec.Struct):
-    """Any object of an answer: the members that lead to a picture or are one, whatever their types."""
+    """Any object of an answer: the members that lead to a picture or are one, of any type."""
 
     type: Raw = NONE
     role: Raw = NONE
@@ -129,9 +129,9 @@ def _walk(raw: Raw, texts: Texts, *, thought: bool, depth: int) -> Iterator[Part
                 else:
                     yield from _walk(thing, texts, thought=thought, depth=depth + 1)
         case b"{":
-            found = decoded(raw, _Thing)
-            if found is not None:
-                yield from _of_thing(found, texts, thought=thought, depth=depth + 1)
+            nested = decoded(raw, _Thing)
+            if nested is not None:
+                yield from _of_thing(nested, texts, thought=thought, depth=depth + 1)
         case _:
             pass
 
@@ -154,9 +154,9 @@ def _of_thing(thing: _Thing, texts: Texts, *, thought: bool, depth: int) -> Iter
         else:
             yield from _walk(raw, texts, thought=thought, depth=depth)
     for name in ADDRESSED if _may_be_fetched(thing) else ():
-        yield from _held(getattr(thing, name), texts, thought=thought, depth=depth, is_address=True)
+        yield from _parts_within(getattr(thing, name), texts, thought=thought, depth=depth, is_address=True)
     for name in HOLDING:
-        yield from _held(getattr(thing, name), texts, thought=thought, depth=depth, is_address=False)
+        yield from _parts_within(getattr(thing, name), texts, thought=thought, depth=depth, is_address=False)
 
 
 def _is_input(kind: str, role: str) -> bool:
@@ -171,14 +171,14 @@ def _may_be_fetched(thing: _Thing) -> bool:
     return text.lower().partition("/")[0] not in ("text", "audio", "video")
 
 
-def _held(raw: Raw, texts: Texts, *, thought: bool, depth: int, is_address: bool) -> Iterator[Part]:
+def _parts_within(raw: Raw, texts: Texts, *, thought: bool, depth: int, is_address: bool) -> Iterator[Part]:
     """The value of a member that holds a picture: text, an object, or a list of either."""
     match first_byte(raw):
         case b'"':
             yield from _of_string(raw, thought=thought, is_address=is_address)
         case b"[":
             for inner in decoded(raw, list[Raw]) or ():
-                yield from _held(inner, texts, thought=thought, depth=depth + 1, is_address=is_address)
+                yield from _parts_within(inner, texts, thought=thought, depth=depth + 1, is_address=is_address)
         case b"{":
             yield from _walk(raw, texts, thought=thought, depth=depth)
         case b"" | b"n":
@@ -207,9 +207,9 @@ def _in_text(raw: Raw, texts: Texts, *, thought: bool) -> Iterator[Part]:
 
 def in_text(text: str, *, texts: Texts, thought: bool = False) -> Iterator[Part]:
     """Pictures in what the model wrote: data URLs, and where `texts` says so, addresses."""
-    found = apart(text)
-    for encoded in found.encoded:
+    pieces = apart(text)
+    for encoded in pieces.encoded:
         yield Part(encoded=encoded, is_thought=thought, in_text=True)
-    for address in addresses_in(found.rest) if texts else ():
+    for address in addresses_in(pieces.rest) if texts else ():
         if len(address) <= ADDRESS_LETTERS:
             yield Part(address=address, is_thought=thought, in_text=True)

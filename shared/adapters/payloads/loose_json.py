@@ -1,7 +1,7 @@
 """JSON as some servers write it, which no strict reader takes, as values that one does. Pure.
 
 Seen: NaN, line ends inside texts, halves of surrogate pairs (a model's text cut by letters), a guard before the value,
-another value or a comment behind it. A picture beside such a thing is paid for all the same.
+another value or a comment behind it. A picture beside such a thing is still paid for.
 """
 
 from __future__ import annotations

@@ -88,15 +88,15 @@ def provider_words(message: str, sent: Sent) -> str:
 
 
 def without(text: str, quoted: str, mark: str, window: int) -> str:
-    """`text` with a mark for what is quoted, whatever became of spaces, quotation marks and line ends."""
+    """`text` with a mark for what is quoted, with spaces, quotation marks and line ends of any form."""
     letters, places = _letters(text)
-    known, _ = _letters(quoted)
-    if not known:
+    quoted_letters, _ = _letters(quoted)
+    if not quoted_letters:
         return text.replace(quoted, mark) if quoted.strip() else text
-    width = min(window, len(known))
+    width = min(window, len(quoted_letters))
     cut = bytearray(len(text))
     for at in range(len(letters) - width + 1):
-        if letters[at : at + width] not in known:
+        if letters[at : at + width] not in quoted_letters:
             continue
         first, last = places[at], places[at + width - 1]
         if width < window and _inside_a_word(text, first, last):
@@ -107,13 +107,13 @@ def without(text: str, quoted: str, mark: str, window: int) -> str:
 
 def _without_runs(text: str, quoted: str) -> str:
     """Without what stands in `quoted` as it is, in any case."""
-    known, lower = _lower(" ".join(quoted.split())), _lower(text)
-    width = min(WINDOW, len(known))
+    quoted_lower, lower = _lower(" ".join(quoted.split())), _lower(text)
+    width = min(WINDOW, len(quoted_lower))
     if width < SHORTEST:
         return text
     cut = bytearray(len(text))
     for at in range(len(lower) - width + 1):
-        if lower[at : at + width] in known and (width == WINDOW or not _inside_a_word(text, at, at + width - 1)):
+        if lower[at : at + width] in quoted_lower and (width == WINDOW or not _inside_a_word(text, at, at + width - 1)):
             cut[at : at + width] = b"\x01" * width
     return _marked(text, cut, CUT)
 
@@ -125,16 +125,16 @@ def _lower(text: str) -> str:
 
 def _without_beginning(text: str, quoted: str) -> str:
     """Without a quotation that was cut short, with an ellipsis or the end of the text after it."""
-    known, _ = _letters(quoted)
+    quoted_letters, _ = _letters(quoted)
     letters, places = _letters(text)
-    for length in range(min(WINDOW - 1, len(known)), SHORTEST - 1, -1):
-        at = letters.find(known[:length])
+    for length in range(min(WINDOW - 1, len(quoted_letters)), SHORTEST - 1, -1):
+        at = letters.find(quoted_letters[:length])
         while at >= 0:
             rest = text[places[at + length - 1] + 1 :]
             gap = _GAP.match(rest)
             if gap is not None and ("…" in gap[0] or ".." in gap[0] or gap[0] == rest):
                 return f"{text[: places[at]]}{CUT}{rest}"
-            at = letters.find(known[:length], at + 1)
+            at = letters.find(quoted_letters[:length], at + 1)
     return text
 
 

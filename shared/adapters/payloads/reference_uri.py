@@ -34,7 +34,7 @@ def place_of(uri: str) -> UriParts:
     path = unquote(parts.path)
     if "\\" in path or "\0" in path or re.search(r"%2f|%5c", parts.path, re.I):
         raise ValueError("found an encoded slash or a backslash in the path; allowed: plain names joined by /")
-    if parts.scheme != "file" and any(name in (".", "..") for name in path.split("/")):
+    if parts.scheme != "file" and any(_is_dots(name) for name in path.split("/")):
         raise ValueError("found . or .. in the path; allowed: plain names joined by /")
     host = (parts.hostname or "").rstrip(".")
     if not re.fullmatch(r"[a-z0-9._-]*|[0-9a-f:.]+", host):
@@ -47,6 +47,11 @@ def place_of(uri: str) -> UriParts:
         raise ValueError(f"allowed: {'gs://BUCKET/OBJECT' if parts.scheme == 'gs' else 'https://HOST/PATH'}")
     port = (parts.port or 443) if parts.scheme == "https" else None
     return UriParts(parts.scheme, host, port, path.rstrip("/"))
+
+
+def _is_dots(name: str) -> bool:
+    """Also as a server reads it that decodes twice, or drops what stands behind a semicolon, as Tomcat does."""
+    return re.search(r"(^|[/\\])\.\.?([/\\;]|$)", unquote(name)) is not None
 
 
 def _split(uri: str) -> SplitResult:

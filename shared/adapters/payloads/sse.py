@@ -53,8 +53,8 @@ def _events(body: bytes | bytearray) -> Iterator[list[memoryview]]:
 def _of_event(lines: list[memoryview]) -> list[Raw]:
     """One value, whose lines belong together; or one a line, where no empty line parts the events."""
     whole = decoded(lines[0] if len(lines) == 1 else b"\n".join(lines), Raw)
-    found = [whole] if whole is not None else [decoded(line, Raw) for line in lines]
-    return [value for value in found if value is not None]
+    values = [whole] if whole is not None else [decoded(line, Raw) for line in lines]
+    return [value for value in values if value is not None]
 
 
 def _lines(body: bytes | bytearray, *, blank: bool = False) -> Iterator[memoryview]:

@@ -80,8 +80,8 @@ def usage_of(raw: Raw, searches: int = 0) -> Usage | None:
     )
     thought = _first(usage.total_thought_tokens, usage.thoughtsTokenCount, usage.thoughts_token_count)
     total = _first(usage.total_tokens, usage.totalTokenCount, usage.total_token_count)
-    said = bool(usage.grounding_tool_count or searches)
-    if not (went_in.is_counted or came_out.is_counted or said or thought is not None or total is not None):
+    has_searches = bool(usage.grounding_tool_count or searches)
+    if not (went_in.is_counted or came_out.is_counted or has_searches or thought is not None or total is not None):
         return Usage() if bytes(raw).strip(b"{} \n\t\r") == b"" else None
     text_out = came_out.other
     if not came_out.is_counted and total is not None:  # what is left of the total has come out
@@ -97,7 +97,7 @@ def usage_of(raw: Raw, searches: int = 0) -> Usage | None:
 
 
 def _side(totals: tuple[Raw, ...], lists: tuple[Raw, ...]) -> _Side:
-    """Nothing that is listed is left out, whatever the total says; only an entry that stands there twice, and is once
+    """Nothing listed is left out, even where the total is less; only an entry that stands there twice, and is once
     too many for the total, counts once.
     """
     total = _first(*totals)
@@ -110,13 +110,13 @@ def _side(totals: tuple[Raw, ...], lists: tuple[Raw, ...]) -> _Side:
 
 
 def _listed(raw: Raw) -> Listed:
-    found: list[tuple[Kind, str, int]] = []
+    counts: list[tuple[Kind, str, int]] = []
     for entry in items_of(raw, _Tokens):
         modality = text_of(entry.modality).lower().rpartition("_")[2]
         tokens = _first(entry.tokens, entry.tokenCount, entry.token_count)
         if tokens is not None:
-            found.append(("image" if modality in IMAGE else "other", modality, tokens))
-    return tuple(found)
+            counts.append(("image" if modality in IMAGE else "other", modality, tokens))
+    return tuple(counts)
 
 
 def _searches(raw: Raw) -> int:

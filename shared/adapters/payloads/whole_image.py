@@ -86,7 +86,7 @@ def _colours(flags: int) -> int:
 
 
 def _is_whole_iso(data: bytes | memoryview) -> bool:
-    """Boxes one after the other; one of length 0 reaches to the end, whatever that is."""
+    """Boxes one after the other; one of length 0 reaches to the end of the bytes."""
     at = 0
     while at + 8 <= len(data):
         length = int.from_bytes(data[at : at + 4], "big")

@@ -25,6 +25,8 @@ BUSY_TIMEOUT_SECONDS = 10.0
 CHANGE_POLL_SECONDS = 0.04
 """How often another process' commits are looked for (`PRAGMA data_version`: a look into shared memory)."""
 GROUP_LIMIT = 256
+LARGEST_LOG_BYTES = 64 * 1024 * 1024
+"""Of the write-ahead log after a checkpoint; without this it keeps the size of its longest moment for ever."""
 
 _write_locks: dict[str, threading.Lock] = {}
 _write_locks_guard = threading.Lock()
@@ -221,6 +223,7 @@ class SqliteThread:
         try:
             _use_wal(connection)
             connection.execute("PRAGMA synchronous=NORMAL")
+            connection.execute(f"PRAGMA journal_size_limit={LARGEST_LOG_BYTES}")
             transaction = Transaction(connection, self._lock)
             try:
                 self._prepare(transaction)

@@ -23,14 +23,14 @@ def check_format(path: Path | str, transaction: Transaction) -> None:
 
 def is_of_this_format(path: Path | str, connection: sqlite3.Connection) -> bool:
     """False for a new file. Raises InvalidSetting for one that holds documents of another format."""
-    (found,) = connection.execute("PRAGMA user_version").fetchone()
-    if found == FORMAT:
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version == FORMAT:
         return True
-    if found == 0 and not _has_documents(connection):
+    if version == 0 and not _has_documents(connection):
         return False
-    written = "an earlier" if found < FORMAT else "a later"
+    written = "an earlier" if version < FORMAT else "a later"
     raise InvalidSetting(
-        f"RENDERLANE_STORE: found {path} of format {found}, which {written} version wrote; allowed: format {FORMAT}. "
+        f"RENDERLANE_STORE: found {path} of format {version}, which {written} version wrote; allowed: format {FORMAT}. "
         "Let that version finish what waits in it; then set the file aside, or name another place with RENDERLANE_HOME."
     )
 

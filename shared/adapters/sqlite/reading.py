@@ -29,14 +29,14 @@ def open_to_read(
         except sqlite3.OperationalError:
             continue
         try:
-            found = may_read(connection)
+            readiness = may_read(connection)
         except sqlite3.OperationalError:
             connection.close()
             continue
         except BaseException:
             connection.close()
             raise
-        if found == "ready" or found == least:
+        if readiness == "ready" or readiness == least:
             return connection
         connection.close()
         return None

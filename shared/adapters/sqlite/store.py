@@ -115,8 +115,8 @@ class SqliteStore:
             "SELECT path, version, data FROM documents WHERE path IN (SELECT value FROM json_each(?))",
             [json.dumps(list(paths))],
         )
-        found = {path: Document(path, _fields(path, data), str(version), read_at) for path, version, data in rows}
-        return [found.get(path) or Absent(path, read_at) for path in paths]
+        documents = {path: Document(path, _fields(path, data), str(version), read_at) for path, version, data in rows}
+        return [documents.get(path) or Absent(path, read_at) for path in paths]
 
     def _select(self, query: Query) -> tuple[str, list[Any]]:
         where, values = where_sql(query, self._indexed, encoded)

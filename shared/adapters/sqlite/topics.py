@@ -1,8 +1,9 @@
 """Topics and subscriptions in the one-machine home's SQLite file: Pub/Sub's promises without Pub/Sub.
 
 A publish writes one row for each subscription of the topic; an acknowledgement deletes it. A row is due at a moment:
-at once when new, at the ack deadline while somebody has it, after the back-off when it was rejected. A delivery that
-simply lapses is due at its deadline, without back-off. Times are whole microseconds since 1970.
+at once when new (interactive requests before all others), at the ack deadline while somebody has it, after the back-off
+when it was rejected. A delivery that simply lapses is due at its deadline, without back-off. Times are whole
+microseconds since 1970.
 A handle names the row and the delivery's number: one that came too late (the message is out again) does nothing, as
 Pub/Sub's may.
 """
@@ -23,7 +24,14 @@ from msgspec import Struct
 from shared.adapters.port_limits.message_limits import check_extension, check_message
 from shared.adapters.sqlite.connection import SqliteThread, Transaction
 from shared.adapters.sqlite.file_format import check_format
-from shared.core.messages.topics import DEAD_LETTER_SOURCE, RENDER_DEAD_LETTERS, TOPICS, Subscription
+from shared.core.messages.render_request import is_urgent
+from shared.core.messages.topics import (
+    DEAD_LETTER_SOURCE,
+    RENDER_DEAD_LETTERS,
+    RENDER_REQUESTS,
+    TOPICS,
+    Subscription,
+)
 from shared.ports.clock import Clock
 from shared.ports.messaging import Delivery, TopicsUnavailable
 
@@ -40,6 +48,7 @@ _TABLES = (
 )
 SET_BACK = timedelta(seconds=1)
 """Between two looks at the clock: less is how clocks are disciplined."""
+_BEFORE_ALL_OTHERS = 0
 _MICROSECOND = timedelta(microseconds=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -175,6 +184,10 @@ class _Message(Struct, frozen=True):
     attributes: dict[str, str]
     data: bytes
 
+    def due_at(self, topic: str) -> int:
+        """Urgent ones are handed out before all others: a flood of requests waits for its intake, a person does not."""
+        return _BEFORE_ALL_OTHERS if topic == RENDER_REQUESTS and is_urgent(self.data) else self.published_at
+
 
 class _Claimed(Struct, frozen=True):
     deliveries: list[Delivery]
@@ -210,13 +223,14 @@ def _publish(topic: str, message: _Message, transaction: Transaction) -> None:
     names = execute("SELECT name FROM subscriptions WHERE topic = ?", [topic]).fetchall()
     if not names and execute("SELECT 1 FROM topics WHERE name = ?", [topic]).fetchone() is None:
         raise TopicsUnavailable(f"there is no topic {topic}: start the worker once, it makes the topics")
+    due_at = message.due_at(topic)
     for (name,) in names:
         execute(
             "INSERT INTO messages (subscription, due_at, number, message_id, published_at, attributes, data) "
             "VALUES (?, ?, 0, ?, ?, ?, ?)",
             [
                 name,
-                message.published_at,
+                due_at,
                 message.id,
                 message.published_at,
                 json.dumps(message.attributes),

@@ -69,12 +69,12 @@ class OtlpSpans:
         self._processor.shutdown()  # type: ignore[no-untyped-call]
 
 
-def resource_of(known: Mapping[str, str]) -> Resource:
+def resource_of(measured: Mapping[str, str]) -> Resource:
     """What the variables say goes over what the worker knows of itself."""
     named = Resource.create({})
     defaults = {key: value for key, value in named.attributes.items() if str(value).startswith("unknown_service")}
-    said = {key: value for key, value in named.attributes.items() if key not in defaults}
-    return Resource({**known, **said})
+    overrides = {key: value for key, value in named.attributes.items() if key not in defaults}
+    return Resource({**measured, **overrides})
 
 
 def timeout_of(what: str) -> float | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any, BinaryIO
 import msgspec
 
 from shared.adapters.process import private_file
+from shared.adapters.process.standard_error import tell
 from shared.core.observability.spans import Attribute, Span
 from shared.core.values.visible import json_visible
 
@@ -33,7 +33,7 @@ class SpanFile:
         )
         self._encode = msgspec.json.Encoder().encode
         self._file: BinaryIO | None = None
-        self._told = False
+        self._reported = False
 
     def write(self, span: Span) -> None:
         body = self._encode(to_otlp(span))
@@ -43,9 +43,9 @@ class SpanFile:
         try:
             self._open().write(line)
         except OSError as error:
-            if not self._told:
-                self._told = True
-                print(f"renderlane: spans are lost, {self._path} cannot be written ({error.strerror})", file=sys.stderr)
+            if not self._reported:
+                self._reported = True
+                tell(f"renderlane: spans are lost, {self._path} cannot be written ({error.strerror})")
 
     def flush(self) -> None:
         """Nothing waits."""

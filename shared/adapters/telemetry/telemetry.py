@@ -92,7 +92,7 @@ class Telemetry:
             meter.observe(bounded)
 
     async def flush(self) -> None:
-        """One at a time: whoever comes while a collector keeps the last one waiting, waits for that one."""
+        """One at a time: a call waits while a collector keeps the last one waiting."""
         if not self._all:
             return
         if self._flushing is None or self._flushing.done():

@@ -15,9 +15,9 @@ from typing import Any
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from shared.core.accounting.ledger import LedgerRow
 from shared.core.catalogue.account_tiers import AccountRules, Tier
 from shared.core.values.codec import Stored
-from shared.core.values.documents import Fields
 from shared.core.values.lanes import is_apart
 
 PATH = "quota/account"
@@ -103,16 +103,16 @@ def days_to_read(before: MonthSpend | None, now: datetime) -> tuple[date, date]:
     return max(first, min(last_read, today) - timedelta(days=OPEN_DAYS - 1)), today
 
 
-def with_rows(before: MonthSpend | None, rows: Iterable[Fields], since: date, now: datetime) -> MonthSpend:
+def with_rows(before: MonthSpend | None, rows: Iterable[LedgerRow], since: date, now: datetime) -> MonthSpend:
     """With the ledger's rows from `since` on, which replace what was known of these days."""
     month = month_of(now)
     start = before if before is not None and before.month == month else MonthSpend(month, now)
     days = {day: micros for day, micros in start.days.items() if day < since.isoformat()}
     unknown = {day: micros for day, micros in start.unknown.items() if day < since.isoformat()}
     for row in rows:
-        if not is_apart(row["lane"]):
-            days[row["day"]] = days.get(row["day"], 0) + row["cost_micros"]
-            unknown[row["day"]] = unknown.get(row["day"], 0) + max(row.get("unknown_held_micros", 0), 0)
+        if not is_apart(row.lane):
+            days[row.day] = days.get(row.day, 0) + row.amount("cost_micros")
+            unknown[row.day] = unknown.get(row.day, 0) + max(row.amount("unknown_held_micros"), 0)
     return replace(start, days=days, unknown={day: micros for day, micros in unknown.items() if micros}, read_at=now)
 
 

@@ -18,6 +18,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from shared.core.provider.outcome import Outcome
+from shared.core.provider.outcome_code import PlainEnd
 from shared.core.values.codec import Stored
 from shared.core.values.documents import Fields, Increment
 from shared.core.values.money import usd
@@ -47,12 +48,6 @@ class Budget(Stored, frozen=True):
 
     def __str__(self) -> str:
         return f"${usd(self.limit_micros)} a {self.period}"
-
-
-def budget_of(tenant: Fields) -> Budget | None:
-    """Of a document `tenants/{tenant}`."""
-    budget = tenant.get("budget")
-    return Budget.from_json(budget) if budget else None
 
 
 def default_budget(limit_micros: int) -> Budget:
@@ -124,9 +119,10 @@ class WorkerTotals(Struct, frozen=True):
 
     @classmethod
     def sum_of(cls, shards: Iterable[Fields]) -> WorkerTotals:
-        found = list(shards)
+        fields = list(shards)
         return cls(
-            sum(item.get("returned_micros", 0) for item in found), sum(item.get("cost_micros", 0) for item in found)
+            sum(item.get("returned_micros", 0) for item in fields),
+            sum(item.get("cost_micros", 0) for item in fields),
         )
 
 
@@ -186,20 +182,20 @@ def shard_paths(tenant: str, period: str) -> list[str]:
 
 
 def settle_reservation(
-    tenant: str, request_id: str, reservation: Reservation | None, cost_micros: int, *, held: bool
+    tenant: str, request_id: str, reservation: Reservation | None, cost_micros: int, *, may_be_billed: bool
 ) -> BudgetDelta:
-    """What the end of an attempt moves. `held`: it may have been billed, and nobody says so; what was reserved stays
+    """What the end of an attempt moves. `held`: it may have been billed, which is not known; what was reserved stays
     reserved until it is known, or the period ends.
     """
     if reservation is None:
         return NOTHING_MOVED
-    returned = 0 if held else reservation.micros
+    returned = 0 if may_be_billed else reservation.micros
     return BudgetDelta(tenant, request_id, {reservation.period: (returned, cost_micros)})
 
 
 def refund(tenant: str, request_id: str, reservation: Reservation | None) -> tuple[Increment, ...]:
     """The write that returns what is held on a request that will not begin its attempt; part of the same commit."""
-    return settle_reservation(tenant, request_id, reservation, 0, held=False).writes()
+    return settle_reservation(tenant, request_id, reservation, 0, may_be_billed=False).writes()
 
 
 class BudgetDelta(Struct, frozen=True):
@@ -250,8 +246,8 @@ def refusal(tenant: str, purse: TenantBalance, estimate_micros: int) -> Outcome:
     reserved = (
         f", ${usd(purse.held_micros)} of it held for attempts that are not settled" if purse.held_micros > 0 else ""
     )
-    return Outcome(
-        "budget",
+    return Outcome.of(
+        PlainEnd.BUDGET,
         f"The budget of {tenant}, {purse.budget}, has ${usd(max(purse.unspent_micros, 0))} left{reserved} "
         f"(${usd(purse.spent_micros)} are spent); this takes up to ${usd(estimate_micros)}. Nothing was paid.",
         f"Raise it (renderlane budget {tenant} --limit USD) or wait for the next {purse.budget.period}, "

@@ -7,7 +7,6 @@ from datetime import datetime
 
 from shared.core.accounting.budget import Budget
 from shared.core.values.codec import Stored
-from shared.core.values.documents import Fields
 from shared.core.values.undo import may_be_undone
 
 FIELD = "budget_changes"
@@ -33,14 +32,9 @@ class UndoRefused(Exception):
     """A change that is not taken back. Says why and what to do."""
 
 
-def changes_of(tenant: Fields) -> list[BudgetChange]:
-    """The newest first; none in a document of an older release."""
-    return [BudgetChange.from_json(fields) for fields in tenant.get(FIELD) or ()]
-
-
-def with_change(tenant: Fields, change: BudgetChange) -> list[Fields]:
-    """What is stored after it."""
-    return [change.to_json(), *(earlier.to_json() for earlier in changes_of(tenant)[: MOST_CHANGES - 1])]
+def with_change(changes: Sequence[BudgetChange], change: BudgetChange) -> tuple[BudgetChange, ...]:
+    """The history after it."""
+    return (change, *changes[: MOST_CHANGES - 1])
 
 
 def undoable(changes: Sequence[BudgetChange], now: datetime) -> BudgetChange | None:

@@ -7,8 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from msgspec import Struct, field
 
-from shared.core.accounting.ledger import COUNTS, GATEWAY, MONEY, SAVED, WHYS, group_of
-from shared.core.values.documents import Fields
+from shared.core.accounting.ledger import COUNTS, GATEWAY, MONEY, SAVED, WHYS, LedgerRow
 
 AMOUNTS = (*COUNTS, *MONEY)
 
@@ -72,21 +71,21 @@ class Bills(Struct, frozen=True):
     gateways: Bill
 
 
-def bills(rows: Iterable[Fields], by: str) -> Bills:
+def bills(rows: Iterable[LedgerRow], by: str) -> Bills:
     """`by` is one of the ledger's DIMENSIONS."""
-    apart: dict[bool, list[Fields]] = {False: [], True: []}
+    apart: dict[bool, list[LedgerRow]] = {False: [], True: []}
     for row in rows:
-        apart[row["lane"] == GATEWAY].append(row)
+        apart[row.lane == GATEWAY].append(row)
     return Bills(_bill(apart[False], by), _bill(apart[True], by))
 
 
-def _bill(rows: Iterable[Fields], by: str) -> Bill:
+def _bill(rows: Iterable[LedgerRow], by: str) -> Bill:
     groups: defaultdict[str, Counter[str]] = defaultdict(Counter)
     total: Counter[str] = Counter()
     for row in rows:
-        amounts = {name: row[name] for name in AMOUNTS if name in row}
-        groups[group_of(row, by)].update(amounts)
+        amounts = {name: row.amounts[name] for name in AMOUNTS if name in row.amounts}
+        groups[row.group(by)].update(amounts)
         total.update(amounts)
-    found = {name: Total(dict(amounts)) for name, amounts in groups.items()}
-    order = sorted(found) if by == "day" else sorted(found, key=lambda name: (-found[name].micros, name))
-    return Bill(Total(dict(total)), {name: found[name] for name in order})
+    totals = {name: Total(dict(amounts)) for name, amounts in groups.items()}
+    order = sorted(totals) if by == "day" else sorted(totals, key=lambda name: (-totals[name].micros, name))
+    return Bill(Total(dict(total)), {name: totals[name] for name in order})

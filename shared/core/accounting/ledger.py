@@ -11,13 +11,15 @@ import json
 from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Literal, TypeAlias
+from typing import Literal, Self, TypeAlias
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from shared.core.accounting import traffic
 from shared.core.accounting.traffic import Timing
 from shared.core.catalogue.price import Cost
+from shared.core.provider.failure import FailureKind
+from shared.core.values.codec import Stored
 from shared.core.values.documents import Fields, Increment
 from shared.core.values.lanes import GATEWAY as GATEWAY  # its prices are a provider's: never summed up with Google's
 
@@ -117,8 +119,8 @@ class Booking(Struct, frozen=True):
     searches: int
     mismatched: bool
     saved: Mapping[str, int]
-    failed_as: str | None = None
-    """The failure's kind; None where the attempt was no failure."""
+    failed_as: FailureKind | None = None
+    """None where the attempt was no failure."""
     paid_before: bool = False
     """An earlier attempt of the request has cost something, or may have."""
     timing: Timing = Timing()
@@ -134,8 +136,8 @@ class Booking(Struct, frozen=True):
         added["listed_micros"] = self.cost.micros if self.cost.basis == "listed" else 0
         added["unknown_attempts"] = int(unknown) - int(self.was_given_up)
         added["unknown_most_micros"] = (int(unknown) - int(self.was_given_up)) * self.estimate_micros
-        held = int(unknown and self.ambiguous) - int(self.was_given_up)
-        added["unknown_held_micros"] = held * self.estimate_micros
+        reserved_attempts = int(unknown and self.ambiguous) - int(self.was_given_up)
+        added["unknown_held_micros"] = reserved_attempts * self.estimate_micros
         added[f"attempts_{self.why}"] += 1
         if self.was_given_up:
             added[f"attempts_{plain(self.number)}"] -= 1
@@ -150,7 +152,7 @@ class Booking(Struct, frozen=True):
         for what, micros in self.saved.items():
             added[f"saved_{what}_micros"] += micros
         if self.was_given_up:
-            added[traffic.failed("crashed")] -= 1
+            added[traffic.failed(FailureKind.CRASHED)] -= 1
         if self.failed_as is not None:
             added[traffic.failed(self.failed_as)] += 1
         for name in self.timing.buckets():
@@ -187,6 +189,50 @@ def exact_parts(cost: Cost) -> dict[str, int]:
     return parts
 
 
-def group_of(row: Fields, by: str) -> str:
-    """The row's value in that dimension; rows without flags are `-`."""
-    return str(row.get(by) or "-")
+class LedgerRow(Stored, frozen=True):
+    """One document of the ledger, `ledger/{name}`, as it is read."""
+
+    day: str
+    tenant: str
+    model: str
+    lane: str
+    name: str = ""
+    flag: str = ""
+    updated_at: datetime | None = None
+    amounts: Mapping[str, int] = field(default_factory=dict)
+    """All other fields: counts and money by name, those too that only a newer release adds up."""
+
+    @classmethod
+    def from_json(cls, data: Fields) -> Self:
+        labels = {label: data[label] for label in LABELS if label in data}
+        return super().from_json({**labels, "amounts": {name: data[name] for name in data if name not in LABELS}})
+
+    def amount(self, name: str) -> int:
+        """0 where nothing of it was booked."""
+        return self.amounts.get(name, 0)
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """In the ledger's order: what a next page begins after."""
+        return self.day, self.name
+
+    def group(self, by: str) -> str:
+        """Its value in that one of DIMENSIONS; rows without flags are `-`."""
+        value: str = getattr(self, by)
+        return value or "-"
+
+
+class SpentRow(Stored, frozen=True):
+    """The part of a row that says what was spent."""
+
+    day: str
+    name: str
+    cost_micros: int = 0
+
+    @property
+    def place(self) -> tuple[str, str]:
+        return self.day, self.name
+
+
+SPENT_FIELDS = SpentRow.__struct_fields__
+LABELS = tuple(name for name in LedgerRow.__struct_fields__ if name != "amounts")

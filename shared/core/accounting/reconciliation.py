@@ -12,9 +12,8 @@ from decimal import Decimal, InvalidOperation
 
 from msgspec import Struct
 
-from shared.core.accounting.ledger import GATEWAY
+from shared.core.accounting.ledger import GATEWAY, LedgerRow
 from shared.core.catalogue.skus import Billing, Sku
-from shared.core.values.documents import Fields
 from shared.core.values.lanes import VERTEX
 from shared.core.values.money import MICROS_PER_USD, round_micros
 
@@ -97,7 +96,7 @@ def read_export(text: str) -> list[Line]:
     return lines
 
 
-def reconcile(lines: Iterable[Line], rows: Iterable[Fields], billing: Billing) -> Reconciled:
+def reconcile(lines: Iterable[Line], rows: Iterable[LedgerRow], billing: Billing) -> Reconciled:
     """`rows` of the ledger; those of other days than the export's, and providers', are not looked at."""
     billed: dict[tuple[str, str], Decimal] = {}
     others, days = Decimal(0), set()
@@ -109,7 +108,7 @@ def reconcile(lines: Iterable[Line], rows: Iterable[Fields], billing: Billing) -
         sku = billing.sku(line.sku, line.service)
         key = (line.day, str(sku) if sku is not None else f"unknown SKU: {line.sku}")
         billed[key] = billed.get(key, Decimal(0)) + line.exact_micros
-    booked = _booked((row for row in rows if row["lane"] != VERTEX or billing.vertex_services), days)
+    booked = _booked((row for row in rows if row.lane != VERTEX or billing.vertex_services), days)
     pairs = [
         Difference(*key, billed_micros=round_micros(billed.get(key, Decimal(0))), booked_micros=booked.get(key, 0))
         for key in sorted({*billed, *booked})
@@ -127,22 +126,22 @@ def reconcile(lines: Iterable[Line], rows: Iterable[Fields], billing: Billing) -
     )
 
 
-def _booked(rows: Iterable[Fields], days: set[str]) -> dict[tuple[str, str], int]:
-    found: Counter[tuple[str, str]] = Counter()
+def _booked(rows: Iterable[LedgerRow], days: set[str]) -> dict[tuple[str, str], int]:
+    booked: Counter[tuple[str, str]] = Counter()
     for row in rows:
-        if row["day"] not in days or row["lane"] == GATEWAY:
+        if row.day not in days or row.lane == GATEWAY:
             continue
         amounts = {
-            "input": row.get("micros_input", 0),
-            "text": row.get("micros_text", 0) + row.get("micros_thinking", 0),
-            "image": row.get("micros_image", 0),
-            "grounding": row.get("micros_grounding", 0),
-            "call": row.get("micros_call", 0),
+            "input": row.amount("micros_input"),
+            "text": row.amount("micros_text") + row.amount("micros_thinking"),
+            "image": row.amount("micros_image"),
+            "grounding": row.amount("micros_grounding"),
+            "call": row.amount("micros_call"),
         }
         for part, micros in amounts.items():
             if micros:
-                found[row["day"], str(Sku(row["model"], row["lane"], part))] += micros
-    return dict(found)
+                booked[row.day, str(Sku(row.model, row.lane, part))] += micros
+    return dict(booked)
 
 
 def _column(name: str, header: list[str]) -> int:

@@ -61,5 +61,5 @@ def _worth(route: Route, usage: Usage | None, catalogue: Catalogue) -> int | Non
 
 def _fitting(model: str, size: str, catalogue: Catalogue) -> str:
     """The model's size for that one; its largest where it has none so large."""
-    found = catalogue.models[model]
-    return found.size_for(size) or found.sizes[-1]
+    candidate = catalogue.models[model]
+    return candidate.size_for(size) or candidate.sizes[-1]

@@ -10,12 +10,15 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
 from itertools import pairwise
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from msgspec import Struct
 
-from shared.core.values.documents import Fields
+from shared.core.provider.failure import RULES
 from shared.core.values.route import circuit
+
+if TYPE_CHECKING:
+    from shared.core.accounting.ledger import LedgerRow  # which counts with this module
 
 Tally: TypeAlias = Mapping[str, int]
 """Counts by name: the ledger's own names, `failed_KIND`, and a bucket's name for each time."""
@@ -27,8 +30,8 @@ LONGEST = 43_200.0
 """Seconds; where the last bucket is taken to end."""
 FAILED = "failed_"
 COUNTED = ("attempts", "images", "cost_micros")
-ANSWERS = ("refused", "invalid_request", "reference", "late")
-"""Failures of the request alone, or of no call: they say nothing about a route."""
+NO_NEWS = frozenset(kind.value for kind, rule in RULES.items() if rule.no_news)
+"""By the code."""
 
 
 class Timing(Struct, frozen=True):
@@ -52,12 +55,12 @@ def failed(kind: str) -> str:
     return f"{FAILED}{kind}"
 
 
-def tallies(rows: Iterable[Fields]) -> dict[str, dict[str, int]]:
+def tallies(rows: Iterable[LedgerRow]) -> dict[str, dict[str, int]]:
     """The ledger's rows by circuit, their money and parts left out."""
     result: dict[str, Counter[str]] = {}
     for row in rows:
-        tally = result.setdefault(circuit(row["lane"], row["model"]), Counter())
-        tally.update({name: count for name, count in row.items() if is_counted(name)})
+        tally = result.setdefault(circuit(row.lane, row.model), Counter())
+        tally.update({name: count for name, count in row.amounts.items() if is_counted(name)})
     return {name: dict(tally) for name, tally in result.items()}
 
 
@@ -84,7 +87,7 @@ def summed(several: Iterable[Tally]) -> dict[str, int]:
 def failures(tally: Tally) -> dict[str, int]:
     """By kind, the most first: those that speak against the route, its key or its quota."""
     kinds = {name.removeprefix(FAILED): count for name, count in tally.items() if name.startswith(FAILED) and count > 0}
-    kept = {kind: count for kind, count in kinds.items() if kind not in ANSWERS}
+    kept = {kind: count for kind, count in kinds.items() if kind not in NO_NEWS}
     return dict(sorted(kept.items(), key=lambda item: (-item[1], item[0])))
 
 

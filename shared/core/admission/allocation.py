@@ -71,7 +71,7 @@ class Admission(Struct, frozen=True):
     grants: tuple[Grant, ...]
     standings: Mapping[str, ModelState]
     """Every model's as it is after the grants."""
-    held: Mapping[str, Blocked]
+    blocked: Mapping[str, Blocked]
     """Models with candidates left, and why their best waits."""
     spend: Spend
     """The project's spend window after the grants."""
@@ -113,9 +113,9 @@ def admit(
     for item in active:  # the fleet is full
         item.hold(item.next_priority(), Blocked("concurrency", None))
     after = dict(standings) | {model: queue.standing for model, queue in queues.items()}
-    held = {model: queue.held for model, queue in queues.items() if queue.held is not None}
-    is_short = bool(active) or any(full.reason == "spend" for full in held.values())
-    return Admission(tuple(grants), after, held, spend, is_short)
+    blocked = {model: queue.blocked for model, queue in queues.items() if queue.blocked is not None}
+    is_short = bool(active) or any(full.reason == "spend" for full in blocked.values())
+    return Admission(tuple(grants), after, blocked, spend, is_short)
 
 
 def _pay(purses: dict[str, int], candidate: Candidate) -> None:
@@ -151,7 +151,7 @@ class _Queues(Struct):
         return RANK[self.next_priority()]
 
     @property
-    def held(self) -> Blocked | None:
+    def blocked(self) -> Blocked | None:
         """Why the best of those left waits."""
         return self.holds[min(self.holds, key=RANK.__getitem__)] if self.holds else None
 
@@ -184,7 +184,7 @@ class _Queues(Struct):
         candidate = self.waiting[priority][self.taken.get(priority, 0)]
         estimate = candidate.planned.estimate_micros
         if purses.get(candidate.head.tenant, estimate) < estimate:
-            self.taken[priority] = self.taken.get(priority, 0) + 1  # whoever stands behind it may have some
+            self.taken[priority] = self.taken.get(priority, 0) + 1  # the next in the queue may have some
             return None
         slot = self._slot(candidate, priority)
         if isinstance(slot, Blocked):
@@ -192,11 +192,11 @@ class _Queues(Struct):
             return None
         apart = is_apart(candidate.planned.route.lane)  # the spend window is the Gemini API's
         most_spend = None if apart else self.shared.most_spend
-        held = spend.hold(estimate, most_spend, slot.slot_at)
-        if held is None:
+        spend_after = spend.hold(estimate, most_spend, slot.slot_at)
+        if spend_after is None:
             self.hold(priority, Blocked("spend", None))
             return None
-        self.spend = held
+        self.spend = spend_after
         self._take(candidate, priority, slot)
         return Grant(candidate, slot.slot_at, slot.slot_until)
 

@@ -26,7 +26,7 @@ from shared.core.lifecycle.request_record import LEASE
 FELL = LEASE
 """Less than this the times of two reads may differ without anybody having set a clock."""
 BY_THE_CALENDAR = ("day", "quota_day")
-"""Closings that end at a midnight, whatever the clock says now."""
+"""Closings that end at a midnight, by any clock."""
 
 
 def fell_by(memory: Memory, now: datetime) -> timedelta:
@@ -36,7 +36,7 @@ def fell_by(memory: Memory, now: datetime) -> timedelta:
 
 
 def rewound(memory: Memory, by: timedelta) -> Memory:
-    """All of it as the new clock tells it. The epoch grows: whoever sleeps is looked at again."""
+    """All of it as the new clock tells it. The epoch grows: sleeping requests are looked at again."""
     return replace(
         memory,
         standings={model: _standing(model_state, by) for model, model_state in memory.standings.items()},

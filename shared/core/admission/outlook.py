@@ -28,16 +28,18 @@ def offers(
     One that nobody has looked at is off. `denied` by pool: why a gateway takes nothing for now.
     """
     unread = {name: f"gateway {name}: its proof is not read yet" for names in gateways.values() for name in names}
-    known = unread | dict(off)
+    reasons = unread | dict(off)
     chosen = {
-        model: next((name for name in names if known[name] is None), names[0]) for model, names in gateways.items()
+        model: next((name for name in names if reasons[name] is None), names[0]) for model, names in gateways.items()
     }
     shut = {
         name: f"gateway {name}: {denied[pool(GATEWAY, model)]}"
         for model, name in chosen.items()
         if pool(GATEWAY, model) in denied
     }
-    return {model: Offer(name, catalogue.gateways[name], known[name], shut.get(name)) for model, name in chosen.items()}
+    return {
+        model: Offer(name, catalogue.gateways[name], reasons[name], shut.get(name)) for model, name in chosen.items()
+    }
 
 
 def denials(routing: Routing) -> dict[str, str]:
@@ -57,7 +59,7 @@ def denied_apart(routing: Routing) -> dict[str, str]:
 def outlook(
     standings: Mapping[str, ModelState],
     reports: Mapping[str, ModelObservations],
-    held: Mapping[str, Blocked],
+    blocked: Mapping[str, Blocked],
     routing: Routing,
     now: datetime,
 ) -> dict[str, datetime]:
@@ -66,10 +68,10 @@ def outlook(
     """
     opens: dict[str, datetime] = {}
     concluded = routing.conclusions.reached.values()
-    known = [
+    closures = [
         *((model, model_state.calendar.closed_until) for model, model_state in standings.items()),
         *((model, report.closing.until) for model, report in reports.items() if report.closing is not None),
-        *((model, full.until) for model, full in held.items() if full.lasts),
+        *((model, full.until) for model, full in blocked.items() if full.lasts),
         *((pool, closing.until) for pool, closing in routing.conclusions.closings().items()),
         *(
             (conclusion.subject, next_pacific_midnight(now))
@@ -77,7 +79,7 @@ def outlook(
             if conclusion.claim is Claim.QUOTA_DAY
         ),
     ]
-    for model, until in known:
+    for model, until in closures:
         if until is not None and until > now:
             opens[model] = max(until, opens.get(model, until))
     return opens

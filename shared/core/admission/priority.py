@@ -90,8 +90,8 @@ class PriorityState(Stored, frozen=True):
         oldest = int((now - SEEN_FOR).timestamp()) // _STEP
         requests, tokens, since = 0, 0, now - SEEN_FOR
         for step in sorted((number for number in self.interactive if number > oldest), reverse=True):
-            found = self.interactive[step]
-            requests, tokens = requests + found[0], tokens + found[1]
+            pair = self.interactive[step]
+            requests, tokens = requests + pair[0], tokens + pair[1]
             if requests >= ENOUGH_SEEN:
                 since = datetime.fromtimestamp(step * _STEP, UTC)
                 break
@@ -104,8 +104,8 @@ class PriorityState(Stored, frozen=True):
 
     def _since(self, moment: datetime) -> tuple[int, int]:
         first = int(moment.timestamp()) // _STEP
-        found = [pair for step, pair in self.interactive.items() if step > first]
-        return sum(requests for requests, _ in found), sum(tokens for _, tokens in found)
+        pairs = [pair for step, pair in self.interactive.items() if step > first]
+        return sum(requests for requests, _ in pairs), sum(tokens for _, tokens in pairs)
 
     def forget(self, now: datetime) -> PriorityState:
         oldest = int((now - SEEN_FOR).timestamp()) // _STEP

@@ -103,16 +103,16 @@ class Pressure(Stored, frozen=True):
     def bursts_disliked(self, now: datetime) -> bool:
         return self.bursts_disliked_at is not None and now - self.bursts_disliked_at < BURSTS_DISLIKED_FOR
 
-    def limits(self, known: Limits) -> Limits:
+    def limits(self, limits_: Limits) -> Limits:
         """The known limits, less what is not used of them."""
         if self.share == 1.0:
-            return known
+            return limits_
         return replace(
-            known,
+            limits_,
             **{
                 name: max(1, int(limit * self.share)) if limit else limit
                 for name in ("rpm", "ipm", "tpm")
-                if (limit := getattr(known, name)) is not None
+                if (limit := getattr(limits_, name)) is not None
             },
         )
 

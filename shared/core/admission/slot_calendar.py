@@ -161,7 +161,7 @@ class Calendar(Stored, frozen=True):
         return replace(calendar, last_patient=max(self.last_patient or number, number))
 
     def _grant_untimed(self, limits: Limits, weight: Weight, slot_at: datetime, kept: Weight) -> Granted | Blocked:
-        """Counted all the same: a limit may become known within the minute."""
+        """Counted too: a limit may become known within the minute."""
         if self._day_has_room(slot_at, limits, weight, kept):
             return Granted(self._with(slot_at, weight), slot_at, slot_at + UNTIMED_GOOD_FOR)
         return Blocked("day", next_pacific_midnight(slot_at))
@@ -176,8 +176,8 @@ class Calendar(Stored, frozen=True):
     def _width(self, number: int, patient: bool) -> int:
         """Buckets of a window that holds bucket `number`."""
         wide = WINDOW_BUCKETS + PATIENCE
-        seen = self.last_patient is not None and self.last_patient > number - wide
-        return wide if patient or seen else WINDOW_BUCKETS
+        was_patient = self.last_patient is not None and self.last_patient > number - wide
+        return wide if patient or was_patient else WINDOW_BUCKETS
 
     def _day_has_room(self, slot_at: datetime, limits: Limits, weight: Weight, kept: Weight) -> bool:
         if limits.rpd is None:

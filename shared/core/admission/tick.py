@@ -96,7 +96,7 @@ class Observation(Struct, frozen=True):
 class TickResult(Struct, frozen=True):
     memory: Memory
     grants: tuple[Grant, ...]
-    held: Mapping[str, Blocked]
+    blocked: Mapping[str, Blocked]
     """Models with candidates left, and why."""
     missed: tuple[tuple[Candidate, Blocked], ...]
     """Candidates whose deadline comes before their model opens again."""
@@ -132,11 +132,11 @@ def tick(memory: Memory, sight: Observation) -> TickResult:
     usable: dict[str, Limits] = {}
     for model in models:
         observed = sight.reports.get(model, NOTHING_SEEN)
-        standing, held = _learn(before[model], model, observed, sight)
+        standing, effective = _learn(before[model], model, observed, sight)
         standing = _with_conclusion(standing, sight.concluded.get(model), now)
-        standings[model] = _felt(standing, limits(held), observed, sight.drift.get(model, {}), now)
-        usable[model] = standings[model].pressure.limits(limits(held))
-        numbers[model] = {dimension: limit.value for dimension, limit in held.items()}
+        standings[model] = _felt(standing, limits(effective), observed, sight.drift.get(model, {}), now)
+        usable[model] = standings[model].pressure.limits(limits(effective))
+        numbers[model] = {dimension: limit.value for dimension, limit in effective.items()}
     judged_from = _judged_from(memory.fleet, now)
     fleet = memory.fleet.after(
         in_air=sight.in_air,
@@ -174,7 +174,7 @@ def tick(memory: Memory, sight: Observation) -> TickResult:
         head = grant.candidate.head
         served = fair_queueing.served_after(served, fair_queueing.queue_name(head.model, head.priority), head.fair_tag)
     changed = any(numbers[model] != memory.limits[model] for model in models if model in memory.limits)
-    waiting = {**_held_by_conclusions(sight), **admission.held}
+    waiting = {**_held_by_conclusions(sight), **admission.blocked}
     standings, withdrawn = _opened(admission, usable, waiting, fleet, most_spend, starts, sight)
     after = Memory(
         standings=standings,
@@ -312,9 +312,9 @@ def _learn(
             name: named_limit for name, named_limit in named_limits.items() if name != "rpd" or named_limit.at > goes_on
         }
     for dimension, named in named_limits.items():
-        known = learned.get(dimension)
-        if sight.now - named.at < LEARNED_FOR and (known is None or named.at > known.at):
-            count = None if live is None else live.said(dimension)
+        before = learned.get(dimension)
+        if sight.now - named.at < LEARNED_FOR and (before is None or named.at > before.at):
+            count = None if live is None else live.value(dimension)
             learned[dimension] = Learned(named.value, named.at, count, getattr(configured, dimension))
     if learned != standing.learned:
         standing = replace(standing, learned=learned)
@@ -322,7 +322,7 @@ def _learn(
 
 
 def _felt(
-    standing: ModelState, known: Limits, observed: ModelObservations, drift: Mapping[int, int], now: datetime
+    standing: ModelState, limits_: Limits, observed: ModelObservations, drift: Mapping[int, int], now: datetime
 ) -> ModelState:
     """After what the workers reported: closings, tokens, pressure."""
     calendar = standing.calendar
@@ -330,7 +330,7 @@ def _felt(
         calendar = calendar.correct_tokens(drift)
     if observed.closing is not None and observed.closing.until > now:
         calendar = calendar.close(observed.closing.until, observed.closing.why)
-    felt = updated(standing.pressure, observed, calendar, known, now)
+    felt = updated(standing.pressure, observed, calendar, limits_, now)
     if felt.close_until is not None:
         calendar = calendar.close(felt.close_until, "rejected without a reason")
     return replace(standing, calendar=calendar, pressure=felt.pressure)
@@ -397,14 +397,14 @@ def _in_fair_order(candidates: Sequence[Candidate]) -> list[Candidate]:
 
 
 def _missed(
-    sight: Observation, grants: Sequence[Grant], held: Mapping[str, Blocked]
+    sight: Observation, grants: Sequence[Grant], blocked: Mapping[str, Blocked]
 ) -> tuple[tuple[Candidate, Blocked], ...]:
     granted = {grant.candidate.head.request_id for grant in grants}
     return tuple(
         (candidate, full)
         for candidate in sight.candidates
         if candidate.head.request_id not in granted
-        and (full := held.get(candidate.model)) is not None
+        and (full := blocked.get(candidate.model)) is not None
         and candidate.head.deadline is not None
         and _opens_at(full) > candidate.head.deadline
     )
@@ -420,7 +420,7 @@ def _horizon(since_last: timedelta) -> timedelta:
     return min(HORIZON + max(since_last - TICK, timedelta(0)), LONGEST_HORIZON)
 
 
-def _room(standing: ModelState, known: Limits, sight: Observation, model: str) -> int:
+def _room(standing: ModelState, limits_: Limits, sight: Observation, model: str) -> int:
     """How many more attempts of this model may be in flight."""
     pressure = standing.pressure
     since = max(
@@ -429,5 +429,5 @@ def _room(standing: ModelState, known: Limits, sight: Observation, model: str) -
     unknown_for = None if pressure.cap is not None else max(sight.now - since, timedelta(0))
     running = sight.running.get(model, 0)
     started = standing.calendar.starts(pressure.rejected_at or sight.now - WINDOW, sight.now + LONGEST_LEAD)
-    cap = concurrency_cap(known, sight.capacity, unknown_for, ended=max(started - running, 0))
+    cap = concurrency_cap(limits_, sight.capacity, unknown_for, ended=max(started - running, 0))
     return cap - running - len(standing.opening.slots)

@@ -50,7 +50,7 @@ class Capabilities(Struct, frozen=True):
     reference_uris: Mapping[str, tuple[str, ...]] = MappingProxyType({})
     """By API: schemes of reference images that it fetches by itself; none named: it takes bytes."""
     output_limit: int | None = None
-    """The most tokens of one answer; None = nobody says."""
+    """The most tokens of one answer; None = not documented."""
 
     def background_in(self, lane: str) -> Background:
         return self.background.get(lane, "unknown")

@@ -30,7 +30,7 @@ class CapabilityFields(TomlFields):
     """Turns the capabilities of [models.ID] into a value; one that is left out has its default."""
 
     def capabilities(self, table: Mapping[str, Any], at: tuple[str, ...], max_references: int) -> Capabilities:
-        """`max_references`: of the model, whatever their kind."""
+        """`max_references`: of the model, of any kind."""
         thinking = self.subset(table, "thinking", at, THINKING) if "thinking" in table else ()
         return Capabilities(
             grounding=self.grounding(table, at),

@@ -97,9 +97,9 @@ class Model(Struct, frozen=True):
     def sizes(self) -> tuple[str, ...]:
         return tuple(size for size in SIZES if size in self.image_tokens)
 
-    def size_for(self, asked: str) -> str | None:
+    def size_for(self, wanted: str) -> str | None:
         """The smallest size of this model that is not under the one asked for; None where it has none so large."""
-        return next((size for size in self.sizes if SIZES.index(size) >= SIZES.index(asked)), None)
+        return next((size for size in self.sizes if SIZES.index(size) >= SIZES.index(wanted)), None)
 
 
 MODALITIES = ("image", "text")
@@ -118,7 +118,7 @@ class Gateway(Struct, frozen=True):
     timeout: timedelta
     timeout_4k: timedelta
     rpm: int | None
-    """Calls a minute of one model; None = nobody says."""
+    """Calls a minute of one model; None = not documented."""
     concurrency: int | None
     fresh_for: timedelta
     """How long evidence of its proof counts."""
@@ -191,7 +191,7 @@ class Catalogue(Struct, frozen=True):
     """Lanes that the billing account does not have, with the reason."""
 
     def find(self, name: str) -> Model:
-        """The model of that id or alias, whatever its status. Raises UnknownModel."""
+        """The model of that id or alias, with any status. Raises UnknownModel."""
         if name in self.models:
             return self.models[name]
         for model in self.models.values():
@@ -234,11 +234,11 @@ class Catalogue(Struct, frozen=True):
 
     def stale_prices(self, today: date) -> tuple[StalePrice, ...]:
         """Those checked more than STALE_AFTER ago, oldest first; of retired models too: an answer may name one."""
-        found = [
+        prices = [
             StalePrice(f"google {model.id} {lane}", rates.checked)
             for model in self.models.values()
             for lane, rates in model.lanes.items()
         ]
-        found += [StalePrice(f"gateway {name}", gateway.checked) for name, gateway in self.gateways.items()]
-        stale = [stale_price for stale_price in found if today - stale_price.checked > STALE_AFTER]
+        prices += [StalePrice(f"gateway {name}", gateway.checked) for name, gateway in self.gateways.items()]
+        stale = [stale_price for stale_price in prices if today - stale_price.checked > STALE_AFTER]
         return tuple(sorted(stale, key=lambda stale_price: (stale_price.checked, stale_price.what)))

@@ -63,8 +63,8 @@ class Proof(Stored, frozen=True):
 
     def lacks(self, about: str, now: datetime, fresh_for: timedelta = FRESH_FOR) -> tuple[Lack, ...]:
         """What is missing for the gateway whose row has this fingerprint; empty where the proof is complete."""
-        found = ((item, _why(item, self.items.get(item), about, now, fresh_for)) for item in ITEMS)
-        return tuple(Lack(item, why) for item, why in found if why is not None)
+        reasons = ((item, _why(item, self.items.get(item), about, now, fresh_for)) for item in ITEMS)
+        return tuple(Lack(item, why) for item, why in reasons if why is not None)
 
     def off(self, name: str, about: str, now: datetime, fresh_for: timedelta = FRESH_FOR) -> str | None:
         """Why no request goes there, in words; None where the proof is complete."""

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from shared.core.catalogue.catalogue import FAILED_CALLS, FORMS, MODALITIES, REQUEST_BYTES, Gateway, Model
 from shared.core.catalogue.toml_errors import TomlFields, found_text
 from shared.core.messages.render_request import SIZES
+from shared.core.values.addresses import without_secrets
 from shared.core.values.money import MICROS_PER_USD, round_micros
 
 BILLED = ("charged", "free", "unknown")
@@ -69,40 +70,40 @@ class GatewayFields(TomlFields):
     def amounts(
         self, table: Mapping[str, Any], key: str, at: tuple[str, ...], allowed: tuple[str, ...]
     ) -> dict[str, int]:
-        found = self.table(table, key, at)
-        self.only(found, allowed, (*at, key))
-        return {name: round_micros(self.amount(found, name, (*at, key)) * MICROS_PER_USD) for name in found}
+        prices = self.table(table, key, at)
+        self.only(prices, allowed, (*at, key))
+        return {name: round_micros(self.amount(prices, name, (*at, key)) * MICROS_PER_USD) for name in prices}
 
     def names(self, table: Mapping[str, Any], at: tuple[str, ...], allowed: tuple[str, ...]) -> dict[str, str]:
         if "aliases" not in table:
             return {}
-        found = self.table(table, "aliases", at)
-        self.only(found, allowed, (*at, "aliases"))
+        aliases = self.table(table, "aliases", at)
+        self.only(aliases, allowed, (*at, "aliases"))
         return {
-            name: self.typed(found, name, (*at, "aliases"), str, "the provider's name, in quotes") for name in found
+            name: self.typed(aliases, name, (*at, "aliases"), str, "the provider's name, in quotes") for name in aliases
         }
 
     def sizes(self, table: Mapping[str, Any], at: tuple[str, ...], form: str) -> tuple[str, ...]:
         most = SIZES if form == "native" else ("1K",)
-        found = self.words(table, "sizes", at) if "sizes" in table else most
-        if not found or not set(found) <= set(most):
-            self.refuse((*at, "sizes"), f"{found_text(list(found))}; allowed in the form {form}: {', '.join(most)}")
-        return found
+        chosen = self.words(table, "sizes", at) if "sizes" in table else most
+        if not chosen or not set(chosen) <= set(most):
+            self.refuse((*at, "sizes"), f"{found_text(list(chosen))}; allowed in the form {form}: {', '.join(most)}")
+        return chosen
 
     def modalities(self, table: Mapping[str, Any], at: tuple[str, ...]) -> tuple[str, ...]:
         if "modalities" not in table:
             return MODALITIES
-        found = self.words(table, "modalities", at)
-        if not set(found) <= set(MODALITIES):
-            self.refuse((*at, "modalities"), f"{found_text(list(found))}; allowed: {', '.join(MODALITIES)}, or none")
-        return found
+        chosen = self.words(table, "modalities", at)
+        if not set(chosen) <= set(MODALITIES):
+            self.refuse((*at, "modalities"), f"{found_text(list(chosen))}; allowed: {', '.join(MODALITIES)}, or none")
+        return chosen
 
     def hosts(self, table: Mapping[str, Any], at: tuple[str, ...]) -> tuple[str, ...]:
-        found = self.words(table, "image_hosts", at) if "image_hosts" in table else ()
-        for host in found:
+        names = self.words(table, "image_hosts", at) if "image_hosts" in table else ()
+        for host in names:
             if not re.fullmatch(r"[a-z0-9-]+(\.[a-z0-9-]+)+", host):
                 self.refuse((*at, "image_hosts"), f"{host!r}; allowed: names of hosts, as cdn.example.com")
-        return found
+        return names
 
     def seconds(
         self, table: Mapping[str, Any], key: str, at: tuple[str, ...], default: int, most: int = LONGEST_CALL_SECONDS
@@ -121,5 +122,5 @@ class GatewayFields(TomlFields):
         except ValueError:
             good = False
         if not good:
-            self.refuse((*at, key), f"{text!r}; allowed: an http:// or https:// address")
+            self.refuse((*at, key), f"{without_secrets(text)!r}; allowed: an http:// or https:// address")
         return text.rstrip("/")

@@ -64,7 +64,7 @@ class _Reader(GatewayFields, CapabilityFields):
         self.no_name_twice(models)
         for model in models.values():
             self.successors(model, models)
-        known = {*models, *(alias for model in models.values() for alias in model.aliases)}
+        names = {*models, *(alias for model in models.values() for alias in model.aliases)}
         purposes = self.table(tables, "purposes", ())
         self.only(purposes, PURPOSES, ("purposes",))
         floor = self.table(tables, "floor", ())
@@ -77,11 +77,11 @@ class _Reader(GatewayFields, CapabilityFields):
                 self.refuse(("ladder", "models"), f"{name!r} twice")
         catalogue = Catalogue(
             models=models,
-            purposes={purpose: self.one_of(purposes, purpose, ("purposes",), sorted(known)) for purpose in PURPOSES},
+            purposes={purpose: self.one_of(purposes, purpose, ("purposes",), sorted(names)) for purpose in PURPOSES},
             ladder=ladder,
             default_floor_size=self.one_of(floor, "image_size", ("floor",), SIZES),
-            default_floor_model=self.one_of(floor, "model", ("floor",), sorted(known)),
-            draft_floor_model=self.one_of(floor, "draft_model", ("floor",), sorted(known)),
+            default_floor_model=self.one_of(floor, "model", ("floor",), sorted(names)),
+            draft_floor_model=self.one_of(floor, "draft_model", ("floor",), sorted(names)),
             gateways=self.gateways(self.table(tables, "gateways", ()) if "gateways" in tables else {}, models),
             billing=self.billing(self.table(tables, "billing", ()), models) if "billing" in tables else NO_BILLING,
             batch=self.batch(self.table(tables, "batch", ())) if "batch" in tables else DEFAULT_RULES,
@@ -226,9 +226,9 @@ class _Reader(GatewayFields, CapabilityFields):
         allowed = {"models": tuple(models), "lanes": lane_table.ASKABLE, "parts": PARTS}
         read = {
             name: {
-                words.lower(): self.one_of(found, words, (*at, name), values)
-                for found in (self.table(table, name, at),)
-                for words in found
+                words.lower(): self.one_of(values_by_words, words, (*at, name), values)
+                for values_by_words in (self.table(table, name, at),)
+                for words in values_by_words
             }
             for name, values in allowed.items()
         }
@@ -289,12 +289,12 @@ class _Reader(GatewayFields, CapabilityFields):
         )
 
     def no_name_twice(self, models: Mapping[str, Model]) -> None:
-        seen: dict[str, str] = {name: name for name in models}
+        owners: dict[str, str] = {name: name for name in models}
         for model in models.values():
             for alias in model.aliases:
-                if alias in seen:
-                    self.refuse(("models", model.id, "aliases"), f"{alias!r}, which {seen[alias]} has already")
-                seen[alias] = model.id
+                if alias in owners:
+                    self.refuse(("models", model.id, "aliases"), f"{alias!r}, which {owners[alias]} has already")
+                owners[alias] = model.id
 
     def successors(self, model: Model, models: Mapping[str, Model]) -> None:
         at = ("models", model.id, "successor")

@@ -13,6 +13,10 @@ LARGEST_AMOUNT = 1_000_000
 """Dollars: what is beyond this is a slip of the pen."""
 
 
+LONGEST_FOUND, LONGEST_NAME, MOST_NAMES, LONGEST_MESSAGE = 200, 80, 6, 1_500
+"""Characters of a wrong value and of a key, keys of a path, and characters of a whole message: each start logs it."""
+
+
 class BrokenCatalogue(Exception):
     """The catalogue cannot be used; the message names the line, what was found and what is allowed."""
 
@@ -37,8 +41,8 @@ class TomlFields:
         return value
 
     def table(self, table: Mapping[str, Any], key: str, at: tuple[str, ...]) -> Mapping[str, Any]:
-        found: Mapping[str, Any] = self.typed(table, key, at, dict, "a table")
-        return found
+        value: Mapping[str, Any] = self.typed(table, key, at, dict, "a table")
+        return value
 
     def one_of(self, table: Mapping[str, Any], key: str, at: tuple[str, ...], allowed: Sequence[str]) -> str:
         value = table.get(key)
@@ -79,10 +83,11 @@ class TomlFields:
             if key not in allowed:
                 self.refuse((*at, key), f"an unknown name; allowed: {', '.join(allowed)}")
 
-    def refuse(self, at: tuple[str, ...], found: str) -> NoReturn:
+    def refuse(self, at: tuple[str, ...], problem: str) -> NoReturn:
         line = self.line_of(at)
         where = f"line {line}, " if line else ""
-        raise BrokenCatalogue(f"{where}{'.'.join(at) or 'the file'}: found {found}")
+        name = ".".join(_cut(part, LONGEST_NAME) for part in at[:MOST_NAMES])
+        raise BrokenCatalogue(_cut(f"{where}{name or 'the file'}: found {problem}", LONGEST_MESSAGE))
 
     def line_of(self, at: tuple[str, ...]) -> int:
         """The line of a key, or of the nearest table around it; 0 where it stands nowhere."""
@@ -110,8 +115,14 @@ def _key_path(text: str) -> tuple[str, ...]:
 def found_text(value: object) -> str:
     """A wrong value as it may stand in a message."""
     if isinstance(value, Decimal):
-        return str(value)
+        return _cut(str(value), LONGEST_FOUND)
     try:
-        return "nothing" if value is None else repr(value)
+        return "nothing" if value is None else _cut(repr(value), LONGEST_FOUND)
     except ValueError:  # an integer of thousands of digits
         return "a number beyond all bounds"
+    except RecursionError:
+        return "tables that are nested too deeply"
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[:most]}… ({len(text):,} characters)"

@@ -41,7 +41,7 @@ About: TypeAlias = Literal["model", "route", "pool"]
 
 
 class Policy(Struct, frozen=True):
-    said: str
+    answers: str
     """Which answers make the claim."""
     about: About
     effect: Effect

@@ -162,14 +162,14 @@ class Conclusions(Struct, frozen=True):
 
     def closings(self) -> dict[str, Closing]:
         """Pools that start nothing before their next probe."""
-        found: dict[str, Closing] = {}
+        by_subject: dict[str, Closing] = {}
         for conclusion in self.reached.values():
             if conclusion.policy.effect != "closes":
                 continue
-            closing = found.get(conclusion.subject)
+            closing = by_subject.get(conclusion.subject)
             if closing is None or closing.until < conclusion.next_probe_at:
-                found[conclusion.subject] = Closing(conclusion.next_probe_at, conclusion.claim.value)
-        return found
+                by_subject[conclusion.subject] = Closing(conclusion.next_probe_at, conclusion.claim.value)
+        return by_subject
 
     @property
     def day_goes_on(self) -> dict[str, datetime]:
@@ -189,9 +189,11 @@ class Conclusions(Struct, frozen=True):
         case = self.cases.get(conclusion)
         if case is None or case.conclusion is None:
             return self
-        known = case.conclusion
-        until = slot_at + max(PROBE_ANSWERS_WITHIN, known.interval)
-        return self._with(conclusion, replace(case, conclusion=replace(known, probed_at=slot_at, next_probe_at=until)))
+        conclusion_ = case.conclusion
+        until = slot_at + max(PROBE_ANSWERS_WITHIN, conclusion_.interval)
+        return self._with(
+            conclusion, replace(case, conclusion=replace(conclusion_, probed_at=slot_at, next_probe_at=until))
+        )
 
     def _with(self, conclusion: str, case: Case) -> Conclusions:
         return Conclusions({**self.cases, conclusion: case})
@@ -227,8 +229,8 @@ def judge(
         if case.conclusion is not None:
             case = _after_probe(_if_it_stands(case, now), heard.get(name, NOTHING_HEARD), most, now)
         else:
-            said = heard.get(name, NOTHING_HEARD)
-            case = _concluded(case, claim, subject, said, _of_subject(starts, subject), now)
+            evidence = heard.get(name, NOTHING_HEARD)
+            case = _concluded(case, claim, subject, evidence, _of_subject(starts, subject), now)
         if _is_worth_keeping(case, claim, now):
             cases[name] = case
     return Conclusions(cases)

@@ -48,9 +48,9 @@ class Heard(Stored, frozen=True):
 
     def with_failure(self, request: str, voice: Voice, now: datetime, *, again: bool = False) -> Heard:
         """`request` as `short()` makes it; `again`: this process has heard it say so before."""
-        known = request in self.voices
-        requests = self.requests if again or known else _counted(self.requests, voice.at, now)
-        voices = self.voices if again and not known else merged(self.voices, {request: voice}, now)
+        is_counted = request in self.voices
+        requests = self.requests if again or is_counted else _counted(self.requests, voice.at, now)
+        voices = self.voices if again and not is_counted else merged(self.voices, {request: voice}, now)
         return replace(self, voices=voices, calls=_counted(self.calls, voice.at, now), requests=requests)
 
     def with_success(self, began_at: datetime) -> Heard:
@@ -79,14 +79,14 @@ def merged(one: Mapping[str, Voice], other: Mapping[str, Voice], now: datetime) 
 
 
 def _joined(one: Mapping[str, Voice], other: Mapping[str, Voice]) -> dict[str, Voice]:
-    found = dict(one)
+    joined = dict(one)
     for request, voice in other.items():
-        before = found.get(request)
+        before = joined.get(request)
         if before is not None:
             at, explicit = min(before.at, voice.at), before.explicit or voice.explicit
             voice = Voice(at, voice.tenant, explicit)
-        found[request] = voice
-    return found
+        joined[request] = voice
+    return joined
 
 
 def _newest(voices: Mapping[str, Voice], now: datetime) -> dict[str, Voice]:

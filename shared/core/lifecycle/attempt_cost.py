@@ -12,7 +12,8 @@ from shared.core.catalogue import price
 from shared.core.catalogue.catalogue import Catalogue
 from shared.core.catalogue.price import Cost
 from shared.core.lifecycle.mismatch import size_of_pixels
-from shared.core.provider.failure import Charge, Failure, FailureKind
+from shared.core.provider.failure import RULES, Charge, Failure, FailureKind
+from shared.core.provider.outcome_code import OutcomeCode, PlainEnd
 from shared.core.provider.stored_image import Delivered, Ending
 from shared.core.provider.usage import Usage
 from shared.core.records.attempt import AttemptRecord
@@ -60,7 +61,9 @@ def on_request(
 ) -> RequestRecord:
     """The request's money after this attempt. An attempt given up as crashed was booked as unknown: that is undone."""
     unknown = int(cost.basis == "unknown") - int(was_given_up)
-    held = int(isinstance(ending, Failure) and ending.ambiguous and cost.basis == "unknown") - int(was_given_up)
+    unknown_change = int(isinstance(ending, Failure) and ending.ambiguous and cost.basis == "unknown") - int(
+        was_given_up
+    )
     unknown_attempts = request.cost_unknown_attempts + unknown
     before = request.cost_basis if request.cost_micros else None
     return replace(
@@ -68,7 +71,7 @@ def on_request(
         cost_micros=request.cost_micros + cost.micros,
         cost_basis=_basis(before, cost, unknown_attempts),
         cost_unknown_attempts=unknown_attempts,
-        unknown_estimate_micros=request.unknown_estimate_micros + held * attempt.estimate_micros,
+        unknown_estimate_micros=request.unknown_estimate_micros + unknown_change * attempt.estimate_micros,
     )
 
 
@@ -87,7 +90,7 @@ def in_ledger(
     request: RequestRecord,
     attempt: AttemptRecord,
     ending: Ending,
-    code: str,
+    code: OutcomeCode,
     cost: Cost,
     catalogue: Catalogue,
     now: datetime,
@@ -101,10 +104,10 @@ def in_ledger(
     route = attempt.route
     made = isinstance(ending, Delivered)
     usage = ending.usage
-    succeeded = code == "succeeded" and cost.basis != "unknown"
+    succeeded = code is PlainEnd.SUCCEEDED and cost.basis != "unknown"
     booking = ledger.Booking(
         cost=cost,
-        why=_why(ending, code, attempt.number),
+        why=why(code, attempt.number),
         number=attempt.number,
         estimate_micros=attempt.estimate_micros,
         made=made,
@@ -114,7 +117,7 @@ def in_ledger(
         mismatched=mismatched,
         saved=savings.saved(request.ask, route, usage, cost.micros, catalogue) if succeeded else {},
         paid_before=_paid_before(request, attempt, was_given_up=was_given_up),
-        failed_as=ending.kind.value if isinstance(ending, Failure) else None,
+        failed_as=ending.kind if isinstance(ending, Failure) else None,
         timing=Timing() if was_given_up else _timing(request, attempt, latency_ms if made else None),
     )
     cell = ledger.Cell(
@@ -149,22 +152,25 @@ def against_budget(
     request: Request, attempt: AttemptRecord, ending: Ending, cost: Cost, *, is_final: bool
 ) -> budget.BudgetDelta:
     """What was reserved for the attempt comes back, and its cost is taken; what may have been billed stays held."""
-    held = cost.basis == "unknown" and (isinstance(ending, Delivered) or ending.ambiguous)
+    may_be_billed = cost.basis == "unknown" and (isinstance(ending, Delivered) or ending.ambiguous)
     tenant = request.record.tenant
-    moved = budget.settle_reservation(tenant, request.id, attempt.budget, cost.micros, held=held)
+    moved = budget.settle_reservation(tenant, request.id, attempt.budget, cost.micros, may_be_billed=may_be_billed)
     if is_final and not request.record.has_begun:  # the next attempt will not begin
-        moved = moved.plus(budget.settle_reservation(tenant, request.id, request.record.budget, 0, held=False))
+        moved = moved.plus(budget.settle_reservation(tenant, request.id, request.record.budget, 0, may_be_billed=False))
     return moved
 
 
-def _why(ending: Ending, code: str, number: int) -> ledger.Why:
+def why(code: OutcomeCode, number: int) -> ledger.Why:
     """What the attempt's money went for."""
-    if code == "duplicate":
-        return "duplicate"
-    match ending:
-        case Failure(kind=FailureKind.REFUSED):
-            return "refused"
-        case Failure(kind=FailureKind.NO_IMAGE | FailureKind.MALFORMED_ANSWER | FailureKind.IMAGE_STORE):
-            return "no_image"
-        case _:
+    match code:
+        case PlainEnd.DUPLICATE:
+            return "duplicate"
+        case PlainEnd.SUCCEEDED:
             return ledger.plain(number)
+        case PlainEnd.EXPIRED | PlainEnd.UNROUTABLE | PlainEnd.COST_CAP | PlainEnd.BUDGET:
+            raise ValueError(f"no attempt ends as {code}: such a request never began")
+        case FailureKind():
+            rule = RULES[code]
+            if rule.status == "refused":
+                return "refused"
+            return "no_image" if rule.spoiled else ledger.plain(number)

@@ -9,7 +9,7 @@ from shared.core.lifecycle.batch import Progress
 from shared.core.records.batch import BatchRecord
 
 HOLD = timedelta(minutes=10)
-"""Whoever works on a batch has it for so long; after a crash it is due again then."""
+"""A process that works on a batch has it for so long; after a crash it is due again then."""
 LEAVE_WITHIN = timedelta(seconds=30)
 """A create that cannot leave so soon after it was put on record is not made."""
 FOUND_WITHIN = timedelta(minutes=15)

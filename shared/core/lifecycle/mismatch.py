@@ -54,32 +54,32 @@ def mismatches(
 ) -> tuple[Mismatch, ...]:
     """Everything that differs from the order, in the order of the fields; empty where all is as ordered. `formats`: the
     one that was asked for, and the one that is delivered."""
-    found: list[Mismatch] = []
+    mismatches_: list[Mismatch] = []
     size = size_of_pixels(width, height)
     if size != route.image_size:
         reason = f"size {route.image_size} was ordered; {width}x{height} came, which is {size}"
-        found.append(Mismatch("image_size", reason))
+        mismatches_.append(Mismatch("image_size", reason))
     if aspect_ratio is not None and not _has_ratio(aspect_ratio, width, height):
-        found.append(Mismatch("aspect_ratio", f"aspect ratio {aspect_ratio} was ordered; {width}x{height} came"))
+        mismatches_.append(Mismatch("aspect_ratio", f"aspect ratio {aspect_ratio} was ordered; {width}x{height} came"))
     ordered = catalogue.models.get(route.model)
     expected = ordered.image_tokens.get(route.image_size) if ordered is not None else None
     if usage is not None and usage.image_out and expected is not None and usage.image_out != expected:
         reason = f"{expected:,} image tokens are priced for {route.model} {route.image_size}; {usage.image_out:,} came"
-        found.append(Mismatch("image_tokens", reason))
+        mismatches_.append(Mismatch("image_tokens", reason))
     if model.removeprefix("models/") != route.model:
-        found.append(Mismatch("model", f"model {route.model} was ordered; {model} served"))
+        mismatches_.append(Mismatch("model", f"model {route.model} was ordered; {model} served"))
     if lane != route.lane:
-        found.append(Mismatch("lane", f"lane {route.lane} was ordered; {lane} served"))
+        mismatches_.append(Mismatch("lane", f"lane {route.lane} was ordered; {lane} served"))
     ordered_format, delivered_format = formats
     if ordered_format is not None and delivered_format and ordered_format != delivered_format:
         reason = f"output format {ordered_format} was ordered; {delivered_format} is delivered"
-        found.append(Mismatch("output_format", reason))
+        mismatches_.append(Mismatch("output_format", reason))
     if remark:
-        found.append(Mismatch(remark, REMARKS[remark]))
-    return tuple(found)
+        mismatches_.append(Mismatch(remark, REMARKS[remark]))
+    return tuple(mismatches_)
 
 
-def _has_ratio(asked: str, width: int, height: int) -> bool:
-    across, _, down = asked.partition(":")
+def _has_ratio(ratio: str, width: int, height: int) -> bool:
+    across, _, down = ratio.partition(":")
     wanted = int(across) / max(int(down), 1)
     return abs(width / max(height, 1) - wanted) <= RATIO_TOLERANCE * wanted

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from msgspec.structs import replace
 
+from shared.core.accounting.ledger import SPENT_FIELDS
 from shared.core.lifecycle.request_record import attempts
 from shared.core.records.request import (
     AWAITING_FIELDS,
@@ -412,7 +413,7 @@ def ledger_of(tenant: str, since: str, until: str, limit: int, after: tuple[str,
         order_by=("day", "name"),
         limit=limit,
         after=after or (),
-        fields=("day", "name", "cost_micros"),
+        fields=SPENT_FIELDS,
     )
 
 

@@ -137,9 +137,9 @@ def _moment(word: str, now: datetime) -> datetime | None:
         if ago:
             return now - timedelta(**{UNITS[ago[2]]: int(ago[1])})
         at = datetime.fromisoformat(word.upper())
+        return at.replace(tzinfo=at.tzinfo or UTC).astimezone(UTC)
     except (ValueError, OverflowError):
         return None
-    return at.replace(tzinfo=at.tzinfo or UTC).astimezone(UTC)
 
 
 def _is_flag(flag_id: str, named: str) -> bool:

@@ -6,9 +6,11 @@ from datetime import datetime, timedelta
 from typing import TypeAlias
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from shared.core.provider.failure import RULES, Failure, FailureKind, Next
-from shared.core.provider.outcome import EXPIRED, Outcome, final_status, of_failure
+from shared.core.provider.outcome import EXPIRED, Outcome, of_failure
+from shared.core.provider.outcome_code import PlainEnd
 from shared.core.values.lanes import SHEDDING, is_apart
 from shared.core.values.status import FinalStatus
 
@@ -34,7 +36,7 @@ MAX_PROBE_BACKOFF = timedelta(minutes=5)
 LONG_HINT = timedelta(minutes=1)
 """A server without capacity that says more is left, where the ladder has another route."""
 LONGEST_PARKING = timedelta(hours=1)
-"""One answer of a server without capacity parks no request for longer, whatever it hints."""
+"""One answer of a server without capacity parks no request for longer, even where it hints more."""
 LONGEST_PARKING_INTERACTIVE = timedelta(minutes=5)
 QUOTA_BACKOFF = timedelta(seconds=5)
 """A 429 without a hint."""
@@ -86,7 +88,7 @@ Decision: TypeAlias = Again | End
 
 def after_failure(failure: Failure, tally: Tally, *, now: datetime, jitter: float) -> Decision:
     """`jitter` in [0, 1). Never earlier on one route than its server hints; never past the deadline or the cost cap."""
-    ending = End(final_status(failure.kind), of_failure(failure))
+    ending = End(failure.rule.status, of_failure(failure))
     if refuses_addresses(failure, tally):
         return Again(now, AS_BYTES)
     next_route = tally.fallback and tally.elsewhere
@@ -111,8 +113,8 @@ def after_failure(failure: Failure, tally: Tally, *, now: datetime, jitter: floa
             if failure.kind is FailureKind.BACKGROUND_REFUSED:
                 ceiling = timedelta(0)
     if tally.max_cost_micros is not None and tally.spent_micros + tally.next_estimate_micros > tally.max_cost_micros:
-        return End(ending.status, Outcome("cost_cap", f"{ending.outcome.message} Another attempt could exceed the cap.",
-                                          "Raise max_cost_usd under a new id."))  # fmt: skip
+        message = f"{ending.outcome.message} Another attempt could exceed the cap."
+        return End(ending.status, Outcome.of(PlainEnd.COST_CAP, message, "Raise max_cost_usd under a new id."))
     if next_route:
         return Again(now + min(ceiling, BASE_BACKOFF) * jitter, f"next route after {failure.kind.value}")
     hint = _waited_for(failure, tally)
@@ -120,7 +122,7 @@ def after_failure(failure: Failure, tally: Tally, *, now: datetime, jitter: floa
     if tally.deadline is not None and wake_at >= tally.deadline:
         if tally.fallback:  # the ladder knows a route that does not wait so long
             return Again(now + BASE_BACKOFF * jitter, _reason(failure))
-        return End("expired", Outcome(EXPIRED.code, f"{ending.outcome.message} {EXPIRED.message}", EXPIRED.advice))
+        return End("expired", replace(EXPIRED, message=f"{ending.outcome.message} {EXPIRED.message}"))
     return Again(wake_at, _reason(failure))
 
 
@@ -140,7 +142,7 @@ def _own(ending: End) -> End:
     """Said of a key, a project or an account that serves others."""
     outcome = ending.outcome
     message = f"{outcome.message} Other requests are served by the same key and project: it is about this one."
-    return End(ending.status, Outcome(outcome.code, message, outcome.advice))
+    return End(ending.status, replace(outcome, message=message))
 
 
 def _backoff(tally: Tally) -> timedelta:

@@ -1,4 +1,4 @@
-"""A request that ended goes round again: a new request under a new id, with the content of the old one. Pure.
+"""A revived request: a new request under a new id, with the content of the old one. Pure.
 
 What was asked for comes back whole: the model that was named, not the route it had stepped down to. The cap is a fresh
 one, since the money of the old request stays with the old request.
@@ -21,7 +21,7 @@ from shared.core.values.status import FINAL
 from shared.core.values.validation import Problem, shown
 
 ATTRIBUTE = "revives"
-"""Of the message: the id of the request that goes round again. No part of the content."""
+"""Of the message: the id of the request that is revived. No part of the content."""
 REVIVABLE = ("failed", "expired", "cancelled", "refused")
 """A success has its image already, and what still lives ends by itself. A refusal is an answer, and is the same again
 more often than not: it may be revived by its id, where a person has looked at it, never as one of many."""

@@ -19,8 +19,9 @@ from shared.core.lifecycle import attempt_cost, transitions
 from shared.core.lifecycle.mismatch import Mismatch
 from shared.core.lifecycle.receipt import mismatches, receipt
 from shared.core.lifecycle.retry import Again, End, Tally, after_failure, is_done_with, refuses_addresses
-from shared.core.provider.failure import Failure, FailureKind, Next
+from shared.core.provider.failure import BROKEN_OFF, Failure, FailureKind, Next
 from shared.core.provider.outcome import CANCELLED_IN_FLIGHT, SUCCEEDED, Outcome, of_failure
+from shared.core.provider.outcome_code import OutcomeCode, PlainEnd
 from shared.core.provider.stored_image import Delivered, Ending, storable
 from shared.core.records.attempt import GOOGLE, AttemptRecord
 from shared.core.records.request import RequestRecord
@@ -32,7 +33,6 @@ from shared.core.values.route import circuit
 
 Effect: TypeAlias = Literal["final", "queued", "booked", "settled before", "kept", "awaiting"]
 """`kept`: nothing is settled; the attempt's paid image waits to be stored. `awaiting`: its interaction goes on."""
-LOST = frozenset([FailureKind.CRASHED.value, FailureKind.TIMEOUT.value, FailureKind.CONNECTION_LOST.value])
 """Endings without an answer: the provider may have made the image nevertheless."""
 DELETE_WITHIN = timedelta(seconds=30)
 """The settling deletes an interaction at once; later than this, `watch` does."""
@@ -123,20 +123,21 @@ def settle(
     was_given_up = is_given_up(opened)
     if opened.outcome is not None and not was_given_up:
         return SettledBefore()
-    if was_given_up and isinstance(ending, Failure) and ending.kind.value in LOST:
+    if was_given_up and isinstance(ending, Failure) and ending.kind.value in BROKEN_OFF:
         return SettledBefore()
     cost = attempt_cost.cost_of(ending, opened, catalogue)
     booked = attempt_cost.on_request(record, opened, ending, cost, was_given_up=was_given_up)
     current = record.status in ("rendering", "batched") and record.attempt_count == opened.number
     differing: tuple[Mismatch, ...] = ()
+    code: OutcomeCode
     effect: Effect
     match ending:
         case Delivered():
             differing = mismatches(record.ask, opened.route, ending, catalogue)
             if record.is_final:
-                code, after, effect = "duplicate", replace(booked, updated_at=now), "booked"
+                code, after, effect = PlainEnd.DUPLICATE, replace(booked, updated_at=now), "booked"
             else:
-                code, effect = "succeeded", "final"
+                code, effect = PlainEnd.SUCCEEDED, "final"
                 after = replace(
                     transitions.finished(booked, "succeeded", SUCCEEDED, now),
                     image_uri=ending.image_uri,
@@ -144,10 +145,10 @@ def settle(
                     receipt=receipt(record, opened, ending, cost, differing),
                 )
         case Failure() if current:
-            code = ending.kind.value
+            code = ending.kind
             after, effect = _after(ending, booked, opened, catalogue, now=now, jitter=jitter, is_own=is_own)
         case Failure():
-            code, after, effect = ending.kind.value, replace(booked, updated_at=now), "booked"
+            code, after, effect = ending.kind, replace(booked, updated_at=now), "booked"
     return Settlement(
         request=request,
         after=_left_over(record, opened.number, after, interaction_id, now),
@@ -211,7 +212,7 @@ def book_extra(
 
 def is_given_up(attempt: AttemptRecord) -> bool:
     """Its answer was lost, and is booked as unknown: should it come after all, that is undone."""
-    return attempt.outcome is not None and attempt.outcome.code in LOST and attempt.cost_basis == "unknown"
+    return attempt.outcome is not None and attempt.outcome.code in BROKEN_OFF and attempt.cost_basis == "unknown"
 
 
 def _left_over(
@@ -332,7 +333,7 @@ def _in_the_start(failure: Failure, request: RequestRecord) -> bool:
 
 
 def _closed(
-    attempt: AttemptRecord, ending: Ending, code: str, cost: Cost, now: datetime, latency_ms: int
+    attempt: AttemptRecord, ending: Ending, code: OutcomeCode, cost: Cost, now: datetime, latency_ms: int
 ) -> AttemptRecord:
     closed = replace(
         attempt,
@@ -346,7 +347,7 @@ def _closed(
     )
     match ending:
         case Delivered():
-            outcome = SUCCEEDED if code == "succeeded" else replace(SUCCEEDED, code=code, message=_DUPLICATE)
+            outcome = SUCCEEDED if code is PlainEnd.SUCCEEDED else Outcome.of(code, _DUPLICATE)
             return replace(
                 closed, outcome=outcome, http_status=200, model=ending.model, image_uri=ending.image_uri
             )  # fmt: skip

@@ -34,7 +34,7 @@ class Learned(Stored, frozen=True):
     value: int
     at: datetime
     live: int | None
-    """What the live reading said at that time, as `LiveLimits.said`: UNLIMITED, a number, None = nothing."""
+    """What the live reading said at that time, as `LiveLimits.value`: UNLIMITED, a number, None = nothing."""
     configured: int | None = None
     """What was configured at that time."""
 
@@ -42,28 +42,28 @@ class Learned(Stored, frozen=True):
 def effective_limits(
     configured: Limits, live: LiveLimits | None, learned: Mapping[str, Learned]
 ) -> Mapping[str, EffectiveLimit]:
-    """The limits of one model by dimension; what nobody says anything of is absent.
+    """The limits of one model by dimension; a dimension without any source is absent.
 
     What a 429 named is newer than any reading, so it holds over the live value until that one moves. The live value
     holds over the configured one however old it is. Without a live value the smaller of the learned and the configured
     one holds, until another one is configured: an operator may give this worker a part of the quota.
     """
-    found = {
+    limits_ = {
         dimension: _one(getattr(configured, dimension), live, learned.get(dimension), dimension)
         for dimension in DIMENSIONS
     }
-    return {dimension: limit for dimension, limit in found.items() if limit is not None}
+    return {dimension: limit for dimension, limit in limits_.items() if limit is not None}
 
 
-def limits(held: Mapping[str, EffectiveLimit]) -> Limits:
+def limits(by_dimension: Mapping[str, EffectiveLimit]) -> Limits:
     """The numbers alone; unlimited and unknown are both None."""
-    return Limits(**{dimension: limit.value for dimension, limit in held.items()})
+    return Limits(**{dimension: limit.value for dimension, limit in by_dimension.items()})
 
 
 def _one(
     configured: int | None, live: LiveLimits | None, learned: Learned | None, dimension: str
 ) -> EffectiveLimit | None:
-    count = None if live is None else live.said(dimension)
+    count = None if live is None else live.value(dimension)
     if live is not None and count is not None:
         if learned is not None and learned.live == count:
             return EffectiveLimit(learned.value, "learned", learned.at)

@@ -22,7 +22,7 @@ UNLIMITED = -1
 """In documents: the provider sets no such limit."""
 
 UsageByModel: TypeAlias = Mapping[str, Mapping[str, int]]
-"""By model and dimension: what the whole project used, whoever called. Minutes: the newest one that is known."""
+"""By model and dimension: what the whole project used, other callers included. Minutes: the newest known one."""
 
 
 class LiveLimits(Struct, frozen=True):
@@ -32,7 +32,7 @@ class LiveLimits(Struct, frozen=True):
     """By dimension; None = unlimited, absent = the reading does not say."""
     read_at: datetime
 
-    def said(self, dimension: str) -> int | None:
+    def value(self, dimension: str) -> int | None:
         """The number, UNLIMITED, or None where the reading does not say."""
         if dimension not in self.dims:
             return None
@@ -40,7 +40,7 @@ class LiveLimits(Struct, frozen=True):
         return UNLIMITED if value is None else value
 
     def to_json(self) -> dict[str, Any]:
-        return {"dims": {name: self.said(name) for name in self.dims}, "read_at": self.read_at}
+        return {"dims": {name: self.value(name) for name in self.dims}, "read_at": self.read_at}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> LiveLimits:
@@ -103,7 +103,7 @@ class Change(Struct, frozen=True):
     model: str
     dimension: str
     old: int | None
-    """As `LiveLimits.said`."""
+    """As `LiveLimits.value`."""
     new: int | None
 
 
@@ -111,18 +111,18 @@ def changes(before: LiveQuota, after: LiveQuota) -> list[Change]:
     """What a reading changed. The first one changes nothing: there was none to differ from."""
     if before.read_at is None:
         return []
-    found = []
+    changed = []
     for model in sorted({*before.by_model, *after.by_model}):
         for dimension in READABLE:
-            old, new = (_said(quota, model, dimension) for quota in (before, after))
+            old, new = (_value_of(quota, model, dimension) for quota in (before, after))
             if old != new:
-                found.append(Change(model, dimension, old, new))
-    return found
+                changed.append(Change(model, dimension, old, new))
+    return changed
 
 
-def _said(quota: LiveQuota, model: str, dimension: str) -> int | None:
+def _value_of(quota: LiveQuota, model: str, dimension: str) -> int | None:
     limits = quota.by_model.get(model)
-    return limits.said(dimension) if limits else None
+    return limits.value(dimension) if limits else None
 
 
 def _met(before: QuotaProblem | None, code: str, message: str, remedy: str, now: datetime) -> QuotaProblem:

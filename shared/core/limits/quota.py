@@ -45,8 +45,8 @@ class Quota(Struct, frozen=True):
         """The model's own limits, completed dimension by dimension from `*`, which says nothing of a lane apart."""
         general = Limits() if lane_apart(model) else self.by_model.get("*", Limits())
         own = self.by_model.get(model, Limits())
-        known = {name: value for name, value in asdict(own).items() if value is not None}
-        return replace(general, **known)
+        overrides = {name: value for name, value in asdict(own).items() if value is not None}
+        return replace(general, **overrides)
 
     def for_models(self, ids_by_name: Mapping[str, str]) -> Quota:
         """The same with aliases turned into ids. Raises InvalidQuota for a name that no model has."""
@@ -82,18 +82,18 @@ class Quota(Struct, frozen=True):
 
 
 def _limits(text: str) -> Limits:
-    found: dict[str, int] = {}
+    limits: dict[str, int] = {}
     for word in text.split(","):
         name, colon, number = (part.strip() for part in word.partition(":"))
         if not colon or name not in DIMENSIONS:
             raise InvalidQuota(f"found {word.strip()!r}; allowed: one of {', '.join(DIMENSIONS)}, a colon and a number")
         key = "spend10m_micros" if name == "spend10m_usd" else name
-        if key in found:
+        if key in limits:
             raise InvalidQuota(f"{name} stands twice; name each dimension once")
         try:
-            found[key] = micros_from_usd(number) if name == "spend10m_usd" else int(number)
+            limits[key] = micros_from_usd(number) if name == "spend10m_usd" else int(number)
         except (ValueError, ArithmeticError) as error:
             raise InvalidQuota(f"found {name}:{number}; allowed: a number of zero or more") from error
-        if found[key] < 0:
+        if limits[key] < 0:
             raise InvalidQuota(f"found {name}:{number}; allowed: a number of zero or more")
-    return Limits(**found)
+    return Limits(**limits)

@@ -110,7 +110,7 @@ class Kick(Struct, frozen=True):
 
     @classmethod
     def parse(cls, data: bytes) -> Kick:
-        """Whatever cannot be read wakes the pump all the same: the schedule's own message is empty."""
+        """A message that cannot be read wakes the pump too: the schedule's own message is empty."""
         try:
             queues = json.loads(data)["queues"]
             return cls(frozenset(queue for queue in queues if isinstance(queue, str)))

@@ -88,8 +88,12 @@ def _size_hint(value: object) -> str | None:
     return None
 
 
+EARLIEST, LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2999, 12, 31, 23, 59, 59, tzinfo=UTC)
+"""Of a deadline in UTC: its offset may take it out of the years that are read again."""
+
+
 def _moment(text: str) -> datetime:
-    return datetime.fromisoformat(text.upper()).astimezone(UTC)
+    return min(max(datetime.fromisoformat(text.upper()).astimezone(UTC), EARLIEST), LATEST)
 
 
 def _moment_text(moment: datetime) -> str:
@@ -396,6 +400,17 @@ def parse_message(data: bytes) -> Message:
     return RenderRequest.parse(payload)
 
 
+def is_urgent(data: bytes) -> bool:
+    """Whether a person waits for what a message asks, as far as the message says so before anybody has checked it."""
+    if b"interactive" not in data or len(data) > MESSAGE_LIMIT_BYTES:
+        return False
+    try:
+        payload = json.loads(data)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(payload, dict) and payload.get("priority") == "interactive"
+
+
 def named_id(payload: object) -> str | None:
     """The request id that a payload names, where it is a valid one."""
     try:
@@ -470,5 +485,5 @@ _UTF8_MARK = b"\xef\xbb\xbf"
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 
-def _unreadable(found: str, remedy: str) -> InvalidRequest:
-    return InvalidRequest((Problem("the message", found, "UTF-8 JSON", remedy),), None)
+def _unreadable(what: str, remedy: str) -> InvalidRequest:
+    return InvalidRequest((Problem("the message", what, "UTF-8 JSON", remedy),), None)

@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 from msgspec import Struct
 
 from shared.core.messages.pubsub_messages import Arrival, BadMessage, BatchArrival, parse_arrival
+from shared.core.values.moments import read_moment
 
 LONGEST_TYPE = 64
 
@@ -63,11 +64,11 @@ class Noted(Struct, frozen=True):
     def parse(cls, attributes: Mapping[str, str]) -> Noted | None:
         """None where the arrival is the pump's own, or says nothing that can be read."""
         try:
-            received_at = datetime.fromisoformat(attributes["received_at"])
-            if received_at.tzinfo is None:
+            received_at = read_moment(attributes["received_at"])
+            if received_at is None:
                 return None
             return cls(attributes["webhook_id"], attributes["webhook_event"], attributes["webhook_way"], received_at)
-        except (KeyError, ValueError):
+        except KeyError:
             return None
 
 
@@ -83,26 +84,26 @@ def parse_event(body: bytes) -> WebhookEvent:
     family, _, _ = kind.partition(".")
     if family not in ("interaction", "batch"):
         return WebhookEvent(kind, NoArrival())
-    data = payload.get("data")
-    about = data.get("id") if isinstance(data, dict) else None
+    content = payload.get("data")
+    about = content.get("id") if isinstance(content, dict) else None
     if family == "batch":
         return WebhookEvent(kind, parse_arrival(json.dumps({"batch": about}).encode()))
     arrival = parse_arrival(json.dumps({"interaction_id": about}).encode())
     assert isinstance(arrival, Arrival)
-    return WebhookEvent(kind, _with_request(arrival, payload, data))
+    return WebhookEvent(kind, _with_request(arrival, payload, content))
 
 
 def contradicts(claims: Mapping[str, Any], event: WebhookEvent) -> bool:
     """Whether a signed token tells of another event than the body it came with; one that tells of none does not."""
     if claims.get("type", event.type) != event.type:
         return True
-    data = claims.get("data")
-    return isinstance(data, dict) and bool(event.about) and data.get("id", event.about) != event.about
+    content = claims.get("data")
+    return isinstance(content, dict) and bool(event.about) and content.get("id", event.about) != event.about
 
 
-def _with_request(arrival: Arrival, payload: Mapping[str, Any], data: Mapping[str, Any]) -> Arrival:
+def _with_request(arrival: Arrival, payload: Mapping[str, Any], content: Mapping[str, Any]) -> Arrival:
     """The arrival with its request, where the event brings a sound one back: without it the store is searched."""
-    for holder in (payload, data):
+    for holder in (payload, content):
         about = holder.get("user_metadata")
         if not isinstance(about, dict):
             continue

@@ -73,7 +73,7 @@ def saved(micros: int) -> str:
     return f"{dollars(-micros)} more" if micros < 0 else f"{dollars(micros)} less"
 
 
-def held(model: str, why: Fields) -> str:
+def wait_reason(model: str, why: Fields) -> str:
     """Why the pump holds a model's queue back; `why` has `reason`, `until` and `why`."""
     until = f" until {minute(why['until'])}" if why["until"] else ""
     match why["reason"]:

@@ -121,6 +121,7 @@ WEBHOOK_FAILED = Signal(
 WEBHOOK_ENDPOINT_DISABLED = Signal("webhook_endpoint_disabled", "WARNING", ("tenant", "endpoint", "reason"))
 WATCHED = Signal("watched", "DEBUG", ("lapsed", "overdue", "announced", "forgotten"))
 OPERATED = Signal("operated", "INFO", ("action", "request_id", "actor", "trace_id"), may_carry=("detail",))
+DISK_HAS_ROOM = Signal("disk_has_room", "INFO", ("places",))
 ESCALATION = Signal("escalation", "ERROR", ("what", "request_id", "runbook"), may_carry=("trace_id",))
 
 ALL = {signal.name: signal for signal in tuple(globals().values()) if isinstance(signal, Signal)}

@@ -13,8 +13,8 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from shared.core.accounting import traffic
+from shared.core.accounting.ledger import LedgerRow
 from shared.core.accounting.traffic import Tally
-from shared.core.values.documents import Fields
 
 RECENT = timedelta(minutes=5)
 """What "now" means where the console says how a route fares."""
@@ -89,7 +89,7 @@ class Meter(Struct, frozen=True):
     point_at: datetime | None = None
     """When the last point was made."""
 
-    def read(self, days: Mapping[str, Iterable[Fields]], now: datetime) -> Meter:
+    def read(self, days: Mapping[str, Iterable[LedgerRow]], now: datetime) -> Meter:
         """After a reading. `days`: the ledger's rows of today, and of the day of the last reading where that is over.
 
         The first reading of all has nothing to be compared with, and only tells where to begin.

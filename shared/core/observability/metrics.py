@@ -113,35 +113,35 @@ def check(measure: Measure) -> None:
 
 def of_span(span: Span) -> tuple[Measure, ...]:
     """What an ended stage adds; most add nothing."""
-    took, said = (span.ended_at - span.started_at).total_seconds(), span.fields
+    took, values = (span.ended_at - span.started_at).total_seconds(), span.fields
     match span.stage:
         case spans.REQUEST:
-            status, priority, tenant = said["status"], said["priority"], said["tenant"]
-            model = parts_of(said["route"])[1]
+            status, priority, tenant = values["status"], values["priority"], values["tenant"]
+            model = parts_of(values["route"])[1]
             return (
-                _of(REQUESTS, 1, status, said["outcome"], priority, tenant),
+                _of(REQUESTS, 1, status, values["outcome"], priority, tenant),
                 _of(REQUEST_DURATION, took, status, priority, model, tenant),
             )
         case spans.ATTEMPT:
-            cost = said["cost_micros"]
+            cost = values["cost_micros"]
             assert isinstance(cost, int)
-            route = (said["route"], *parts_of(said["route"]))
+            route = (values["route"], *parts_of(values["route"]))
             return (
-                _of(RENDERS, 1, *route, said["outcome"]),
-                _of(COST, cost, *route, said["outcome"], said["cost_basis"]),
+                _of(RENDERS, 1, *route, values["outcome"]),
+                _of(COST, cost, *route, values["outcome"], values["cost_basis"]),
             )
         case spans.WEBHOOK:
-            return (_of(WEBHOOKS, 1, said["effect"]),)
+            return (_of(WEBHOOKS, 1, values["effect"]),)
         case spans.QUEUE_WAIT:
-            return (_of(WAIT, took, said["priority"], said["model"], said["ended_by"]),)
+            return (_of(WAIT, took, values["priority"], values["model"], values["ended_by"]),)
         case spans.COLLECT:
-            delay = said["delay_ms"]
+            delay = values["delay_ms"]
             return (_of(COLLECT_DELAY, delay / 1000),) if isinstance(delay, int) else ()
         case spans.MODEL_CALL:
-            call = (said["operation"], said["provider"], said["request_model"])
-            counted = (("input", said["input_tokens"]), ("output", said["output_tokens"]))
+            call = (values["operation"], values["provider"], values["request_model"])
+            counted = (("input", values["input_tokens"]), ("output", values["output_tokens"]))
             tokens = (_of(TOKENS, count, *call, sort) for sort, count in counted if isinstance(count, int))
-            if said["lane"] == BATCH:
+            if values["lane"] == BATCH:
                 return tuple(tokens)  # hours of waiting are no call's time
             return (_of(MODEL_TIME, took, *call, span.failed), *tokens)
         case _:

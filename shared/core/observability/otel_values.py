@@ -36,7 +36,7 @@ class WrongValue(Struct, frozen=True):
     """A value that cannot be used."""
 
     name: str
-    found: str
+    value: str
     allowed: str
 
 

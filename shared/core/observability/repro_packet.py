@@ -18,14 +18,14 @@ from shared.core.values.visible import json_line
 PROMPT_LEFT_OUT = "PROMPT (left out; `renderlane packet ID --with-prompt` shows it)"
 INSTRUCTION_LEFT_OUT = "SYSTEM INSTRUCTION (left out; `renderlane packet ID --with-prompt` shows it)"
 KEY = '"x-goog-api-key: $GEMINI_API_KEY"'
-"""In double quotes: the shell of whoever repeats it fills in the key."""
+"""In double quotes: the shell that repeats it fills in the key."""
 
 
 def chosen(attempts: Sequence[AttemptRecord], number: int | None) -> AttemptRecord | None:
     """The attempt of that number; without one the last that failed, else the last."""
     if number is not None:
         return next((attempt for attempt in attempts if attempt.number == number), None)
-    failed = [attempt for attempt in attempts if attempt.outcome and attempt.outcome.code != "succeeded"]
+    failed = [attempt for attempt in attempts if attempt.outcome and attempt.outcome.problem]
     return next(reversed(failed or attempts), None)
 
 

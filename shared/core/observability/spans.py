@@ -5,11 +5,11 @@ One request is one trace. Its root is `request`, from publishing to the end; the
     request
       publish       from the publisher to intake
       intake        parsed, planned, on record
-      queue wait    written by whoever ends it; linked to the tick that did
+      queue wait    written by the process that ends it; linked to the tick that did
       pump          the tick's share in this request; linked to the tick, which is a trace of its own
         release     the slot handed out
       slot wait     linked to its release; written when the slot is reached, or lost
-      attempt       written by whoever settles it
+      attempt       written by the process that settles it
         start interaction    in the background: from the slot to the provider's answer with an id
         arrive               the provider's webhook, from its door to `render-arrivals`
         collect              each look at it that settled the attempt
@@ -28,6 +28,7 @@ from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
+from shared.core.values.status import Status
 from shared.core.values.trace_context import Place
 
 SpanKind: TypeAlias = Literal["INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER"]
@@ -80,10 +81,10 @@ class Span(Struct, frozen=True):
     @property
     def attributes(self) -> dict[str, Attribute]:
         """By their full names, what is not known left out."""
-        known = {CONVENTIONS.get(name, f"renderlane.{name}"): value for name, value in self.fields.items()}
+        named = {CONVENTIONS.get(name, f"renderlane.{name}"): value for name, value in self.fields.items()}
         if self.failed is not None:
-            known[CONVENTIONS["error"]] = self.failed
-        return {name: value for name, value in known.items() if value is not None}
+            named[CONVENTIONS["error"]] = self.failed
+        return {name: value for name, value in named.items() if value is not None}
 
 
 REQUEST = Stage(
@@ -96,6 +97,10 @@ REQUEST = Stage(
 )  # fmt: skip
 PUBLISH = Stage("publish", "PRODUCER", ("topic", "message_id", "request_id"))
 INTAKE = Stage("intake", "CONSUMER", ("topic", "message_id", "request_id", "effect", "route", "reasons", "problems"))
+QueueEnd: TypeAlias = Literal["slot", "open slot", "batch"] | Status
+"""What ends a wait in the queue: a slot, being put aside for a batch, or the end of the request."""
+SlotLoss: TypeAlias = Literal["not_taken_up", "slot_passed", "cancelled"]
+"""Why nothing started in a slot, beside the failures of a call that never left."""
 QUEUE_WAIT = Stage("queue wait", "INTERNAL", ("request_id", "priority", "model", "round", "ended_by"))
 TICK = Stage("pump tick", "INTERNAL", ("heads", "grants", "holder"))
 PUMP = Stage("pump", "INTERNAL", ("request_id", "route", "flags", "reasons", "slot_at", "estimate_micros", "probe"))

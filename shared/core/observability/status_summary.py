@@ -84,12 +84,12 @@ class QuotaUse(Struct, frozen=True):
     @property
     def tightest(self) -> tuple[str, int, int] | None:
         """Dimension, used and limit of what is used up most; None where no limit is known."""
-        known = [
+        uses = [
             (dimension, self.used[dimension], limit.value)
             for dimension in DIMENSIONS
             if dimension in self.used and (limit := self.limits.get(dimension)) and limit.value is not None
         ]
-        return max(known, key=lambda pair: _share(pair[1], pair[2]), default=None)
+        return max(uses, key=lambda pair: _share(pair[1], pair[2]), default=None)
 
     @property
     def percent(self) -> int | None:

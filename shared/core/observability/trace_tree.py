@@ -38,8 +38,8 @@ class SpanView(Struct, frozen=True):
 
     @property
     def remark(self) -> str:
-        said = [_words(self.attributes[name]) for name in SHOWN_ATTRIBUTES if self.attributes.get(name)]
-        return ", ".join([*([self.failed] if self.failed and self.failed not in said else []), *said])
+        words = [_words(self.attributes[name]) for name in SHOWN_ATTRIBUTES if self.attributes.get(name)]
+        return ", ".join([*([self.failed] if self.failed and self.failed not in words else []), *words])
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -127,7 +127,7 @@ def of_documents(request: RequestRecord, attempts: Iterable[AttemptRecord], now:
                     "renderlane.outcome": code,
                     "http.response.status_code": attempt.http_status,
                 },
-                failed=None if code in (None, "succeeded") else code,
+                failed=None if attempt.outcome is None else attempt.outcome.problem,
                 open=attempt.ended_at is None,
             )
         )
@@ -138,10 +138,10 @@ def of_documents(request: RequestRecord, attempts: Iterable[AttemptRecord], now:
 
 def tree(spans: Sequence[SpanView]) -> list[Branch]:
     """Parents before children, children in the order of their starts; whose parent is elsewhere stands at the top."""
-    known = {span.span_id for span in spans}
+    span_ids = {span.span_id for span in spans}
     children: dict[str | None, list[SpanView]] = {}
     for span in spans:
-        children.setdefault(span.parent_id if span.parent_id in known else None, []).append(span)
+        children.setdefault(span.parent_id if span.parent_id in span_ids else None, []).append(span)
 
     def below(parent_id: str | None, depth: int) -> Iterable[Branch]:
         for span in sorted(children.get(parent_id, ()), key=lambda span: (span.started_at, span.ended_at)):
@@ -160,7 +160,7 @@ def _root(root: Place, request: RequestRecord, now: datetime) -> SpanView:
         started_at=request.published_at or request.created_at,
         ended_at=request.finished_at or now,
         attributes={"renderlane.outcome": code, "renderlane.route": str(request.route)},
-        failed=None if code in (None, "succeeded") else code,
+        failed=None if request.outcome is None else request.outcome.problem,
         open=request.finished_at is None,
     )
 
@@ -174,11 +174,11 @@ def _moment(nanoseconds: str) -> datetime:
 
 
 def _value(value: Mapping[str, Any]) -> Any:
-    ((kind, found),) = value.items()
+    ((kind, content),) = value.items()
     match kind:
         case "intValue":
-            return int(found)
+            return int(content)
         case "arrayValue":
-            return [_value(item) for item in found["values"]]
+            return [_value(item) for item in content["values"]]
         case _:
-            return found
+            return content

@@ -91,6 +91,8 @@ class Scene(Struct, frozen=True):
     """Why the pump holds queues back, by model."""
     conclusions: Mapping[str, Conclusion] = field(default_factory=dict)
     """That are reached, by id."""
+    is_stopped: bool = False
+    """For sure no worker runs: the lock of a one-machine home is free."""
 
     @property
     def routes(self) -> list[RouteTraffic]:
@@ -154,7 +156,15 @@ def _findings(scene: Scene) -> Iterator[Finding]:
 
 def _worker_gone(scene: Scene) -> Iterator[Finding]:
     summary, now = scene.summary, scene.now
-    if summary is None:
+    if scene.is_stopped:
+        queued, running = (0, 0) if summary is None else (summary.queued_count, summary.running_count)
+        left = f"{count(queued, 'request')} waited and {running:,} ran when it stopped. " if queued or running else ""
+        yield Finding(
+            "worker gone", "red" if left else "amber", "No worker is running",
+            f"{left}What is published waits until one starts; nothing is lost.", "Start one: `renderlane up`.",
+            heading="watch-is-silent",
+        )  # fmt: skip
+    elif summary is None:
         yield Finding(
             "worker gone", "amber", "No worker has reported yet", "Nothing was ever counted in this store.",
             "Start one: `renderlane up`. In the cloud, check that the scheduler calls watch every minute.",
@@ -311,7 +321,7 @@ _BY_OVER: Mapping[Over, str] = {
 def _short(scene: Scene) -> Iterator[Finding]:
     for model, why in scene.reasons.items():
         waiting = scene.waiting_for(model)
-        reason, words = why["reason"], display.held(model, why)
+        reason, words = why["reason"], display.wait_reason(model, why)
         if reason == "zero":
             yield Finding(
                 "short of quota", "red", f"{model}: its limit is 0", f"{that_wait(waiting)}: {words}",

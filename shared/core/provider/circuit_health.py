@@ -47,10 +47,10 @@ class Health(Stored, frozen=True):
         if not failure.rule.sick_route:
             return self
         oldest, second = int((now - REMEMBERED).timestamp()), int(now.timestamp())
-        known = {name: at for name, at in self.requests.items() if at >= oldest}
-        if request in known and not is_probe:
+        recent = {name: at for name, at in self.requests.items() if at >= oldest}
+        if request in recent and not is_probe:
             return replace(self, last=failure.kind.value)
-        newest = dict(sorted({request: second, **known}.items(), key=lambda pair: pair[1])[-MOST_REQUESTS:])
+        newest = dict(sorted({request: second, **recent}.items(), key=lambda pair: pair[1])[-MOST_REQUESTS:])
         return replace(self, sick=_counted(self.sick, now), last=failure.kind.value, requests=newest)
 
     def with_picture(self, now: datetime, began_at: datetime | None = None) -> Health:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from msgspec import Struct, field
 
+from shared.core.values.status import FinalStatus
+
 if TYPE_CHECKING:
     from shared.core.provider.usage import Usage
 
@@ -95,6 +97,14 @@ class Rule(Struct, frozen=True):
     """The provider says that it does not have this model or lane."""
     model_answered: bool = False
     """The model has looked at the request: key, project, account, day and model are there."""
+    status: FinalStatus = "failed"
+    """Of a request that ends with it."""
+    spoiled: bool = False
+    """An answer was paid for, and no usable image came of it."""
+    no_news: bool = False
+    """It is of the request alone, or of no call: it says nothing of how a route fares."""
+    over: bool = False
+    """Nothing of the call goes on: it does not count as a call that was probably paid."""
 
 
 RULES: dict[FailureKind, Rule] = {
@@ -127,7 +137,7 @@ RULES: dict[FailureKind, Rule] = {
         advice="The account has no balance, no billing or a limit of 0. Retries are automatic.",
     ),
     FailureKind.OVERLOAD: Rule(
-        Next.AGAIN, Charge.UNKNOWN, "capacity", sick_route=True,
+        Next.AGAIN, Charge.UNKNOWN, "capacity", sick_route=True, over=True,
         advice="The model is overloaded. Wait, then submit again under a new id; a proxy's 503 may have been billed.",
     ),
     FailureKind.SERVER_ERROR: Rule(
@@ -147,15 +157,15 @@ RULES: dict[FailureKind, Rule] = {
         advice="The connection broke after the call was sent; it may be billed. Check the bill, submit under a new id.",
     ),
     FailureKind.REFUSED: Rule(
-        Next.END, Charge.UNKNOWN, "request", model_answered=True,
+        Next.END, Charge.UNKNOWN, "request", model_answered=True, status="refused", no_news=True,
         advice="The model refused for safety or policy. Change the prompt or the references.",
     ),
     FailureKind.NO_IMAGE: Rule(
-        Next.AGAIN, Charge.UNKNOWN, "request", ambiguous=True, model_answered=True,
+        Next.AGAIN, Charge.UNKNOWN, "request", ambiguous=True, model_answered=True, spoiled=True,
         advice="The model answered without an image. Ask for a picture more clearly.",
     ),
     FailureKind.INVALID_REQUEST: Rule(
-        Next.END, Charge.NOTHING, "request",
+        Next.END, Charge.NOTHING, "request", no_news=True,
         advice="The provider rejected the request. Correct the field it names.",
     ),
     FailureKind.MODEL_GONE: Rule(
@@ -167,19 +177,19 @@ RULES: dict[FailureKind, Rule] = {
         advice="The model does not support this lane. Remove the lane from the catalogue.",
     ),
     FailureKind.MALFORMED_ANSWER: Rule(
-        Next.AGAIN, Charge.UNKNOWN, "request", ambiguous=True,
+        Next.AGAIN, Charge.UNKNOWN, "request", ambiguous=True, spoiled=True,
         advice="The answer could not be read; it may have been billed. Check the API version and the base URL.",
     ),
     FailureKind.REFERENCE: Rule(
-        Next.END, Charge.NOTHING, "request", exchange=Exchange.NOT_SENT,
+        Next.END, Charge.NOTHING, "request", exchange=Exchange.NOT_SENT, no_news=True,
         advice="A reference image cannot be used. Check its address, type, size and access.",
     ),
     FailureKind.IMAGE_STORE: Rule(
-        Next.END, Charge.UNKNOWN, "worker",
+        Next.END, Charge.UNKNOWN, "worker", spoiled=True,
         advice="The image is paid for but could not be stored. Fix the image store; the message says where it is.",
     ),
     FailureKind.LATE: Rule(
-        Next.WAIT, Charge.NOTHING, "worker", exchange=Exchange.NOT_SENT,
+        Next.WAIT, Charge.NOTHING, "worker", exchange=Exchange.NOT_SENT, no_news=True,
         advice="The call could not be sent within its slot. It gets another slot automatically.",
     ),
     FailureKind.CRASHED: Rule(
@@ -187,26 +197,23 @@ RULES: dict[FailureKind, Rule] = {
         advice="The worker died during the attempt; it may be billed. Check its events, submit under a new id.",
     ),
     FailureKind.NOT_FINISHED: Rule(
-        Next.AGAIN, Charge.UNKNOWN, "capacity", ambiguous=True, sick_route=True,
+        Next.AGAIN, Charge.UNKNOWN, "capacity", ambiguous=True, sick_route=True, over=True,
         advice="The model did not finish in its time, and the call was cancelled. Wait, then submit under a new id.",
     ),
     FailureKind.CANCELLED: Rule(
-        Next.END, Charge.UNKNOWN, "request", ambiguous=True,
+        Next.END, Charge.UNKNOWN, "request", ambiguous=True, status="cancelled", over=True,
         advice="The caller cancelled the call while it ran. Submit it under a new id to have it.",
     ),
     FailureKind.BACKGROUND_REFUSED: Rule(
-        Next.WAIT, Charge.NOTHING, "catalogue",
+        Next.WAIT, Charge.NOTHING, "catalogue", over=True,
         advice="The model takes no background calls. The call is made in the foreground automatically.",
     ),
 }  # fmt: skip
 """The failure table: RUNBOOK.md has a heading for each, with its first check."""
 DENIED = frozenset(kind.value for kind, rule in RULES.items() if rule.denied)
 """By the code, as a closed quota gives its reason."""
-
-
-_KNOWN_TO_BE_OVER = frozenset(
-    [FailureKind.OVERLOAD, FailureKind.NOT_FINISHED, FailureKind.CANCELLED, FailureKind.BACKGROUND_REFUSED]
-)
+BROKEN_OFF = frozenset(kind.value for kind, rule in RULES.items() if rule.exchange is Exchange.BROKEN_OFF)
+"""By the code: the answer to such a call may still come."""
 
 
 class Failure(Struct, frozen=True):
@@ -264,4 +271,4 @@ class Failure(Struct, frozen=True):
     def limits_repeats(self) -> bool:
         """It counts as a call that was probably paid. A proxy's 503 was most likely never passed on, and a cancelled
         interaction is over: these are only held against the cap."""
-        return self.ambiguous and self.kind not in _KNOWN_TO_BE_OVER
+        return self.ambiguous and not self.rule.over

@@ -7,8 +7,15 @@ from datetime import datetime
 
 from msgspec import field
 
-from shared.core.values.codec import Record
+from shared.core.values.codec import Record, Stored
 from shared.core.values.documents import Absent, Document, Fields
+
+
+class FleetRecord(Stored, frozen=True):
+    """What others read of the pace of starts."""
+
+    lead_seconds: float
+    """From a decision to the earliest slot."""
 
 
 class PumpRecord(Record, frozen=True):
@@ -29,6 +36,8 @@ class PumpRecord(Record, frozen=True):
     """In use where the pump runs."""
     vertex: str | None = None
     routing: Fields = field(default_factory=dict)
+    fleet: FleetRecord | None = None
+    """None before the first tick."""
 
     @classmethod
     def of(cls, document: Document | Absent) -> PumpRecord:

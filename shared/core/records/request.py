@@ -189,6 +189,20 @@ class EndedRow(Record, frozen=True, kw_only=True):
 ENDED_FIELDS = EndedRow.__struct_fields__
 
 
+class CalledRow(Record, frozen=True, kw_only=True):
+    """How a request ended, for the launch checklist."""
+
+    status: Status
+    tenant: str
+    finished_at: datetime
+    attempt_count: int = 0
+    cost_unknown_attempts: int = 0
+    way: Way = "foreground"
+
+
+CALLED_FIELDS = CalledRow.__struct_fields__
+
+
 class SleepingRow(Record, frozen=True, kw_only=True):
     """A request that sleeps."""
 

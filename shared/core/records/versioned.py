@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Generic, TypeAlias, TypeVar
 
-from msgspec import ValidationError
-
 from shared.core.records.attempt import AttemptRecord
 from shared.core.records.batch import BatchRecord
 from shared.core.records.note import RejectedRecord
 from shared.core.records.request import RequestRecord, RequestRow
-from shared.core.values.codec import Record, stored_value
-from shared.core.values.documents import Committed, Document, Fields, UnreadableDocument, Update
+from shared.core.values.codec import Record, stored_in, stored_value
+from shared.core.values.documents import Committed, Document, Fields, Update
 
 Kind = TypeVar("Kind", bound=Record)
 
@@ -55,11 +53,7 @@ def rejection_in(document: Document) -> Rejection:
 
 
 def _read(document: Document, kind: type[Kind]) -> Versioned[Kind]:
-    try:
-        record = kind.from_json(document.data)
-    except ValidationError as error:
-        raise UnreadableDocument(f"{document.path} cannot be read: {error}") from error
-    return Versioned(document.path, document.data, document.version, document.read_at, record)
+    return Versioned(document.path, document.data, document.version, document.read_at, stored_in(document, kind))
 
 
 def changes(before: Kind, after: Kind) -> Fields:

@@ -2,7 +2,7 @@
 
 Sources: 100 MB a request since 2026-01-08, base64 and prompt included
 (https://blog.google/innovation-and-ai/technology/developers-tools/gemini-api-new-file-limits). A request of 14 x 19 MB
-that was sent all the same took 1.6 GB of memory: six bytes for each of the references' own.
+that was still sent took 1.6 GB of memory: six bytes for each of the references' own.
 """
 
 from __future__ import annotations
@@ -88,12 +88,12 @@ def _is_reachable(uri: str) -> bool:
 
 def too_large(sizes: Sequence[int | None], uris: Sequence[str], limit: int, of: str) -> str | None:
     """What to tell the caller where the references are too large together; a size of None is not known yet."""
-    known = [size for size in sizes if size is not None]
-    total = sum(known)
+    known_sizes = [size for size in sizes if size is not None]
+    total = sum(known_sizes)
     if total <= limit:
         return None
     largest = max(range(len(sizes)), key=lambda index: sizes[index] or 0)
-    at_least = "at least " if len(known) < len(sizes) else ""
+    at_least = "at least " if len(known_sizes) < len(sizes) else ""
     return (
         f"the references have {at_least}{total:,} bytes together, and {of} takes {limit:,}; the largest is "
         f"references[{largest}] ({named(uris[largest])}) with {sizes[largest]:,}; send smaller or fewer images"

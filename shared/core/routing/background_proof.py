@@ -10,14 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any, Literal, Self, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from msgspec import Struct, field
 from msgspec.structs import replace
 
 from shared.core.catalogue.capabilities import Background
 from shared.core.values.codec import Stored
-from shared.core.values.documents import Fields
 
 PATH = "background/proofs"
 Setting: TypeAlias = Literal["auto", "on", "off"]
@@ -106,10 +105,6 @@ class Proofs(Stored, frozen=True):
 
     def having(self, circuit: str, proof: Proof) -> Proofs:
         return Proofs({**self.by_circuit, circuit: proof})
-
-    @classmethod
-    def from_json(cls, data: Fields) -> Self:
-        return super().from_json({"by_circuit": data.get("by_circuit", {})})
 
 
 UNPROVEN = Proof()

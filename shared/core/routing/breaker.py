@@ -31,7 +31,7 @@ RUN, RUN_LEAST, RUN_SHARE, RUN_OF_STARTS = timedelta(seconds=10), 4, 0.9, 0.1
 went well before says nothing of now, so a busy route trips in seconds. Slow pictures that are on their way say nothing
 either, so the sick ones must be such a share of all that began within RUN."""
 PROBE_EVERY = timedelta(seconds=15)
-"""Four calls a minute in an outage, whatever the size of the fleet."""
+"""Four calls a minute in an outage, for a fleet of any size."""
 SLOT_AHEAD = timedelta(seconds=0.5)
 """From a tick to the slot of a probe that it lets through: slots are what PROBE_EVERY lies between."""
 LAST_RESORT_EVERY = timedelta(minutes=1)
@@ -97,18 +97,18 @@ def judge(
     open_now = {flag.circuit: flag for flag in flags if flag.actor == BREAKER}
     trips, resets = [], []
     for name in sorted({*after, *health}):
-        circuit, seen = after.get(name, Circuit()), health.get(name, ALL_WELL)
+        circuit, recent = after.get(name, Circuit()), health.get(name, ALL_WELL)
         flag = open_now.get(name)
         if flag is not None:
-            if _is_well_again(circuit, seen, flag):
+            if _is_well_again(circuit, recent, flag):
                 resets.append(flag)
             continue
         if name in overruled and overruled[name] > now:
             continue
-        why = _sickness(circuit, seen, now)
+        why = _sickness(circuit, recent, now)
         if why is not None:
             again = circuit.tripped_at is not None and now - circuit.tripped_at < TRIPPED_LATELY
-            since = _sick_from(circuit, seen, now)
+            since = _sick_from(circuit, recent, now)
             after[name] = replace(circuit, tripped_at=now, trips=circuit.trips + 1 if again else 1, probed_at=since)
             trips.append(_flag(name, f"{name}: {why}", catalogue, now))
     return Judged(after, tuple(trips), tuple(resets))

@@ -62,10 +62,10 @@ class RouteOption(Struct, frozen=True):
 
 
 def check_route(
-    rung: RouteOption, asked: Route, ask: Requirements, terms: RoutingContext, course: RequestHistory
+    rung: RouteOption, wanted: Route, ask: Requirements, terms: RoutingContext, course: RequestHistory
 ) -> RouteOption:
     """With the first thing that speaks against the route, flags apart."""
-    for_good = _never(rung, asked, ask, terms, course)
+    for_good = _never(rung, wanted, ask, terms, course)
     if for_good is not None:
         return replace(rung, struck=for_good)
     reason, by = _not_now(rung.route, terms)
@@ -73,7 +73,7 @@ def check_route(
 
 
 def _never(
-    rung: RouteOption, asked: Route, ask: Requirements, terms: RoutingContext, course: RequestHistory
+    rung: RouteOption, wanted: Route, ask: Requirements, terms: RoutingContext, course: RequestHistory
 ) -> str | None:
     route, catalogue = rung.route, terms.catalogue
     model = catalogue.models[route.model]
@@ -100,7 +100,7 @@ def _never(
         return reason
     if route.lane == BATCH and _comes_before(course.deadline, terms.now, BATCH_TAKES):
         return "a batch may take 24 hours, and the deadline comes before"
-    lower = _under_floor(route, asked, ask, catalogue)
+    lower = _under_floor(route, wanted, ask, catalogue)
     if lower is not None:
         return lower
     if ask.max_cost_micros is not None and course.spent_micros + rung.estimate_micros > ask.max_cost_micros:
@@ -117,21 +117,21 @@ def _comes_before(deadline: datetime | None, now: datetime | None, time: timedel
     return deadline is not None and now is not None and deadline < now + time
 
 
-def _under_floor(route: Route, asked: Route, ask: Requirements, catalogue: Catalogue) -> str | None:
+def _under_floor(route: Route, wanted: Route, ask: Requirements, catalogue: Catalogue) -> str | None:
     """What is asked for is never under its floor."""
     if ask.exact:
-        return None if _served_as(route) == _served_as(asked) else "the floor is exact"
-    least_size = _lower(SIZES, ask.floor_size or catalogue.default_floor_size, asked.image_size)
+        return None if _served_as(route) == _served_as(wanted) else "the floor is exact"
+    least_size = _lower(SIZES, ask.floor_size or catalogue.default_floor_size, wanted.image_size)
     if SIZES.index(route.image_size) < SIZES.index(least_size):
         return f"under the floor: {least_size}"
     ranks = catalogue.ladder
-    if route.model == asked.model or route.model not in ranks:
+    if route.model == wanted.model or route.model not in ranks:
         return None
     least_rank = least_rank_after(ask.above, catalogue)
     if least_rank is not None and ranks.index(route.model) > least_rank:
         return f"{ask.above} failed the quality bar"
     floor = catalogue.on_ladder(ask.floor_model or _default_floor(ask, catalogue))
-    stands_for_asked = catalogue.on_ladder(asked.model)
+    stands_for_asked = catalogue.on_ladder(wanted.model)
     if floor is None or stands_for_asked is None:
         return None
     if ranks.index(route.model) > max(ranks.index(floor), ranks.index(stands_for_asked)):

@@ -81,8 +81,8 @@ class Subject(Struct, frozen=True):
 
 def concerning(flags: Iterable[Flag], subject: Subject) -> tuple[Flag, ...]:
     """Those whose scope holds the request, in the order in which they bend: by name, then the oldest first."""
-    found = [flag for flag in flags if flag.actor != BREAKER and _is_in(flag.scope, subject, flag.name)]
-    return tuple(sorted(found, key=lambda flag: (NAMES.index(flag.name), flag.tripped_at, flag.id)))
+    concerned = [flag for flag in flags if flag.actor != BREAKER and _is_in(flag.scope, subject, flag.name)]
+    return tuple(sorted(concerned, key=lambda flag: (NAMES.index(flag.name), flag.tripped_at, flag.id)))
 
 
 def in_force(flags: Iterable[Flag], now: datetime) -> tuple[Flag, ...]:

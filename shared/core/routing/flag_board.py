@@ -64,12 +64,12 @@ class Board(Stored, frozen=True):
 
     def reset(self, flag_id: str, actor: str, now: datetime) -> Board:
         """Without it. A breaker's flag that a person resets stays reset for OVERRULED. Raises FlagRefused."""
-        found = self.find(flag_id)
+        flag = self.find(flag_id)
         overruled = {circuit: until for circuit, until in self.overruled.items() if until > now}
-        if found.circuit is not None and actor != BREAKER and found.expires_at > now:
-            overruled[found.circuit] = now + OVERRULED
+        if flag.circuit is not None and actor != BREAKER and flag.expires_at > now:
+            overruled[flag.circuit] = now + OVERRULED
         return replace(
-            self, flags={name: found for name, found in self.flags.items() if name != flag_id}, overruled=overruled
+            self, flags={name: flag for name, flag in self.flags.items() if name != flag_id}, overruled=overruled
         )
 
     def restored(self, flag: Flag, now: datetime) -> Board:
@@ -93,10 +93,10 @@ class Board(Stored, frozen=True):
 
     def extended(self, flag_id: str, until: datetime, actor: str, now: datetime) -> Board:
         """Raises FlagRefused."""
-        found = self.find(flag_id)
+        flag = self.find(flag_id)
         if not timedelta(0) < until - now <= LONGEST_EXPIRY:
             raise FlagRefused(f"expiry: found {until - now}; allowed: up to {LONGEST_EXPIRY.days} days from now")
-        longer = replace(found, expires_at=until, held_by=actor if found.actor == BREAKER else None)
+        longer = replace(flag, expires_at=until, held_by=actor if flag.actor == BREAKER else None)
         return replace(self, flags={**self.flags, flag_id: longer})
 
     def find(self, flag_id: str) -> Flag:

@@ -78,9 +78,9 @@ def reason(text: str) -> str | Problem:
     line = " ".join(text.split())
     if 1 <= len(line) <= REASON_LIMIT and line.isprintable():
         return line
-    told = f"{len(line)} characters" if line else "nothing"
+    length = f"{len(line)} characters" if line else "nothing"
     remedy = "It is recorded in every receipt that the flag changes."
-    return Problem("reason", told, f"1 to {REASON_LIMIT} characters of text", remedy)
+    return Problem("reason", length, f"1 to {REASON_LIMIT} characters of text", remedy)
 
 
 def actor(text: str) -> str | Problem:
@@ -112,10 +112,10 @@ def wish(given: Mapping[str, str], who: str, catalogue: Catalogue) -> FlagReques
     given = {name: value.strip() for name, value in given.items() if value.strip()}
     wrong: list[Problem] = []
 
-    def kept(found: object) -> object:
-        if isinstance(found, Problem):
-            wrong.append(found)
-        return found
+    def kept(value: object) -> object:
+        if isinstance(value, Problem):
+            wrong.append(value)
+        return value
 
     name = kept(_one_of("name", given.get("name", ""), NAMES))
     to = kept(_to(given))

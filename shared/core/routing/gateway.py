@@ -31,12 +31,12 @@ GAVE_UP = (408, 499)
 
 def serving(catalogue: Catalogue, in_use: Collection[str]) -> dict[str, tuple[str, ...]]:
     """By model id, the gateways that could serve it, in the catalogue's order: those of `in_use`."""
-    found: dict[str, tuple[str, ...]] = {}
+    by_model: dict[str, tuple[str, ...]] = {}
     for name, gateway in catalogue.gateways.items():
         if name in in_use:
             for model in gateway.prices:
-                found[model] = (*found.get(model, ()), name)
-    return found
+                by_model[model] = (*by_model.get(model, ()), name)
+    return by_model
 
 
 def with_limits(quota: Quota, catalogue: Catalogue, gateways: Mapping[str, Sequence[str]]) -> Quota:
@@ -95,7 +95,7 @@ def alias(gateway: Gateway, model: str) -> str:
 
 
 def of_made(micros: int) -> Cost:
-    """An image at the price that was planned: a gateway charges by the call, whatever tokens it took."""
+    """An image at the price that was planned: a gateway charges by the call, not by tokens."""
     return Cost(micros, "listed", {"call": micros})
 
 

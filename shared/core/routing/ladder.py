@@ -103,17 +103,17 @@ class Ladder(Struct, frozen=True):
 
 def plan(ask: Requirements, terms: RoutingContext, course: RequestHistory = NO_HISTORY) -> Plan:
     """The route of the next attempt."""
-    found = ladder(ask, terms, course, among=terms.lanes)
-    if isinstance(found, Unroutable):
-        return found
-    if found.paused is not None:
-        return Waits(found.paused, paused=True)
-    kept = found.kept
+    routes = ladder(ask, terms, course, among=terms.lanes)
+    if isinstance(routes, Unroutable):
+        return routes
+    if routes.paused is not None:
+        return Waits(routes.paused, paused=True)
+    kept = routes.kept
     if not kept:
-        if any(rung.for_now for rung in found.rungs):
-            return Waits("; ".join(_unique(rung.struck for rung in found.rungs if rung.for_now)), paused=False)
-        return Unroutable(_problem(ask, found, terms.catalogue, course))
-    return _planned(found, kept[0])
+        if any(rung.for_now for rung in routes.rungs):
+            return Waits("; ".join(_unique(rung.struck for rung in routes.rungs if rung.for_now)), paused=False)
+        return Unroutable(_problem(ask, routes, terms.catalogue, course))
+    return _planned(routes, kept[0])
 
 
 def stepped_down(
@@ -122,47 +122,47 @@ def stepped_down(
     """The cheapest route that is left, where its estimate is at most `within_micros`: the best of those that cost the
     same. `because` stands in the receipt.
     """
-    found = ladder(ask, terms, course)
-    if isinstance(found, Unroutable) or found.paused is not None or not found.kept:
+    routes = ladder(ask, terms, course)
+    if isinstance(routes, Unroutable) or routes.paused is not None or not routes.kept:
         return None
-    cheapest = min(found.kept, key=lambda rung: rung.estimate_micros)
+    cheapest = min(routes.kept, key=lambda rung: rung.estimate_micros)
     if cheapest.estimate_micros > within_micros:
         return None
-    dearer = [replace(rung, struck=rung.struck or because) for rung in found.rungs]
-    planned = _planned(replace(found, rungs=tuple(dearer)), dearer[found.rungs.index(cheapest)])
+    dearer = [replace(rung, struck=rung.struck or because) for rung in routes.rungs]
+    planned = _planned(replace(routes, rungs=tuple(dearer)), dearer[routes.rungs.index(cheapest)])
     return replace(planned, next=None, least_estimate_micros=cheapest.estimate_micros)
 
 
-def _planned(found: Ladder, best: RouteOption) -> Planned:
-    kept = found.kept
-    passed = found.rungs[: found.rungs.index(best)]
+def _planned(routes: Ladder, best: RouteOption) -> Planned:
+    kept = routes.kept
+    passed = routes.rungs[: routes.rungs.index(best)]
     return Planned(
         route=best.route,
-        reasons=(*found.notes, *_reasons(best.route, passed, found.asked_lane), *((best.note,) if best.note else ())),
+        reasons=(*routes.notes, *_reasons(best.route, passed, routes.asked_lane), *((best.note,) if best.note else ())),
         estimate_micros=best.estimate_micros,
-        asked_model=found.asked_model,
+        asked_model=routes.asked_model,
         input_tokens=best.input_tokens,
         flags=tuple(_unique(rung.flag_id for rung in passed)),
         next=next((rung for rung in kept if rung.route.circuit != best.route.circuit), None),
         least_estimate_micros=min((rung.estimate_micros for rung in kept), default=best.estimate_micros),
-        saved_micros=saved(found.rungs[0].route, found.rungs[0].estimate_micros, best.route, best.estimate_micros),
+        saved_micros=saved(routes.rungs[0].route, routes.rungs[0].estimate_micros, best.route, best.estimate_micros),
         gateway=best.gateway,
         thinking=best.thinking,
     )
 
 
-def saved(asked: Route, asked_micros: int, taken: Route, taken_micros: int) -> int:
+def saved(wanted: Route, wanted_micros: int, taken: Route, taken_micros: int) -> int:
     """What the one costs less than the other. A provider's price is another contract: never a saving on Google's."""
-    return asked_micros - taken_micros if (asked.lane == GATEWAY) == (taken.lane == GATEWAY) else 0
+    return wanted_micros - taken_micros if (wanted.lane == GATEWAY) == (taken.lane == GATEWAY) else 0
 
 
 def first_plan(
     ask: Requirements, catalogue: Catalogue, lanes: Collection[str], offers: Mapping[str, Offer] = MappingProxyType({})
 ) -> Planned | Unroutable:
     """The route as far as request, catalogue and gateways' proofs decide it: without flags, breakers or quota."""
-    found = plan(ask, RoutingContext(catalogue, lanes, offers=offers))
-    assert not isinstance(found, Waits), "nothing is closed for now"
-    return found
+    first = plan(ask, RoutingContext(catalogue, lanes, offers=offers))
+    assert not isinstance(first, Waits), "nothing is closed for now"
+    return first
 
 
 def ladder(
@@ -192,7 +192,7 @@ def ladder(
     assert size is not None, "choose_model() has refused it"
     if size != ask.image_size:
         notes.append(f"size {ask.image_size} is not made by {first.id}: one size up, {size}")
-    asked = Route(ask.lane, first.id, size)
+    wanted = Route(ask.lane, first.id, size)
     rungs = [
         _priced(ask, terms, Route(lane, model.id, name))
         for service in (ask.lane, *LANES[ask.lane].falls_back_to)
@@ -201,7 +201,7 @@ def ladder(
         for lane in serving(service, terms)
         if among is None or lane in among
     ]
-    rungs = [check_route(rung, asked, ask, terms, course) for rung in rungs]
+    rungs = [check_route(rung, wanted, ask, terms, course) for rung in rungs]
     rungs = reject_if_another_remains(rungs, lambda route: gateway_closed(route, terms, course))
     subject = Subject(course.request_id, course.tenant, ask.purpose, first.id, ask.lane)
     rungs, idle, paused = apply_flags(rungs, flag.concerning(terms.flags, subject), terms.catalogue)
@@ -264,9 +264,9 @@ def _unique(texts: Any) -> list[Any]:
     return list(dict.fromkeys(text for text in texts if text is not None))
 
 
-def _problem(ask: Requirements, found: Ladder, catalogue: Catalogue, course: RequestHistory) -> Problem:
+def _problem(ask: Requirements, routes: Ladder, catalogue: Catalogue, course: RequestHistory) -> Problem:
     """Why even what was asked for cannot be had."""
-    first = found.rungs[0]
+    first = routes.rungs[0]
     if ask.max_cost_micros is not None and (first.struck or "").startswith("over the cap"):
         allowed = f"at least {usd(course.spent_micros + first.estimate_micros)} for {first.route}"
         return Problem(
@@ -275,7 +275,7 @@ def _problem(ask: Requirements, found: Ladder, catalogue: Catalogue, course: Req
             allowed,
             "Raise the cap, or request a smaller size or a cheaper model.",
         )
-    lanes = ", ".join(sorted({rung.route.lane for rung in found.kept})) or "none"
+    lanes = ", ".join(sorted({rung.route.lane for rung in routes.kept})) or "none"
     return Problem("lane", shown(ask.lane), lanes, f"{first.struck}. Correct it and submit under a new id.")
 
 

@@ -9,11 +9,11 @@ with a form of its own writes and reads that one itself.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
-from msgspec import Struct, convert, to_builtins
+from msgspec import Struct, ValidationError, convert, to_builtins
 
-from shared.core.values.documents import Fields
+from shared.core.values.documents import Document, Fields, UnreadableDocument
 
 
 class Stored(Struct, frozen=True):
@@ -30,6 +30,17 @@ class Stored(Struct, frozen=True):
         The copy is needed: msgspec takes errors of a mapping that is no dict for an empty one.
         """
         return convert(dict(data), cls, str_keys=True, builtin_types=(datetime,))
+
+
+Value = TypeVar("Value", bound=Stored)
+
+
+def stored_in(document: Document, kind: type[Value]) -> Value:
+    """What the document holds. Raises UnreadableDocument."""
+    try:
+        return kind.from_json(document.data)
+    except ValidationError as error:
+        raise UnreadableDocument(f"{document.path} cannot be read: {error}") from error
 
 
 def stored_value(value: Any) -> Any:

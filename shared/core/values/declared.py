@@ -49,7 +49,7 @@ class Declared(Generic[T]):
 
     def __init__(self, kind: type[T], description: str = "", groups: Mapping[str, str] | None = None) -> None:
         self._kind = kind
-        self._members = tuple(_members(kind))
+        self.members = tuple(_members(kind))
         self._record = self._as_record(description, groups or {})
 
     def parse(self, value: object, at: str) -> T:
@@ -66,7 +66,7 @@ class Declared(Generic[T]):
     def write(self, value: T) -> dict[str, Any]:
         """The JSON, with defaults filled; `parse` gives the same value back."""
         content: dict[str, Any] = {}
-        for member in self._members:
+        for member in self.members:
             part = getattr(value, member.field)
             where = content.setdefault(member.group, {}) if member.group else content
             if part is not None and (part or not member.omit_empty):
@@ -75,7 +75,7 @@ class Declared(Generic[T]):
 
     def _made(self, content: Mapping[str, Any], convert: Any) -> T:
         values = {}
-        for member in self._members:
+        for member in self.members:
             where = content.get(member.group, {}) if member.group else content
             if member.name in where:
                 values[member.field] = convert(member.shape, where[member.name])
@@ -84,7 +84,7 @@ class Declared(Generic[T]):
     def _as_record(self, description: str, groups: Mapping[str, str]) -> Record:
         shapes: dict[str, Shape] = {}
         defaults: dict[str, Any] = {}
-        for member in self._members:
+        for member in self.members:
             known_default = member.default is not NODEFAULT and member.default is not None
             default = write(member.shape, member.default) if known_default else None
             if not member.group:
@@ -95,7 +95,7 @@ class Declared(Generic[T]):
             assert isinstance(group, Record)
             shapes[member.group] = Record({**group.fields, member.name: member.shape}, description=group.description)
             defaults.setdefault(member.group, {}).update({member.name: default} if known_default else {})
-        required = tuple(member.name for member in self._members if member.default is NODEFAULT and not member.group)
+        required = tuple(member.name for member in self.members if member.default is NODEFAULT and not member.group)
         return Record(shapes, required, defaults, description)
 
 
@@ -121,7 +121,7 @@ def write(shape: Shape, value: Any) -> Any:
         case Converted():
             return shape.back(value)
         case ListOf():
-            return [write(shape.each, item) for item in value]
+            return [write(shape.item, item) for item in value]
         case Declared():
             return shape.write(value)
         case ConstOrObject():
@@ -138,7 +138,7 @@ def read(shape: Shape, content: Any) -> Any:
         case Converted():
             return shape.make(content)
         case ListOf():
-            return tuple(read(shape.each, item) for item in content)
+            return tuple(read(shape.item, item) for item in content)
         case Declared():
             return shape.read(content)
         case ConstOrObject():

@@ -60,7 +60,7 @@ ROWS = (
     Lane(name=GATEWAY, askable=False, at_once=False, tier=False, consent="gateway", apart=True),
 )
 """In the order in which they are shown. Flex and Batch may become Standard, which is dearer: they are shed or
-unsupported at times, and a request must not die of a discount. The cap holds all the same. A request that names
+unsupported at times, and a request must not die of a discount. The cap still holds. A request that names
 Vertex stays there: Google Cloud's terms hold, and the Gemini API's are others."""
 
 LANES: Mapping[str, Lane] = {row.name: row for row in ROWS}

@@ -19,7 +19,7 @@ class Route(Stored, frozen=True):
 
     @property
     def circuit(self) -> str:
-        """What falls sick as one: a model in a lane, whatever the size."""
+        """What falls sick as one: a model in a lane, in all its sizes."""
         return circuit(self.lane, self.model)
 
     @property

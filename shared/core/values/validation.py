@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from msgspec import Struct, field
 
+from shared.core.values.addresses import without_secrets
 from shared.core.values.visible import json_line, visible
 
 FOUND_LIMIT = 80
@@ -60,10 +61,12 @@ def kind(value: object) -> str:
 
 
 def shown(value: object) -> str:
-    """A wrong value as JSON, cut to FOUND_LIMIT characters; only the kind of a list or object: it may hold a prompt."""
+    """A wrong value as JSON, cut to FOUND_LIMIT characters; of an address no user and no query, and only the kind of a
+    list or object: it may hold a prompt.
+    """
     if isinstance(value, list | dict):
         return kind(value)
-    text = json_line(value, str)
+    text = json_line(without_secrets(value) if isinstance(value, str) else value, str)
     length = len(value) if isinstance(value, str) else len(text)
     return text if len(text) <= FOUND_LIMIT else f"{text[:FOUND_LIMIT]}… ({length} characters)"
 
@@ -181,7 +184,7 @@ class Whole(Struct, frozen=True):
 class ListOf(Struct, frozen=True):
     """Up to `maximum` values of one shape."""
 
-    each: Shape
+    item: Shape
     maximum: int
     description: str = ""
 
@@ -191,10 +194,10 @@ class ListOf(Struct, frozen=True):
         if len(value) > self.maximum:
             problem = Problem(at, f"{len(value)} entries", f"at most {self.maximum}", "Remove some.")
             raise ShapeError([problem])
-        return tuple(gather(lambda item, place: self.each.parse(item, place), value, at))
+        return tuple(gather(lambda entry, place: self.item.parse(entry, place), value, at))
 
     def schema(self) -> dict[str, Any]:
-        schema = {"type": "array", "maxItems": self.maximum, "items": self.each.schema()}
+        schema = {"type": "array", "maxItems": self.maximum, "items": self.item.schema()}
         return schema | ({"description": self.description} if self.description else {})
 
 

@@ -101,6 +101,12 @@ class Delivery(Stored, frozen=True):
         return replace(self, state="pending", due_at=now, attempt_count=0, give_up_at=now + GIVE_UP_AFTER)
 
 
+class DueRow(Stored, frozen=True):
+    """The part of a delivery that says when it is due."""
+
+    due_at: datetime
+
+
 class Due(Struct, frozen=True):
     """The message on `webhook-deliveries`: attempt this delivery now."""
 

@@ -15,6 +15,7 @@ from shared.core.messages.pubsub_messages import BadMessage
 from shared.core.messages.topics import RENDER_ARRIVALS
 from shared.core.messages.webhook_event import NoArrival, Noted, WebhookEvent, contradicts, parse_event
 from shared.core.observability import events
+from shared.core.records.taken_webhook import TakenWebhook
 from shared.core.values.documents import Create, Document
 from shared.ports import Ports
 from shared.ports.signatures import Genuine, NotGenuine, SignaturesUnavailable, Way
@@ -77,14 +78,8 @@ async def _pass_on(ports: Ports, verdict: Genuine, event: WebhookEvent, noted: N
         return "repeated"
     await ports.topics.publish(RENDER_ARRIVALS, event.ended.to_bytes(), noted.to_attributes())
     now = record.read_at
-    fields = {
-        "event": event.type,
-        "about": event.about,
-        "way": verdict.way,
-        "received_at": now,
-        "expire_at": now + KEEP,
-    }
-    await ports.store.commit(Create(path, fields))  # a conflict: another delivery of it was as quick
+    taken = TakenWebhook(event.type, event.about, verdict.way, now, now + KEEP)
+    await ports.store.commit(Create(path, taken.to_json()))  # a conflict: another delivery of it was as quick
     return "taken"
 
 

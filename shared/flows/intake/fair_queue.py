@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from shared.core.accounting.budget import budget_of
 from shared.core.admission.fair_queueing import DEFAULT_WEIGHT, fair_tag, queue_name
 from shared.core.lifecycle import queries
-from shared.core.values.documents import Document
+from shared.core.records.tenant import TenantRecord, tenant_path
 from shared.flows.pump_status import PumpView
 from shared.ports import Ports
 
@@ -61,27 +60,27 @@ class FairTags:
         return (await self._count(tenant, model, priority)).has_budget
 
     async def _count(self, tenant: str, model: str, priority: str) -> _Count:
-        """One query at a time for one queue, whoever asks."""
+        """One query at a time for one queue, for all callers."""
         key, now = (tenant, queue_name(model, priority)), self._ports.clock.monotonic()
-        known = self._counts.get(key)
-        if known is not None and (not known.done() or now - (await known).at < COUNT_GOOD_FOR):
-            return await known
+        counting = self._counts.get(key)
+        if counting is not None and (not counting.done() or now - (await counting).at < COUNT_GOOD_FOR):
+            return await counting
         self._counts = {pair: count for pair, count in self._counts.items() if not self._is_old(count, now)}
         future: asyncio.Future[_Count] = asyncio.get_running_loop().create_future()
         self._counts[key] = future
         try:
             waiting, owner = await asyncio.gather(
                 self._ports.store.count(queries.waiting_of(tenant, model, priority)),
-                self._ports.store.get(f"tenants/{tenant}"),
+                self._ports.store.get(tenant_path(tenant)),
             )
+            record = TenantRecord.of(owner)
         except BaseException as error:
             del self._counts[key]
             future.set_exception(error)
             future.exception()  # those who wait hear of it; that nobody waits is no error
             raise
-        weight = owner.data.get("weight", DEFAULT_WEIGHT) if isinstance(owner, Document) else DEFAULT_WEIGHT
-        own = budget_of(owner.data) if isinstance(owner, Document) else None
-        future.set_result(_Count(now, waiting, weight, (own or self._ports.default_budget) is not None))
+        weight = DEFAULT_WEIGHT if record.weight is None else record.weight
+        future.set_result(_Count(now, waiting, weight, (record.budget or self._ports.default_budget) is not None))
         return future.result()
 
     @staticmethod

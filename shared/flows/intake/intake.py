@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from shared.core.accounting import budget
 from shared.core.catalogue.catalogue import Catalogue, UnknownModel
 from shared.core.lifecycle import request_record, transitions
+from shared.core.messages.logged_field import logged_field
 from shared.core.messages.pubsub_messages import Arrival, rejection_event
 from shared.core.messages.render_request import (
     DEFAULT_TENANT,
@@ -120,7 +121,7 @@ async def _queue(ports: Ports, kicks: Kicks, tags: FairTags, request: RenderRequ
     existing = await find_request(ports.store, request.tenant, request.request_id)
     if isinstance(
         existing, Document
-    ):  # looked at first: a repeated request is answered whatever the catalogue says now
+    ):  # looked at first: a repeated request is answered even where the catalogue has changed
         await _repeat(ports, kicks, request, existing, delivery)
         return
     above = await failed_model(ports.store, request)
@@ -435,14 +436,14 @@ async def _reject(ports: Ports, reason: InvalidRequest, delivery: _Delivery) -> 
     )
     rejection = Create(f"rejected/{message.id}", record.to_json())
     await ports.store.commit(rejection)  # a conflict: a later delivery of the same
+    fields = tuple(logged_field(problem.field) for problem in reason.problems)
     ports.signals.emit(
         events.REJECTED,
         request_id=reason.request_id,
         message_id=message.id,
-        fields=[problem.field for problem in reason.problems],
+        fields=list(fields),
         trace_id=trace_id,
     )
-    fields = tuple(problem.field for problem in reason.problems)
     _trace(ports, delivery, delivery.place, delivery.caller, reason.request_id, effect="rejected", problems=fields)
     if reason.request_id is not None or reason.tenant is not None:
         event = rejection_event(reason.request_id or "", reason, message.id, trace_id, now)

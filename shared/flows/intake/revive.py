@@ -1,7 +1,7 @@
-"""An operator sends a request that ended round again: a new request, published as any other and tied to the old one.
+"""An operator revives a request that has ended: a new request, published as any other and tied to the old one.
 
-The old document is marked first, then the new request is published under an id that follows from the old one: whoever
-is interrupted in between does it again, and it is the same new request.
+The old document is marked first, then the new request is published under an id that follows from the old one. A process
+that was interrupted in between does it again, and it is the same new request.
 """
 
 from __future__ import annotations

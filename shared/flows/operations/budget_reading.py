@@ -8,17 +8,15 @@ from msgspec.structs import replace
 
 from shared.core.accounting import budget
 from shared.core.accounting.budget import Budget, BudgetAccount, TenantBalance, WorkerTotals
-from shared.core.lifecycle import queries
+from shared.core.records.tenant import TenantRecord, tenant_path
 from shared.core.values.documents import Document
+from shared.flows.operations.ledger_reading import read_spent
 from shared.ports.store import Store
-
-PAGE = 500
 
 
 async def read_budget(store: Store, tenant: str, default: Budget | None = None) -> Budget | None:
     """The tenant's own, else the default of all."""
-    document = await store.get(f"tenants/{tenant}")
-    return (budget.budget_of(document.data) if isinstance(document, Document) else None) or default
+    return TenantRecord.of(await store.get(tenant_path(tenant))).budget or default
 
 
 async def read_purse(store: Store, tenant: str, limit: Budget, now: datetime) -> TenantBalance:
@@ -51,12 +49,4 @@ async def opened(
 
 async def _spent(store: Store, tenant: str, period: str) -> int:
     """By the ledger."""
-    first, last = (day.isoformat() for day in budget.days_of(period))
-    total = 0
-    after: tuple[str, str] | None = None
-    while True:
-        page = await store.query(queries.ledger_of(tenant, first, last, PAGE, after))
-        total += sum(int(document.data["cost_micros"]) for document in page)
-        if len(page) < PAGE:
-            return total
-        after = (page[-1].data["day"], page[-1].data["name"])
+    return await read_spent(store, tenant, *budget.days_of(period))

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
+from shared.core.values.codec import Stored, stored_in
 from shared.core.values.documents import Create, Document
 from shared.ports.store import Store
 
 PATH = "keys/console"
+
+
+class ConsoleKey(Stored, frozen=True):
+    key: str
+    created_at: datetime
 
 
 async def console_key(store: Store, fresh: str) -> str:
@@ -13,5 +21,5 @@ async def console_key(store: Store, fresh: str) -> str:
     while True:
         document = await store.get(PATH)
         if isinstance(document, Document):
-            return str(document.data["key"])
-        await store.commit(Create(PATH, {"key": fresh, "created_at": document.read_at}))
+            return stored_in(document, ConsoleKey).key
+        await store.commit(Create(PATH, ConsoleKey(fresh, document.read_at).to_json()))

@@ -34,14 +34,14 @@ async def read_own(store: Store) -> Board:
     return Board.from_json(document.data) if isinstance(document, Document) else Board()
 
 
-async def trip(store: Store, said: Events, new: Flag) -> Flag:
+async def trip(store: Store, signals: Events, new: Flag) -> Flag:
     """Raises FlagRefused."""
-    await _change(store, said, "trip", new.actor, new.reason, new.id, lambda board, _: board.tripped(new))
+    await _change(store, signals, "trip", new.actor, new.reason, new.id, lambda board, _: board.tripped(new))
     return new
 
 
 async def reset(
-    store: Store, said: Events, flag_id: str, actor: str, reason: str, *, as_seen: datetime | None = None
+    store: Store, signals: Events, flag_id: str, actor: str, reason: str, *, as_seen: datetime | None = None
 ) -> None:
     """Raises FlagRefused, also where it is not as it was seen: `as_seen` is when it ended then."""
 
@@ -49,10 +49,10 @@ async def reset(
         _check_unchanged(board, flag_id, as_seen)
         return board.reset(flag_id, actor, now)
 
-    await _change(store, said, "reset", actor, reason, flag_id, without)
+    await _change(store, signals, "reset", actor, reason, flag_id, without)
 
 
-async def reset_conclusion(store: Store, said: Events, conclusion: Conclusion, actor: str, reason: str) -> None:
+async def reset_conclusion(store: Store, signals: Events, conclusion: Conclusion, actor: str, reason: str) -> None:
     """Have the pump forget a conclusion and all that speaks for it: only what fails from now on counts."""
     while True:
         document = await store.get(PATH)
@@ -66,7 +66,7 @@ async def reset_conclusion(store: Store, said: Events, conclusion: Conclusion, a
         line = {**_line("reset", shown, actor, reason, now), "name": "conclusion"}
         history = Create(f"{HISTORY}/{now:%Y%m%dT%H%M%S%f}-reset-{conclusion.id.replace('/', '-')}", line)
         if isinstance(await store.commit(write, history), Committed):
-            said.emit(
+            signals.emit(
                 events.FLAG_CHANGED, flag=conclusion.id, action="reset", name="conclusion", scope=str(shown.scope),
                 actor=actor, reason=reason, expires_at=now, shadow=False,
             )  # fmt: skip
@@ -80,7 +80,7 @@ def _scope(conclusion: Conclusion) -> Scope:
 
 async def extend(
     store: Store,
-    said: Events,
+    signals: Events,
     flag_id: str,
     until: datetime,
     actor: str,
@@ -94,7 +94,7 @@ async def extend(
         _check_unchanged(board, flag_id, as_seen)
         return board.extended(flag_id, until, actor, now)
 
-    await _change(store, said, "extend", actor, reason, flag_id, longer)
+    await _change(store, signals, "extend", actor, reason, flag_id, longer)
 
 
 async def undo(store: Store, events_port: Events, flag_id: str, actor: str) -> None:
@@ -155,7 +155,7 @@ def _check_unchanged(board: Board, flag_id: str, as_seen: datetime | None) -> No
 
 async def _change(
     store: Store,
-    said: Events,
+    signals: Events,
     action: Action,
     actor: str,
     reason: str,
@@ -174,7 +174,7 @@ async def _change(
         flag = after.flags.get(flag_id) or before.flags[flag_id]
         line = Create(f"{HISTORY}/{now:%Y%m%dT%H%M%S%f}-{action}-{flag_id}", _line(action, flag, actor, reason, now))
         if isinstance(await store.commit(write, line), Committed):
-            said.emit(
+            signals.emit(
                 events.FLAG_CHANGED, flag=flag_id, action=action, name=flag.name, scope=str(flag.scope), actor=actor,
                 reason=reason, expires_at=flag.expires_at, shadow=flag.shadow,
             )  # fmt: skip

@@ -25,10 +25,10 @@ LEAVES_WITHIN = timedelta(seconds=30)
 
 async def read_proofs(store: Store, names: Sequence[str]) -> dict[str, Proof]:
     """By name; an empty one where nothing was written down."""
-    found = await store.get_all([gateway_proof.path(name) for name in names])
+    documents = await store.get_all([gateway_proof.path(name) for name in names])
     return {
         name: Proof.from_json(document.data) if isinstance(document, Document) else Proof()
-        for name, document in zip(names, found, strict=True)
+        for name, document in zip(names, documents, strict=True)
     }
 
 
@@ -38,9 +38,9 @@ async def read_off(
     """Why nothing goes to the gateways in use, by name; None = the proof is complete. `gateways` by model."""
     names = sorted({name for item in gateways.values() for name in item})
     proofs = await read_proofs(store, names)
-    known = {name: catalogue.gateways[name] for name in names}
+    declared = {name: catalogue.gateways[name] for name in names}
     return {
-        name: proofs[name].off(name, gateway.fingerprint(item), now, item.fresh_for) for name, item in known.items()
+        name: proofs[name].off(name, gateway.fingerprint(item), now, item.fresh_for) for name, item in declared.items()
     }
 
 
@@ -96,11 +96,11 @@ async def _at_once() -> timedelta:
 def _facts(provider: Gateway, order: Order, answer: Answer, at: datetime, latency_ms: int) -> dict[str, Any]:
     """What the log of the provider should say of the same call."""
     price = gateway.price(provider, order.model, 0)
-    asked = gateway.alias(provider, order.model)
+    provider_name = gateway.alias(provider, order.model)
     common = {
         "prompt_sha256": hashlib.sha256(order.prompt.encode()).hexdigest(),
         "model": order.model,
-        "asked_as": asked,
+        "asked_as": provider_name,
         "returned_model": answer.model,
         "latency_ms": latency_ms,
         "started_at": at,
@@ -109,14 +109,14 @@ def _facts(provider: Gateway, order: Order, answer: Answer, at: datetime, latenc
     }
     match answer:
         case Made(picture=picture):
-            known = answer.model in (order.model, asked)
-            outcome = "made" if known else f"{answer.model} served, and {asked} was asked for"
+            passed = answer.model in (order.model, provider_name)
+            outcome = "made" if passed else f"{answer.model} served, and {provider_name} was asked for"
             cost = gateway.of_made(price)
             size = {"width": picture.width, "height": picture.height}
         case Failure():
-            known, outcome, size = False, f"{answer.kind.value}: {answer.message}", {}
+            passed, outcome, size = False, f"{answer.kind.value}: {answer.message}", {}
             cost = gateway.of_failed(provider, answer, price)
-    return common | size | {"passed": known, "outcome": outcome} | cost.to_json()
+    return common | size | {"passed": passed, "outcome": outcome} | cost.to_json()
 
 
 def _text(facts: Mapping[str, Any]) -> str:

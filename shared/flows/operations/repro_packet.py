@@ -38,10 +38,10 @@ def made(
     with_prompt: bool,
 ) -> dict[str, Any]:
     """The packet, with `curl`: None for an attempt of another contract than Google's."""
-    found = repro_packet.packet(
+    contents = repro_packet.packet(
         request_id, request, attempt, project=how.project, catalogue=catalogue, with_prompt=with_prompt
     )
-    return found | {"curl": _curl(request, attempt, catalogue, how, with_prompt=with_prompt)}
+    return contents | {"curl": _curl(request, attempt, catalogue, how, with_prompt=with_prompt)}
 
 
 def _curl(

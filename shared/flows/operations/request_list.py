@@ -13,6 +13,7 @@ from shared.core.lifecycle.request_filter import AWAITING, RequestFilter
 from shared.core.records.request import ROW_FIELDS
 from shared.core.records.versioned import Row, row_in
 from shared.core.values.documents import Query, Range, UnreadableDocument
+from shared.core.values.moments import read_moment
 from shared.ports.store import Store
 
 PAGE = 500
@@ -35,11 +36,8 @@ class Cursor(Struct, frozen=True):
     def parse(cls, text: str) -> Cursor | None:
         """None where there is none, or it cannot be read."""
         moment, *ids = text.split("|")
-        try:
-            at = datetime.fromisoformat(moment)
-        except ValueError:
-            return None
-        return cls(at, tuple(ids[:MOST_SAME])) if at.tzinfo else None
+        at = read_moment(moment)
+        return cls(at, tuple(ids[:MOST_SAME])) if at is not None else None
 
 
 class Listed(Struct, frozen=True):

@@ -43,7 +43,7 @@ class RoutingSnapshot(Struct, frozen=True):
     """Until when models start nothing, by model id."""
     offers: Mapping[str, Offer] = field(default_factory=dict)
     """Of gateways, by model id: of those that are in use here, or where the pump runs."""
-    held: Mapping[str, Fields] = field(default_factory=dict)
+    blocked: Mapping[str, Fields] = field(default_factory=dict)
     """Why the pump holds queues back, by model id; what is over is left out."""
     leader: str | None = None
     """The process whose pump leads, or led last."""
@@ -114,7 +114,7 @@ async def read(
         routing=routing,
         opens=outlook(standings, {}, full, routing, now),
         offers=offers(catalogue, offering, await read_off(store, catalogue, offering, now), denials(routing)),
-        held={model: why for model, why in blocked.items() if why["until"] is None or why["until"] > now},
+        blocked={model: why for model, why in blocked.items() if why["until"] is None or why["until"] > now},
         leader=leading.lead_holder,
         led_until=leading.lead_until,
         vertex=vertex,

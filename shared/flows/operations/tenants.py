@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from shared.core.accounting.budget import Budget, Over, PeriodName, budget_of
-from shared.core.accounting.budget_history import FIELD, BudgetChange, UndoRefused, changes_of, undoable, with_change
+from shared.core.accounting.budget import Budget, Over, PeriodName
+from shared.core.accounting.budget_history import FIELD, BudgetChange, UndoRefused, undoable, with_change
+from shared.core.records.tenant import TenantRecord, tenant_path
+from shared.core.values.codec import stored_value
 from shared.core.values.documents import Absent, Committed, Create, Document, Fields, Update, Write
 from shared.ports.store import Store
-
-PATH = "tenants/{}"
 
 
 async def set_weight(store: Store, tenant: str, weight: float) -> float | None:
     """The weight by which `tenant` shares queues from now on. The one before, or None where none was set."""
     while True:
-        document = await store.get(PATH.format(tenant))
+        document = await store.get(tenant_path(tenant))
         now = document.read_at
         write: Write
         if isinstance(document, Document):
@@ -23,7 +23,7 @@ async def set_weight(store: Store, tenant: str, weight: float) -> float | None:
         else:
             write = Create(document.path, {"weight": weight, "created_at": now, "updated_at": now})
         if isinstance(await store.commit(write), Committed):
-            return document.data.get("weight") if isinstance(document, Document) else None
+            return TenantRecord.of(document).weight
 
 
 class NoBudget(Exception):
@@ -58,8 +58,8 @@ async def set_budget(
     the operator saw. Raises NoBudget, and BudgetMoved where the limit is another one by now.
     """
     while True:
-        document = await store.get(PATH.format(tenant))
-        before = budget_of(document.data) if isinstance(document, Document) else None
+        document = await store.get(tenant_path(tenant))
+        before = TenantRecord.of(document).budget
         if before is None and limit_micros is None:
             raise NoBudget(tenant)
         if seen_micros is not None and (before is None or before.limit_micros != seen_micros):
@@ -78,10 +78,10 @@ async def set_budget(
 async def lift_budget(store: Store, tenant: str, by: By = NOBODY) -> None:
     """No limit from now on."""
     while True:
-        document = await store.get(PATH.format(tenant))
+        document = await store.get(tenant_path(tenant))
         if not isinstance(document, Document):
             return
-        change = BudgetChange(document.read_at, by.actor, by.reason, budget_of(document.data), None)
+        change = BudgetChange(document.read_at, by.actor, by.reason, TenantRecord.of(document).budget, None)
         if await _change(store, document, change):
             return
 
@@ -89,12 +89,12 @@ async def lift_budget(store: Store, tenant: str, by: By = NOBODY) -> None:
 async def undo_budget(store: Store, tenant: str, actor: str) -> BudgetChange:
     """Take back the newest change, within UNDO_WITHIN: what was changed. Raises UndoRefused."""
     while True:
-        document = await store.get(PATH.format(tenant))
-        changes = changes_of(document.data) if isinstance(document, Document) else []
-        newest = undoable(changes, document.read_at)
+        document = await store.get(tenant_path(tenant))
+        record = TenantRecord.of(document)
+        newest = undoable(record.budget_changes, document.read_at)
         if newest is None:
             raise UndoRefused(f"budget of {tenant}: nothing was changed within a minute; set it to what it should be")
-        if isinstance(document, Document) and budget_of(document.data) != newest.after:
+        if record.budget != newest.after:
             raise UndoRefused(f"budget of {tenant}: it has changed since; look at it, then decide again")
         undone = BudgetChange(document.read_at, actor, f"undone: {newest}", newest.after, newest.before, undoes=True)
         if await _change(store, document, undone):
@@ -104,8 +104,8 @@ async def undo_budget(store: Store, tenant: str, actor: str) -> BudgetChange:
 async def _change(store: Store, document: Document | Absent, change: BudgetChange) -> bool:
     """The budget and its history, in one write. Whether nobody else was faster."""
     after = change.after.to_json() if change.after is not None else None
-    history = with_change(document.data if isinstance(document, Document) else {}, change)
-    return await _set(store, document, {"budget": after, FIELD: history})
+    history = with_change(TenantRecord.of(document).budget_changes, change)
+    return await _set(store, document, {"budget": after, FIELD: stored_value(history)})
 
 
 async def _set(store: Store, document: Document | Absent, changes: Fields) -> bool:

@@ -59,7 +59,7 @@ class Breakers:
         in_force = sight.board.in_force(now)
         ids = tuple(sorted(f"{flag.id}@{flag.expires_at.isoformat()}" for flag in in_force))
         concluded = conclusions.reached.keys() != before.conclusions.reached.keys()
-        if ids != routing.in_force or sight.gateways_changed or concluded:  # whoever sleeps may have a route now
+        if ids != routing.in_force or sight.gateways_changed or concluded:  # sleeping requests may have a route now
             documents.memory = replace(documents.memory, epoch=documents.memory.epoch + 1)
         opens = outlook(documents.memory.standings, sight.reports, held_back, routing, now)
         self._planner.under(in_force, opens, routing, now, sight.gateways_off)

@@ -24,6 +24,7 @@ from shared.core.lifecycle.request_record import Head
 from shared.core.observability import events
 from shared.core.provider.outcome import Outcome
 from shared.core.records.request import QueuedRow
+from shared.core.records.tenant import TenantRecord, tenant_path
 from shared.core.values.documents import Document
 from shared.flows.operations import budget_reading
 from shared.flows.pump import orphaned_reservations
@@ -55,10 +56,10 @@ class Budgets(Struct):
     dormant: Dormant
     _purses: dict[str, TenantBalance] = field(default_factory=dict)
     """By tenant: those that have a budget."""
-    _known: set[str] = field(default_factory=set)
+    _read_tenants: set[str] = field(default_factory=set)
     """Tenants whose documents were read."""
     _read_at: float = float("-inf")
-    _told: set[tuple[str, str, int]] = field(default_factory=set)
+    _reported: set[tuple[str, str, int]] = field(default_factory=set)
     """Tenant, period and limit of which it was said that nothing is left."""
     _changed: dict[str, BudgetAccount] = field(default_factory=dict)
     """By path: accounts that differ from their documents, as far as anybody else must know of it."""
@@ -77,9 +78,9 @@ class Budgets(Struct):
         open_still = {tenant for tenant, purse in self._purses.items() if purse.account.pending}
         wanted = {head.tenant for head in heads} | set(self.documents.over_budget) | open_still
         ended = {tenant for tenant, purse in self._purses.items() if budget.ends_at(purse.account.period) <= now}
-        read = wanted if due else (wanted - self._known) | (wanted & ended)
+        read = wanted if due else (wanted - self._read_tenants) | (wanted & ended)
         if due:
-            self._read_at, self._known = monotonic, set()
+            self._read_at, self._read_tenants = monotonic, set()
         if read:
             await self._read(sorted(read), now)
         if due:
@@ -141,7 +142,7 @@ class Budgets(Struct):
 
     def handed_out(self, candidates: Sequence[Candidate]) -> None:
         """These carry their money themselves. What else was reserved is looked for within READ_EVERY: whether a refused
-        commit was ours all the same, its request says.
+        commit was ours in fact, its request says.
         """
         for tenant, ids in _by_tenant(candidates).items():
             if (purse := self._purses.get(tenant)) is not None:
@@ -168,9 +169,9 @@ class Budgets(Struct):
         if tenant not in self.documents.over_budget:
             self.documents.over_budget = (*self.documents.over_budget, tenant)
         what = (tenant, purse.account.period, purse.budget.limit_micros)
-        if what in self._told:
+        if what in self._reported:
             return
-        self._told.add(what)
+        self._reported.add(what)
         self.ports.signals.emit(
             events.BUDGET_USED_UP,
             tenant=tenant,
@@ -181,13 +182,12 @@ class Budgets(Struct):
         )
 
     async def _read(self, tenants: Sequence[str], now: datetime) -> None:
-        found = await self.ports.store.get_all([f"tenants/{tenant}" for tenant in tenants])
+        documents = await self.ports.store.get_all([tenant_path(tenant) for tenant in tenants])
         limits = {
-            tenant: (budget.budget_of(document.data) if isinstance(document, Document) else None)
-            or self.ports.default_budget
-            for tenant, document in zip(tenants, found, strict=True)
+            tenant: TenantRecord.of(document).budget or self.ports.default_budget
+            for tenant, document in zip(tenants, documents, strict=True)
         }
-        self._known |= set(tenants)
+        self._read_tenants |= set(tenants)
         read = await asyncio.gather(*(self._purse(tenant, limit, now) for tenant, limit in limits.items()))
         for tenant, purse in zip(tenants, read, strict=True):
             if purse is None:
@@ -240,7 +240,7 @@ def _is_open(purse: TenantBalance, head: Head) -> bool:
 
 def _by_tenant(candidates: Sequence[Candidate]) -> dict[str, list[str]]:
     """Ids of requests."""
-    found: dict[str, list[str]] = {}
+    request_ids: dict[str, list[str]] = {}
     for candidate in candidates:
-        found.setdefault(candidate.head.tenant, []).append(candidate.head.request_id)
-    return found
+        request_ids.setdefault(candidate.head.tenant, []).append(candidate.head.request_id)
+    return request_ids

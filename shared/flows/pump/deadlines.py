@@ -53,11 +53,11 @@ class Overdue:
 
         `held_back` by model: what the tick before this found full, and those behind it are ended already.
         """
-        known = self._planner.terms.opens if self._planner.terms is not None else {}
+        opens_at = self._planner.terms.opens if self._planner.terms is not None else {}
         for candidate, full in ticked.missed:
-            if candidate.model in known:  # else the next tick plans another route, where there is one
+            if candidate.model in opens_at:  # else the next tick plans another route, where there is one
                 await self.end(candidate.head, "expired", _too_late(candidate.model, full))
-        new = {model: full for model, full in ticked.held.items() if model not in held_back}
+        new = {model: full for model, full in ticked.blocked.items() if model not in held_back}
         await self._expire_behind(new, self._documents.time.now())
 
     async def sweep(self, held_back: Mapping[str, Blocked]) -> None:
@@ -71,9 +71,9 @@ class Overdue:
         await expire_overdue(self._ports, now)
         await self._expire_behind(held_back, now)
 
-    async def _expire_behind(self, held: Mapping[str, Blocked], now: datetime) -> None:
+    async def _expire_behind(self, blocked: Mapping[str, Blocked], now: datetime) -> None:
         """End those behind the heads that are due before their model opens."""
-        for model, full in held.items():
+        for model, full in blocked.items():
             if full.lasts and full.until is not None and full.until > now + WORTH_WAITING:
                 stay = await expire_due_before(
                     self._ports, model, full.until, _too_late(model, full), now, unless=self._has_another_route

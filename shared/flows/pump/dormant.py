@@ -32,9 +32,9 @@ class Dormant:
         """By model."""
         self._woken_epoch = -1
 
-    async def put(self, held: Mapping[str, Blocked], epoch: int, now: datetime) -> None:
+    async def put(self, blocked: Mapping[str, Blocked], epoch: int, now: datetime) -> None:
         """Have a page of requests sleep where there are more behind it and nothing opens soon."""
-        shut = {model: full for model, full in held.items() if _is_shut(full, now)}
+        shut = {model: full for model, full in blocked.items() if _is_shut(full, now)}
         self._shut_since = {model: self._shut_since.get(model, now) for model in shut}
         for model, full in shut.items():
             if now - self._shut_since[model] < SLEEP_AFTER:

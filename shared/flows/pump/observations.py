@@ -11,12 +11,14 @@ from msgspec import Struct, field
 from shared.core.admission.clock_rewind import FELL
 from shared.core.conclusions.evidence import Heard
 from shared.core.conclusions.evidence import summed as summed_heard
+from shared.core.conclusions.worker_report import WorkerReport
 from shared.core.lifecycle import queries
 from shared.core.limits import live_quota
 from shared.core.limits.live_quota import LiveLimits, LiveQuota
 from shared.core.limits.observations import ModelObservations, StartSignal, summed
 from shared.core.provider.circuit_health import REMEMBERED, Health
 from shared.core.provider.circuit_health import summed as summed_health
+from shared.core.values.codec import stored_in
 from shared.core.values.documents import Document
 from shared.flows.operations.flags import Board, read_board
 from shared.flows.operations.gateway_proofs import read_off
@@ -55,7 +57,7 @@ class PumpSight(Struct):
     """Open slots that were taken or withdrawn, as of the last look."""
     taken_from: datetime | None = None
     """When that look began; None where there were more."""
-    _reports: dict[str, dict[str, ModelObservations]] = field(default_factory=dict)
+    _reports: Mapping[str, Mapping[str, ModelObservations]] = field(default_factory=dict)
     """By worker process and model."""
     _drift: dict[tuple[str, str], Mapping[int, int]] = field(default_factory=dict)
     """What calendars have been corrected by, by process and model."""
@@ -111,37 +113,33 @@ class PumpSight(Struct):
 
     def drift(self) -> dict[str, dict[int, int]]:
         """Input tokens by model and half-second that were reported to be more since this was last asked."""
-        found: dict[str, dict[int, int]] = {}
+        changes: dict[str, dict[int, int]] = {}
         for boot, models in self._reports.items():
             for model, observed in models.items():
-                known = self._drift.get((boot, model), {})
+                counted = self._drift.get((boot, model), {})
                 self._drift[boot, model] = observed.drift
                 for bucket, tokens in observed.drift.items():
-                    if tokens != known.get(bucket, 0):
-                        by_bucket = found.setdefault(model, {})
-                        by_bucket[bucket] = by_bucket.get(bucket, 0) + tokens - known.get(bucket, 0)
-        return found
+                    if tokens != counted.get(bucket, 0):
+                        by_bucket = changes.setdefault(model, {})
+                        by_bucket[bucket] = by_bucket.get(bucket, 0) + tokens - counted.get(bucket, 0)
+        return changes
 
     async def _read_reports(self, now: datetime) -> None:
         """Whole reports of the last while, by any worker's clock: reading one twice changes nothing."""
         since = now - (REMEMBERED if self._looked else FIRST_LOOK)
         read = await self.ports.store.query(queries.evidence_since(since))
-        documents = [
-            document for document in read if document.data["updated_at"] <= now + FELL
-        ]  # else told by a clock set back since
-        self._reports = {
-            document.id: {model: ModelObservations.from_json(seen) for model, seen in document.data["models"].items()}
-            for document in documents
-        }
+        reports = {document.id: stored_in(document, WorkerReport) for document in read}
+        ahead = now + FELL  # what lies beyond was told by a clock set back since
+        reports = {process: report for process, report in reports.items() if report.updated_at <= ahead}
+        self._reports = {process: report.models for process, report in reports.items()}
         by_circuit: dict[str, list[Health]] = {}
-        for document in documents:
-            for circuit, observed in document.data["routes"].items():
-                by_circuit.setdefault(circuit, []).append(Health.from_json(observed))
-        self.health = {circuit: summed_health(healths) for circuit, healths in by_circuit.items()}
         by_conclusion: dict[str, list[Heard]] = {}
-        for document in documents:
-            for conclusion, heard in document.data.get("heard", {}).items():
-                by_conclusion.setdefault(conclusion, []).append(Heard.from_json(heard))
+        for report in reports.values():
+            for circuit, health in report.routes.items():
+                by_circuit.setdefault(circuit, []).append(health)
+            for conclusion, heard in report.heard.items():
+                by_conclusion.setdefault(conclusion, []).append(heard)
+        self.health = {circuit: summed_health(healths) for circuit, healths in by_circuit.items()}
         self.heard = {conclusion: summed_heard(heards, now) for conclusion, heards in by_conclusion.items()}
         if not self._looked:
             self.drift()  # what was reported to an earlier pump is done with
@@ -166,13 +164,13 @@ class PumpSight(Struct):
         self.in_air = await self.ports.store.count(queries.in_status("released", 10_000))
 
     async def _count(self, models: Collection[str]) -> None:
-        asked = [(model, status) for model in models for status in ("released", "rendering")]
+        pairs = [(model, status) for model in models for status in ("released", "rendering")]
         self._granted = {}
         counts = await asyncio.gather(
-            *(self.ports.store.count(queries.in_flight(model, status, 10_000)) for model, status in asked)
+            *(self.ports.store.count(queries.in_flight(model, status, 10_000)) for model, status in pairs)
         )
         self._counted = dict.fromkeys(models, 0)
-        for (model, _), count in zip(asked, counts, strict=True):
+        for (model, _), count in zip(pairs, counts, strict=True):
             self._counted[model] += count
 
     def flags_changed(self) -> None:
@@ -184,9 +182,9 @@ class PumpSight(Struct):
 
     async def _read_gateways(self, now: datetime) -> None:
         ports = self.ports
-        found = await read_off(ports.store, ports.catalogue, ports.gateways, now)
-        self.gateways_changed = found != self.gateways_off
-        self.gateways_off = found
+        reasons = await read_off(ports.store, ports.catalogue, ports.gateways, now)
+        self.gateways_changed = reasons != self.gateways_off
+        self.gateways_off = reasons
 
     async def _read_live(self) -> None:
         document = await self.ports.store.get(live_quota.PATH)

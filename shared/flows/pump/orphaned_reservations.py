@@ -31,9 +31,9 @@ async def clear(store: Store, account: BudgetAccount, now: datetime) -> Cleared:
     pending = account.pending
     if not pending:
         return Cleared(account)
-    found = await store.get_all([request_record.path(reservation.request_id) for reservation in pending])
+    requests = await store.get_all([request_record.path(reservation.request_id) for reservation in pending])
     taken, untaken, rewritten = [], [], []
-    for reservation, request in zip(pending, found, strict=True):
+    for reservation, request in zip(pending, requests, strict=True):
         if not isinstance(request, Document) or request_in(request).record.release >= reservation.release:
             taken.append(reservation.request_id)  # one that is gone had its end, and what it held is in the shards
         elif request_in(request).record.status != "queued":

@@ -75,12 +75,12 @@ class Planner(Struct):
             self.terms, self._plans = terms, {}
 
     def plan(self, head: Head) -> Plan:
-        known = self._plans.get(head.request_id)
-        if known is not None and known[0] == head.version:
-            return known[1]
-        found = ladder.plan(head.ask, self._terms, head.course)
-        self._plans[head.request_id] = (head.version, found)
-        return found
+        cached = self._plans.get(head.request_id)
+        if cached is not None and cached[0] == head.version:
+            return cached[1]
+        fresh = ladder.plan(head.ask, self._terms, head.course)
+        self._plans[head.request_id] = (head.version, fresh)
+        return fresh
 
     def step_down(self, head: Head, within_micros: int, because: str) -> Planned | None:
         """The cheapest route, where so much money is enough for it."""
@@ -109,30 +109,30 @@ class Planner(Struct):
 
     def saved_by_shadows(self, candidate: Candidate) -> list[tuple[str, int]]:
         """The flags in shadow that would have changed this route, and how much less it would have cost."""
-        found = []
+        savings = []
         for flag in self.shadows:
             plan = ladder.plan(candidate.head.ask, self._terms.with_flag(flag), candidate.head.course)
             if not isinstance(plan, Planned):
-                found.append((flag.id, 0))
+                savings.append((flag.id, 0))
             elif plan.route != candidate.planned.route:
                 planned = candidate.planned
                 less = saved(planned.route, planned.estimate_micros, plan.route, plan.estimate_micros)
-                found.append((flag.id, less))
-        return found
+                savings.append((flag.id, less))
+        return savings
 
     def _breaker_probe(
         self, flag: Flag, closed: str, routing: Routing, health: Mapping[str, Health], heads: Sequence[Head],
         now: datetime,
     ) -> dict[str, Plan]:  # fmt: skip
         """One that was not sick there; after a while one that was, where no other waits."""
-        known = routing.circuits.get(closed)
-        most = 1 if known is None else probes_allowed(known, health.get(closed, ALL_WELL), now)
+        circuit = routing.circuits.get(closed)
+        most = 1 if circuit is None else probes_allowed(circuit, health.get(closed, ALL_WELL), now)
         if not most:
             return {}
         well = [head for head in heads if closed not in head.course.sick_on]
-        found = self._probe(closed, self._terms.without(flag), well, closed, most)
-        if found or known is None or not may_probe_again(known, now):
-            return found
+        probes = self._probe(closed, self._terms.without(flag), well, closed, most)
+        if probes or circuit is None or not may_probe_again(circuit, now):
+            return probes
         return self._probe(closed, self._terms.without(flag), [head for head in heads if head not in well], closed)
 
     def _conclusion_probe(self, about: Conclusion, routing: Routing, heads: Sequence[Head]) -> dict[str, Plan]:

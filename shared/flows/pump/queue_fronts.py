@@ -56,7 +56,7 @@ class QueueFronts:
                 page.read_at = float("-inf")
 
     async def read(self, now: datetime) -> list[Head]:
-        """The front of every queue, and whoever has slept long enough."""
+        """The front of every queue, and requests that have slept long enough."""
         self.read_at = None
         due = [key for key, page in self._pages.items() if self._is_due(key, page)]
         woken, *pages = await asyncio.gather(

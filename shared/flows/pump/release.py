@@ -32,7 +32,7 @@ PAGE = 100
 
 
 class Unsure:
-    """The store did not say whether a release is on record: whoever looks at its request finds out."""
+    """The store did not say whether a release is on record: the next look at its request finds out."""
 
 
 class Turn(Struct, frozen=True):

@@ -1,4 +1,4 @@
-"""What a tick tells: why queues wait, for whoever looks, and events for what closed, was learned or is stuck."""
+"""What a tick says: why queues wait, for console and `status`, and events for what closed, was learned or sticks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MOST_TENANTS = 20
 """Of one model whose reasons are told apart."""
 
 
-def held(ticked: TickResult, planning: Planning) -> dict[str, Any]:
+def wait_reasons(ticked: TickResult, planning: Planning) -> dict[str, Any]:
     """By model, why its queue waits; `tenants` by name, where it is something of their own.
 
     A queue may hold requests that on-call has paused beside others that have no route: the pause of one tenant must not
@@ -36,37 +36,37 @@ def held(ticked: TickResult, planning: Planning) -> dict[str, Any]:
             "why": ticked.memory.standings[model].calendar.closed_why,
             "tenants": waiting.get(model, {}).get("tenants", {}),
         }
-        for model, full in ticked.held.items()
+        for model, full in ticked.blocked.items()
     }
     return waiting | full
 
 
-def tell_changes(said: Events, before: Memory, after: Memory) -> None:
+def tell_changes(signals: Events, before: Memory, after: Memory) -> None:
     """What closed and what was learned."""
     for model, standing in after.standings.items():
         was = before.standings[model]
         closed = standing.calendar
         if closed.closed_until is not None and closed.closed_until != was.calendar.closed_until:
-            said.emit(events.CALENDAR_CLOSED, model=model, until=closed.closed_until, why=closed.closed_why)
+            signals.emit(events.CALENDAR_CLOSED, model=model, until=closed.closed_until, why=closed.closed_why)
         for dimension, learned in standing.learned.items():
-            known = was.learned.get(dimension)
-            if known is None or known.value != learned.value:
-                said.emit(events.LIMIT_LEARNED, model=model, dimension=dimension, value=learned.value)
+            previous = was.learned.get(dimension)
+            if previous is None or previous.value != learned.value:
+                signals.emit(events.LIMIT_LEARNED, model=model, dimension=dimension, value=learned.value)
     for model, numbers in after.limits.items():
         gone = [name for name, limit in numbers.items() if limit == 0 != before.limits.get(model, {}).get(name)]
         if gone:
             what = f"{model}: a limit of 0 ({', '.join(gone)}); nothing of it starts"
-            said.emit(events.ESCALATION, what=what, request_id=None, runbook="no-balance")
+            signals.emit(events.ESCALATION, what=what, request_id=None, runbook="no-balance")
 
 
-def tell_stuck(said: Events, planning: Planning, known: frozenset[str]) -> frozenset[str]:
+def tell_stuck(signals: Events, planning: Planning, reported: frozenset[str]) -> frozenset[str]:
     """Models whose requests have no route left, by anything but on-call's own `pause`; told once, unless `known`.
 
     A probe that is out ends nothing: only a request that has its route again does.
     """
     stuck = {head.model: waits.reason for head, waits in planning.waiting if not waits.paused}
-    for model in stuck.keys() - known:
+    for model in stuck.keys() - reported:
         what = f"{model}: every route is out, requests wait: {stuck[model]}"
-        said.emit(events.ESCALATION, what=what, request_id=None, runbook="no-route")
+        signals.emit(events.ESCALATION, what=what, request_id=None, runbook="no-route")
     routed = {candidate.head.model for candidate in planning.candidates if candidate.planned.probe is None}
-    return frozenset(stuck) | (known - routed)
+    return frozenset(stuck) | (reported - routed)

@@ -23,6 +23,7 @@ from shared.core.admission.tick import Memory
 from shared.core.limits.enforced import Enforced
 from shared.core.observability import events
 from shared.core.records.pump import PumpRecord
+from shared.core.values.codec import Stored, stored_in
 from shared.core.values.documents import Absent, Committed, Conflict, Create, Delete, Document, Fields, Update, Write
 from shared.flows.clock import ServerTime
 from shared.flows.pump.dormant import wake_from_the_future
@@ -80,20 +81,20 @@ class PumpDocuments(Struct):
         if by:
             await documents._rewind(by)
         changed = documents.memory.standings if by else {}
-        committed = await documents._commit(documents.memory, documents.routing, changed, held={}, waiting=[])
+        committed = await documents._commit(documents.memory, documents.routing, changed, blocked={}, waiting=[])
         return documents if isinstance(committed, Committed) else None
 
     async def _rewind(self, by: timedelta) -> None:
         """Everything remembered, as the clock tells it that was set back by so much; and its sleepers awake."""
         self.ports.signals.emit(events.CLOCK_SET_BACK, seconds=round(by.total_seconds()))
         await self.read_standings({*self.ports.catalogue.models, *self.memory.limits})
-        known = {model: item for model, item in self.memory.standings.items() if item != ModelState()}
-        self.memory = rewound(replace(self.memory, standings=known), by)
+        unrestricted = {model: item for model, item in self.memory.standings.items() if item != ModelState()}
+        self.memory = rewound(replace(self.memory, standings=unrestricted), by)
         self.routing = rewound_routing(self.routing, by)
         await wake_from_the_future(self.ports, self.time.now())
 
     async def leave(self) -> None:
-        """Give up the lead, for whoever is kicked next."""
+        """Give up the lead, for the next process that is kicked."""
         assert isinstance(self.pump, Document)
         changes: dict[str, Any] = {"lead_holder": None, "lead_until": None, "lead_since": None, "waiting": []}
         await self.ports.store.commit(Update(PUMP, changes, self.pump.version))
@@ -103,11 +104,11 @@ class PumpDocuments(Struct):
         missing = sorted(set(models) - set(self.calendars))
         if not missing:
             return
-        found = await self.ports.store.get_all([model_state.path(model) for model in missing])
-        self.calendars.update(zip(missing, found, strict=True))
+        documents = await self.ports.store.get_all([model_state.path(model) for model in missing])
+        self.calendars.update(zip(missing, documents, strict=True))
         read = {
             model: ModelState.from_json(document.data) if isinstance(document, Document) else ModelState()
-            for model, document in zip(missing, found, strict=True)
+            for model, document in zip(missing, documents, strict=True)
         }
         self.memory = replace(self.memory, standings={**self.memory.standings, **read})
 
@@ -116,7 +117,7 @@ class PumpDocuments(Struct):
         after: Memory,
         routing: Routing,
         *,
-        held: Mapping[str, Any],
+        blocked: Mapping[str, Any],
         waiting: list[str],
         accounts: Sequence[BudgetAccount] = (),
         done: Sequence[Document] = (),
@@ -127,26 +128,27 @@ class PumpDocuments(Struct):
         now = self.time.now()
         before = self.memory.standings
         changed = {
-            model: found
-            for model, found in after.standings.items()
-            if found.to_json() != before.get(model, ModelState()).forget(now).to_json()
+            model: standing
+            for model, standing in after.standings.items()
+            if standing.to_json() != before.get(model, ModelState()).forget(now).to_json()
         }
-        if changed or accounts or done or self._is_due(after, held, waiting) or _told(routing) != _told(self.routing):
-            committed = await self._commit(after, routing, changed, accounts, done, held=held, waiting=waiting)
+        is_routed_anew = _saved_at_once(routing) != _saved_at_once(self.routing)
+        if changed or accounts or done or is_routed_anew or self._is_due(after, blocked, waiting):
+            committed = await self._commit(after, routing, changed, accounts, done, blocked=blocked, waiting=waiting)
             if isinstance(committed, Conflict):
                 raise LeadLost
             self.time.observe(committed.at)
         self.memory, self.routing = after, routing
 
-    def _is_due(self, after: Memory, held: Mapping[str, Any], waiting: list[str]) -> bool:
+    def _is_due(self, after: Memory, blocked: Mapping[str, Any], waiting: list[str]) -> bool:
         """Something to say, or a lead that ends soon. A full minute is no news, a used-up day is."""
         assert isinstance(self.pump, Document)
-        said = self.pump.data
-        if list(self.over_budget) != list(said.get("over_budget", ())):
+        written = PumpRecord.of(self.pump)
+        if self.over_budget != written.over_budget or tuple(waiting) != written.waiting:
             return True
-        if after.epoch != self.memory.epoch or waiting != said["waiting"] or _lasting(held) != _lasting(said["held"]):
+        if after.epoch != self.memory.epoch or _lasting(blocked) != _lasting(written.blocked or {}):
             return True
-        return bool(said["lead_until"] - self.time.now() < RENEW_WITHIN)
+        return written.lead_until is None or written.lead_until - self.time.now() < RENEW_WITHIN
 
     async def _commit(
         self,
@@ -156,7 +158,7 @@ class PumpDocuments(Struct):
         accounts: Sequence[BudgetAccount] = (),
         done: Sequence[Document] = (),
         *,
-        held: Mapping[str, Any],
+        blocked: Mapping[str, Any],
         waiting: list[str],
     ) -> Committed | Conflict:
         self.lead_since = self.lead_since or self.time.now()
@@ -167,7 +169,7 @@ class PumpDocuments(Struct):
             "lead_since": self.lead_since,
             "lead_release": self.ports.release.identity,
             "waiting": waiting,
-            "held": dict(held),
+            "held": dict(blocked),
             "spend": after.spend.to_json(),
             "served": dict(after.served),
             "fleet": after.fleet.to_json(),
@@ -180,9 +182,9 @@ class PumpDocuments(Struct):
             "vertex": self.ports.vertex_in_use,
         }
         writes = [_write(PUMP, pump, self.pump)]
-        for model, found in changed.items():
+        for model, standing in changed.items():
             before = self.calendars.get(model, Absent(model_state.path(model), self.time.now()))
-            writes.append(_write(model_state.path(model), found.to_json(), before))
+            writes.append(_write(model_state.path(model), standing.to_json(), before))
         writes += [_write(account.path, account.to_json(), self.accounts[account.path]) for account in accounts]
         gone = [Delete(document.path, document.version) for document in done]
         committed = await self.ports.store.commit(*writes, *gone)
@@ -210,17 +212,21 @@ def _succeeds(ports: Ports, pump: Document) -> bool:
     return since is None or pump.read_at - since >= UNDISTURBED
 
 
+class _Kept(Stored, frozen=True):
+    """What the pump's document keeps from tick to tick, beside what others read of it: see Memory."""
+
+    spend: Mapping[int, int]
+    served: Mapping[str, float]
+    fleet: Fleet
+    epoch: int
+    limits: Mapping[str, Mapping[str, int | None]]
+
+
 def _memory(pump: Document | Absent) -> Memory:
     if isinstance(pump, Absent):
         return Memory()
-    said = pump.data
-    return Memory(
-        spend=Spend.from_json(said["spend"]),
-        served=dict(said["served"]),
-        fleet=Fleet.from_json(said["fleet"]),
-        epoch=said["epoch"],
-        limits=said["limits"],
-    )
+    kept = stored_in(pump, _Kept)
+    return Memory(spend=Spend(kept.spend), served=kept.served, fleet=kept.fleet, epoch=kept.epoch, limits=kept.limits)
 
 
 def _write(path: str, data: Fields, before: Document | Absent) -> Write:
@@ -236,7 +242,7 @@ def _data(write: Write) -> Fields:
             raise AssertionError(f"the pump writes no {type(write).__name__}")
 
 
-def _told(routing: Routing) -> Any:
+def _saved_at_once(routing: Routing) -> Any:
     """What is worth a write of its own: starts are written with the calendars."""
     probed = {name: (circuit.tripped_at, circuit.probed_at) for name, circuit in routing.circuits.items()}
     conclusions = {
@@ -245,5 +251,5 @@ def _told(routing: Routing) -> Any:
     return routing.in_force, conclusions, probed
 
 
-def _lasting(held: Mapping[str, Any]) -> dict[str, Any]:
-    return {model: why for model, why in held.items() if why["reason"] in LASTING}
+def _lasting(blocked: Mapping[str, Any]) -> dict[str, Any]:
+    return {model: why for model, why in blocked.items() if why["reason"] in LASTING}

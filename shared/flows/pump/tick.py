@@ -16,6 +16,7 @@ from shared.core.lifecycle.request_record import Head
 from shared.core.messages.render_request import PRIORITIES
 from shared.core.observability import spans
 from shared.core.provider.outcome import EXPIRED, Outcome
+from shared.core.provider.outcome_code import PlainEnd
 from shared.core.records.request import SleepingRow
 from shared.core.values.lanes import BATCH
 from shared.flows import tracing
@@ -100,12 +101,12 @@ class TickRunner:
         granted = [grant.candidate for grant in ticked.grants]
         self._pages.gone(candidate.head.request_id for candidate in granted)
         reporting.tell_changes(self._ports.signals, documents.memory, ticked.memory)
-        held = reporting.held(ticked, planning)
+        blocked = reporting.wait_reasons(ticked, planning)
         accounts = self._budgets.reserve(ticked.grants)
         routing = self._judging.granted(routing, ticked.grants)
         done = [document for document in self._sight.taken if document.id in ticked.done]
         await documents.write(
-            ticked.memory, routing, held=held, waiting=self._pages.waiting, accounts=accounts, done=done
+            ticked.memory, routing, blocked=blocked, waiting=self._pages.waiting, accounts=accounts, done=done
         )
         self._sight.granted([*(candidate.model for candidate in granted), *(slot.pool for slot in ticked.started)])
         await open_slots.withdraw(self._ports, ticked.withdrawn, documents.time.now())
@@ -133,7 +134,7 @@ class TickRunner:
             )
         )
         pairs = zip(grants, released, strict=True)
-        self._budgets.handed_out([grant.candidate for grant, found in pairs if found is None])
+        self._budgets.handed_out([grant.candidate for grant, failure in pairs if failure is None])
         self._lost = [lost_slot for lost_slot in released if isinstance(lost_slot, LostSlot)]
         tracing.write(
             ports, spans.TICK, turn.place, None, began_at, time.now(), heads=heads, grants=len(grants),
@@ -151,9 +152,9 @@ class TickRunner:
     async def _look(self, heads: Sequence[Head]) -> None:
         """At reports, flags, limits and what is in flight."""
         documents, sight = self._documents, self._sight
-        known = {head.model for head in heads} | set(documents.memory.standings) | set(documents.memory.limits)
+        models = {head.model for head in heads} | set(documents.memory.standings) | set(documents.memory.limits)
         await sight.look(
-            sorted(known),
+            sorted(models),
             documents.time.now(),
             recounts=self._recounts,
             air=bool(heads) or documents.memory.fleet.in_air > 0,
@@ -183,9 +184,9 @@ class TickRunner:
             | {slot.pool for slot in taken}
             | {slot.model for candidate in candidates if (slot := candidate.head.unused_slot) is not None}
         )
-        known = models | set(documents.memory.standings) | set(documents.memory.limits)
+        relevant = models | set(documents.memory.standings) | set(documents.memory.limits)
         concluded = routing.conclusions.closings()
-        await documents.read_standings(known | set(sight.reports) | set(concluded))
+        await documents.read_standings(relevant | set(sight.reports) | set(concluded))
         return tick(
             documents.memory,
             Observation(
@@ -206,7 +207,7 @@ class TickRunner:
                 taken=taken,
                 taken_from=sight.taken_from,
                 open_terms=await open_slots.terms(
-                    self._ports, self._ways, sight, routing, candidates, known, documents.time.now()
+                    self._ports, self._ways, sight, routing, candidates, relevant, documents.time.now()
                 ),
             ),
         )
@@ -226,8 +227,8 @@ class TickRunner:
         )
         for head, unroutable in planning.unroutable:
             problem = unroutable.problem
-            code = "cost_cap" if problem.field == "max_cost_usd" else "unroutable"
-            await self._overdue.end(head, "failed", Outcome(code, str(problem), problem.remedy))
+            code = PlainEnd.COST_CAP if problem.field == "max_cost_usd" else PlainEnd.UNROUTABLE
+            await self._overdue.end(head, "failed", Outcome.of(code, str(problem), problem.remedy))
         self._stuck = reporting.tell_stuck(self._ports.signals, planning, self._stuck)
         return planning
 
@@ -237,20 +238,20 @@ class TickRunner:
         granted = {grant.candidate.head.request_id for grant in ticked.grants}
         woken = [head for head in heads if head.sleeps and head.request_id not in granted]
         await self._dormant.settle(woken, now)
-        await self._dormant.put(ticked.held, ticked.memory.epoch, now)
+        await self._dormant.put(ticked.blocked, ticked.memory.epoch, now)
         await self._dormant.put_aside(planning.waiting, ticked.memory.epoch, now)
-        self._held_back = ticked.held
+        self._held_back = ticked.blocked
         self.crowded, self._recounts = ticked.crowded, ticked.recounts
 
     async def _expects_work(self, ticked: TickResult, planning: Planning) -> bool:
         """Something opens soon, is in the air, is to be probed, or a sleeper wakes before the next scheduled kick."""
         now = self._documents.time.now()
         soon = now + WORTH_WAITING
-        if any(_opens(full, soon) for full in ticked.held.values()) or ticked.grants or self._lost:
+        if any(_opens(full, soon) for full in ticked.blocked.values()) or ticked.grants or self._lost:
             return True
         if self._sight.in_air or any(not waits.paused for _, waits in planning.waiting):
             return True
-        if self._pages.waiting and not ticked.held and not planning.waiting:
+        if self._pages.waiting and not ticked.blocked and not planning.waiting:
             return True
         sleeping = await self._ports.store.query(queries.sleeping(now, 1))
         return bool(sleeping) and SleepingRow.from_json(sleeping[0].data).wake_at < soon

@@ -3,7 +3,7 @@
 A release comes with its slot, and references may take longer than that. So, of a request that has references:
 
 1. One delivery in this process gathers them; another one of the same request is acknowledged: the first goes on with
-   whatever release is the newest when it is done.
+   the release that is the newest when it is done.
 2. The sizes are looked at first. The bounds of the API and of this process are held against their sum, and room is
    taken for all that the call will hold. Waiting for room is waiting before the claim.
 3. That fetching begins is put on record (`fetch_count`, taken back by the claim). It counts what is too slow for its
@@ -57,21 +57,21 @@ class Gathering:
         self._busy: set[str] = set()
         self._parked: OrderedDict[str, Load] = OrderedDict()
 
-    async def gather(self, ports: Ports, request: Request, asked: RenderRequest) -> Load | None:
+    async def gather(self, ports: Ports, request: Request, content: RenderRequest) -> Load | None:
         """The load of a released request; None where another delivery has it in hand, or it is released no more.
 
         Raises ReferenceUnusable, and StoreUnavailable. The room of what is returned is the caller's to give back.
         """
         route = request.record.route
-        if not asked.references:
-            room = reference_set.weight(0, route.image_size, asked.output_format)
+        if not content.references:
+            room = reference_set.weight(0, route.image_size, content.output_format)
             await self._take_room(ports, room)
             return Load((), room)
         if reference_set.goes_by_uri(
-            asked.references, route, ports.catalogue, as_bytes=request.record.references_as_bytes
+            content.references, route, ports.catalogue, as_bytes=request.record.references_as_bytes
         ):
             return await self._addresses(ports, request)
-        bounds = Bounds.on(ports, asked, route, request.record.gateway or "")
+        bounds = Bounds.on(ports, content, route, request.record.gateway or "")
         parked = self._parked.pop(request.id, None)
         if parked is not None and any(reference.uri for reference in parked.references):
             self.let_go(ports, parked)  # addresses that were refused
@@ -119,7 +119,7 @@ class Gathering:
     async def _gather(self, ports: Ports, request: Request, bounds: Bounds) -> Load | None:
         sizes = await provider_call.sizes(ports.references, bounds)
         unknown = bounds.limit - sum(size or 0 for size in sizes) if None in sizes else 0
-        size_asked, to_format = bounds.route.image_size, bounds.asked.output_format
+        size_asked, to_format = bounds.route.image_size, bounds.content.output_format
         room = reference_set.weight(sum(size or 0 for size in sizes) + unknown, size_asked, to_format)
         await self._take_room(ports, room)
         load = Load((), room)

@@ -18,6 +18,7 @@ from shared.core.admission.slot_calendar import bucket_of
 from shared.core.conclusions.claims import claim_id, contradicted_by
 from shared.core.conclusions.conclusion import NO_CASE, Conclusions
 from shared.core.conclusions.evidence import NOTHING_HEARD, Heard, Voice, short
+from shared.core.conclusions.worker_report import WorkerReport
 from shared.core.limits.failure_evidence import closing, named_limit, sign
 from shared.core.limits.observations import NOTHING_SEEN, ModelObservations, NamedLimit, StartSignal
 from shared.core.provider.circuit_health import ALL_WELL, Health
@@ -74,7 +75,7 @@ class Evidence:
         self.reads = Reads(ports.clock)
         self.gathering = Gathering()
         self._ports = ports
-        self._seen: dict[str, ModelObservations] = {}
+        self._observations: dict[str, ModelObservations] = {}
         self._view = view or PumpView(ports)
         self._health: dict[str, Health] = {}
         """By circuit."""
@@ -128,7 +129,7 @@ class Evidence:
             self._heard[claim] = self._heard.get(claim, NOTHING_HEARD).with_failure(request, voice, now, again=again)
         if vain is not None and not spoken:
             self._heard[vain] = self._heard.get(vain, NOTHING_HEARD).with_vain_probe(slot_at)
-        self._seen[model] = observed
+        self._observations[model] = observed
         if health is not before:
             self._is_news(is_probe or _may_trip(health, now))
         await self._report(time, urgent=health is not before)
@@ -193,7 +194,7 @@ class Evidence:
 
     async def late(self, model: str, sort: StartSignal, slot_at: datetime, time: ServerTime) -> None:
         """Report a release that became no call in time, or only just."""
-        self._seen[model] = self._of(model).with_sign(sort, slot_at, time.now())
+        self._observations[model] = self._of(model).with_sign(sort, slot_at, time.now())
         await self._report(time)
 
     async def probed(self, route: Route, time: ServerTime) -> None:
@@ -204,7 +205,7 @@ class Evidence:
 
     async def answered(self, model: str, slot_at: datetime, drift: int, time: ServerTime) -> None:
         """Note how many more input tokens an answer took than estimated; reported when it adds up."""
-        self._seen[model] = self._of(model).with_drift(bucket_of(slot_at), drift)
+        self._observations[model] = self._of(model).with_drift(bucket_of(slot_at), drift)
         self._drift[model] = self._drift.get(model, 0) + drift
         if abs(self._drift[model]) >= DRIFT_WORTH_A_WRITE:
             await self._report(time)
@@ -227,7 +228,7 @@ class Evidence:
             await wait_for(clock, left, self._hurry)
 
     def _of(self, model: str) -> ModelObservations:
-        return self._seen.get(model, NOTHING_SEEN)
+        return self._observations.get(model, NOTHING_SEEN)
 
     async def _report(self, time: ServerTime, *, urgent: bool = False) -> None:
         self._reports += 1
@@ -236,7 +237,7 @@ class Evidence:
             self._hurry.set()
         async with self._writing:
             if ours <= self._taken_along:
-                return  # whoever wrote meanwhile took ours along
+                return  # a commit meanwhile took ours along
             await self._rest()
             self._taken_along = self._reports
             self._hurry.clear()
@@ -244,14 +245,12 @@ class Evidence:
             self._written_at = self._ports.clock.monotonic()
             now = time.now()
             if self._reported_at - now > FELL:  # what was seen is told by a clock that was set back since
-                self._seen, self._health, self._heard = {}, {}, {}
+                self._observations, self._health, self._heard = {}, {}, {}
             self._reported_at = now
             self._drift = {}
-            models = {model: seen.to_json() for model, seen in self._seen.items()}
-            routes = {circuit: health.to_json() for circuit, health in self._health.items()}
-            heard = {item: found.to_json() for item, found in self._heard.items()}
-            also = {"updated_at": now, "models": models, "routes": routes, "heard": heard, "expire_at": now + KEEP_FOR}
-            await self._ports.store.commit(Increment(f"evidence/{self._ports.boot}", {"reports": 1}, also=also))
+            report = WorkerReport(now, now + KEEP_FOR, self._observations, self._health, self._heard)
+            path = f"evidence/{self._ports.boot}"
+            await self._ports.store.commit(Increment(path, {"reports": 1}, also=report.to_json()))
 
 
 _NEVER = datetime.min.replace(tzinfo=UTC)

@@ -153,7 +153,7 @@ async def _call(
     ports: Ports,
     evidence: Evidence,
     request: Request,
-    asked: RenderRequest,
+    content: RenderRequest,
     load: Load,
     late: StartSignal | None,
     time: ServerTime,
@@ -178,7 +178,7 @@ async def _call(
     hold = _Hold(ports, request)
     async with start, hold:
         provider = request.record.gateway or ""
-        order = order_of(asked, request.record.route, load.references, ports.catalogue, provider)
+        order = order_of(content, request.record.route, load.references, ports.catalogue, provider)
         if request.record.probe is None:  # a probe is there to ask the model
             order = replace(order, paid_at=request.record.paid_at or "")
         begun = await _begin(ports, request, order, attempt.record.number, start)
@@ -315,7 +315,7 @@ async def _read(ports: Ports, request: Request) -> Request | None:
 
 
 async def _end_unusable(ports: Ports, request: Request, error: ReferenceUnusable, time: ServerTime) -> Effect:
-    """Whatever release it is of by now: its references cannot be used."""
+    """Of any release by now: its references cannot be used."""
     newest = await _read(ports, request)
     if newest is None or newest.record.status != "released":
         return "settled before"
@@ -340,7 +340,7 @@ async def _end_unbegun(ports: Ports, request: Request, failure: Failure, time: S
     write = update(request, after)
     answer = await ports.store.commit(write, *given_back)
     if isinstance(answer, Committed):
-        tracing_waits.slot_ended(ports, request, now, lost=failure.kind.value)
+        tracing_waits.slot_ended(ports, request, now, lost=failure.kind)
         await ended(ports, replace(committed(request, after, write, answer), read_at=now))
 
 

@@ -1,4 +1,4 @@
-"""Ending an attempt in one commit, whoever does it: the worker, a redelivery, the watch, or a restart."""
+"""Ending an attempt in one commit, in any process: the worker, a redelivery, the watch, or a restart."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from shared.core.lifecycle import awaiting, request_record, settlement, transiti
 from shared.core.lifecycle.settlement import Effect, SettledBefore, Settlement
 from shared.core.observability import events, spans
 from shared.core.provider.failure import Failure, FailureKind
+from shared.core.provider.outcome_code import PlainEnd
 from shared.core.provider.stored_image import Delivered, Ending
 from shared.core.records.versioned import Attempt, Request, attempt_in, committed, request_in, update
 from shared.core.values.documents import Committed, Document, InvalidDocument
@@ -33,7 +34,7 @@ async def settle(
     interaction_id: str | None = None,
     tidy: Tidy | None = None,
 ) -> Effect:
-    """Commit the end of `attempt`; on a lost race read again and book what is owed, whatever the status is by then.
+    """Commit the end of `attempt`; on a lost race read again and book what is owed, with any status by then.
 
     `is_own`: others are served by the same key and project, so that a denial is about this request. `interaction_id`:
     the provider's record of this attempt, which `tidy` deletes.
@@ -101,13 +102,13 @@ async def recover_all(ports: Ports, requests: Sequence[Document]) -> int:
 
     How many were recovered or left waiting; a document that stops its own recovery is reported and does not count.
     """
-    failed = seen = 0
+    failed = settled = 0
     for request in sorted(requests, key=lambda _: ports.chance()):
         step = _recovered(ports, request, is_away=failed >= AWAY_AFTER)
         effect = await guarded(ports, "recover an attempt", request.path, step)
         failed = failed + 1 if effect == "kept" else 0
-        seen += effect is not None
-    return seen
+        settled += effect is not None
+    return settled
 
 
 async def _recovered(ports: Ports, document: Document, *, is_away: bool) -> Effect:
@@ -179,7 +180,7 @@ async def _report(ports: Ports, ending: Ending, settled: Settlement, answer: Com
         request_id=request.id,
         attempt=opened.number,
         route=str(opened.route),
-        outcome="succeeded" if isinstance(ending, Delivered) else ending.kind.value,
+        outcome=(PlainEnd.SUCCEEDED if isinstance(ending, Delivered) else ending.kind).value,
         http_status=closed.http_status,
         latency_ms=closed.latency_ms,
         effect=settled.effect,

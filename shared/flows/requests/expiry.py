@@ -36,9 +36,9 @@ async def expire_due_before(
 ) -> list[Head]:
     """End one model's queued requests that are due before it starts anything again. The ones `unless` speaks for."""
     due = await ports.store.query(queries.due_before(model, opens_at, PAGE))
-    found = heads(ports, due)
-    stay = [head for head in found if unless(head, model)]
-    going = {head.request_id for head in found} - {head.request_id for head in stay}
+    due_heads = heads(ports, due)
+    stay = [head for head in due_heads if unless(head, model)]
+    going = {head.request_id for head in due_heads} - {head.request_id for head in stay}
     await _expire(ports, [document for document in due if document.id in going], outcome, now)
     return stay
 

@@ -31,19 +31,19 @@ async def attempt(ports: Ports, doing: str, path: str, step: Awaitable[T]) -> T 
         return await step
     except (StoreUnavailable, TopicsUnavailable):
         raise
-    except Exception as error:  # noqa: BLE001  whatever a document can raise stops that document alone
+    except Exception as error:  # noqa: BLE001  any error of a document stops that document alone
         report(ports, doing, path, error)
         return None
 
 
 def report(ports: Ports, doing: str, path: str, error: Exception) -> None:
     """Once per document and hour."""
-    now, known = ports.clock.monotonic(), ports.reported
-    if now - known.get(path, float("-inf")) < REPORT_EVERY:
+    now, reported_at = ports.clock.monotonic(), ports.reported
+    if now - reported_at.get(path, float("-inf")) < REPORT_EVERY:
         return
-    if len(known) >= REPORTS_KEPT:
-        known.clear()
-    known[path] = now
+    if len(reported_at) >= REPORTS_KEPT:
+        reported_at.clear()
+    reported_at[path] = now
     ports.signals.emit(events.DOCUMENT_SKIPPED, document=path, doing=doing, reason=reason_of(error))
 
 
@@ -57,10 +57,10 @@ def reason_of(error: Exception) -> str:
 
 def heads(ports: Ports, documents: Iterable[Document]) -> list[Head]:
     """Those that can be read as queued requests."""
-    found = []
+    readable = []
     for document in documents:
         try:
-            found.append(Head.of(document.id, document.version, document.data))
+            readable.append(Head.of(document.id, document.version, document.data))
         except Exception as error:  # noqa: BLE001  as in `attempt`
             report(ports, "read a queued request", document.path, error)
-    return found
+    return readable

@@ -3,8 +3,8 @@
 1. The image is put into the image store. Where that fails, it is kept in the spool at once (a disk, a bucket), with all
    that settling it needs, and storing it is tried for a minute more.
 2. Where it is kept and still not stored, the worker lets go: the request stays `rendering` with a reason that says so,
-   and its lease ends in a minute. Whoever finds a lapsed lease (`watch`, a redelivery, the start of the one-machine
-   home) comes to `what_is_left`, tries again, and where that fails sets the lease another minute on.
+   and its lease ends in a minute. A process that finds a lapsed lease (`watch`, a redelivery, the start of the
+   one-machine home) calls `what_is_left`, tries again, and where that fails sets the lease another minute on.
 3. Stored, the image leaves the spool and the request settles as `succeeded`, with one charge.
 4. After `KeepRules.keep_for` the request ends `failed` / `image_store`, with the place of the bytes, which stay there.
 
@@ -53,8 +53,8 @@ async def store_image(ports: Ports, request: Request, number: int, made: Made) -
             stored = await ports.images.put(key, made.picture, facts)
         except ImagesUnavailable as error:
             in_spool = in_spool or await _keep(ports, key, made, facts)
-            held = timedelta(seconds=ports.clock.monotonic() - since)
-            if tries >= TRIES and (in_spool is not None or held >= ports.keep_rules.hold_for):
+            waited = timedelta(seconds=ports.clock.monotonic() - since)
+            if tries >= TRIES and (in_spool is not None or waited >= ports.keep_rules.hold_for):
                 _trace(ports, request, number, made, began_at, tries, FailureKind.IMAGE_STORE.value)
                 return in_spool or _lost(made, str(error))
             pause = min(2.0 ** (tries - 1), LONGEST_PAUSE)

@@ -1,4 +1,4 @@
-"""From a request and its route to what a lane is asked, in whichever lane."""
+"""Build the order of a request on its route, for any lane."""
 
 from __future__ import annotations
 
@@ -19,37 +19,41 @@ from shared.ports import Ports
 from shared.ports.images import References, ReferenceUnusable
 
 T = TypeVar("T")
+DECIDED = frozenset(
+    ["model", "lane", "image_size", "references", "labels", "thinking", "safety", "output_format", "output_quality"]
+)
+"""Fields of an order that follow from the route, or are written otherwise than in a request."""
+PASSED_ON = tuple(
+    name for name in Order.__struct_fields__ if name in RenderRequest.__struct_fields__ and name not in DECIDED
+)
+"""Every other field that both have goes to the lane as it was asked."""
 
 
 def order_of(
-    asked: RenderRequest, route: Route, references: tuple[Reference, ...], catalogue: Catalogue, gateway: str = ""
+    content: RenderRequest, route: Route, references: tuple[Reference, ...], catalogue: Catalogue, gateway: str = ""
 ) -> Order:
-    """What the lane is asked; `gateway` names whose it is on the lane `gateway`."""
+    """The order for the lane; on the lane `gateway`, `gateway` names the gateway."""
     model, row = catalogue.models[route.model], catalogue.gateways.get(gateway)
-    wanted = wish_of(asked, route, catalogue)
+    wanted = wish_of(content, route, catalogue)
     is_told = row is None or row.form == "native"
     return Order(
-        request_id=asked.request_id,
         model=route.model,
         lane=route.lane,
-        prompt=asked.prompt,
         image_size=route.image_size if model.sends_image_size else None,
-        aspect_ratio=asked.aspect_ratio,
         references=references,
-        grounding=asked.grounding,
         gateway=gateway,
-        thinking=thought(model, asked.thinking, asked.purpose, catalogue.thinking).sent if is_told else None,
-        safety=tuple(asked.safety.items()),
-        system_instruction=asked.system_instruction,
+        thinking=thought(model, content.thinking, content.purpose, catalogue.thinking).sent if is_told else None,
+        safety=tuple(content.safety.items()),
         output_format=wanted.format if wanted is not None and wanted.made_by_provider and row is None else None,
         output_quality=wanted.quality if wanted is not None and wanted.quality_by_provider and row is None else None,
+        **{name: getattr(content, name) for name in PASSED_ON},
     )
 
 
 class Bounds(Struct, frozen=True):
     """Of the references of one request on one route: what its API takes, and what this process holds."""
 
-    asked: RenderRequest
+    content: RenderRequest
     route: Route
     limit: int
     """Bytes in all."""
@@ -57,15 +61,15 @@ class Bounds(Struct, frozen=True):
     """Whose limit it is."""
 
     @classmethod
-    def on(cls, ports: Ports, asked: RenderRequest, route: Route, gateway: str = "") -> Bounds:
+    def on(cls, ports: Ports, content: RenderRequest, route: Route, gateway: str = "") -> Bounds:
         body = reference_set.body_limit(route, gateway, ports.catalogue)
-        raw, held = (
-            reference_set.raw_limit(body, asked.prompt, asked.system_instruction or ""),
-            reference_set.memory_limit(ports.room.limit),
+        raw = reference_set.raw_limit(body, content.prompt, content.system_instruction or "")
+        spare_memory = reference_set.memory_limit(ports.room.limit)
+        if spare_memory < raw:
+            return cls(content, route, spare_memory, "this worker's memory")
+        return cls(
+            content, route, raw, f"a request to {gateway or route.model} ({body:,} bytes with base64 and prompt)"
         )
-        if held < raw:
-            return cls(asked, route, held, "this worker's memory")
-        return cls(asked, route, raw, f"a request to {gateway or route.model} ({body:,} bytes with base64 and prompt)")
 
 
 def addresses(references: References, request: RenderRequest) -> tuple[Reference, ...]:
@@ -81,29 +85,29 @@ def addresses(references: References, request: RenderRequest) -> tuple[Reference
 async def sizes(references: References, bounds: Bounds) -> list[int | None]:
     """By a look at each, nothing fetched; None where its place does not say. Raises ReferenceUnusable."""
     looks = [
-        _of(index, references.size(reference.uri, bounds.asked.tenant))
-        for index, reference in enumerate(bounds.asked.references)
+        _of(index, references.size(reference.uri, bounds.content.tenant))
+        for index, reference in enumerate(bounds.content.references)
     ]
-    found = await _all(looks)
-    _check(bounds, found)
-    return found
+    byte_sizes = await _all(looks)
+    _check(bounds, byte_sizes)
+    return byte_sizes
 
 
-async def fetched(references: References, bounds: Bounds, known: Sequence[int | None]) -> tuple[Reference, ...]:
+async def fetched(references: References, bounds: Bounds, byte_sizes: Sequence[int | None]) -> tuple[Reference, ...]:
     """The reference images of a request, all within its bounds. Raises ReferenceUnusable, which says which one."""
-    reference_uris = bounds.asked.references
-    taken = sum(size for size in known if size is not None)
+    reference_uris = bounds.content.references
+    taken = sum(size for size in byte_sizes if size is not None)
     got: dict[int, Reference] = {}
 
     async def fetch(index: int, most: int) -> None:
         reference_uri = reference_uris[index]
         got[index] = await _of(
-            index, references.fetch(reference_uri.uri, bounds.asked.tenant, reference_uri.mime_type, most)
+            index, references.fetch(reference_uri.uri, bounds.content.tenant, reference_uri.mime_type, most)
         )
 
     # What has no size yet is read one by one: each may have what the others leave.
-    await _all([fetch(index, size) for index, size in enumerate(known) if size is not None])
-    for index in (index for index, size in enumerate(known) if size is None):
+    await _all([fetch(index, size) for index, size in enumerate(byte_sizes) if size is not None])
+    for index in (index for index, size in enumerate(byte_sizes) if size is None):
         try:
             await fetch(index, max(bounds.limit - taken, 0))
         except ReferenceUnusable as error:
@@ -118,14 +122,14 @@ def check(bounds: Bounds, references: Sequence[Reference], catalogue: Catalogue)
     """Raises ReferenceUnusable for images that are too large together, and for one that the model does not take."""
     _check(bounds, [len(item.data) for item in references])
     for index, reference in enumerate(references):
-        problem = reference_set.wrong_type(reference, bounds.asked.references[index].uri, bounds.route, catalogue)
+        problem = reference_set.wrong_type(reference, bounds.content.references[index].uri, bounds.route, catalogue)
         if problem is not None:
             raise ReferenceUnusable(f"references[{index}]: {problem}")
 
 
-def _check(bounds: Bounds, found: Sequence[int | None]) -> None:
+def _check(bounds: Bounds, byte_sizes: Sequence[int | None]) -> None:
     problem = reference_set.too_large(
-        found, [reference.uri for reference in bounds.asked.references], bounds.limit, bounds.of
+        byte_sizes, [reference.uri for reference in bounds.content.references], bounds.limit, bounds.of
     )
     if problem is not None:
         raise ReferenceUnusable(problem)
@@ -140,8 +144,8 @@ async def _of(index: int, fetching: Awaitable[T]) -> T:
 
 async def _all(work: Sequence[Awaitable[T]]) -> list[T]:
     """All of them have ended when the first one's error is raised: none goes on behind."""
-    found = await asyncio.gather(*work, return_exceptions=True)
-    for base_exception in found:
+    results = await asyncio.gather(*work, return_exceptions=True)
+    for base_exception in results:
         if isinstance(base_exception, BaseException):
             raise base_exception
-    return [item for item in found if not isinstance(item, BaseException)]
+    return [item for item in results if not isinstance(item, BaseException)]

@@ -20,7 +20,7 @@ Tidy: TypeAlias = Callable[[Request], Awaitable[RequestRecord]]
 
 
 async def ended(ports: Ports, request: Request, was: str = "", tidy: Tidy | None = None) -> None:
-    """Called once, by whoever won the final commit: close the trace, then announce. `was` is the status before."""
+    """Called once, after the final commit that won: close the trace, then announce. `was` is the status before."""
     record, finished_at, code = request.record, request.record.finished_at, request.record.outcome_code
     assert finished_at is not None, "it has ended"
     if was == "queued":

@@ -25,17 +25,17 @@ async def observe(ports: Ports, gathered: Summary | None, now: datetime) -> None
     """
     if not ports.signals.measures:
         return
-    found = gathered or await summary.read(ports)
-    standing = [] if found is None else [*_queues(found, now), *_quota(found)]
+    status = gathered or await summary.read(ports)
+    standing = [] if status is None else [*_queues(status, now), *_quota(status)]
     ports.signals.observe([*standing, *await _awaiting(ports, now), *await _flags(ports, now)])
 
 
-def _queues(found: Summary, now: datetime) -> Iterator[Measure]:
-    for queue in found.waiting:
+def _queues(status: Summary, now: datetime) -> Iterator[Measure]:
+    for queue in status.waiting:
         labels = {"priority": queue.priority, "model": queue.model, "tenant": queue.tenant}
         yield Measure(metrics.QUEUE_DEPTH, queue.count, labels)
-    for depth in found.depths:
-        listed = sum(queue.count for queue in found.waiting if queue.priority == depth.priority)
+    for depth in status.depths:
+        listed = sum(queue.count for queue in status.waiting if queue.priority == depth.priority)
         if depth.count > listed or not listed:
             unlisted = {"priority": depth.priority, "model": OTHER, "tenant": OTHER}
             yield Measure(metrics.QUEUE_DEPTH, max(0, depth.count - listed), unlisted)
@@ -58,8 +58,8 @@ async def _awaiting(ports: Ports, now: datetime) -> list[Measure]:
     return measures
 
 
-def _quota(found: Summary) -> Iterator[Measure]:
-    for quota_use in found.quota:
+def _quota(status: Summary) -> Iterator[Measure]:
+    for quota_use in status.quota:
         yield from _of_model(quota_use)
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+from shared.core.accounting.ledger import LedgerRow
 from shared.core.lifecycle import queries
-from shared.core.values.documents import Document, Fields
+from shared.core.values.codec import stored_in
+from shared.core.values.documents import Document
+from shared.flows.operations.ledger_reading import PAGE
 from shared.ports.store import Store
 
-PAGE = 500
 PAGES = 20
 OVERLAP = timedelta(seconds=15)
 """Rows are stamped by their writers' clocks: so far back is read again."""
@@ -19,16 +22,16 @@ class LedgerRows:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._rows: dict[str, dict[str, Fields]] = {}
+        self._rows: dict[str, dict[str, LedgerRow]] = {}
         """By day and name."""
         self._read_at: dict[str, datetime] = {}
         self._complete: dict[str, bool] = {}
 
-    async def of(self, day: str, now: datetime) -> list[Fields]:
+    async def of(self, day: str, now: datetime) -> list[LedgerRow]:
         """Raises StoreUnavailable."""
         if day not in self._rows:
             self._rows = {item: rows for item, rows in self._rows.items() if item >= _day_before(now)}
-            self._rows[day] = {item.id: item.data for item in await self._whole(day) if item.is_readable}
+            self._rows[day] = await self._whole(day)
         elif self._read_at[day] != now:
             await self._changed(day)
         self._read_at[day] = now
@@ -42,16 +45,16 @@ class LedgerRows:
         """Else the day has more rows than are read."""
         return self._complete.get(day, True)
 
-    async def _whole(self, day: str) -> list[Document]:
-        result: list[Document] = []
+    async def _whole(self, day: str) -> dict[str, LedgerRow]:
+        result: dict[str, LedgerRow] = {}
         after: tuple[str, str] | None = None
         for _ in range(PAGES):
             page = await self._store.query(queries.ledger(day, day, PAGE, after))
-            result += page
+            result |= _readable(page)
             if len(page) < PAGE:
                 self._complete[day] = True
                 return result
-            after = (page[-1].data["day"], page[-1].data["name"])
+            after = stored_in(page[-1], LedgerRow).place
         self._complete[day] = False
         return result
 
@@ -60,10 +63,18 @@ class LedgerRows:
         since = self._read_at[day] - OVERLAP
         for _ in range(PAGES):
             page = await self._store.query(queries.ledger_since(day, since, PAGE))
-            self._rows[day].update({item.id: item.data for item in page if item.is_readable})
-            if len(page) < PAGE or page[-1].data["updated_at"] == since:
+            self._rows[day].update(_readable(page))
+            if len(page) < PAGE:
                 return
-            since = page[-1].data["updated_at"]
+            newest = stored_in(page[-1], LedgerRow).updated_at
+            if newest is None or newest == since:
+                return
+            since = newest
+
+
+def _readable(page: Sequence[Document]) -> dict[str, LedgerRow]:
+    """By name."""
+    return {document.id: stored_in(document, LedgerRow) for document in page if document.is_readable}
 
 
 def _day_before(now: datetime) -> str:

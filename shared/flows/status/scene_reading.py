@@ -42,26 +42,30 @@ class Situation(Struct, frozen=True):
         spent = self.summary.spent if self.summary is not None else None
         if spent is not None and any(purse.tenant == tenant and purse.waiting for purse in spent.purses):
             return "waits for budget"
-        why = self.routing.held.get(model)
+        why = self.routing.blocked.get(model)
         if why is None:
             return ""
         tenants: Mapping[str, Fields] = why.get("tenants") or {}
         if tenant in tenants:
             own = tenants[tenant]
-            return display.held(model, {"reason": own["reason"], "why": own["why"], "until": None})
+            return display.wait_reason(model, {"reason": own["reason"], "why": own["why"], "until": None})
         if tenants and why["reason"] in ("paused", "no route"):
             return ""  # it is about those that are named
-        return display.held(model, why)
+        return display.wait_reason(model, why)
 
 
-async def read(store: Store, snapshot: Awaitable[RoutingSnapshot]) -> Situation:
-    """Some ten documents and one for each process of the worker, however much there is. Raises StoreUnavailable."""
+async def read(store: Store, snapshot: Awaitable[RoutingSnapshot], *, is_stopped: bool = False) -> Situation:
+    """Some ten documents and one for each process of the worker, however much there is. Raises StoreUnavailable.
+
+    `is_stopped`: for sure no worker runs.
+    """
     counted, routing, processes = await asyncio.gather(
         summary.read_from(store), snapshot, store.query(queries.workers(MOST_WORKERS))
     )
     fleet = read_fleet(processes, routing.leader, routing.led_until, routing.now)
     scene = Scene(
-        routing.now, counted, fleet, tuple(routing.tripped), routing.held, routing.routing.conclusions.reached
+        routing.now, counted, fleet, tuple(routing.tripped), routing.blocked, routing.routing.conclusions.reached,
+        is_stopped,
     )  # fmt: skip
     return Situation(routing, scene, verdict.verdict(scene))
 

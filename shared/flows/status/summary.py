@@ -43,6 +43,7 @@ from shared.core.observability.status_summary import (  # fmt: skip
     sampled,
 )
 from shared.core.records.request import AwaitingRow, EndedRow, RunningRow, WaitingRow
+from shared.core.records.tenant import TenantRecord
 from shared.core.values.documents import Create, Document, Update, Write
 from shared.core.values.pacific import pacific_day
 from shared.flows.operations.budget_reading import read_purse
@@ -228,12 +229,12 @@ def _attempt(request: Document) -> Running:
 
 async def _quota(ports: Ports, before: Summary, now: datetime) -> tuple[QuotaUse, ...]:
     models = ports.catalogue.ladder
-    said, *calendars = await ports.store.get_all([LIVE, *(model_state.path(model) for model in models)])
-    live = LiveQuota.from_json(said.data) if isinstance(said, Document) else None
+    live_document, *calendars = await ports.store.get_all([LIVE, *(model_state.path(model) for model in models)])
+    live = LiveQuota.from_json(live_document.data) if isinstance(live_document, Document) else None
     quota_uses = []
     for model, document in zip(models, calendars, strict=True):
-        known = ModelState.from_json(document.data).forget(now) if isinstance(document, Document) else ModelState()
-        calendar, minute = known.calendar, known.calendar.used(now)
+        standing = ModelState.from_json(document.data).forget(now) if isinstance(document, Document) else ModelState()
+        calendar, minute = standing.calendar, standing.calendar.used(now)
         read = live.by_model.get(model) if live else None
         use = QuotaUse(
             model=model,
@@ -241,10 +242,10 @@ async def _quota(ports: Ports, before: Summary, now: datetime) -> tuple[QuotaUse
                 "rpm": minute.requests, "ipm": minute.images, "tpm": minute.tokens,
                 "rpd": calendar.days.get(pacific_day(now), 0),
             },
-            limits=effective.effective_limits(ports.quota.limits(model), read, known.learned),
+            limits=effective.effective_limits(ports.quota.limits(model), read, standing.learned),
             closed_until=calendar.closed_until if calendar.closed_until and calendar.closed_until > now else None,
             closed_why=calendar.closed_why,
-            denied_until=known.denied_until if known.denied_until and known.denied_until > now else None,
+            denied_until=standing.denied_until if standing.denied_until and standing.denied_until > now else None,
         )  # fmt: skip
         quota_uses.append(sampled(before.of_model(model), use, now))
     return tuple(quota_uses)
@@ -272,7 +273,7 @@ def _end(ports: Ports, document: Document) -> tuple[LatestEnd, str, str] | None:
     try:
         row = EndedRow.from_json(document.data)
         return LatestEnd(document.id, row.finished_at), row.outcome.code, row.outcome.message
-    except Exception as error:  # noqa: BLE001  whatever a damaged document raises
+    except Exception as error:  # noqa: BLE001  any error of a damaged document
         report(ports, "summarize an end", document.path, error)
         return None
 
@@ -312,7 +313,7 @@ async def _spent(ports: Ports, ledger: LedgerRows, now: datetime) -> Spent:
 
 async def _purses(ports: Ports, now: datetime) -> tuple[BudgetStatus, ...]:
     tenants = await ports.store.query(queries.tenants(10 * MOST_BUDGETS))
-    limits = [(tenant.id, limit) for tenant in tenants if (limit := budget.budget_of(tenant.data)) is not None]
+    limits = [(tenant.id, limit) for tenant in tenants if (limit := TenantRecord.of(tenant).budget) is not None]
 
     async def of(tenant: str, limit: budget.Budget) -> BudgetStatus:
         purse = await read_purse(ports.store, tenant, limit, now)

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 
 from msgspec.structs import replace
 
 from shared.core.accounting import account_cap
 from shared.core.accounting.account_cap import MonthSpend
-from shared.core.lifecycle import queries
 from shared.core.observability import events
-from shared.core.values.documents import Committed, Create, Document, Fields, Update
+from shared.core.values.documents import Committed, Create, Document, Update
 from shared.core.values.money import usd
+from shared.flows.operations.ledger_reading import read_rows
 from shared.ports import Ports
 
 READ_EVERY = timedelta(minutes=5)
-PAGE = 500
 RUNBOOK = "monthly-cap"
 
 
@@ -32,7 +31,7 @@ async def read_account(ports: Ports, *, every: timedelta = READ_EVERY) -> None:
     if before is not None and now - before.read_at < every and before.month == account_cap.month_of(now):
         return
     since, until = account_cap.days_to_read(before, now)
-    after = account_cap.with_rows(before, await _rows(ports, since, until), since, now)
+    after = account_cap.with_rows(before, await read_rows(ports.store, since, until), since, now)
     tier = ports.account.tier
     after = replace(after, tier=tier.name if tier else None, cap_micros=ports.account.monthly_cap_micros)
     step = account_cap.step_reached(ports.account, after)
@@ -45,17 +44,6 @@ async def read_account(ports: Ports, *, every: timedelta = READ_EVERY) -> None:
     )
     if isinstance(await ports.store.commit(write), Committed) and step is not None:
         _tell(ports, after, step, now)
-
-
-async def _rows(ports: Ports, since: date, until: date) -> list[Fields]:
-    rows: list[Fields] = []
-    after: tuple[str, str] | None = None
-    while True:
-        page = await ports.store.query(queries.ledger(since.isoformat(), until.isoformat(), PAGE, after))
-        rows += [row.data for row in page]
-        if len(page) < PAGE:
-            return rows
-        after = (page[-1].data["day"], page[-1].data["name"])
 
 
 def _tell(ports: Ports, spend: MonthSpend, step: int, now: datetime) -> None:

@@ -38,8 +38,8 @@ COME_AGAIN = (StoreUnavailable, TopicsUnavailable, ImagesUnavailable)
 MOST_DEAD_LETTERS = 3
 """Of releases that were still the request's newest; a living pump takes them back after seconds. Each stands for
 MOST_DELIVERIES that failed."""
-KEPT_CRASHING = Outcome(
-    "crashed",
+KEPT_CRASHING = Outcome.of(
+    FailureKind.CRASHED,
     "The worker kept crashing on it before a call left.",
     "Look for document_skipped and pump_tick_failed among the worker's events, then submit it under a new id.",
 )
@@ -87,7 +87,7 @@ async def _after_render(ports: Ports, kicks: Kicks, evidence: Evidence, message:
     if _is_stale(request, release):
         # The pump took this release back and granted another, perhaps many while no instance was free: nothing crashed.
         return
-    known = {"trace_id": request_in(request).record.trace_id} if _is_readable(request) else {}
+    trace_ids = {"trace_id": request_in(request).record.trace_id} if _is_readable(request) else {}
     try:
         await _once_more(ports, kicks, evidence, message, request)
     except (*COME_AGAIN, BadMessage):
@@ -97,7 +97,7 @@ async def _after_render(ports: Ports, kicks: Kicks, evidence: Evidence, message:
         await attempt(ports, "end a request", request_record.path(release.request_id), _end(ports, release.request_id))
     ports.signals.emit(
         events.ESCALATION, what="a release kept crashing render", request_id=release.request_id, runbook=RUNBOOK,
-        **known,
+        **trace_ids,
     )  # fmt: skip
 
 

@@ -30,7 +30,7 @@ from shared.ports import Ports
 
 PAGE = 200
 ANNOUNCE_AFTER = timedelta(seconds=30)
-"""Whoever ended a request announces it at once; later than this, nobody will."""
+"""The process that ended a request announces it at once; later than this, it will not any more."""
 
 
 async def watch(ports: Ports, kicks: Kicks, collector: Collector) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from shared.core.lifecycle import queries
+from shared.core.values.codec import stored_in
 from shared.core.values.documents import Committed, Create, Delete, Document, Update
 from shared.core.webhooks.endpoint import MOST_ENDPOINTS, Endpoint, SigningSecret, path
 from shared.ports.store import Store
@@ -68,6 +69,6 @@ async def _change(
 
 async def _read(store: Store, tenant: str, endpoint_id: str) -> Document:
     document = await store.get(path(endpoint_id))
-    if not isinstance(document, Document) or document.data["tenant"] != tenant:
+    if not isinstance(document, Document) or stored_in(document, Endpoint).tenant != tenant:
         raise NoEndpoint(f"tenant {tenant} has no webhook endpoint {endpoint_id}; `webhook list` shows its endpoints")
     return document

@@ -8,9 +8,10 @@ from datetime import datetime
 from shared.core.lifecycle import queries
 from shared.core.lifecycle.request_view import REJECTED
 from shared.core.messages.topics import WEBHOOK_DELIVERIES
+from shared.core.values.codec import stored_in
 from shared.core.values.documents import Committed, Create
 from shared.core.webhooks import delivery
-from shared.core.webhooks.delivery import Delivery, Due
+from shared.core.webhooks.delivery import Delivery, Due, DueRow
 from shared.flows.webhooks import endpoints
 from shared.ports.messaging import Topics
 from shared.ports.store import Store
@@ -58,12 +59,13 @@ async def _is_created(store: Store, write: Create) -> bool:
 
 async def publish_due(store: Store, topics: Topics, now: datetime) -> int:
     """A message for every delivery that is due. Each is attempted elsewhere: nobody waits for a slow receiver here."""
-    count, after = 0, None
+    count = 0
+    after: datetime | None = None
     while count < MOST_AT_ONCE:
         page = await store.query(queries.due_webhook_deliveries(now, PAGE, after))
         await asyncio.gather(*(topics.publish(WEBHOOK_DELIVERIES, Due(row.id).to_bytes()) for row in page))
         count += len(page)
         if len(page) < PAGE:
             break
-        after = page[-1].data["due_at"]
+        after = stored_in(page[-1], DueRow).due_at
     return count

@@ -6,6 +6,7 @@ import asyncio
 
 from shared.core.lifecycle import queries
 from shared.core.messages.topics import WEBHOOK_DELIVERIES
+from shared.core.values.codec import stored_in
 from shared.core.values.documents import Absent, Committed, Document, Update
 from shared.core.webhooks import delivery as deliveries
 from shared.core.webhooks.delivery import Delivery, Due
@@ -41,7 +42,7 @@ async def replay_request(store: Store, topics: Topics, tenant: str, request_id: 
 async def replay_dead(store: Store, topics: Topics, tenant: str, endpoint_id: str | None = None) -> list[str]:
     """The newest thousand of the tenant's dead deliveries, of one endpoint where it is named."""
     documents = await store.query(queries.webhook_deliveries(tenant, "dead", MOST))
-    chosen = [one for one in documents if endpoint_id in (None, one.data["endpoint"])]
+    chosen = [one for one in documents if endpoint_id in (None, stored_in(one, Delivery).endpoint)]
     return await _again(store, topics, chosen)
 
 

@@ -195,7 +195,7 @@ async def test_without_credentials_google_is_not_asked(monkeypatch: pytest.Monke
 def test_what_is_unforeseen_is_told_as_what_it_is() -> None:
     """The watch has other work to do: a fault here must not end it."""
     quota_unreadable = unreadable(
-        ZeroDivisionError("division\nby zero"), api="a.googleapis.com", asked="http://a", role="viewer"
+        ZeroDivisionError("division\nby zero"), api="a.googleapis.com", server="http://a", role="viewer"
     )
     assert (quota_unreadable.code, quota_unreadable.message) == ("broken", "ZeroDivisionError: division by zero")
     assert "report" in quota_unreadable.remedy

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import socket
 import ssl
+import tracemalloc
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -100,6 +102,10 @@ def test_a_uri_under_an_allowed_prefix_passes(prefix: str, uri: str) -> None:
         ("https://example.com/assets", "https://example.com/assets/%2e%2e/a.png"),
         ("https://example.com/assets", "https://example.com/assets/..%2fa.png"),
         ("https://example.com/assets", "https://example.com/assets/..%5ca.png"),
+        ("https://example.com/assets", "https://example.com/assets/..;/a.png"),
+        ("https://example.com/assets", "https://example.com/assets/.;x=1/a.png"),
+        ("https://example.com/assets", "https://example.com/assets/%252e%252e/a.png"),
+        ("https://example.com/assets", "https://example.com/assets/..%252fa.png"),
         ("gs://bucket/in", "gs://bucket/out/a.png"),
         ("gs://bucket/in", "gs://bucket/in/../out/a.png"),
         ("gs://bucket", "gs://bucket2/a.png"),
@@ -485,6 +491,18 @@ async def test_a_redirect_is_not_followed(web: Web) -> None:
     with pytest.raises(ReferenceUnusable, match="HTTP 307; name the final address"):
         await web.references().fetch(f"{web.url}/a.png", "web", None)
     assert len(web.asked) == 1
+
+
+async def test_a_body_that_unpacks_without_end_is_cut_off(web: Web) -> None:
+    """300 MB of zeros in a few hundred kB, though nothing packed was asked for."""
+    web.answers = [Response(gzip.compress(PNG + bytes(300_000_000), 1), headers={"content-encoding": "gzip"})]
+    tracemalloc.start()
+    try:
+        with pytest.raises(ReferenceUnusable, match="larger than 1,000 bytes"):
+            await web.references(limit_bytes=1000).fetch(f"{web.url}/a.png", "web", None)
+        assert tracemalloc.get_traced_memory()[1] < 50_000_000
+    finally:
+        tracemalloc.stop()
 
 
 async def test_a_body_without_end_is_cut_off(web: Web) -> None:

@@ -10,10 +10,10 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from scripts.cli.commands import demo
-from scripts.cli.data.requests import Rejected
-from scripts.cli.views import contact_sheet
-from scripts.cli.views.contact_sheet import Card
+from scripts.cli.commands.run import demo
+from scripts.cli.data.see.requests import Rejected
+from scripts.cli.views.see import contact_sheet
+from scripts.cli.views.see.contact_sheet import Card
 from shared.core.messages.render_request import Cancel, InvalidRequest, RenderRequest
 from shared.core.records.note import RejectedRecord
 from tests.builders import NOW

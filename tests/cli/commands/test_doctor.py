@@ -27,6 +27,7 @@ from shared.core.catalogue.toml_errors import BrokenCatalogue
 from shared.core.lifecycle import request_record
 from shared.core.limits.effective import EffectiveLimit
 from shared.core.limits.live_quota import LiveLimits, LiveQuota
+from shared.core.records.request import CalledRow
 from shared.core.routing.flag import Flag
 from shared.core.routing.flag_board import Board
 from shared.core.routing.gateway import fingerprint
@@ -54,6 +55,10 @@ async def at_home(tmp_path: Path, **given: str) -> Facts:
 def one(facts: Facts, check: str, load: dict[str, int] | None = None) -> Finding:
     (finding,) = (finding for finding in checks.examine(facts, load or {}) if finding.check == check)
     return finding
+
+
+def an_end(**changes: Any) -> CalledRow:
+    return replace(CalledRow(status="succeeded", tenant="web", finished_at=NOW, attempt_count=1), **changes)
 
 
 def held(facts: Facts, **changes: Any) -> Facts:
@@ -185,8 +190,8 @@ async def test_a_gateway_whose_proof_was_begun_and_is_not_complete_fails(tmp_pat
 
 async def test_unknown_costs_fail_and_known_ones_pass(tmp_path: Path) -> None:
     facts = await at_home(tmp_path)
-    ended = a_record() | {"attempt_count": 1, "finished_at": NOW, "status": "succeeded"}
-    bad = ended | {"cost_unknown_attempts": 1}
+    ended = an_end()
+    bad = an_end(cost_unknown_attempts=1)
     assert one(held(facts, ended=[ended] * 20 + [bad]), "costs-known").verdict == "pass"
     assert one(held(facts, ended=[ended] * 5 + [bad]), "costs-known").verdict == "fail"
 
@@ -269,9 +274,11 @@ async def test_webhooks_must_arrive_where_background_calls_end(
 ) -> None:
     facts = await at_home(tmp_path, **WEBHOOK)
     assert one(facts, "webhooks-arrive").verdict == "unknown", "no background call has ended yet"
-    ended = a_record(now=NOW, status="succeeded", way="background", finished_at=NOW)
+    foreground = an_end(way="foreground")
+    assert one(held(facts, ended=[foreground]), "webhooks-arrive").verdict == "unknown", "its call needed no webhook"
+    ended = an_end(way="background")
     at = None if minutes_after_the_call is None else NOW + timedelta(minutes=minutes_after_the_call)
-    finding = one(held(facts, ended=[ended], webhook_at=at), "webhooks-arrive")
+    finding = one(held(facts, ended=[ended, foreground], webhook_at=at), "webhooks-arrive")
     assert finding.verdict == verdict
     assert "https://worker.example/arrive" in one(facts, "webhooks").found
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from scripts.cli.commands import drill
+from scripts.cli.commands.prepare import drill
 from scripts.drills import run_worker
 from scripts.drills.drill_catalogue import DRILLS, scene_of
 from scripts.drills.recording import DrillRecording

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.cli.commands import drill
+from scripts.cli.commands.prepare import drill
 from scripts.cli.main import VERBS
 from scripts.drills import assertions
 from shared.core.lifecycle import head_changes

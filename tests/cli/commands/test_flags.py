@@ -154,7 +154,7 @@ def test_without_a_reason_nothing_is_changed_and_a_terminal_is_asked_for_one(
     assert result.exit_code == 2
     assert "--reason: found nothing" in result.stderr
     assert tripped().flags == {FLEX.id: FLEX}
-    monkeypatch.setattr("scripts.cli.data.flag_options.at_terminal", lambda: True)
+    monkeypatch.setattr("scripts.cli.data.steer.flag_options.at_terminal", lambda: True)
     assert renderlane("flags", *arguments, "--actor", "ann", stdin="because  I can\n").exit_code == 0
     (line,) = read("flag_history")
     assert line.data["reason"] == "because I can"

@@ -42,9 +42,12 @@ async def title_on_the_console(state: State) -> str:
 
 
 @pytest.mark.parametrize("state", MUST_SAY)
-def test_the_first_line_is_the_consoles_with_the_same_next_step(home: Path, state: State) -> None:
+def test_the_first_line_is_the_consoles_with_the_same_next_step(
+    home: Path, state: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
     level, title, phrases = MUST_SAY[state]
     home.mkdir()
+    monkeypatch.setattr(worker_home, "may_run", lambda _: True)  # as far as this process can tell
     assert asyncio.run(title_on_the_console(state)) == title
     shown = renderlane("status")
     first, *rest = shown.stdout.splitlines()
@@ -60,6 +63,16 @@ def test_the_first_line_is_the_consoles_with_the_same_next_step(home: Path, stat
     if document["cost_today_usd"] is not None:  # read once a minute: its age is said
         assert re.search(r"\$[\d.,]+ today, as read \d+ \w+ ago", words)
         assert document["cost_read_at"] is not None
+
+
+def test_a_home_whose_worker_was_killed_is_not_called_idle(home: Path) -> None:
+    home.mkdir()
+    asyncio.run(title_on_the_console("idle"))
+    shown = renderlane("status")
+    assert shown.stdout.splitlines()[0] == "▲ No worker is running"
+    assert "Start one: `renderlane up`" in " ".join(shown.stdout.split())
+    (document,) = json_lines(renderlane("status", "--json").stdout)
+    assert document["state"] == "worker gone"
 
 
 def test_what_awaits_the_provider_is_counted_with_its_age(home: Path) -> None:

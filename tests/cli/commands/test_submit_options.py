@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from click.shell_completion import ShellComplete
 
-from scripts.cli.commands.submit import _floor
+from scripts.cli.commands.run.submit import _floor
 from scripts.cli.data import worker_home
 from scripts.cli.main import cli
 from shared.core.values.documents import Create

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from scripts.cli.views import trace_view
+from scripts.cli.views.see import trace_view
 from shared.adapters.telemetry.span_file import to_otlp
 from shared.core.observability.trace_tree import SpanView, of_documents, of_otlp, tree, with_root
 from shared.core.records.attempt import AttemptRecord

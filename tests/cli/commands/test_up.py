@@ -17,7 +17,7 @@ import httpx2
 import pytest
 
 from scripts.bench.harness import rig
-from scripts.cli.commands import up as up_command
+from scripts.cli.commands.run import up as up_command
 from shared.config import Settings
 from shared.core.values.money import usd
 from tests.cli.conftest import ROOT, environment, json_lines, renderlane, started

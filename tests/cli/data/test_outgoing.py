@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from scripts.cli.data.outgoing import Line, complaints, prefixed, read_lines
+from scripts.cli.data.run.outgoing import Line, complaints, prefixed, read_lines
 from shared.core.messages.render_request import Cancel, InvalidRequest, RenderRequest
 
 FILE = b"""{"request_id": "a", "prompt": "a red cube"}

@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from scripts.cli.data import wait_reasons, worker_home
+from scripts.cli.data import worker_home
 from scripts.cli.data.json_output import JsonForm
-from scripts.cli.data.requests import Found
-from scripts.cli.data.wait_reasons import WaitReasons
+from scripts.cli.data.see import wait_reasons
+from scripts.cli.data.see.requests import Found
+from scripts.cli.data.see.wait_reasons import WaitReasons
 from shared.core.lifecycle import request_record
 from shared.core.routing import flag_board
 from shared.core.routing.flag import Flag, Scope

@@ -6,8 +6,8 @@ import json
 
 from rich.console import Console
 
-from scripts.cli.data.outgoing import read_lines
-from scripts.cli.views.cost_estimate import table
+from scripts.cli.data.run.outgoing import read_lines
+from scripts.cli.views.money.cost_estimate import table
 from tests.builders import a_catalogue, a_payload
 
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from scripts.cli.data.requests import Found
-from scripts.cli.data.wait_reasons import WaitReasons
-from scripts.cli.views.follow import line
+from scripts.cli.data.see.requests import Found
+from scripts.cli.data.see.wait_reasons import WaitReasons
+from scripts.cli.views.see.follow import line
 from shared.core.lifecycle import head_changes
 from shared.core.provider.outcome import EXPIRED
 from shared.core.records.request import RequestRecord

@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from rich.console import Console, RenderableType
 
-from scripts.cli.data.requests import Found, Rejected
-from scripts.cli.views import request_view
+from scripts.cli.data.see.requests import Found, Rejected
+from scripts.cli.views.see import request_view
 from shared.core.records.attempt import AttemptRecord
 from shared.core.records.note import RejectedRecord
 from shared.core.records.receipt import DeliveredImage, Receipt

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
 
 import pytest
 
@@ -19,15 +18,16 @@ from shared.core.accounting.account_cap import (
     summary,
     with_rows,
 )
-from tests.builders import a_catalogue
+from shared.core.accounting.ledger import LedgerRow
+from tests.builders import a_catalogue, a_ledger_row
 
 NOW = datetime(2026, 11, 15, 12, tzinfo=UTC)
 TIERS = a_catalogue().account.tiers
 USD = 1_000_000
 
 
-def a_row(day: str, micros: int, lane: str = "standard", unknown: int = 0) -> dict[str, Any]:
-    return {"day": day, "lane": lane, "cost_micros": micros, "unknown_held_micros": unknown}
+def a_row(day: str, micros: int, lane: str = "standard", unknown: int = 0) -> LedgerRow:
+    return a_ledger_row(day=day, lane=lane, cost_micros=micros, unknown_held_micros=unknown)
 
 
 def spent(micros: int, *, unknown: int = 0, warned: int = 0) -> MonthSpend:

@@ -75,9 +75,6 @@ def test_a_period_is_a_day_or_month_of_utc(
 
 
 def test_a_budget_and_its_documents_come_back_as_they_were_written() -> None:
-    assert budget.budget_of({"budget": LIMIT.to_json()}) == LIMIT
-    assert budget.budget_of({"weight": 2.0}) is None
-    assert budget.budget_of({"budget": None}) is None
     account = BudgetAccount("web", "2026-11", NOW, 5, 7).reserve(UnconfirmedReservation("r-1", 3, 9))
     assert BudgetAccount.from_json(account.to_json()) == account
 
@@ -93,20 +90,18 @@ HELD = Reservation("2026-11-22", 100_000)
 
 
 def test_an_attempt_that_ends_returns_its_reservation_and_adds_its_cost() -> None:
-    moved = budget.settle_reservation("web", "r-1", HELD, 80_000, held=False)
+    moved = budget.settle_reservation("web", "r-1", HELD, 80_000, may_be_billed=False)
     assert amounts(moved) == {"2026-11-22": {"returned_micros": 100_000, "cost_micros": 80_000}}
 
 
 def test_one_that_may_have_been_billed_stays_reserved_until_it_is_known() -> None:
-    assert amounts(budget.settle_reservation("web", "r-1", HELD, 0, held=True)) == {}
-    assert (
-        amounts(budget.settle_reservation("web", "r-1", HELD, 80_000, held=False))["2026-11-22"]["returned_micros"]
-        == 100_000
-    )
+    assert amounts(budget.settle_reservation("web", "r-1", HELD, 0, may_be_billed=True)) == {}
+    settled = amounts(budget.settle_reservation("web", "r-1", HELD, 80_000, may_be_billed=False))
+    assert settled["2026-11-22"]["returned_micros"] == 100_000
 
 
 def test_without_a_reservation_nothing_is_written() -> None:
-    assert budget.settle_reservation("web", "r-1", None, 80_000, held=False).writes() == ()
+    assert budget.settle_reservation("web", "r-1", None, 80_000, may_be_billed=False).writes() == ()
     assert budget.refund("default", "r-1", None) == ()
 
 
@@ -118,9 +113,9 @@ def test_a_request_that_will_not_begin_gives_back_all_of_it() -> None:
 
 
 def test_two_movements_of_one_commit_are_one_write_a_period() -> None:
-    first = budget.settle_reservation("web", "r-1", HELD, 80_000, held=False)
-    other = budget.settle_reservation("web", "r-1", Reservation("2026-11-23", 50_000), 0, held=False)
-    assert amounts(first.plus(budget.settle_reservation("web", "r-1", HELD, 0, held=False))) == {
+    first = budget.settle_reservation("web", "r-1", HELD, 80_000, may_be_billed=False)
+    other = budget.settle_reservation("web", "r-1", Reservation("2026-11-23", 50_000), 0, may_be_billed=False)
+    assert amounts(first.plus(budget.settle_reservation("web", "r-1", HELD, 0, may_be_billed=False))) == {
         "2026-11-22": {"returned_micros": 200_000, "cost_micros": 80_000}
     }
     assert set(amounts(first.plus(other))) == {"2026-11-22", "2026-11-23"}
@@ -177,7 +172,7 @@ def test_a_tick_grants_no_more_than_a_purse_holds_and_passes_the_others_by() -> 
     granted = [grant.candidate.head.request_id for grant in admission.grants]
     assert [name for name in granted if name.startswith("web")] == [f"web-{number}" for number in range(7)]
     assert sum(name.startswith("shop") for name in granted) == 3
-    assert admission.held == {}
+    assert admission.blocked == {}
 
 
 # -- no order of events overspends ------------------------------------------------------------------------------------

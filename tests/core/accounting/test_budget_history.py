@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
 
 from shared.core.accounting.budget import Budget
 from shared.core.accounting.budget_history import (
-    FIELD,
     MOST_CHANGES,
     BudgetChange,
-    changes_of,
     undoable,
     with_change,
 )
@@ -28,18 +25,12 @@ def change(dollars: int, minutes: int = 0, *, undoes: bool = False) -> BudgetCha
 
 
 def test_the_newest_changes_stand_first_and_old_ones_go() -> None:
-    tenant: dict[str, Any] = {"weight": 2}
+    changes: tuple[BudgetChange, ...] = ()
     for dollars in range(1, MOST_CHANGES + 6):
-        tenant = {**tenant, FIELD: with_change(tenant, change(dollars, dollars))}
-    changes = changes_of(tenant)
+        changes = with_change(changes, change(dollars, dollars))
     assert len(changes) == MOST_CHANGES
     assert (changes[0], changes[-1]) == (change(MOST_CHANGES + 5, MOST_CHANGES + 5), change(6, 6))
     assert str(changes[0]) == "$24.000000 a day, queue -> $25.000000 a day, queue"
-
-
-def test_a_tenant_of_an_older_release_has_no_changes() -> None:
-    assert changes_of({"budget": budget(3).to_json()}) == []
-    assert undoable([], NOW) is None
 
 
 def test_only_the_newest_change_is_undone_within_a_minute_and_no_undo_is() -> None:

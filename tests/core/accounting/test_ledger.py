@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.core.accounting.cost_report import bills
-from shared.core.accounting.ledger import PARTS, REPEATS, SHARDS, WHYS, Cell, exact_parts
+from shared.core.accounting.ledger import PARTS, REPEATS, SHARDS, WHYS, Cell, LedgerRow, exact_parts
 from shared.core.catalogue.price import Cost
 from shared.core.provider.failure import Failure, FailureKind
 from shared.core.provider.usage import Usage
-from tests.builders import NOW, a_delivered, a_failure, a_request, a_usage, an_attempt
+from tests.builders import NOW, a_delivered, a_failure, a_ledger_row, a_request, a_usage, an_attempt
 from tests.core.lifecycle.test_settlement import IMAGE_COST, Books, books
 
 CRASH = a_failure(FailureKind.CRASHED)
@@ -99,7 +99,7 @@ def test_a_retry_that_was_given_up_and_delivers_after_all_was_not_paid_before_by
 def test_a_row_of_an_older_release_keeps_its_retries_as_they_were_and_says_that_they_are_not_split() -> None:
     old = {"day": "2026-11-22", "tenant": "web", "lane": "standard", "model": "m", "flag": "", "cost_micros": 201_000,
            "micros_first": 67_000, "micros_retry": 134_000, "attempts_first": 1, "attempts_retry": 2}  # fmt: skip
-    total = bills([old], "model").google.total
+    total = bills([LedgerRow.from_json(old)], "model").google.total
     assert (total.by_use["retry"], total.by_use["again"], total.unsplit_micros) == (134_000, 0, 134_000)
     assert sum(total.by_use.values()) == total.micros
 
@@ -165,8 +165,8 @@ def test_rows_of_one_combination_share_a_name_but_for_the_shard() -> None:
 
 def test_a_providers_calls_are_a_bill_of_their_own() -> None:
     rows = [
-        {"day": "2026-11-22", "tenant": "web", "lane": "standard", "model": "m", "flag": "", "cost_micros": 134_000},
-        {"day": "2026-11-22", "tenant": "web", "lane": "gateway", "model": "m", "flag": "", "cost_micros": 90_000},
+        a_ledger_row(lane="standard", cost_micros=134_000),
+        a_ledger_row(lane="gateway", cost_micros=90_000),
     ]
     found = bills(rows, "model")
     assert (found.google.total.micros, found.gateways.total.micros) == (134_000, 90_000)

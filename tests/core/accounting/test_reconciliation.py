@@ -8,16 +8,17 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from shared.core.accounting.ledger import LedgerRow
 from shared.core.accounting.reconciliation import Difference, Line, UnreadableExport, read_export, reconcile
 from shared.core.catalogue.skus import Sku
-from tests.builders import a_catalogue
+from tests.builders import a_catalogue, a_ledger_row
 
 HEADER = "usage_start_time,service.description,sku.description,usage.amount,usage.unit,cost,currency\n"
 PRO = "gemini-3-pro-image"
 
 
-def a_row(**amounts: Any) -> dict[str, Any]:
-    return {"day": "2026-11-22", "model": PRO, "lane": "standard", "tenant": "web", "flag": ""} | amounts
+def a_row(**amounts: Any) -> LedgerRow:
+    return a_ledger_row(**{"model": PRO} | amounts)
 
 
 def export(*lines: tuple[str, str, str], service: str = "Gemini API") -> str:
@@ -147,7 +148,7 @@ def test_a_line_of_vertex_ai_is_compared_with_the_vertex_lane() -> None:
         Line("2026-11-20", "Gemini API", "Gemini 3 Pro Image image output token count", Decimal(134_400)),
     ]
     rows = [
-        {"day": "2026-11-20", "model": "gemini-3-pro-image", "lane": lane, "micros_image": 134_400}
+        a_ledger_row(day="2026-11-20", model="gemini-3-pro-image", lane=lane, micros_image=134_400)
         for lane in ("standard", "vertex")
     ]
     reconciled = reconcile(lines, rows, billing)

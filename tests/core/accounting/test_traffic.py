@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from shared.core.accounting import traffic
 from shared.core.accounting.traffic import EDGES, Timing, bucket_of, failures, less, percentile, tallies
+from tests.builders import a_ledger_row
 
 
 def clocked(*seconds: float) -> dict[str, int]:
@@ -44,18 +45,16 @@ def test_where_nothing_was_clocked_there_is_no_percentile() -> None:
 
 
 def test_rows_add_up_by_circuit_whatever_their_tenant() -> None:
-    row = {
-        "lane": "standard",
-        "model": "m",
-        "day": "2026-11-22",
+    row: dict[str, object] = {
         "attempts": 2,
         "failed_overload": 1,
         "micros_image": 5,
     }
-    assert tallies([row, {**row, "tenant": "web"}]) == {"standard/m": {"attempts": 4, "failed_overload": 2}}
+    rows = [a_ledger_row(**row), a_ledger_row(**row, tenant="other")]
+    assert tallies(rows) == {"standard/m": {"attempts": 4, "failed_overload": 2}}
 
 
-@pytest.mark.parametrize("kind", traffic.ANSWERS)
+@pytest.mark.parametrize("kind", ["refused", "invalid_request", "reference", "late"])
 def test_a_failure_of_the_request_alone_says_nothing_about_its_route(kind: str) -> None:
     assert failures({"attempts": 3, traffic.failed(kind): 2, "failed_overload": 1}) == {"overload": 1}
 

@@ -94,8 +94,8 @@ def test_who_gets_no_slot_is_told_why_by_model() -> None:
     queue = candidates(5)
     admission = admitted(queue, Limits(rpm=3))
     assert names(admission) == ["r-0", "r-1", "r-2"]
-    assert admission.held == {PRO: Blocked("minute", None)}
-    assert admitted(queue[:3], Limits(rpm=3)).held == {}
+    assert admission.blocked == {PRO: Blocked("minute", None)}
+    assert admitted(queue[:3], Limits(rpm=3)).blocked == {}
 
 
 @pytest.mark.parametrize("full", ["day", "closed", "concurrency", "minute", "zero"])
@@ -114,9 +114,9 @@ def test_ten_thousand_of_one_full_model_never_hold_the_queue_of_another(full: st
         room={PRO: 0 if full == "concurrency" else 100, NB21: 100, LITE: 100},
     )
     assert sorted(names(admission)) == sorted(candidate.head.request_id for candidate in others)
-    assert {model: blocked.reason for model, blocked in admission.held.items()} == {PRO: full}
+    assert {model: blocked.reason for model, blocked in admission.blocked.items()} == {PRO: full}
     if full == "day":
-        assert admission.held[PRO].until == next_pacific_midnight(NOW)
+        assert admission.blocked[PRO].until == next_pacific_midnight(NOW)
 
 
 @pytest.mark.parametrize("room", [-3, 0, 1, 4])
@@ -124,14 +124,14 @@ def test_no_more_are_granted_than_there_is_room_for_in_flight(room: int) -> None
     queue = candidates(6)
     admission = admitted(queue, Limits(), room=room)
     assert len(admission.grants) == max(room, 0)
-    assert admission.held == {PRO: Blocked("concurrency", None)}
+    assert admission.blocked == {PRO: Blocked("concurrency", None)}
 
 
 def test_where_the_fleet_is_full_the_better_priority_goes_first_whatever_its_model() -> None:
     queue = candidates(5, "bulk", priority="bulk", model=PRO) + candidates(3, "now", priority="interactive", model=NB21)
     admission = admitted(queue, shared=Shared(room=4))
     assert names(admission) == ["now-0", "now-1", "now-2", "bulk-0"]
-    assert admission.held == {PRO: Blocked("concurrency", None)}
+    assert admission.blocked == {PRO: Blocked("concurrency", None)}
 
 
 def test_models_of_one_priority_share_a_full_fleet_in_turn() -> None:
@@ -177,14 +177,14 @@ def test_a_request_whose_tokens_do_not_fit_takes_none_of_the_other_limits() -> N
     admission = admitted([of_tokens("r", 41)], limits, standings={PRO: standing})
     assert admission.grants == ()
     assert admission.standings[PRO] == standing
-    assert admission.held == {PRO: Blocked("minute", None)}
+    assert admission.blocked == {PRO: Blocked("minute", None)}
 
 
 def test_a_request_that_the_spend_window_refuses_takes_no_slot() -> None:
     admission = admitted([a_candidate()], shared=Shared(most_spend=0))
     assert admission.grants == ()
     assert admission.standings[PRO] == ModelState()
-    assert admission.held == {PRO: Blocked("spend", None)}
+    assert admission.blocked == {PRO: Blocked("spend", None)}
 
 
 def test_small_requests_of_a_lower_priority_never_starve_a_heavy_one_of_a_higher() -> None:
@@ -331,7 +331,7 @@ def test_every_candidate_is_granted_once_or_its_model_is_held_and_nobody_is_over
             assert taken == sorted(taken, reverse=True)
         granted = [our for our in ours if our.head.request_id in given_out]
         assert len(granted) <= room
-        assert (model in admission.held) == (len(granted) < len(ours))
+        assert (model in admission.blocked) == (len(granted) < len(ours))
         used = Weight(len(granted), len(granted), sum(candidate.planned.input_tokens for candidate in granted))
         for limit, taken_of_it in ((limits.rpm, used.requests), (limits.ipm, used.images), (limits.tpm, used.tokens)):
             assert limit is None or taken_of_it <= limit

@@ -85,7 +85,7 @@ def admitted(limit: int, spend: Spend = NOTHING_SPENT) -> Admission:
 def test_the_estimates_of_all_models_together_keep_the_window() -> None:
     first = admitted(500_000)
     assert sum(grant.candidate.planned.estimate_micros for grant in first.grants) == first.spend.used(LATER) <= 500_000
-    assert first.held["gemini-3-pro-image"] == Blocked("spend", None)
+    assert first.blocked["gemini-3-pro-image"] == Blocked("spend", None)
     again = admitted(500_000, first.spend)
     assert len(again.grants) < len(first.grants)
     assert again.spend.used(LATER) <= 500_000
@@ -93,4 +93,4 @@ def test_the_estimates_of_all_models_together_keep_the_window() -> None:
 
 def test_a_window_that_is_wide_enough_holds_nobody() -> None:
     assert len(admitted(10**9).grants) == 10
-    assert admitted(10**9).held == {}
+    assert admitted(10**9).blocked == {}

@@ -97,7 +97,7 @@ class World:
         assert len(set(given) | set(missed)) == len(given) + len(missed), "granted or missed once"
         assert {*given, *missed} <= self.waiting.keys()
         left = len(self.waiting) - len(given) - len(missed)
-        assert (PRO in ticked.held) == (left > 0 or bool(missed))
+        assert (PRO in ticked.blocked) == (left > 0 or bool(missed))
         self.memory, self.lost = ticked.memory, []
         for request_id in missed:
             del self.waiting[request_id]
@@ -220,7 +220,7 @@ def test_a_concluded_pool_starts_nothing_but_its_probe_and_opens_when_the_conclu
     probe_at = NOW + MINUTE
     concluded = {PRO: Closing(probe_at, "quota_day")}
     closed = tick(Memory(), replace(a_sight(candidates(3), Limits(rpm=60)), concluded=concluded))
-    assert (closed.held, closed.grants) == ({PRO: Blocked("closed", probe_at)}, ())
+    assert (closed.blocked, closed.grants) == ({PRO: Blocked("closed", probe_at)}, ())
     memory = through_the_store(closed.memory)
     probing = [
         replace(candidate, planned=replace(candidate.planned, probe="quota_day:x"))
@@ -229,7 +229,7 @@ def test_a_concluded_pool_starts_nothing_but_its_probe_and_opens_when_the_conclu
     sight = a_sight([*candidates(3), *probing], Limits(rpm=60), now=probe_at)
     tick_result = tick(memory, replace(sight, concluded=concluded))
     assert names(tick_result) == ["asks-0"]
-    assert tick_result.held[PRO].reason == "closed"
+    assert tick_result.blocked[PRO].reason == "closed"
     assert len(tick(tick_result.memory, a_sight(candidates(3), now=NOW + 2 * SECOND)).grants) == 3
 
 
@@ -326,7 +326,7 @@ def test_above_thirty_percent_of_unexplained_rejections_the_model_is_closed_for_
     memory = tick(Memory(), a_sight(candidates(20), Limits(rpm=600))).memory
     observed = ModelObservations(counts={StartSignal.UNEXPLAINED: {int(NOW.timestamp()): 15}})
     ticked = tick(memory, a_sight(candidates(5), Limits(rpm=600), now=NOW + 2 * SECOND, reports={PRO: observed}))
-    assert ticked.held == {PRO: Blocked("closed", NOW + 3 * SECOND)}
+    assert ticked.blocked == {PRO: Blocked("closed", NOW + 3 * SECOND)}
 
 
 def test_tokens_that_answers_took_more_of_are_booked_and_hold_the_next_ones() -> None:
@@ -431,7 +431,7 @@ def test_ten_thousand_of_one_model_leave_the_slots_of_another_as_they_were(reaso
     ticked = tick(Memory(), sight)
     assert [grant for grant in ticked.grants if grant.candidate.model == NB21] == list(alone.grants)
     assert len(ticked.grants) == 5
-    assert set(ticked.held) == {PRO}
+    assert set(ticked.blocked) == {PRO}
 
 
 # -- deadlines --------------------------------------------------------------------------------------------------------

@@ -69,7 +69,7 @@ def test_a_limit_of_nothing_is_a_limit() -> None:
 @pytest.mark.parametrize("said", [60, None, 0])
 def test_what_a_rejection_named_holds_until_the_reading_says_something_else(said: int | None) -> None:
     then = live(rpm=said)
-    known = learned(30, then.said("rpm"))
+    known = learned(30, then.value("rpm"))
     assert effective_limits(Limits(), then, known)["rpm"] == EffectiveLimit(30, "learned", LATER)
     for now_said in (61, 30, None if said is not None else 60):
         assert effective_limits(Limits(), live(rpm=now_said), known)["rpm"] == EffectiveLimit(now_said, "live", NOW)

@@ -14,7 +14,7 @@ FIRST = LiveQuota(tried_at=NOW).with_limits({PRO: LiveLimits({"rpm": 60, "rpd": 
 
 def test_a_reading_says_a_number_unlimited_or_nothing() -> None:
     limits = FIRST.by_model[PRO]
-    assert [limits.said(dimension) for dimension in ("rpm", "rpd", "tpm")] == [60, UNLIMITED, None]
+    assert [limits.value(dimension) for dimension in ("rpm", "rpd", "tpm")] == [60, UNLIMITED, None]
 
 
 def test_a_failed_reading_leaves_the_last_good_values_and_keeps_when_the_problem_began() -> None:

@@ -27,6 +27,7 @@ from shared.core.messages.render_request import (
     ReferenceUri,
     RenderRequest,
     hash_of_content,
+    is_urgent,
     parse_message,
 )
 from shared.core.values.documents import Create, InvalidDocument
@@ -255,6 +256,14 @@ def test_the_last_allowed_value_is_accepted(field: str, value: object) -> None:
     assert parse_message(encoded(a_payload(**{field: value}))) == request
     if isinstance(value, str) and field not in ("deadline", "max_cost_usd"):
         assert getattr(request, field) == value
+
+
+@pytest.mark.parametrize(("field", "value"), ACCEPTED, ids=short)
+def test_what_is_written_of_a_request_is_read_as_the_same_request(field: str, value: object) -> None:
+    """A revived request is published as it was written: an offset must not take a deadline out of the years allowed."""
+    request = parse_message(encoded(a_payload(**{field: value})))
+    assert isinstance(request, RenderRequest)
+    assert RenderRequest.parse(request.to_json()) == request
 
 
 @pytest.mark.parametrize(("field", "value", "named"), REFUSED, ids=short)
@@ -944,3 +953,21 @@ def test_who_asks_for_a_gateway_is_told_how_to_consent_to_one() -> None:
     (problem,) = refused.value.problems
     assert problem.allowed == "standard, priority, flex, batch, vertex"
     assert '"allow": {"gateway": true}' in problem.remedy
+
+
+@pytest.mark.parametrize(
+    ("data", "urgent"),
+    [
+        (b'{"request_id": "a", "priority": "interactive"}', True),
+        (b'{"request_id": "a", "priority": "normal", "prompt": "interactive"}', False),
+        (b'{"priority": ["interactive"]}', False),
+        (b'["interactive"]', False),
+        (b'{"priority": "interactive"', False),
+        (b"[" * 100_000 + b"interactive", False),
+        (b'{"priority": "interactive", "prompt": "' + b"a" * 300_000 + b'"}', False),
+        (b'\xff"priority": "interactive"', False),
+        (b"", False),
+    ],
+)
+def test_only_a_message_that_says_so_itself_is_urgent(data: bytes, urgent: bool) -> None:
+    assert is_urgent(data) is urgent

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Any
 
+from shared.core.accounting.ledger import LedgerRow
 from shared.core.observability.meter import RECENT, Meter
 from shared.core.observability.status_summary import Summary
-from tests.builders import NOW
+from tests.builders import NOW, a_ledger_row
 
 TODAY, YESTERDAY = "2026-11-22", "2026-11-21"
 
 
-def row(attempts: int, images: int = 0, model: str = "pro", **more: int) -> dict[str, Any]:
-    return {"lane": "standard", "model": model, "attempts": attempts, "images": images, **more}
+def row(attempts: int, images: int = 0, model: str = "pro", **more: int) -> LedgerRow:
+    return a_ledger_row(model=model, attempts=attempts, images=images, **more)
 
 
-def after(*readings: tuple[float, dict[str, Any]], meter: Meter | None = None) -> Meter:
+def after(*readings: tuple[float, LedgerRow], meter: Meter | None = None) -> Meter:
     """Seconds from NOW, and what the ledger says then."""
     result = meter or Meter().read({TODAY: []}, NOW)
     for seconds, one in readings:

@@ -6,8 +6,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from shared.core.accounting import traffic
+from shared.core.accounting.ledger import LedgerRow
 from shared.core.conclusions.claims import Claim
 from shared.core.conclusions.conclusion import Conclusion
 from shared.core.observability.meter import Meter
@@ -15,20 +17,20 @@ from shared.core.observability.status_summary import BudgetStatus, QueueDepth, S
 from shared.core.observability.verdict import GRAVEST, STALE_AFTER, Scene, State, verdict
 from shared.core.observability.workers import Fleet
 from shared.core.routing.flag import BREAKER, Flag, Scope
-from tests.builders import NOW
+from tests.builders import NOW, a_ledger_row
 
 PRO, NB21 = "gemini-3-pro-image", "gemini-nano-banana-2.1"
 TODAY = NOW.date().isoformat()
 
 
-def metered(*rows: dict[str, Any]) -> Meter:
+def metered(*rows: LedgerRow) -> Meter:
     begun = Meter().read({TODAY: []}, NOW - timedelta(seconds=20))
     return begun.read({TODAY: list(rows)}, NOW - timedelta(seconds=5))
 
 
-def calls(model: str, attempts: int, images: int, **failed: int) -> dict[str, Any]:
+def calls(model: str, attempts: int, images: int, **failed: int) -> LedgerRow:
     kinds = {traffic.failed(kind): count for kind, count in failed.items()}
-    return {"lane": "standard", "model": model, "attempts": attempts, "images": images, **kinds}
+    return a_ledger_row(model=model, attempts=attempts, images=images, **kinds)
 
 
 def a_summary(waiting: int = 0, *, running: int = 0, minutes: float = 0.5, **more: Any) -> Summary:
@@ -153,6 +155,15 @@ def test_requests_that_nobody_comes_for_are_seen_though_the_figures_are_fresh() 
     assert (result.first.state, result.level) == ("worker gone", "red")
     assert verdict(a_scene(a_summary(5, minutes=3), fleet=Fleet(NOW), flags=(a_pause(),))).first.state == "paused"
     assert verdict(a_scene(a_summary(5, minutes=1), fleet=Fleet(NOW))).first.state == "busy"
+
+
+def test_a_worker_that_is_known_to_be_stopped_is_never_called_idle() -> None:
+    """The figures are fresh still: it stopped a moment ago."""
+    stopped = verdict(replace(a_scene(a_summary()), is_stopped=True))
+    assert (stopped.first.state, stopped.first.title, stopped.level) == ("worker gone", "No worker is running", "amber")
+    left = verdict(replace(a_scene(a_summary(5)), is_stopped=True))
+    assert (left.first.state, left.level) == ("worker gone", "red")
+    assert "5 requests waited" in left.first.detail
 
 
 def test_figures_are_old_a_moment_after_they_should_have_been_written() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from shared.core.provider.failure import DENIED, RULES, Charge, Exchange, Failure, FailureKind, Next
-from shared.core.provider.outcome import CANCELLED, EXPIRED, SUCCEEDED, final_status, of_failure
+from shared.core.provider.outcome import CANCELLED, EXPIRED, SUCCEEDED, of_failure
 from tests.builders import a_failure
 
 
@@ -57,9 +57,9 @@ def test_an_outcome_in_the_store_has_code_message_and_advice() -> None:
 
 
 def test_only_a_refusal_by_the_model_ends_as_refused_and_only_its_caller_cancels() -> None:
-    assert [kind for kind in FailureKind if final_status(kind) == "refused"] == [FailureKind.REFUSED]
-    assert [kind for kind in FailureKind if final_status(kind) == "cancelled"] == [FailureKind.CANCELLED]
-    assert {final_status(kind) for kind in FailureKind} == {"refused", "failed", "cancelled"}
+    assert [kind for kind in FailureKind if RULES[kind].status == "refused"] == [FailureKind.REFUSED]
+    assert [kind for kind in FailureKind if RULES[kind].status == "cancelled"] == [FailureKind.CANCELLED]
+    assert {RULES[kind].status for kind in FailureKind} == {"refused", "failed", "cancelled"}
 
 
 def test_a_refusal_that_is_a_400_costs_nothing() -> None:
@@ -82,6 +82,9 @@ def test_the_columns_name_the_kinds_that_they_are_about() -> None:
         "not_finished",
     }
     assert having("lacking") == {"model_gone", "lane_unsupported"}
+    assert having("spoiled") == {"no_image", "malformed_answer", "image_store"}
+    assert having("no_news") == {"refused", "invalid_request", "reference", "late"}
+    assert having("over") == {"overload", "not_finished", "cancelled", "background_refused"}
     assert having("model_answered") == {"refused", "no_image"}
     assert having("exchange", Exchange.NOT_SENT) == {"connection", "late", "reference"}
     assert having("exchange", Exchange.BROKEN_OFF) == {"timeout", "connection_lost", "crashed"}

@@ -8,7 +8,7 @@ from typing import get_args
 import pytest
 
 from functions.console import flag_forms
-from scripts.cli.commands import flags as command
+from scripts.cli.commands.steer import flags as command
 from shared.core.routing.flag_kinds import FLAGS, NAMES, TO, WITH_TO, FlagName, lane_of, values_of_to
 from shared.core.values.lanes import LANES
 

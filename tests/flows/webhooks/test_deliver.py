@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from shared.core.messages.topics import WEBHOOK_DELIVERIES
-from shared.core.values.documents import Update
-from shared.core.webhooks.delivery import GIVE_UP_AFTER
+from shared.core.values.documents import Create, Update
+from shared.core.webhooks.delivery import GIVE_UP_AFTER, Delivery, path
 from shared.core.webhooks.endpoint import Endpoint
 from shared.core.webhooks.signature import secret_of
 from shared.flows.webhooks import endpoints, replay
-from shared.flows.webhooks.fan_out import fan_out_rejection
+from shared.flows.webhooks.fan_out import PAGE, fan_out_rejection, publish_due
 from shared.flows.webhooks.room import IN_FLIGHT
 from shared.ports.webhooks import Answer, NoAnswer
 from tests.world import Killed, World
@@ -407,3 +407,12 @@ async def test_the_image_has_an_address_for_an_hour_and_without_one_the_apis() -
     assert expires_at - world.webhooks.sent[0].at == timedelta(hours=1)
     assert plain["image_url"] == "/v1/requests/r-1/image?tenant=web"
     assert plain["image_expires_at"] is None
+
+
+async def test_more_deliveries_than_a_page_holds_become_messages_each_once() -> None:
+    world, now = World(), datetime(2026, 11, 22, 18, tzinfo=UTC)
+    for number in range(PAGE + 3):
+        due = Delivery.new("web", "we_1", f"r-{number}", f"msg_{number}", "succeeded", now + timedelta(seconds=number))
+        await world.store.commit(Create(path(f"msg_{number:04}-we_1"), due.to_json()))
+    assert await publish_due(world.store, world.topics, now + DAY) == PAGE + 3
+    assert len({message.data for message in world.topics.on(WEBHOOK_DELIVERIES)}) == PAGE + 3

@@ -5,7 +5,7 @@ Every subscription of `render-results` gets every result that its filter lets th
 - One subscription for each instance of an app is the plain way: `create_subscription` makes one, with a filter for the
   instance's own ids (`having_prefix`) or tenant (`of_tenant`). With a filter for exactly this instance, or with none,
   say `others="drop"`: what nobody here waits for is acknowledged, since every other instance has its own copy.
-- Several instances may share one subscription. Pub/Sub then hands each result to one of them, whoever that is. With
+- Several instances may share one subscription. Pub/Sub then hands each result to any one of them. With
   `others="leave"`, the default, a result that nobody here asked for is not acknowledged: it comes again after some
   seconds, until it meets the instance that waits. Nothing is swallowed; the more instances share, the later they come.
   What nobody waits for any more circles until the subscription forgets it: a day, where the client made it.
@@ -126,7 +126,7 @@ class Client:
         `filter` cannot be changed later. Raises NoSubscription, or what google-cloud-pubsub raises.
         """
         path = self._subscription_path()
-        asked = {
+        settings = {
             "name": path,
             "topic": self._results,
             "ack_deadline_seconds": 30,
@@ -135,12 +135,12 @@ class Client:
             **({"filter": filter} if filter is not None else {}),
         }
         try:
-            self._subscribing().create_subscription(request=asked)
+            self._subscribing().create_subscription(request=settings)
         except AlreadyExists:
             pass
 
     def close(self) -> None:
-        """Let go. Results that nobody took come again elsewhere; whoever waits gets Closed."""
+        """Let go. Results that nobody took come again elsewhere; waiting calls raise Closed."""
         with self._lock:
             if self._closed:
                 return
@@ -151,7 +151,7 @@ class Client:
             listening.cancel()
             try:
                 listening.result(timeout=30)
-            except Exception:  # noqa: BLE001  it has failed before, and whoever waited was told
+            except Exception:  # noqa: BLE001  it has failed before, and waiting calls got the error
                 pass
         self._publisher.stop()
         if subscriber is not None:
@@ -204,7 +204,7 @@ class Client:
         try:
             result = Result.parse(message.data)
         except NotAResult:
-            message.ack()  # whatever it is, nobody can wait for it
+            message.ack()  # unreadable: no call can wait for it
             return
         self._inbox.offer(result, _Delivery(message))
 

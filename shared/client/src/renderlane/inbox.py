@@ -33,7 +33,7 @@ def key_of(tenant: str | None, request_id: str) -> str:
     return request_id if tenant in (None, "", DEFAULT_TENANT) else f"{tenant}~{request_id}"
 
 
-class Held(Protocol):
+class Delivery(Protocol):
     """One delivery of a result."""
 
     def acknowledge(self) -> None: ...
@@ -50,7 +50,7 @@ class _Sent:
     unconfirmed: int = 0
     """Publishes that have not come back with their message id."""
     message_ids: set[str] = field(default_factory=set)
-    rejections: list[tuple[Result, Held]] = field(default_factory=list)
+    rejections: list[tuple[Result, Delivery]] = field(default_factory=list)
     """Perhaps ours: a message id is missing."""
 
 
@@ -62,7 +62,7 @@ class Inbox:
         self._lock = threading.RLock()
         self._sent: OrderedDict[str, _Sent] = OrderedDict()
         self._waiting: defaultdict[str, list[Future[Result]]] = defaultdict(list)
-        self._held: OrderedDict[str, tuple[Result, Held]] = OrderedDict()
+        self._unclaimed: OrderedDict[str, tuple[Result, Delivery]] = OrderedDict()
         self._handed: OrderedDict[str, Result] = OrderedDict()
         """Final results that somebody has: their further deliveries are nobody's."""
 
@@ -84,8 +84,8 @@ class Inbox:
             if message_id is not None:
                 sent.message_ids.add(message_id)
             early, sent.rejections = sent.rejections, []
-        for result, held in early:
-            self.offer(result, held)
+        for result, delivery in early:
+            self.offer(result, delivery)
 
     def wait(self, key: str) -> Future[Result]:
         """Done when the result is here; it may be already."""
@@ -94,13 +94,13 @@ class Inbox:
             if key in self._handed:
                 future.set_result(self._handed[key])
                 return future
-            result, held = self._held.pop(key, (None, None))
-            if result is None or held is None:
+            result, delivery = self._unclaimed.pop(key, (None, None))
+            if result is None or delivery is None:
                 self._waiting[key].append(future)
                 return future
             self._remember(key, result)
         future.set_result(result)
-        held.acknowledge()
+        delivery.acknowledge()
         return future
 
     def give_up(self, key: str, future: Future[Result]) -> bool:
@@ -113,26 +113,26 @@ class Inbox:
                 self._waiting[key] = still
             return True
 
-    def offer(self, result: Result, held: Held) -> None:
+    def offer(self, result: Result, delivery: Delivery) -> None:
         """A result has been delivered."""
         with self._lock:
             key = self._key(result)
             if result.status == REJECTED and not self._is_ours(key, result):
                 sent = self._sent.get(key)
                 if sent is not None and sent.unconfirmed > 0:  # perhaps ours: a message id is missing
-                    sent.rejections.append((result, held))
+                    sent.rejections.append((result, delivery))
                     return
-                self._not_ours(held)
+                self._not_ours(delivery)
                 return
             waiting = self._waiting.pop(key, [])
             taking = [future for future in waiting if future.set_running_or_notify_cancel()]
             if not taking:
-                self._keep(key, result, held)
+                self._keep(key, result, delivery)
                 return
             self._remember(key, result)
         for future in taking:
             future.set_result(result)
-        held.acknowledge()
+        delivery.acknowledge()
 
     def fail(self, error: Exception) -> None:
         """Nothing will come: everybody who waits is told."""
@@ -146,11 +146,11 @@ class Inbox:
     def close(self) -> None:
         """Leave what nobody took, and tell everybody who waits."""
         with self._lock:
-            held = [item for _, item in self._held.values()]
-            held += [item for sent in self._sent.values() for _, item in sent.rejections]
-            self._held.clear()
+            left = [item for _, item in self._unclaimed.values()]
+            left += [item for sent in self._sent.values() for _, item in sent.rejections]
+            self._unclaimed.clear()
             self._sent.clear()
-        for item in held:
+        for item in left:
             item.leave()
         self.fail(Closed("the client was closed"))
 
@@ -166,25 +166,25 @@ class Inbox:
         sent = self._sent.get(key)
         return sent is not None and result.message_id in sent.message_ids
 
-    def _keep(self, key: str, result: Result, held: Held) -> None:
+    def _keep(self, key: str, result: Result, delivery: Delivery) -> None:
         """Nobody waits for it now."""
         if key in self._handed:
-            held.acknowledge()
+            delivery.acknowledge()
         elif key not in self._sent:
-            self._not_ours(held)
-        elif key in self._held or len(self._held) < MOST_HELD:
-            before = self._held.pop(key, None)
-            self._held[key] = (result, held)
+            self._not_ours(delivery)
+        elif key in self._unclaimed or len(self._unclaimed) < MOST_HELD:
+            before = self._unclaimed.pop(key, None)
+            self._unclaimed[key] = (result, delivery)
             if before is not None:
                 before[1].acknowledge()  # the same result, delivered before
         else:
-            held.leave()
+            delivery.leave()
 
-    def _not_ours(self, held: Held) -> None:
+    def _not_ours(self, delivery: Delivery) -> None:
         if self._drops_others:
-            held.acknowledge()
+            delivery.acknowledge()
         else:
-            held.leave()
+            delivery.leave()
 
     def _remember(self, key: str, result: Result) -> None:
         if result.status == REJECTED:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Literal
@@ -12,6 +12,11 @@ from renderlane.errors import InvalidRequest, Problem
 from renderlane.rules import encoded
 
 Size = Literal["512", "1K", "2K", "4K"]
+CONVERTED = (
+    "references", "deadline", "max_cost_usd", "floor", "allow_gateway", "allow_batch", "allow_vertex", "grounding",
+    "safety", "labels",
+)  # fmt: skip
+"""Fields of a request that are no JSON as they are; every other one is sent under its own name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,14 +93,8 @@ class Request:
         """Raises InvalidRequest for a deadline without a time zone."""
         allow = {name: True for name in ("gateway", "batch") if getattr(self, f"allow_{name}")}
         allow |= {} if self.allow_vertex is None else {"vertex": self.allow_vertex}
-        names = (
-            "tenant", "purpose", "model", "image_size", "aspect_ratio", "lane", "priority", "escalates", "group",
-            "thinking", "system_instruction", "output_format", "output_quality",
-        )  # fmt: skip
         return {
-            "request_id": self.request_id,
-            "prompt": self.prompt,
-            **_present({name: getattr(self, name) for name in names}),
+            **_present({one.name: getattr(self, one.name) for one in fields(self) if one.name not in CONVERTED}),
             **({"references": [reference.to_json() for reference in self.references]} if self.references else {}),
             **({"deadline": self._deadline(self.deadline)} if self.deadline is not None else {}),
             **({"max_cost_usd": _dollars(self.max_cost_usd)} if self.max_cost_usd is not None else {}),

@@ -77,22 +77,26 @@ class Result:
     def parse(cls, data: bytes) -> Result:
         """Raises NotAResult."""
         try:
-            found = json.loads(data)
+            members = json.loads(data)
             return cls(
-                request_id=_text(found["request_id"]),
-                status=_text(found["status"]),
+                request_id=_text(members["request_id"]),
+                status=_text(members["status"]),
                 outcome=Outcome(
-                    **known_fields(Outcome, found.get("outcome") or {"code": found["status"], "message": ""})
+                    **known_fields(Outcome, members.get("outcome") or {"code": members["status"], "message": ""})
                 ),
-                cost_usd=Decimal(found.get("cost_usd") or 0),
-                requested=Requested(**known_fields(Requested, found["requested"])) if found.get("requested") else None,
-                delivered=Delivered(**known_fields(Delivered, found["delivered"])) if found.get("delivered") else None,
-                reasons=tuple(found.get("reasons") or ()),
-                mismatches=tuple(found.get("mismatches") or ()),
-                labels=dict(found.get("labels") or {}),
-                attempt_count=int(found.get("attempt_count") or 0),
-                finished_at=datetime.fromisoformat(found["finished_at"]) if found.get("finished_at") else None,
-                **{name: found.get(name) for name in AS_THEY_ARE},
+                cost_usd=Decimal(members.get("cost_usd") or 0),
+                requested=Requested(**known_fields(Requested, members["requested"]))
+                if members.get("requested")
+                else None,
+                delivered=Delivered(**known_fields(Delivered, members["delivered"]))
+                if members.get("delivered")
+                else None,
+                reasons=tuple(members.get("reasons") or ()),
+                mismatches=tuple(members.get("mismatches") or ()),
+                labels=dict(members.get("labels") or {}),
+                attempt_count=int(members.get("attempt_count") or 0),
+                finished_at=datetime.fromisoformat(members["finished_at"]) if members.get("finished_at") else None,
+                **{name: members.get(name) for name in AS_THEY_ARE},
             )
         except (ValueError, KeyError, TypeError, AttributeError, InvalidOperation, RecursionError) as error:
             raise NotAResult(f"not a result: {type(error).__name__}") from error
@@ -109,5 +113,5 @@ def _text(value: object) -> str:
     return value
 
 
-def known_fields(kind: type[Any], found: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: found[name] for name in kind.__slots__ if name in found}
+def known_fields(kind: type[Any], members: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: members[name] for name in kind.__slots__ if name in members}

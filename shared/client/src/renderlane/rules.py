@@ -169,7 +169,7 @@ def _labels(value: Mapping[Any, Any], schema: Schema, prefix: str) -> Iterator[P
 
 
 def shown(value: object, at: str = "") -> str:
-    """A wrong value, shortened; of a prompt, a list or an object only what it is."""
+    """A wrong value, shortened; of a prompt, a list or an object what it is, of an address no user and no query."""
     match value:
         case str() if at in SECRET:
             return f"text of {len(value):,} characters"
@@ -178,8 +178,19 @@ def shown(value: object, at: str = "") -> str:
         case Mapping():
             return "an object"
         case _:
-            text = json.dumps(value, ensure_ascii=False, default=str)
+            bare = _ADDRESS.sub(_without_secrets, value) if isinstance(value, str) else value
+            text = json.dumps(bare, ensure_ascii=False, default=str)
             return text if len(text) <= FOUND_LIMIT else f"{text[:FOUND_LIMIT]}…"
+
+
+_ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,20}://)([^\s\"'<>\\]*)")
+
+
+def _without_secrets(match: re.Match[str]) -> str:
+    """Scheme, host and path: user, password, query and fragment may be secrets."""
+    place = re.split(r"[?#]", match[2], maxsplit=1)[0]
+    _, at, host = place.rpartition("@")
+    return f"{match[1]}{'…@' if at else ''}{host}{'' if place == match[2] else match[2][len(place)] + '…'}"
 
 
 _STEERING = re.compile(

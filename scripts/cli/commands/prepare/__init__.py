@@ -1,0 +1,1 @@
+"""Verbs to use before traffic rises: forecasts, drills, the launch checklist."""

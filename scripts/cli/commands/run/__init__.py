@@ -1,0 +1,1 @@
+"""Verbs that start something: the worker, requests, their cancellation and revival, the simulator."""

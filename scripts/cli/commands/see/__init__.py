@@ -1,0 +1,1 @@
+"""Verbs that show what is or was, and change nothing."""

@@ -1,0 +1,1 @@
+"""What the store says of requests, routes, waits and quotas."""

@@ -1,0 +1,1 @@
+"""Changing flags by hand, and noting who did."""

@@ -1,0 +1,1 @@
+"""What a plan or a drill came to, as text."""

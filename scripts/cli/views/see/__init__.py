@@ -1,0 +1,1 @@
+"""Requests, their attempts and spans, and quotas as tables, lines and pages."""

@@ -1,0 +1,105 @@
+"""Following requests until they have ended: sheets, redrawn on a terminal; elsewhere one line for each change."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeAlias
+
+import click
+from rich.console import Group
+from rich.live import Live
+
+from scripts.cli.data.json_output import JsonForm, to_json
+from scripts.cli.data.see import wait_reasons
+from scripts.cli.data.see.requests import Found, find, find_again
+from scripts.cli.data.see.wait_reasons import WaitReasons
+from scripts.cli.views.see import request_view
+from shared.core.catalogue.catalogue import Catalogue
+from shared.core.values.documents import Absent
+from shared.core.values.status import FINAL
+from shared.ports.store import Store
+
+PAUSE = 0.5
+Draw: TypeAlias = Callable[[Sequence[Found], WaitReasons], None]
+
+
+async def follow(
+    store: Store, ids: Sequence[str], catalogue: Catalogue, *, as_json: bool, raw: bool, with_prompt: bool
+) -> list[Found | Absent]:
+    """As they were when the last of them had ended; unknown ones are not waited for."""
+    looked: list[Found | Absent] | None = None
+    with _drawing(as_json=as_json, raw=raw, with_prompt=with_prompt) as draw:
+        while True:
+            looked = await find(store, ids) if looked is None else await find_again(store, looked)
+            found = [item for item in looked if isinstance(item, Found)]
+            draw(found, await wait_reasons.read(store, found, catalogue))
+            if all(item.status in FINAL for item in found):
+                return looked
+            await asyncio.sleep(PAUSE)
+
+
+@contextlib.contextmanager
+def _drawing(*, as_json: bool, raw: bool, with_prompt: bool) -> Iterator[Draw]:
+    if as_json:
+        form = JsonForm(raw, with_prompt)
+        yield _changes(lambda item, why: to_json(wait_reasons.in_document(item, why, form)))
+    elif not sys.stdout.isatty():
+        yield _changes(line)
+    else:
+        with Live(console=request_view.console(), auto_refresh=False) as live:
+
+            def redraw(found: Sequence[Found], why: WaitReasons) -> None:
+                sheets = [
+                    request_view.sheet(item, wait_reasons.of(item, why), with_prompt=with_prompt) for item in found
+                ]
+                live.update(Group(*sheets), refresh=True)
+
+            yield redraw
+
+
+def _changes(told: Callable[[Found, WaitReasons], str]) -> Draw:
+    marks: dict[str, object] = {}
+
+    def draw(found: Sequence[Found], why: WaitReasons) -> None:
+        for item in found:
+            if marks.get(item.key) != (mark := _mark(item)):
+                marks[item.key] = mark
+                click.echo(told(item, why))
+                sys.stdout.flush()
+
+    return draw
+
+
+def _mark(found: Found) -> object:
+    """What changes when a person would say that something happened."""
+    record = found.record
+    return (
+        found.status,
+        record.reason,
+        record.round,
+        record.attempt_count,
+        record.route,
+        record.cancel_requested_at,
+    )
+
+
+def line(found: Found, why: WaitReasons) -> str:
+    """When, which, and what happened."""
+    record = found.record
+    at = record.updated_at
+    return f"{at:%H:%M:%S} UTC  {found.request_id}  {found.status:<9}  {_what(found, why)}".rstrip()
+
+
+def _what(found: Found, why: WaitReasons) -> str:
+    record = found.record
+    if record.outcome:
+        return f"{record.outcome.code}, {request_view.cost(record)}" + (f"  {found.image}" if found.image else "")
+    keeps = wait_reasons.of(found, why)
+    if keeps is not None:
+        return wait_reasons.text(record.model, keeps)
+    if found.status == "rendering":
+        return f"attempt {record.attempt_count} on {request_view.route(record.route)} {record.route.image_size}"
+    return str(record.reason or request_view.route(record.route))

@@ -1,0 +1,1 @@
+"""One module a door: what is sent there, and what must hold whatever was sent."""
