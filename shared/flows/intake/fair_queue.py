@@ -50,7 +50,7 @@ class FairTags:
 
         return OpenSlots(self._ports)
 
-    def expect(self, model: str) -> None:
+    def expect(self, model: str | None) -> None:
         """A request that names this model is being looked up."""
         if "open_slots" in self.__dict__:
             self.open_slots.expect(model)

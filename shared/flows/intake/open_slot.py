@@ -69,17 +69,17 @@ class OpenSlots:
         """By model, of the opening as it was read last: the slots that this process knows to be taken."""
         self._left: dict[str, int] = {}
         """By model, the slots that were left then."""
-        self._pools: dict[str, str] = {}
-        """Where the last request took its slot, by the model that it named."""
+        self._pools: dict[str | None, str] = {}
+        """Where the last request took its slot, by the model that it named; None = it named none."""
 
-    def expect(self, model: str) -> None:
+    def expect(self, model: str | None) -> None:
         """Read what a request of this model needs, while it is looked up, where the last one took a slot."""
         pool = self._pools.get(model)
         if pool is not None:
             self._reading("board", self._board)
             self._reading(pool, lambda: self._opening(pool))
 
-    def took(self, model: str, pool: str | None) -> None:
+    def took(self, model: str | None, pool: str | None) -> None:
         """A request that named this model has taken a slot there; None: it was queued."""
         if pool is not None:
             self._pools[model] = pool
