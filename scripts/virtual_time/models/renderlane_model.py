@@ -144,7 +144,7 @@ class Renderlane:
         self._woken = False
         """A kick came during a tick: the next one may be an extra one."""
         self._busy_at = 0.0
-        self._crowded = False
+        self._crowded = self._recounts = False
         self._blocked: list[tuple[str, BlockReason]] = []
         self._decided_at = 0.0
         self._engine.after(world.chance.uniform(0, LIVE_EVERY), self._watch)
@@ -282,7 +282,7 @@ class Renderlane:
         self._conclude(now)
         ticked = tick(before, self._sight(heads, now))
         self._routing = self._routing.started(ticked.started).granted(ticked.grants)
-        self._crowded = ticked.crowded
+        self._crowded, self._recounts = ticked.crowded, ticked.recounts
         self._blocked = [(model, full.reason) for model, full in ticked.blocked.items()]
         self._decided_at = self._engine.now
         by_id = {head.request.arrival.request_id: head for head in heads}
@@ -426,7 +426,7 @@ class Renderlane:
         return queueds
 
     def _sight(self, heads: Sequence[Queued], now: datetime) -> Observation:
-        if self._crowded or self._engine.now - self._counted_at >= COUNT_EVERY:
+        if self._recounts or self._engine.now - self._counted_at >= COUNT_EVERY:
             self._counted, self._counted_at = dict(self._running), self._engine.now
         models = {model for report in self._reports.values() for model in report}
         return Observation(

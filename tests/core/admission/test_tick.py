@@ -382,6 +382,22 @@ def test_where_nothing_is_known_twenty_are_in_flight_and_twice_as_many_every_fiv
     assert in_flight[15] > 40
 
 
+@pytest.mark.parametrize(
+    ("limits", "crowded", "recounts"),
+    [
+        (Limits(concurrency=3), True, True),
+        (Limits(rpm=600, concurrency=3), False, True),
+        (Limits(rpm=3), False, False),
+    ],
+)
+def test_attempts_are_counted_at_each_tick_where_a_limit_of_concurrency_holds_a_queue(
+    limits: Limits, crowded: bool, recounts: bool
+) -> None:
+    ticked = tick(Memory(), a_sight(candidates(10, "t"), limits, now=NOW))
+    assert len(ticked.grants) == 3
+    assert (ticked.crowded, ticked.recounts) == (crowded, recounts)
+
+
 def test_a_429_where_nothing_is_known_begins_the_doubling_anew() -> None:
     at = NOW - 30 * SECOND
     memory = Memory(standings={PRO: ModelState()})
