@@ -144,7 +144,7 @@ def test_a_fleet_that_begins_less_than_the_limits_allow_is_waited_for_until_it_b
 
 
 def test_a_slow_fleet_whose_starts_are_nearly_late_is_given_less_before_one_is() -> None:
-    slow = Fleet(pace=3.0, patient=True, failed_pace=3.2, seen_at=NOW)
+    slow = FleetPace(pace=3.0, patient=True, failed_pace=3.2, seen_at=NOW)
     assert after_ticks(slow, 10, late=Late(tight=26), filling=4.0).pace == pytest.approx(3.0 * 0.99**10)
     assert after_ticks(slow, 10, late=Late(tight=25), filling=4.0).pace > 3.0
     assert after_ticks(slow, 600, late=Late(tight=90), filling=4.0).pace == LEAST_PACE
@@ -153,13 +153,13 @@ def test_a_slow_fleet_whose_starts_are_nearly_late_is_given_less_before_one_is()
 
 
 def test_past_a_pace_that_failed_a_slow_fleet_is_not_overrun_before_it_shows() -> None:
-    slow = Fleet(pace=3.8, patient=True, failed_pace=3.0, seen_at=NOW)
+    slow = FleetPace(pace=3.8, patient=True, failed_pace=3.0, seen_at=NOW)
     assert 4.6 < after_ticks(slow, 5, filling=8.0).pace < 5.0
     assert after_ticks(replace(slow, patient=False), 5, filling=8.0).pace > 10
 
 
 def test_what_a_slow_fleet_still_has_in_hand_does_not_cut_its_pace_again() -> None:
-    slow = Fleet(lead_seconds=1.0, pace=3.0, patient=True, seen_at=NOW)
+    slow = FleetPace(lead_seconds=1.0, pace=3.0, patient=True, seen_at=NOW)
     cut = after_ticks(slow, 1, late=Late(starts=25), filling=4.0)
     assert cut.judged_from == NOW + SECOND + SECOND + HORIZON + DRAINS_FOR
 
