@@ -25,7 +25,7 @@ _WEBHOOK = {
     "method": "POST",
     "ends": "whole",
 }
-FOUND: dict[str, tuple[str, dict[str, Any]]] = {
+REGRESSIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "a deadline that is written as one of the year 3000": (
         "request",
         _PUBLISHED | {"data": '{"request_id": "r-1", "prompt": "a boat", "deadline": "2999-12-31T23:59:59-23:59"}'},
@@ -58,9 +58,9 @@ FOUND: dict[str, tuple[str, dict[str, Any]]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", FOUND)
+@pytest.mark.parametrize("name", REGRESSIONS)
 def test_what_was_found_is_not_found_any_more(name: str) -> None:
-    door, item = FOUND[name]
+    door, item = REGRESSIONS[name]
     assert problems_of(registry.door(door), item) == []
 
 
