@@ -16,6 +16,7 @@ import click
 from msgspec import Struct
 
 from scripts.cli.data import stale_prices, worker_home
+from shared.core.values.moments import read_moment
 
 if TYPE_CHECKING:
     from scripts.planner.account import Billing
@@ -129,13 +130,11 @@ def command(
 def _moment(text: str) -> datetime:
     from scripts.planner.errors import wrong
 
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
-        raise wrong("--at", text, "a time with a time zone, for example 2026-12-01T09:00:00Z")
-    return moment.astimezone(UTC)
+    moment = read_moment(text)
+    if moment is None or not 2000 <= moment.year <= 2999:
+        allowed = "a time with a time zone, of the years 2000 to 2999, for example 2026-12-01T09:00:00Z"
+        raise wrong("--at", text, allowed)
+    return moment
 
 
 def _load(options: PlanOptions, models: Catalogue, start: datetime, seed: int) -> Load:
