@@ -132,8 +132,8 @@ def test_a_full_disk_is_refused_before_anything_is_paid(name: str, home: Path, m
     from shared.config import Settings
 
     settings = Settings.read({"RENDERLANE_HOME": str(home)}, Path.cwd())
-    monkeypatch.setattr(limits, "_free", lambda _folder: 1_000_000)
+    monkeypatch.setattr(limits, "free_bytes", lambda _folder: 1_000_000)
     with pytest.raises(InvalidSetting, match=f"{name}: found 1,000,000 bytes free"):
         limits.disk_notes(settings)
-    monkeypatch.setattr(limits, "_free", lambda _folder: 100_000_000)
+    monkeypatch.setattr(limits, "free_bytes", lambda _folder: 100_000_000)
     assert len(limits.disk_notes(settings)) == 2
