@@ -221,7 +221,7 @@ def sampled(before: QuotaUse | None, now_used: QuotaUse, now: datetime) -> Quota
 def grouped(
     status: str, latest_endses: Sequence[tuple[LatestEnd, str, str]], *, since: datetime
 ) -> tuple[Failures, ...]:
-    """`latest_endses`: the newest first, each with the code and message of its outcome. Ends before `since` are omitted."""
+    """`latest_endses`: the newest first, each with its outcome's code and message. Ends before `since` are omitted."""
     groups: dict[str, list[tuple[LatestEnd, str]]] = {}
     for newest, code, message in latest_endses:
         if newest.at >= since:
