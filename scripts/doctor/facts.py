@@ -22,7 +22,7 @@ from shared.core.accounting import account_cap
 from shared.core.accounting.account_cap import UNKNOWN_ACCOUNT, Account, MonthSpend
 from shared.core.catalogue import gateway_proof
 from shared.core.catalogue.catalogue import Catalogue
-from shared.core.catalogue.gateway_proof import Proof
+from shared.core.catalogue.gateway_proof import GatewayProof
 from shared.core.lifecycle import queries
 from shared.core.limits.live_quota import LiveQuota
 from shared.core.messages.pubsub_messages import Kick
@@ -65,7 +65,7 @@ class StoreFacts(Struct, frozen=True):
     """The newest requests."""
     ended: Sequence[CalledRow]
     """The latest ends of requests that were called for, the latest first, also where newer ones wait."""
-    proofs: Mapping[str, Proof]
+    proofs: Mapping[str, GatewayProof]
     """Of the catalogue's gateways, those for which anything was recorded."""
     spend: MonthSpend | None
     """Of this month, on the billing account."""
@@ -199,9 +199,11 @@ async def _webhook_at(store: Store) -> datetime | None:
     return stored_in(newest[0], TakenWebhook).received_at if newest else None
 
 
-async def _proofs(store: Store, catalogue: Catalogue) -> dict[str, Proof]:
+async def _proofs(store: Store, catalogue: Catalogue) -> dict[str, GatewayProof]:
     documents = await store.get_all([gateway_proof.path(name) for name in catalogue.gateways])
-    return {document.id: Proof.from_json(document.data) for document in documents if isinstance(document, Document)}
+    return {
+        document.id: GatewayProof.from_json(document.data) for document in documents if isinstance(document, Document)
+    }
 
 
 async def _refused(store: Store, collection: str, fields: tuple[str, ...]) -> str | None:

@@ -13,7 +13,7 @@ GROUPED_FOR = 5.0
 """Answers are told together, for so many seconds."""
 
 
-class Line(Struct, frozen=True):
+class TimelineRow(Struct, frozen=True):
     at: datetime
     who: str
     """The part that did it: drill, breaker, on-call, pump, worker, escalation."""
@@ -23,22 +23,22 @@ class Line(Struct, frozen=True):
 class Story:
     """Hears events and marks as they come, and tells lines, from the first mark on."""
 
-    def __init__(self, tell: Callable[[Line], None]) -> None:
+    def __init__(self, tell: Callable[[TimelineRow], None]) -> None:
         self._tell = tell
         self._answers: Counter[tuple[str, str]] = Counter()
         """By route and outcome, since they were told last."""
         self._requeued = 0
         self._since: datetime | None = None
-        self._lines: list[Line] = []
+        self._lines: list[TimelineRow] = []
 
     @property
-    def lines(self) -> list[Line]:
+    def lines(self) -> list[TimelineRow]:
         return list(self._lines)
 
     def mark(self, what: str) -> None:
         """Of the drill itself."""
         self.flush()
-        self._line(Line(datetime.now(UTC), "drill", what))
+        self._line(TimelineRow(datetime.now(UTC), "drill", what))
 
     def heard(self, event: Mapping[str, Any]) -> None:
         if not self._lines:
@@ -54,7 +54,7 @@ class Story:
         entry = _entry(event)
         if entry is not None:
             self.flush()
-            self._line(Line(at, *entry))
+            self._line(TimelineRow(at, *entry))
 
     def flush(self) -> None:
         """Tell the answers that are not told yet."""
@@ -65,7 +65,7 @@ class Story:
         requeued = f" ({self._requeued} back to the queue)" if self._requeued else ""
         at = self._since
         self._answers, self._requeued, self._since = Counter(), 0, None
-        self._line(Line(at, "worker", answers + requeued))
+        self._line(TimelineRow(at, "worker", answers + requeued))
 
     def _routes(self, outcome: str) -> str:
         return ", ".join(
@@ -74,7 +74,7 @@ class Story:
             if name == outcome
         )
 
-    def _line(self, line: Line) -> None:
+    def _line(self, line: TimelineRow) -> None:
         self._lines.append(line)
         self._tell(line)
 

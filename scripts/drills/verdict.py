@@ -9,7 +9,7 @@ from typing import Any
 from msgspec import Struct
 
 from scripts.drills.recording import DrillRecording
-from scripts.drills.timeline import Line
+from scripts.drills.timeline import TimelineRow
 
 
 class CheckedPromise(Struct, frozen=True):
@@ -48,7 +48,7 @@ def figures(played: DrillRecording) -> dict[str, Any]:
     }
 
 
-def to_json(played: DrillRecording, lines: Sequence[Line]) -> dict[str, Any]:
+def to_json(played: DrillRecording, lines: Sequence[TimelineRow]) -> dict[str, Any]:
     checked_promises = check_promises(played)
     return {
         "drill": played.scene.name,

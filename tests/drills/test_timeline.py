@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from scripts.drills.timeline import Line, Story
+from scripts.drills.timeline import Story, TimelineRow
 from scripts.drills.verdict import figures, to_json
 from tests.drills.builders import a_call, a_trip, an_end, at, played
 
@@ -17,8 +17,8 @@ def an_answer(seconds: float, outcome: str, effect: str = "final") -> dict[str, 
     }  # fmt: skip
 
 
-def lines_of(*events: dict[str, Any]) -> list[Line]:
-    lines: list[Line] = []
+def lines_of(*events: dict[str, Any]) -> list[TimelineRow]:
+    lines: list[TimelineRow] = []
     story = Story(lines.append)
     story.mark("traffic begins")
     for event in events:
@@ -44,7 +44,7 @@ def test_a_breaker_stands_in_its_place_among_the_answers() -> None:
 
 
 def test_what_went_before_the_first_mark_is_no_part_of_the_story() -> None:
-    lines: list[Line] = []
+    lines: list[TimelineRow] = []
     story = Story(lines.append)
     story.heard(an_answer(0, "succeeded"))
     story.flush()
@@ -69,6 +69,6 @@ def test_the_verdict_counts_what_the_provider_saw() -> None:
 
 
 def test_the_timeline_of_the_json_counts_seconds_from_the_first_request() -> None:
-    document = to_json(played([an_end()], [a_call()]), [Line(at(3), "drill", "the failure begins")])
+    document = to_json(played([an_end()], [a_call()]), [TimelineRow(at(3), "drill", "the failure begins")])
     assert document["timeline"] == [{"second": 5.0, "who": "drill", "what": "the failure begins"}]
     assert document["held"] is True

@@ -228,6 +228,21 @@ def test_every_alert_tells_where_to_read_on(plan: Planned) -> None:
         assert values["notification_channels"]
 
 
+def test_an_alert_opens_its_heading_on_the_console_where_there_is_one(terraform: Terraform) -> None:
+    for variables, place in (
+        (
+            {"console_group": "oncall@example.com"},
+            r"https://renderlane-console-\d+\.[a-z0-9-]+\.run\.app/console/runbook",
+        ),
+        ({"console_group": "oncall@example.com", "runbook_url": "https://wiki.example/rb"}, "https://wiki.example/rb"),
+    ):
+        alerts = _alerts(terraform.planned(**variables))
+        assert len(alerts) > 20
+        for values in alerts.values():
+            content = values["documentation"][0]["content"]
+            assert re.search(f"What to do: {place}#{values['user_labels']['runbook']}$", content), content
+
+
 def test_events_that_are_counted_and_alerted_on_are_declared_with_their_fields(plan: Planned) -> None:
     for values in plan.of("google_logging_metric").values():
         signal = events.ALL[re.findall(r'jsonPayload\.message="(\w+)"', values["filter"])[0]]

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from shared.core.messages.pubsub_messages import Kick, Release
+from shared.core.messages.pubsub_messages import Kick, ReleaseMessage
 from shared.core.messages.topics import PUMP_KICKS, RENDER_RELEASES, WEBHOOK_DELIVERIES
 from shared.core.provider.failure import FailureKind
 from shared.core.webhooks.delivery import Due
@@ -56,7 +56,7 @@ def _unfit_one(value: Any, kind: str, inner: dict[str, Message], path: str) -> l
 
 
 def test_a_release_fits() -> None:
-    assert unfit(json.loads(Release("r-1", 3).to_bytes()), *schema("release")) == []
+    assert unfit(json.loads(ReleaseMessage("r-1", 3).to_bytes()), *schema("release")) == []
 
 
 def test_a_due_delivery_fits() -> None:

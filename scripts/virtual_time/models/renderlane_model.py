@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from scripts.virtual_time.models.fleet_model import Attempt, DeliveredLate, Late
 from scripts.virtual_time.models.provider_reply import Answer, DayFull, Image, MinuteFull, Overloaded, Unexplained
-from scripts.virtual_time.request import Arrival, Request
+from scripts.virtual_time.request import Arrival, ModelledRequest
 from scripts.virtual_time.run import World
 from shared.core.admission import fair_queueing
 from shared.core.admission.allocation import INTERACTIVE_HORIZON, Candidate, Grant
@@ -66,7 +66,7 @@ ASK = Requirements("default", None, "1K", None, STANDARD, 10, 0, False, None)
 class Queued(Struct):
     """A request as the store has it."""
 
-    request: Request
+    request: ModelledRequest
     planned: Planned
     tag: float
     candidate: Candidate | None = None
@@ -151,7 +151,7 @@ class Renderlane:
 
     # -- what happens to it -------------------------------------------------------------------------------------------
 
-    def arrive(self, request: Request) -> None:
+    def arrive(self, request: ModelledRequest) -> None:
         self._world.documents.read(partial(self._take_in, request))
 
     def crash(self) -> None:
@@ -166,7 +166,7 @@ class Renderlane:
 
     # -- intake -------------------------------------------------------------------------------------------------------
 
-    def _take_in(self, request: Request) -> None:
+    def _take_in(self, request: ModelledRequest) -> None:
         arrival = request.arrival
         queue = fair_queueing.queue_name(arrival.model, arrival.priority)
         waiting = self._waiting.get((queue, arrival.tenant), 0)

@@ -73,7 +73,7 @@ class Recent(Struct, frozen=True):
     """In one half-second of one model."""
 
 
-class Fleet(Stored, frozen=True):
+class FleetPace(Stored, frozen=True):
     """Kept in the pump's document."""
 
     pace: float = FIRST_PACE
@@ -99,7 +99,7 @@ class Fleet(Stored, frozen=True):
 
     def after(
         self, *, in_air: int, late: Late, recent: Recent, capacity: int, now: datetime, filling: float = math.inf
-    ) -> Fleet:
+    ) -> FleetPace:
         """With what became of earlier releases: `in_air` are not taken up, `late` ones did not become a call.
 
         `filling` is the even pace that uses the largest limit up; infinite where none is known.
@@ -119,7 +119,7 @@ class Fleet(Stored, frozen=True):
             return fleet
         return replace(fleet, lead_seconds=self._shrunk(recent, seconds))
 
-    def _cut(self, share: float, earlier: bool, filling: float, now: datetime) -> Fleet:
+    def _cut(self, share: float, earlier: bool, filling: float, now: datetime) -> FleetPace:
         """To what was begun in time; where releases arrived late, they are sent earlier as well."""
         pace = max(LEAST_PACE, self.pace * (1 - min(max(share, LEAST_CUT), MOST_CUT)))
         cut = replace(
@@ -156,7 +156,7 @@ class Fleet(Stored, frozen=True):
         growth = PACE_GROWS_NEAR if near else PACE_GROWS
         return min(self.pace * float((1 + growth) ** seconds), max(FIRST_PACE, capacity / 5))
 
-    def released(self, count: int) -> Fleet:
+    def released(self, count: int) -> FleetPace:
         return replace(self, in_air=self.in_air + count)
 
     def room(self, running: int, capacity: int) -> int:

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from shared.core.admission import fair_queueing, open_slots
 from shared.core.admission.allocation import Admission, Candidate, Grant, Shared, admit
-from shared.core.admission.fleet_pace import HORIZON, LONGEST_LEAD, Fleet, Late, Recent, concurrency_cap
+from shared.core.admission.fleet_pace import HORIZON, LONGEST_LEAD, FleetPace, Late, Recent, concurrency_cap
 from shared.core.admission.model_state import ModelState
 from shared.core.admission.open_slots import WITHDRAWN, OpenTerms, TakenSlot, Withdrawn
 from shared.core.admission.priority import limits_minus
@@ -43,7 +43,7 @@ class Memory(Struct, frozen=True):
     spend: Spend = field(default_factory=Spend)
     served: Mapping[str, float] = field(default_factory=dict)
     """Virtual time by queue: the largest fair tag that got a slot."""
-    fleet: Fleet = field(default_factory=Fleet)
+    fleet: FleetPace = field(default_factory=FleetPace)
     epoch: int = 0
     """Grows with every change of a limit in force: sleepers of older epochs are woken."""
     limits: Mapping[str, Mapping[str, int | None]] = field(default_factory=dict)
@@ -202,7 +202,7 @@ def _counted(standings: dict[str, ModelState], sight: Observation) -> dict[str, 
 
 
 def _opened(
-    admission: Admission, usable: Mapping[str, Limits], waiting: Mapping[str, Blocked], fleet: Fleet,
+    admission: Admission, usable: Mapping[str, Limits], waiting: Mapping[str, Blocked], fleet: FleetPace,
     most_spend: int | None, starts: Sequence[TakenSlot], sight: Observation,
 ) -> tuple[dict[str, ModelState], tuple[Withdrawn, ...]]:  # fmt: skip
     """Slots are left open where nothing is queued, and taken back where they hold up what is: those of its own model,
@@ -347,7 +347,7 @@ def _late(sight: Observation, since: datetime) -> Late:
     )
 
 
-def _judged_from(fleet: Fleet, now: datetime) -> datetime:
+def _judged_from(fleet: FleetPace, now: datetime) -> datetime:
     since = now - LATE_LOOKED_BACK
     return since if fleet.judged_from is None else max(since, fleet.judged_from)
 

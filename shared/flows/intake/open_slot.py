@@ -18,7 +18,7 @@ from shared.core.admission.model_state import path as model_state_path
 from shared.core.admission.open_slots import CalendarPart, Opening, TakenSlot, path, start_until
 from shared.core.lifecycle import head_changes, request_record
 from shared.core.lifecycle.request_record import Head, course_of
-from shared.core.messages.pubsub_messages import Release
+from shared.core.messages.pubsub_messages import ReleaseMessage
 from shared.core.messages.topics import RENDER_RELEASES
 from shared.core.observability import events, spans
 from shared.core.routing import ladder
@@ -184,7 +184,7 @@ async def hand_out(ports: Ports, request: Request) -> None:
     """Publish the release that is on record with the request. Raises TopicsUnavailable."""
     record, began_at = request.record, ports.clock.now()
     assert record.slot_at is not None, "it was released"
-    release = Release(request.id, record.release)
+    release = ReleaseMessage(request.id, record.release)
     await ports.topics.publish(RENDER_RELEASES, release.to_bytes(), {"traceparent": record.traceparent})
     root = tracing.root_of(record)
     tracing_waits.queue_ended(ports, Head.of_record(request.id, "", record), record.slot_at, ended_by="open slot")

@@ -22,7 +22,7 @@ from scripts.simulator.engine.simulation import Simulation
 from shared import wiring
 from shared.adapters.process.system_clock import SystemClock
 from shared.config import Settings
-from shared.core.catalogue.gateway_proof import ITEMS, Evidence, Proof
+from shared.core.catalogue.gateway_proof import ITEMS, GatewayProof
 from shared.core.catalogue.toml_errors import BrokenCatalogue
 from shared.core.lifecycle import request_record
 from shared.core.limits.effective import EffectiveLimit
@@ -181,11 +181,11 @@ async def test_a_gateway_whose_proof_was_begun_and_is_not_complete_fails(tmp_pat
     assert one(facts, "gateway-proof").verdict == "pass"
     about = fingerprint(row)
     items = {item: Evidence("seen in the console", "ada", facts.now, about, {"passed": True}) for item in ITEMS}
-    assert one(with_store_facts(facts, proofs={name: Proof(items)}), "gateway-proof").verdict == "pass"
+    assert one(with_store_facts(facts, proofs={name: GatewayProof(items)}), "gateway-proof").verdict == "pass"
     begun = {item: items[item] for item in list(items)[:3]}
-    assert one(with_store_facts(facts, proofs={name: Proof(begun)}), "gateway-proof").verdict == "fail"
+    assert one(with_store_facts(facts, proofs={name: GatewayProof(begun)}), "gateway-proof").verdict == "fail"
     old = replace(facts, now=facts.now + timedelta(days=400))
-    assert one(with_store_facts(old, proofs={name: Proof(items)}), "gateway-proof").verdict == "fail"
+    assert one(with_store_facts(old, proofs={name: GatewayProof(items)}), "gateway-proof").verdict == "fail"
 
 
 async def test_unknown_costs_fail_and_known_ones_pass(tmp_path: Path) -> None:

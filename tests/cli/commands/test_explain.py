@@ -15,7 +15,7 @@ from shared.core.admission.model_state import ModelState
 from shared.core.admission.route_memory import Routing
 from shared.core.admission.slot_calendar import Calendar
 from shared.core.catalogue import gateway_proof
-from shared.core.catalogue.gateway_proof import ITEMS, Evidence, Proof
+from shared.core.catalogue.gateway_proof import ITEMS, GatewayProof, ProofEvidence
 from shared.core.conclusions.claims import Claim
 from shared.core.routing.context import RequestHistory, RoutingContext
 from shared.core.routing.gateway import fingerprint
@@ -271,8 +271,8 @@ GATEWAY = "laozhang"
 def a_proof(*but: str) -> Create:
     """Everything about the shipped row, as of now, but some items."""
     about, now = fingerprint(a_catalogue().gateways[GATEWAY]), datetime.now(UTC)
-    items = {item: Evidence("seen", "ann", now, about, {"passed": True}) for item in ITEMS if item not in but}
-    return Create(gateway_proof.path(GATEWAY), Proof(items).to_json())
+    items = {item: ProofEvidence("seen", "ann", now, about, {"passed": True}) for item in ITEMS if item not in but}
+    return Create(gateway_proof.path(GATEWAY), GatewayProof(items).to_json())
 
 
 def test_a_proven_gateway_is_on_the_ladder_as_the_pump_would_plan_it(

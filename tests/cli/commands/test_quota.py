@@ -20,7 +20,7 @@ from shared.core.limits.enforced import Enforced
 from shared.core.limits.live_quota import PATH, LiveLimits, LiveQuota
 from shared.core.limits.quota import Limits
 from shared.core.routing.background_proof import PATH as BACKGROUND
-from shared.core.routing.background_proof import Proof, Proofs
+from shared.core.routing.background_proof import BackgroundProof, Proofs
 from shared.core.values.documents import Create
 from shared.core.values.pacific import pacific_day
 from shared.flows.pump_status import PUMP
@@ -260,7 +260,7 @@ def test_a_refusal_of_background_calls_is_reset_by_hand(home: Path) -> None:
 
 
 def a_refused_proof(home: Path) -> None:
-    proof = Proof().refused("background is not supported", now() - timedelta(hours=1))
+    proof = BackgroundProof().refused("background is not supported", now() - timedelta(hours=1))
     document = Create(BACKGROUND, Proofs({f"standard/{PRO}": proof}).to_json())
 
     async def write() -> None:

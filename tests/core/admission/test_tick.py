@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from shared.core.admission.allocation import Candidate, Grant
-from shared.core.admission.fleet_pace import Fleet
+from shared.core.admission.fleet_pace import FleetPace
 from shared.core.admission.model_state import ModelState
 from shared.core.admission.slot_calendar import Blocked, Calendar, Weight
 from shared.core.admission.spend_window import Spend
@@ -49,7 +49,7 @@ def through_the_store(memory: Memory) -> Memory:
         },
         spend=Spend.from_json(memory.spend.to_json()),
         served=dict(memory.served),
-        fleet=Fleet.from_json(memory.fleet.to_json()),
+        fleet=FleetPace.from_json(memory.fleet.to_json()),
         epoch=memory.epoch,
         limits={model: dict(numbers) for model, numbers in memory.limits.items()},
     )

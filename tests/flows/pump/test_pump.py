@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from shared.core.admission.slot_calendar import Weight
 from shared.core.limits.quota import Limits
-from shared.core.messages.pubsub_messages import Release
+from shared.core.messages.pubsub_messages import ReleaseMessage
 from shared.core.messages.topics import PUMP_KICKS, RENDER_RELEASES
 from shared.core.observability import events
 from shared.core.values import release as releases
@@ -172,7 +172,7 @@ async def test_a_release_that_nobody_takes_up_for_ten_seconds_comes_back_with_it
     publish = world.topics.publish
 
     async def loses_one(topic: str, data: bytes, attributes: Any = None) -> str:
-        if topic == RENDER_RELEASES and Release.parse(data).number == 1:
+        if topic == RENDER_RELEASES and ReleaseMessage.parse(data).number == 1:
             return "lost"
         return await publish(topic, data, attributes)
 

@@ -90,11 +90,12 @@ async def _list(name: str | None, *, as_json: bool) -> None:
     from scripts.cli.views.steer.gateway_table import sheet, table, to_json
     from shared import wiring
     from shared.adapters.process.system_clock import SystemClock
-    from shared.core.catalogue.gateway_proof import Proof
+    from shared.core.catalogue.gateway_proof import GatewayProof
 
     keys, now = wiring.gateway_keys(settings, models), SystemClock().now()
     rows = [
-        to_json(word, models.gateways[word], proofs.get(word, Proof()), now, has_key=word in keys) for word in names
+        to_json(word, models.gateways[word], proofs.get(word, GatewayProof()), now, has_key=word in keys)
+        for word in names
     ]
     if as_json:
         for row in rows:

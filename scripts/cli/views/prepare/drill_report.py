@@ -11,7 +11,7 @@ from rich.table import Table
 from scripts.cli.views.see.request_view import dollars
 from scripts.drills.recording import DrillRecording
 from scripts.drills.scene import Scene
-from scripts.drills.timeline import Line
+from scripts.drills.timeline import TimelineRow
 from scripts.drills.verdict import check_promises, figures
 
 COLOURS: Mapping[str, str] = {"drill": "cyan", "breaker": "yellow", "escalation": "red", "on-call": "magenta"}
@@ -22,7 +22,7 @@ def length(scene: Scene) -> int:
     return round(5 + scene.traffic.seconds)
 
 
-def line(entry: Line, began: datetime) -> str:
+def line(entry: TimelineRow, began: datetime) -> str:
     return f"{(entry.at - began).total_seconds():6.1f} s  {entry.who:<10}  {entry.what}"
 
 

@@ -18,7 +18,7 @@ from scripts.planner.alternatives import BATCH_EXPIRY_HOURS, BATCH_TARGET_HOURS
 from scripts.planner.forecast import AT_ONCE_EACH, Stage
 from scripts.planner.limits import WORDS, KnownLimit
 from scripts.planner.load import Load
-from scripts.planner.results import Figures, ModelFigures, QueueForecast
+from scripts.planner.results import ModelFigures, PlanFigures, QueueForecast
 from shared.core.admission.fleet_pace import FIRST_CAP, USED_SHARE
 from shared.core.admission.slot_calendar import is_untimed
 from shared.core.limits.effective import DIMENSIONS
@@ -70,7 +70,7 @@ def _limit(dimension: str, limit: KnownLimit, now: datetime) -> str:
     return f"{WORDS.get(dimension, dimension)} {value} ({limit.source}{old})"
 
 
-def table(results: Sequence[Figures]) -> RenderableType:
+def table(results: Sequence[PlanFigures]) -> RenderableType:
     """A row a figure, a column an alternative."""
     shown = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), header_style="bold")
     shown.add_column("", no_wrap=True)
@@ -81,7 +81,7 @@ def table(results: Sequence[Figures]) -> RenderableType:
     return shown
 
 
-def _rows(results: Sequence[Figures]) -> Iterator[tuple[str, list[str]]]:
+def _rows(results: Sequence[PlanFigures]) -> Iterator[tuple[str, list[str]]]:
     yield "requests", [f"{figures.requests:,}" for figures in results]
     yield "changed", [f"{figures.changed:,}" if figures.changed else UNKNOWN for figures in results]
     yield "all started after", [_course(figures, lambda of: lasting(of.begun)) for figures in results]
@@ -103,18 +103,18 @@ def _rows(results: Sequence[Figures]) -> Iterator[tuple[str, list[str]]]:
     yield "memory, at most", [_course(figures, lambda of: f"{of.memory_bytes / 1e9:,.1f} GB") for figures in results]
 
 
-def _course(of: Figures, read: Callable[[QueueForecast], str]) -> str:
+def _course(of: PlanFigures, read: Callable[[QueueForecast], str]) -> str:
     return UNKNOWN if of.course is None else read(of.course)
 
 
-def _finished(of: Figures) -> str:
+def _finished(of: PlanFigures) -> str:
     queue = None if of.course is None else lasting(of.course.finished)
     if of.batched:
         return f"{BATCH_TARGET_HOURS} h target"
     return UNKNOWN if queue is None else queue
 
 
-def _wait(of: Figures, priority: str, share: str) -> str:
+def _wait(of: PlanFigures, priority: str, share: str) -> str:
     return _course(of, lambda course: lasting(course.waits[priority][share]) if priority in course.waits else UNKNOWN)
 
 
@@ -132,7 +132,7 @@ def _busiest(course: QueueForecast) -> ModelFigures:
     return max(course.models.values(), key=lambda model_figures: model_figures.begun)
 
 
-def models(of: Figures) -> RenderableType:
+def models(of: PlanFigures) -> RenderableType:
     """Each model as asked: what holds it, how long, and how its days fill."""
     assert of.course is not None
     columns = (
@@ -162,7 +162,7 @@ def _days(by_day: Mapping[str, int]) -> str:
     return ", ".join(shown if len(shown) <= 3 else [shown[0], f"... {shown[-1]}"])
 
 
-def notes(results: Sequence[Figures], load: Load, stage: Stage) -> RenderableType:
+def notes(results: Sequence[PlanFigures], load: Load, stage: Stage) -> RenderableType:
     """What the table cannot say."""
     lines = [
         ("cost", "estimate: one attempt each, with thinking; at most: attempts that may have been billed are repeated"),
@@ -176,7 +176,7 @@ def notes(results: Sequence[Figures], load: Load, stage: Stage) -> RenderableTyp
     return _grid(lines, "dim")
 
 
-def _note(of: Figures, load: Load, stage: Stage) -> list[tuple[str, str]]:
+def _note(of: PlanFigures, load: Load, stage: Stage) -> list[tuple[str, str]]:
     some = f"{of.changed:,} of {of.requests:,}"
     match of.name:
         case "as asked":
@@ -193,7 +193,7 @@ def _note(of: Figures, load: Load, stage: Stage) -> list[tuple[str, str]]:
             return [(BATCH, f"{some} ({consent:,} allow it now); {times}; waits are unknown")]
 
 
-def _notes_as_asked(of: Figures, stage: Stage) -> list[tuple[str, str]]:
+def _notes_as_asked(of: PlanFigures, stage: Stage) -> list[tuple[str, str]]:
     course = of.course
     if course is None:
         return []
@@ -231,7 +231,7 @@ def dollars(micros: int) -> str:
     return f"${micros / 1_000_000:,.2f}"
 
 
-def document(load: Load, stage: Stage, results: Sequence[Figures]) -> dict[str, Any]:
+def document(load: Load, stage: Stage, results: Sequence[PlanFigures]) -> dict[str, Any]:
     """The whole plan for a program: durations in seconds; null is unknown or never."""
     return {
         "load": {"about": load.about, "requests": len(load.wanted), "rejected": list(load.rejected)},
@@ -247,7 +247,7 @@ def document(load: Load, stage: Stage, results: Sequence[Figures]) -> dict[str, 
     }
 
 
-def _alternative(of: Figures) -> dict[str, Any]:
+def _alternative(of: PlanFigures) -> dict[str, Any]:
     built: dict[str, Any] = _finite(to_builtins(of))
     return {"cost_micros" if name == "cost" else name: value for name, value in built.items()}
 

@@ -16,7 +16,7 @@ from shared.core.accounting import account_cap
 from shared.core.accounting.account_cap import UNKNOWN_ACCOUNT, Account
 from shared.core.limits.effective import DIMENSIONS, EffectiveLimit
 from shared.core.limits.live_quota import LiveQuota, QuotaProblem
-from shared.core.routing.background_proof import Proof, shown
+from shared.core.routing.background_proof import BackgroundProof, shown
 
 NOBODY_READS_AFTER = timedelta(minutes=3)
 WORDS = {"spend10m_micros": "spend10m_usd"}
@@ -134,7 +134,7 @@ def background(state: QuotaReading) -> list[Text]:
     return [Text(_background(circuit, proof, state)) for circuit, proof in sorted(state.proofs.by_circuit.items())]
 
 
-def _background(circuit: str, proof: Proof, state: QuotaReading) -> str:
+def _background(circuit: str, proof: BackgroundProof, state: QuotaReading) -> str:
     line = f"background calls of {circuit}: {proof.state}"
     if proof.since is not None:
         line += f" for {age(proof.since, state.now)}"

@@ -9,12 +9,12 @@ from typing import Any
 
 from scripts.cli.data.json_output import to_json as to_line
 from shared.core.catalogue.catalogue import Gateway
-from shared.core.catalogue.gateway_proof import ITEMS, Proof
+from shared.core.catalogue.gateway_proof import ITEMS, GatewayProof
 from shared.core.routing import gateway
 from shared.core.values.money import usd
 
 
-def to_json(name: str, provider: Gateway, proof: Proof, now: datetime, *, has_key: bool) -> dict[str, Any]:
+def to_json(name: str, provider: Gateway, proof: GatewayProof, now: datetime, *, has_key: bool) -> dict[str, Any]:
     """One object for one gateway. Never its key."""
     lacks = {item.item: item.why for item in proof.lacks(gateway.fingerprint(provider), now, provider.fresh_for)}
     return {
