@@ -180,7 +180,7 @@ async def test_a_gateway_whose_proof_was_begun_and_is_not_complete_fails(tmp_pat
     name, row = next(iter(facts.catalogue.gateways.items()))
     assert one(facts, "gateway-proof").verdict == "pass"
     about = fingerprint(row)
-    items = {item: Evidence("seen in the console", "ada", facts.now, about, {"passed": True}) for item in ITEMS}
+    items = {item: ProofEvidence("seen in the console", "ada", facts.now, about, {"passed": True}) for item in ITEMS}
     assert one(with_store_facts(facts, proofs={name: GatewayProof(items)}), "gateway-proof").verdict == "pass"
     begun = {item: items[item] for item in list(items)[:3]}
     assert one(with_store_facts(facts, proofs={name: GatewayProof(begun)}), "gateway-proof").verdict == "fail"
