@@ -156,6 +156,9 @@ def _shown_limit(form: Form) -> int:
 async def undo(request: Request, form: Form) -> Response:
     """Take back what was just changed of a tenant's budget."""
     tenant = request.path_params["tenant"]
+    name = flag_form.tenant(tenant)
+    if isinstance(name, Problem):
+        return await _page(request, status=WRONG, sent=Sent(tenant, wrong={"form": str(name)}))
     try:
         undone = await tenants.undo_budget(desk_of(request).ports.store, tenant, request.state.actor)
     except UndoRefused as error:

@@ -87,7 +87,7 @@ class Facts(Struct, frozen=True):
     simulated: bool
     settings: Settings
     catalogue: Catalogue
-    held: StoreFacts | str
+    in_store: StoreFacts | str
     """The text says why the store could not be read."""
     images: str | None
     """Why the image store cannot be used."""
@@ -103,7 +103,7 @@ class Facts(Struct, frozen=True):
 async def gather(settings: Settings) -> Facts:
     """Raises InvalidSetting and BrokenCatalogue: without them nothing can be said."""
     catalogue = wiring.catalogue(settings)
-    store_facts = await _held(settings, catalogue)
+    store_facts = await _store_facts(settings, catalogue)
     spend = store_facts.spend if isinstance(store_facts, StoreFacts) else None
     return Facts(
         now=datetime.now(UTC),
@@ -112,7 +112,7 @@ async def gather(settings: Settings) -> Facts:
         simulated=worker_home.is_simulated(settings),
         settings=settings,
         catalogue=catalogue,
-        held=store_facts,
+        in_store=store_facts,
         images=await _images(settings),
         topics=await _topics(settings),
         registered=await _registered(settings),
@@ -146,7 +146,7 @@ def _limits(settings: Settings) -> Sequence[str]:
         return [str(error)]
 
 
-async def _held(settings: Settings, catalogue: Catalogue) -> StoreFacts | str:
+async def _store_facts(settings: Settings, catalogue: Catalogue) -> StoreFacts | str:
     if isinstance(settings.store, SqliteStore) and not settings.store.path.exists():
         return f"{settings.store.path} does not exist: this home was never started"
     store = wiring.store(settings, SystemClock())
@@ -200,8 +200,9 @@ async def _webhook_at(store: Store) -> datetime | None:
 
 
 async def _proofs(store: Store, catalogue: Catalogue) -> dict[str, GatewayProof]:
-    found = await store.get_all([gateway_proof.path(name) for name in catalogue.gateways])
-    return {document.id: GatewayProof.from_json(document.data) for document in found if isinstance(document, Document)}
+    documents = await store.get_all([gateway_proof.path(name) for name in catalogue.gateways])
+    readable = (document for document in documents if isinstance(document, Document))
+    return {document.id: GatewayProof.from_json(document.data) for document in readable}
 
 
 async def _refused(store: Store, collection: str, fields: tuple[str, ...]) -> str | None:

@@ -29,11 +29,11 @@ class Story:
         """By route and outcome, since they were told last."""
         self._requeued = 0
         self._since: datetime | None = None
-        self._told: list[TimelineRow] = []
+        self._lines: list[TimelineRow] = []
 
     @property
     def lines(self) -> list[TimelineRow]:
-        return list(self._told)
+        return list(self._lines)
 
     def mark(self, what: str) -> None:
         """Of the drill itself."""
@@ -41,7 +41,7 @@ class Story:
         self._line(TimelineRow(datetime.now(UTC), "drill", what))
 
     def heard(self, event: Mapping[str, Any]) -> None:
-        if not self._told:
+        if not self._lines:
             return  # what went before the first mark is no part of the story
         at = datetime.fromisoformat(event["time"])
         if self._since is not None and (at - self._since).total_seconds() > GROUPED_FOR:
@@ -51,10 +51,10 @@ class Story:
             self._answers[event["route"], event["outcome"]] += 1
             self._requeued += event["effect"] == "queued"
             return
-        found = _told(event)
-        if found is not None:
+        entry = _entry(event)
+        if entry is not None:
             self.flush()
-            self._line(TimelineRow(at, *found))
+            self._line(TimelineRow(at, *entry))
 
     def flush(self) -> None:
         """Tell the answers that are not told yet."""
@@ -75,11 +75,11 @@ class Story:
         )
 
     def _line(self, line: TimelineRow) -> None:
-        self._told.append(line)
+        self._lines.append(line)
         self._tell(line)
 
 
-def _told(event: Mapping[str, Any]) -> tuple[str, str] | None:
+def _entry(event: Mapping[str, Any]) -> tuple[str, str] | None:
     """Who did what; None for what a timeline can do without."""
     match event["message"]:
         case "flag_changed":

@@ -15,10 +15,10 @@ from scripts.drills.timeline import TimelineRow
 class CheckedPromise(Struct, frozen=True):
     promise: str
     problem: str | None
-    """None: it held."""
+    """None: it holds."""
 
 
-def held(played: DrillRecording) -> list[CheckedPromise]:
+def check_promises(played: DrillRecording) -> list[CheckedPromise]:
     return [CheckedPromise(hold.promise, hold.check(played)) for hold in played.scene.holds]
 
 
@@ -49,7 +49,7 @@ def figures(played: DrillRecording) -> dict[str, Any]:
 
 
 def to_json(played: DrillRecording, lines: Sequence[TimelineRow]) -> dict[str, Any]:
-    checked_promises = held(played)
+    checked_promises = check_promises(played)
     return {
         "drill": played.scene.name,
         "about": played.scene.about,

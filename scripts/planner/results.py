@@ -192,12 +192,12 @@ def _model(model: str, played: Forecast, stage: Stage) -> ModelFigures:
     begins = min(request.arrival.at for request in requests)
     lasts = (starts[-1] if starts else played.rehearsal.ended_at) - begins
     full = most_at_once(played.rehearsal.requests) >= NEARLY * most_running(stage.capacity)
-    reason, held = _longest(model, played, limits, tokens, "capacity" if full else "deliveries")
+    reason, lasted = _longest(model, played, limits, tokens, "capacity" if full else "deliveries")
     by_day = Counter(pacific_day(stage.start + timedelta(seconds=at)).isoformat() for at in starts)
     return ModelFigures(
         requests=len(requests),
         binds=reason,
-        bound_share=min(held / lasts, 1.0) if lasts > 0 else 0.0,
+        bound_share=min(lasted / lasts, 1.0) if lasts > 0 else 0.0,
         idle_share=_idle(len(starts), lasts, len(by_day), limits, tokens),
         begun=starts[-1] if starts else 0.0,
         by_day=dict(by_day),
@@ -207,7 +207,7 @@ def _model(model: str, played: Forecast, stage: Stage) -> ModelFigures:
 def _longest(model: str, played: Forecast, limits: Limits, tokens: float, fleet: str) -> tuple[str, float]:
     """The limit by its word, and for how many seconds the model's best waited for it."""
     seconds: defaultdict[str, float] = defaultdict(float)
-    for (of, reason), lasted in played.held.items():
+    for (of, reason), lasted in played.blocked.items():
         if of == model:
             seconds[_word(reason, limits, tokens, fleet)] += lasted
     longest = max(seconds.items(), key=lambda pair: pair[1], default=("", 0.0))

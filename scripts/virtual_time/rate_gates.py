@@ -72,5 +72,5 @@ class CounterDocument:
 
 def _per_minute(world: World, model: str) -> int:
     """The limit as it was known at the start: neither of them learns."""
-    known = world.known[model].rpm
-    return UNLIMITED_PER_MINUTE if known is None else known
+    limit = world.limits[model].rpm
+    return UNLIMITED_PER_MINUTE if limit is None else limit

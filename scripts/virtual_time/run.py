@@ -30,7 +30,7 @@ class Setting(Struct, frozen=True):
     terms: Mapping[str, ProviderTerms]
     """By model."""
     fleet: FleetSize
-    known: Mapping[str, Limits]
+    limits: Mapping[str, Limits]
     """By model: what the strategies are told of the limits at the start."""
     crashes: Sequence[float] = ()
     """When the process that leads dies."""
@@ -63,7 +63,7 @@ class World:
         model = FleetModel if setting.fleet.terms is None else PubsubFleet
         self.fleet = model(self.engine, self.provider, setting.fleet, Random(f"{seed}:fleet"))
         self.documents = Documents(self.engine, Random(f"{seed}:documents"))
-        self.known = setting.known
+        self.limits = setting.limits
         self.seed = seed
         self.chance = Random(f"{seed}:strategy")
         self.requests = [ModelledRequest(arrival) for arrival in arrivals]

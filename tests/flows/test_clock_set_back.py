@@ -133,8 +133,8 @@ async def test_who_sleeps_until_a_time_of_the_old_clock_is_woken() -> None:
         await until_ended(world, "r-1", within=90)
 
     await world.run_for(timedelta(minutes=3), story())
-    (told,) = world.signals.of(events.CLOCK_SET_BACK)
-    assert 3500 < int(told["seconds"]) < 3700  # type: ignore[call-overload]
+    (report,) = world.signals.of(events.CLOCK_SET_BACK)
+    assert 3500 < int(report["seconds"]) < 3700  # type: ignore[call-overload]
 
 
 # -- a tick that fails ------------------------------------------------------------------------------------------------

@@ -261,7 +261,7 @@ class ReferenceWorld(SimulatedWorld):
 
     def __init__(self, *, is_public: bool) -> None:
         super().__init__()
-        self.references.known[SHELL] = a_reference()
+        self.references.images[SHELL] = a_reference()
         self.references.allowed = ("gs://", "https://")
         if is_public:
             self.google.simulation.web[SHELL] = a_reference()
@@ -318,7 +318,7 @@ async def test_a_request_that_is_wrong_with_bytes_too_ends_after_them() -> None:
 async def test_all_other_references_are_sent_as_bytes(fields: dict[str, Any]) -> None:
     world = ReferenceWorld(is_public=True)
     for uri in ("gs://refs/a.png", *(row["uri"] for row in fields.get("references", ()))):
-        world.references.known[uri] = a_reference()
+        world.references.images[uri] = a_reference()
     status = await world.render(**fields)
     assert status["status"] == "succeeded", status["outcome"]
     assert world.references.fetched

@@ -477,9 +477,9 @@ async def test_a_bill_over_the_estimate_is_told_and_stands_in_the_receipt() -> N
     await world.submit("dear")
     await world.submit("usual")
     await world.run_until_quiet()
-    (told,) = world.signals.of(events.COST_OVER_ESTIMATE)
-    assert told["request_id"] in ("dear", "usual")
-    (reason,) = [item for item in world.status(str(told["request_id"]))["receipt"]["reasons"] if "bill" in item]
+    (report,) = world.signals.of(events.COST_OVER_ESTIMATE)
+    assert report["request_id"] in ("dear", "usual")
+    (reason,) = [item for item in world.status(str(report["request_id"]))["receipt"]["reasons"] if "bill" in item]
     assert "is over the estimate of" in reason
 
 

@@ -162,10 +162,10 @@ def test_a_release_that_was_delivered_cannot_be_withdrawn() -> None:
     engine = an_engine()
     fleet, provider = a_fleet(engine)
     release, _ = released(engine, fleet, at=1)
-    told: list[bool] = []
-    engine.at(0.5, lambda: told.append(release.withdraw()))
+    withdrawn: list[bool] = []
+    engine.at(0.5, lambda: withdrawn.append(release.withdraw()))
     engine.run()
-    assert told == [False]
+    assert withdrawn == [False]
     assert len(provider.calls) == 1
 
 

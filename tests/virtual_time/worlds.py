@@ -71,7 +71,7 @@ def a_setting(
         arrivals=lambda chance: backlog(Source("r", MODEL), count),
         terms={MODEL: ProviderTerms.fixed(limits)},
         fleet=FleetSize(instances=instances, concurrency=100, most_instances=instances),
-        known={MODEL: limits},
+        limits={MODEL: limits},
         crashes=crashes,
         until=until,
     )

@@ -94,9 +94,9 @@ async def _played(item: Input) -> list[str]:
     problems += invariants.in_answer(answered.body, (invariants.KEY, invariants.PROMPT))
     await world.run_until_quiet(timedelta(days=40))
     if item["function"] == "intake" and answered.status == 204:
-        known = {row.id for name in ("rejected", "cancels") for row in world.store.all(name)}
+        ended = {row.id for name in ("rejected", "cancels") for row in world.store.all(name)}
         repeated = len(world.results()) > 1
-        if known == before and len(world.store.all("requests")) == requests and not repeated:
+        if ended == before and len(world.store.all("requests")) == requests and not repeated:
             problems.append("intake acknowledged a message that is on record nowhere")
     if item["function"] not in ("intake", "bury") and len(world.lane.calls) != calls:
         problems.append(f"{item['function']} made a call")

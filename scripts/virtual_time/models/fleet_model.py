@@ -179,7 +179,7 @@ class FleetModel:
         self.chance = chance
         self._waiting: deque[PushedDelivery] = deque()
         self._room = [instance for instance in range(size.instances) for _ in range(size.concurrency)]
-        self._held: list[dict[PushedDelivery, None]] = [{} for _ in range(size.instances)]
+        self._leased: list[dict[PushedDelivery, None]] = [{} for _ in range(size.instances)]
         self._skew = [chance.uniform(-size.skew, size.skew) for _ in range(size.instances)]
         self._busy_until = [0.0] * size.instances
         self._in_the_air = 0
@@ -243,7 +243,7 @@ class FleetModel:
 
     def crash(self, instance: int) -> None:
         """The instance dies with all it holds; its messages are delivered again, and it comes back."""
-        lost, self._held[instance] = self._held[instance], {}
+        lost, self._leased[instance] = self._leased[instance], {}
         self._room = [number for number in self._room if number != instance]
         for delivery in lost:
             delivery.alive = False
@@ -260,7 +260,7 @@ class FleetModel:
     def leave(self, delivery: PushedDelivery) -> None:
         """It is acknowledged, and the push window has grown."""
         delivery.alive = False
-        del self._held[delivery.instance][delivery]
+        del self._leased[delivery.instance][delivery]
         self._in_the_air -= 1
         self._push_window = min(self._push_window + 1, self.size.capacity)
         self._make_room(delivery.instance, 1)
@@ -281,7 +281,7 @@ class FleetModel:
             pick = self.chance.randrange(len(self._room))
             self._room[pick], self._room[-1] = self._room[-1], self._room[pick]
             delivery.instance = self._room.pop()
-            self._held[delivery.instance][delivery] = None
+            self._leased[delivery.instance][delivery] = None
             delivery.alive = True
             self._in_the_air += 1
             self.engine.after(self.chance.uniform(*DELIVERY), partial(delivery.if_alive, delivery.push))

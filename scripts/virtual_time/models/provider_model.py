@@ -64,13 +64,13 @@ class Provider:
         """As they can be read at this instant."""
         return self._models[model].terms.limits_at(self._engine.now)
 
-    def call(self, asked: Arrival, then: Callable[[Answer], None]) -> Answer:
+    def call(self, arrival: Arrival, then: Callable[[Answer], None]) -> Answer:
         """Judges the call now and hands the answer to `then` when it arrives; returns it for the record."""
-        model = self._models[asked.model]
-        answer = model.judge(WindowMoment(self._engine.wall(), self._engine.now), asked.tokens)
-        self.calls.append(ModelledCall(self._engine.now, asked.request_id, asked.model, answer))
+        model = self._models[arrival.model]
+        answer = model.judge(WindowMoment(self._engine.wall(), self._engine.now), arrival.tokens)
+        self.calls.append(ModelledCall(self._engine.now, arrival.request_id, arrival.model, answer))
         self._engine.after(
-            self._seconds(asked.latency or model.terms.latency, answer), partial(self._end, model, answer, then)
+            self._seconds(arrival.latency or model.terms.latency, answer), partial(self._end, model, answer, then)
         )
         return answer
 

@@ -102,7 +102,7 @@ class PubsubFleet(FleetModel):
 
     def _out(self, delivery: PushedDelivery) -> None:
         delivery.alive = False
-        del self._held[delivery.instance][delivery]
+        del self._leased[delivery.instance][delivery]
         self._in_the_air -= 1
         self._room.append(delivery.instance)
         self._serve()
@@ -140,7 +140,7 @@ class PubsubFleet(FleetModel):
             pick = self.chance.randrange(len(self._room))
             self._room[pick], self._room[-1] = self._room[-1], self._room[pick]
             delivery.instance = self._room.pop()
-            self._held[delivery.instance][delivery] = None
+            self._leased[delivery.instance][delivery] = None
             delivery.alive = True
             outage = self.terms.outage
             if outage is not None and outage[0] <= self.engine.now < outage[1]:

@@ -69,7 +69,7 @@ class Tokens:
         if now > ends_at + SKEW or (began_at is not None and not -SKEW <= now - began_at <= LONGEST_LIFE):
             return NotGenuine("stale", "the token has expired, or is not valid yet")
         issuer = claims.get("iss")
-        if ANY not in self._issuers and issuer not in self._issuers:
+        if ANY not in self._issuers and not (isinstance(issuer, str) and issuer in self._issuers):
             return NotGenuine("issuer", f"the token names the issuer {_shown(issuer)}")
         audience = claims.get("aud")
         named = audience if isinstance(audience, list) else [audience]

@@ -101,7 +101,9 @@ class TickResult(Struct, frozen=True):
     missed: tuple[tuple[Candidate, Blocked], ...]
     """Candidates whose deadline comes before their model opens again."""
     crowded: bool
-    """Attempts in flight are all that holds a queue: room comes back any moment."""
+    """Attempts in flight are all that holds a queue, and no rate is known: room comes back any moment."""
+    recounts: bool
+    """A limit of concurrency holds a queue: the next tick counts what is in flight."""
     withdrawn: tuple[Withdrawn, ...] = ()
     """Open slots to take back."""
     started: tuple[TakenSlot, ...] = ()
@@ -182,9 +184,11 @@ def tick(memory: Memory, sight: Observation) -> TickResult:
         epoch=memory.epoch + int(changed),
         limits=numbers,
     )
-    crowded = any(full.reason == "concurrency" and is_untimed(usable[name]) for name, full in waiting.items())
+    narrow = [usable[name] for name, full in waiting.items() if full.reason == "concurrency"]
+    crowded = any(is_untimed(limits) for limits in narrow)
+    recounts = crowded or any(limits.concurrency is not None for limits in narrow)
     missed = _missed(sight, admission.grants, waiting)
-    return TickResult(after, admission.grants, waiting, missed, crowded, withdrawn, tuple(starts), done)
+    return TickResult(after, admission.grants, waiting, missed, crowded, recounts, withdrawn, tuple(starts), done)
 
 
 def is_counted(standings: Mapping[str, ModelState], taken: TakenSlot) -> bool:
@@ -225,23 +229,29 @@ def _opened(
         after[model] = replace(standing, opening=opening)
     left = None if most_spend is None else most_spend - admission.spend.used(sight.now)
     flying = sum(sight.running.values()) + len(granted) + len(starts)
-    fleet_room = int(fleet.room(flying, sight.capacity) * open_slots.FLEET_SHARE)
-    fleet_room -= sum(len(standing.opening.slots) for model, standing in after.items() if model not in offering)
-    offering.sort(key=lambda model: open_slots.expected(after[model].calendar, sight.now))
-    for place, model in enumerate(offering):
+    room = int(fleet.room(flying, sight.capacity) * open_slots.FLEET_SHARE)
+    counts = {model: len(standing.opening.slots) for model, standing in after.items()}
+    wants = {model: open_slots.expected(after[model].calendar, sight.now) for model in offering}
+    most, surplus = open_slots.shared_out(counts, wants, room)
+    if not admission.is_short:
+        withdrawn += [
+            Withdrawn(slot, model)
+            for model, count in surplus.items()
+            if model not in queued
+            for slot in list(after[model].opening.slots)[:count]
+        ]
+    for model in offering:
         standing = after[model]
         reserve = standing.turns.reserve(usable[model], sight.now)
         own = sum(grant.candidate.model == model for grant in admission.grants)
         own += sum(slot.pool == model for slot in starts)
-        room = _room(standing, usable[model], sight, model) + len(standing.opening.slots) - own
-        share = fleet_room // (len(offering) - place)
+        own_room = _room(standing, usable[model], sight, model) + len(standing.opening.slots) - own
         opening = open_slots.laid(
             standing.opening, standing.calendar, limits_minus(usable[model], reserve), model,
-            sight.open_terms or OpenTerms(), most=min(int(room * open_slots.MODEL_SHARE), share), most_micros=left,
-            now=sight.now,
+            sight.open_terms or OpenTerms(), most=min(int(own_room * open_slots.MODEL_SHARE), most[model]),
+            most_micros=left, now=sight.now,
         )  # fmt: skip
         after[model] = replace(standing, opening=opening)
-        fleet_room -= len(opening.slots)
     return after, tuple(withdrawn)
 
 

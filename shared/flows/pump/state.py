@@ -243,7 +243,7 @@ def _data(write: Write) -> Fields:
 
 
 def _saved_at_once(routing: Routing) -> Any:
-    """What is worth a write of its own: starts are written with the calendars."""
+    """The part of the routing whose change is written at once; starts are written together with the calendars."""
     probed = {name: (circuit.tripped_at, circuit.probed_at) for name, circuit in routing.circuits.items()}
     conclusions = {
         name: (case.conclusion, tuple(case.fresh)) for name, case in routing.conclusions.cases.items() if case.fresh

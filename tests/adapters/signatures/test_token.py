@@ -62,6 +62,8 @@ def sender() -> TokenSender:
         ({"iat": int(NOW.timestamp()) - 25 * 3600 - 1}, "stale", "expired"),
         ({"iss": "https://evil.example"}, "issuer", "'https://evil.example'"),
         ({"iss": None}, "issuer", "nobody"),
+        ({"iss": [ISSUER]}, "issuer", ISSUER),
+        ({"iss": {"a": 1}}, "issuer", "{'a': 1}"),
         ({"aud": "https://other.example/"}, "audience", "'https://other.example/'"),
         ({"aud": None}, "audience", "nobody"),
         ({"aud": [7, None]}, "audience", "[7, None]"),

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from shared.core.admission.fleet_pace import (
     CAP_DOUBLES_EVERY,
+    DRAINS_FOR,
     FIRST_CAP,
     FIRST_PACE,
     HORIZON,
@@ -140,6 +141,27 @@ def test_a_fleet_that_begins_less_than_the_limits_allow_is_waited_for_until_it_b
     enough = after_ticks(FleetPace(pace=8.0, seen_at=NOW), 1, late=Late(starts=45), filling=4.0)
     assert not enough.patient, "its pace fills the limits all the same"
     assert not after_ticks(FleetPace(pace=8.0, seen_at=NOW), 1, late=Late(starts=45)).patient, "no limit is known"
+
+
+def test_a_slow_fleet_whose_starts_are_nearly_late_is_given_less_before_one_is() -> None:
+    slow = FleetPace(pace=3.0, patient=True, failed_pace=3.2, seen_at=NOW)
+    assert after_ticks(slow, 10, late=Late(tight=26), filling=4.0).pace == pytest.approx(3.0 * 0.99**10)
+    assert after_ticks(slow, 10, late=Late(tight=25), filling=4.0).pace > 3.0
+    assert after_ticks(slow, 600, late=Late(tight=90), filling=4.0).pace == LEAST_PACE
+    strict = replace(slow, patient=False)
+    assert after_ticks(strict, 10, late=Late(tight=90), filling=2.0).pace == 3.0, "it fills the limits"
+
+
+def test_past_a_pace_that_failed_a_slow_fleet_is_not_overrun_before_it_shows() -> None:
+    slow = FleetPace(pace=3.8, patient=True, failed_pace=3.0, seen_at=NOW)
+    assert 4.6 < after_ticks(slow, 5, filling=8.0).pace < 5.0
+    assert after_ticks(replace(slow, patient=False), 5, filling=8.0).pace > 10
+
+
+def test_what_a_slow_fleet_still_has_in_hand_does_not_cut_its_pace_again() -> None:
+    slow = FleetPace(lead_seconds=1.0, pace=3.0, patient=True, seen_at=NOW)
+    cut = after_ticks(slow, 1, late=Late(starts=25), filling=4.0)
+    assert cut.judged_from == NOW + SECOND + SECOND + HORIZON + DRAINS_FOR
 
 
 def test_late_deliveries_double_the_lead_up_to_six_seconds_and_it_comes_back() -> None:

@@ -93,7 +93,7 @@ def test_a_malformed_context_is_no_context(malformed: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "said"),
+    ("value", "text"),
     [
         (None, "null"),
         (True, "a boolean"),
@@ -104,8 +104,8 @@ def test_a_malformed_context_is_no_context(malformed: str) -> None:
         ({"a": 1}, "an object"),
     ],
 )
-def test_the_kind_of_a_value_says_nothing_of_its_content(value: object, said: str) -> None:
-    assert kind(value) == said
+def test_the_kind_of_a_value_says_nothing_of_its_content(value: object, text: str) -> None:
+    assert kind(value) == text
 
 
 @given(st.text(max_size=300))

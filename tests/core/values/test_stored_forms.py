@@ -161,9 +161,9 @@ def test_every_collection_has_a_golden_file_and_its_forms() -> None:
     ],
 )
 def test_a_stored_form_is_written_as_it_was_read(collection: str, path: tuple[str, ...], rewritten: Read) -> None:
-    found = [part for document in documents(collection) for part in parts(document, path)]
-    assert found
-    for part in found:
+    stored_parts = [part for document in documents(collection) for part in parts(document, path)]
+    assert stored_parts
+    for part in stored_parts:
         stored = (
             part
             if path or collection in WHOLE

@@ -81,7 +81,7 @@ def prove(ctx: click.Context, name: str, model: str | None, by: str, *, yes: boo
 async def _list(name: str | None, *, as_json: bool) -> None:
     from shared.flows.operations.gateway_proofs import read_proofs
 
-    settings, models = _known(name)
+    settings, models = _settings_and_models(name)
     names = [name] if name is not None else list(models.gateways)
     proofs = {}
     if not isinstance(settings.store, SqliteStore) or settings.store.path.exists():  # looking never makes a home
@@ -109,7 +109,7 @@ async def _list(name: str | None, *, as_json: bool) -> None:
 async def _record(name: str, item: str, text: str, by: str) -> None:
     from shared.flows.operations.gateway_proofs import record as write_down
 
-    settings, models = _known(name)
+    settings, models = _settings_and_models(name)
     async with _store(settings) as store:
         try:
             await write_down(store, models, name, item, text, by)
@@ -127,7 +127,7 @@ async def _prove(name: str, model: str | None, by: str, *, yes: bool, as_json: b
     from shared.core.values.money import usd
     from shared.flows.operations.gateway_proofs import prove as test
 
-    settings, models = _known(name)
+    settings, models = _settings_and_models(name)
     provider = models.gateways[name]
     tested = _model(model, models, name)
     key = wiring.gateway_keys(settings, models).get(name)
@@ -155,7 +155,7 @@ async def _prove(name: str, model: str | None, by: str, *, yes: bool, as_json: b
     return 0 if evidence.facts["passed"] else 1
 
 
-def _known(name: str | None) -> tuple[Settings, Catalogue]:
+def _settings_and_models(name: str | None) -> tuple[Settings, Catalogue]:
     from shared import wiring
 
     settings = worker_home.read_settings()
@@ -166,17 +166,17 @@ def _known(name: str | None) -> tuple[Settings, Catalogue]:
     return settings, models
 
 
-def _model(asked: str | None, models: Catalogue, name: str) -> str:
+def _model(wanted: str | None, models: Catalogue, name: str) -> str:
     from shared.core.catalogue.catalogue import UnknownModel
 
     offered = models.gateways[name].prices
-    if asked is None:
+    if wanted is None:
         return next(iter(offered))
     with contextlib.suppress(UnknownModel):
-        text = models.find(asked).id
+        text = models.find(wanted).id
         if text in offered:
             return text
-    raise click.BadParameter(f"found {asked!r}; allowed: {', '.join(offered)}", param_hint="--model")
+    raise click.BadParameter(f"found {wanted!r}; allowed: {', '.join(offered)}", param_hint="--model")
 
 
 @contextlib.asynccontextmanager

@@ -66,12 +66,12 @@ def _count(number: int | None) -> str:
     return "-" if number is None else f"{number:,}"
 
 
-def lines(reading: QuotaReading, *, asked: bool) -> list[Text]:
-    """Where the live values come from, and what is wrong with them. `asked`: a worker of this home would ask."""
+def lines(reading: QuotaReading, *, reads_live: bool) -> list[Text]:
+    """Where the live values come from, and what is wrong with them. `reads_live`: a worker of this home reads them."""
     live = reading.live
     if live is None:
         nobody = "live limits: off (RENDERLANE_LIVE_QUOTA); shown limits are configured or were named in a 429"
-        why = "live limits: not read yet; a running worker reads them once a minute" if asked else nobody
+        why = "live limits: not read yet; a running worker reads them once a minute" if reads_live else nobody
         return [Text(why)]
     texts = [Text(_read(live, reading))]
     if live.problem:
