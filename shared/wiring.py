@@ -79,7 +79,7 @@ if TYPE_CHECKING:
     from shared.flows.operations.presence import Presence
     from shared.flows.pump.loop import Pump
     from shared.flows.render.limit_reports import Evidence
-    from shared.flows.webhooks.room import Room
+    from shared.flows.webhooks.room import DeliveryRoom
 
 T = TypeVar("T")
 
@@ -151,10 +151,10 @@ class Worker(Struct, frozen=True, dict=True):
         return Presence(self.ports)
 
     @cached_property
-    def webhook_room(self) -> Room:
-        from shared.flows.webhooks.room import Room
+    def webhook_room(self) -> DeliveryRoom:
+        from shared.flows.webhooks.room import DeliveryRoom
 
-        return Room()
+        return DeliveryRoom()
 
     @cached_property
     def pump(self) -> Pump:

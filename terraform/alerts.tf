@@ -121,7 +121,7 @@ locals {
     { for heading, each in local.logged : heading => each.says },
     { for heading, each in merge(local.thresholds, local.endings) : heading => each.says },
     { watch-is-silent = "watch has not completed for ten minutes: live limits, lapsed leases and deadlines are not handled." },
-  ) : heading => "${says}\n\nWhat to do: ${var.runbook_url}#${heading}" }
+  ) : heading => "${says}\n\nWhat to do: ${local.runbook_url}#${heading}" }
 }
 
 resource "google_monitoring_alert_policy" "logged" {

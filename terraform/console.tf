@@ -6,6 +6,9 @@
 locals {
   has_console  = var.console_group != ""
   console_name = "renderlane-console"
+  # The service's address as Cloud Run makes it of name, project and region: known before the service is there.
+  console_url = "https://${local.console_name}-${data.google_project.this.number}.${var.region}.run.app"
+  runbook_url = var.runbook_url != "" ? var.runbook_url : local.has_console ? "${local.console_url}/console/runbook" : "RUNBOOK.md"
   # As in local.functions: what it publishes (kicks after a flag, revived and cancelled requests), what it may do with images.
   console = { for name, each in {
     console = { publishes = ["pump-kicks", "render-requests"], images = "reader", key = false, roles = [] }

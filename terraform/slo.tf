@@ -67,7 +67,7 @@ resource "google_monitoring_alert_policy" "burn" {
   }
 
   documentation {
-    content   = "${each.value.says}\n\nWhat to do: ${var.runbook_url}#${each.key}"
+    content   = "${each.value.says}\n\nWhat to do: ${local.runbook_url}#${each.key}"
     mime_type = "text/markdown"
   }
 }

@@ -574,9 +574,9 @@ variable "alert_channels" {
 }
 
 variable "runbook_url" {
-  description = "Address of RUNBOOK.md for on-call engineers."
+  description = "Address of RUNBOOK.md for on-call engineers; empty = the console's page /console/runbook, where there is a console."
   type        = string
-  default     = "RUNBOOK.md"
+  default     = ""
 }
 
 variable "billing_account" {

@@ -93,10 +93,10 @@ def a_head(
 
 def a_candidate(request_id: str = "spring-hero-001", **head: Any) -> Candidate:
     """A head with its planned route; the keywords are those of `a_head`."""
-    found = a_head(request_id, **head)
-    planned = ladder.first_plan(found.ask, a_catalogue(), LANES)
+    head_ = a_head(request_id, **head)
+    planned = ladder.first_plan(head_.ask, a_catalogue(), LANES)
     assert isinstance(planned, Planned), planned
-    return Candidate(found, planned)
+    return Candidate(head_, planned)
 
 
 def candidates(count: int, prefix: str = "r", **head: Any) -> list[Candidate]:

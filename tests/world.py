@@ -39,7 +39,7 @@ from shared.flows.upkeep.dead_letters import bury
 from shared.flows.upkeep.watch import break_leases, watch
 from shared.flows.wakeups import Kicks
 from shared.flows.webhooks.deliver import deliver
-from shared.flows.webhooks.room import Room
+from shared.flows.webhooks.room import DeliveryRoom
 from shared.ports import Ports
 from shared.ports.clock import Clock
 from shared.ports.messaging import Delivery
@@ -160,7 +160,7 @@ class World:
         self.evidence = Evidence(self.ports, view)
         self.collector = Collector(self.ports, self.evidence)
         self.pump = Pump(self.ports, self.kicks)
-        self.room = Room()
+        self.room = DeliveryRoom()
 
     # -- what a caller does -------------------------------------------------------------------------------------------
 

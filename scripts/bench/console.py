@@ -168,24 +168,26 @@ async def _a_point_later(ports: Ports) -> None:
 
 
 def _measured(address: str, calls: int, settings: Settings) -> dict[str, Figure]:
-    found = {}
+    figures = {}
     with httpx2.Client(base_url=f"{address}{BASE}", timeout=60, trust_env=False) as client:
         for page in PAGES:
-            found[page] = Figure.of(_times(partial(client.get, page), calls), PAGE_GOAL_MS)
+            figures[page] = Figure.of(_times(partial(client.get, page), calls), PAGE_GOAL_MS)
         with asyncio.Runner() as runner:
             ports = runner.run(_ports(settings))
             for page in REDRAWN:
                 before = partial(_run, runner, ports)
-                found[f"{page}, drawn anew"] = Figure.of(_times(partial(client.get, page), calls, before), PAGE_GOAL_MS)
+                figures[f"{page}, drawn anew"] = Figure.of(
+                    _times(partial(client.get, page), calls, before), PAGE_GOAL_MS
+                )
         for page in SEARCHES:
-            found[page] = Figure.of(_times(partial(client.get, page), max(5, calls // 4)), SEARCH_GOAL_MS)
+            figures[page] = Figure.of(_times(partial(client.get, page), max(5, calls // 4)), SEARCH_GOAL_MS)
         (token,) = set(re.findall(r'name="token" value="([0-9a-f]+)"', client.get("/flags").text))
         headers = {"origin": address, "hx-request": "true"}
         previews = _times(
             lambda: client.post("/flags/preview", data={**FORM, "token": token}, headers=headers), max(10, calls // 10)
         )
-        found["preview of a flag"] = Figure.of(previews, PREVIEW_GOAL_MS)
-    return found
+        figures["preview of a flag"] = Figure.of(previews, PREVIEW_GOAL_MS)
+    return figures
 
 
 def _times(call: Callable[[], httpx2.Response], count: int, before: Callable[[], None] | None = None) -> list[float]:
@@ -272,8 +274,8 @@ def _full_series(now: datetime) -> Series:
 
 def _queued(ports: Ports, number: int, now: datetime) -> Create:
     priority, tenant = PRIORITIES[number % 3], TENANTS[number % 5]
-    asked = {"priority": priority, "tenant": tenant, "model": MODELS[number % 2], "image_size": "4K"}
-    return _document(ports, f"q-{number}", asked, now - timedelta(seconds=number / 10), {})
+    content = {"priority": priority, "tenant": tenant, "model": MODELS[number % 2], "image_size": "4K"}
+    return _document(ports, f"q-{number}", content, now - timedelta(seconds=number / 10), {})
 
 
 def _running(ports: Ports, number: int, now: datetime) -> Create:
@@ -287,11 +289,11 @@ def _failed(ports: Ports, number: int, now: datetime) -> Create:
     return _document(ports, f"fail-{number}", {}, at, {**head_changes.ended("failed", outcome, at), "announce": None})
 
 
-def _document(ports: Ports, request_id: str, asked: dict[str, str], at: datetime, changes: dict[str, Any]) -> Create:
+def _document(ports: Ports, request_id: str, content: dict[str, str], at: datetime, changes: dict[str, Any]) -> Create:
     payload = {
         "request_id": request_id,
         "prompt": "a black mechanical keyboard " * (1 + zlib.crc32(request_id.encode()) % 60),
-        **asked,
+        **content,
     }
     request = RenderRequest.parse(json.loads(json.dumps(payload)))
     planned = ladder.first_plan(Requirements.of(request), ports.catalogue, BUILT)

@@ -109,7 +109,7 @@ def _setting(way: FleetSize, arrivals: Callable[[Random], Sequence[Arrival]], un
         arrivals=arrivals,
         terms={MODEL: ProviderTerms.fixed(Limits(rpm=RPM))},
         fleet=way,
-        known={MODEL: Limits(rpm=RPM)},
+        limits={MODEL: Limits(rpm=RPM)},
         until=until,
     )
 

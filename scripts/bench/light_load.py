@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import random
+from collections.abc import Sequence
 from datetime import timedelta
 
 from msgspec import Struct
@@ -15,6 +16,7 @@ from tests.world import World
 
 REQUESTS = 240
 MODEL = "gemini-3-pro-image"
+MIXED = (MODEL, "gemini-nano-banana-2.1", "gemini-3.1-flash-lite-image")
 QUOTAS = ("", "*=rpm:1000", "*=rpm:480")
 LATENCY = timedelta(seconds=8)
 WARM = 60.0
@@ -34,11 +36,11 @@ class Waits(Struct, frozen=True):
     """Writes to the store per render, of all kinds."""
 
 
-def run(quota: str, rate: float, seed: int, requests: int = REQUESTS) -> Waits:
-    return asyncio.run(_run(quota, rate, seed, requests))
+def run(quota: str, rate: float, seed: int, requests: int = REQUESTS, models: Sequence[str] = (MODEL,)) -> Waits:
+    return asyncio.run(_run(quota, rate, seed, requests, models))
 
 
-async def _run(quota: str, rate: float, seed: int, requests: int) -> Waits:
+async def _run(quota: str, rate: float, seed: int, requests: int, models: Sequence[str]) -> Waits:
     world, chance = World(quota, seed=seed, latency=LATENCY), random.Random(seed)
     counts = slow_ports(world, chance)
     warm = round(WARM * rate)
@@ -46,7 +48,7 @@ async def _run(quota: str, rate: float, seed: int, requests: int) -> Waits:
     async def publish() -> None:
         for number in range(-warm, requests):
             await world.clock.sleep(chance.expovariate(rate))
-            await world.submit(f"r-{number}", model=MODEL)
+            await world.submit(f"r-{number}", model=chance.choice(models))
 
     await world.run_for(timedelta(seconds=(warm + requests) / rate * 1.5 + 30), publish())
     await world.run_until_quiet()
@@ -66,12 +68,13 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=REQUESTS)
     parser.add_argument("--seeds", type=int, default=3)
     options = parser.parse_args()
-    print(f"{'quota':<12} {'seed':>4} {'p50':>6} {'p99':>6} {'at once':>8} {'writes':>7}")
-    for quota in QUOTAS:
+    print(f"{'quota':<12} {'models':>6} {'seed':>4} {'p50':>6} {'p99':>6} {'at once':>8} {'writes':>7}")
+    scenes = [(quota, (MODEL,)) for quota in QUOTAS] + [(quota, MIXED) for quota in QUOTAS]
+    for quota, models in scenes:
         for seed in range(1, options.seeds + 1):
-            waits = run(quota, options.rate, seed, options.requests)
+            waits = run(quota, options.rate, seed, options.requests, models)
             print(
-                f"{quota or 'unknown':<12} {seed:4} {waits.p50:6.2f} {waits.p99:6.2f} {waits.at_once:8.1%} "
+                f"{quota or 'unknown':<12} {len(models):6} {seed:4} {waits.p50:6.2f} {waits.p99:6.2f} {waits.at_once:8.1%} "
                 f"{waits.writes:7.2f}"
             )
 

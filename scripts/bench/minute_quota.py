@@ -71,15 +71,15 @@ def _figures(requests: int, succeeded: int, seconds: float, provider_url: str) -
     }
 
 
-def _worker(asked: argparse.Namespace, kind: rig.HomeKind) -> dict[str, Any]:
-    limits = f"{MODEL}=rpm:{asked.rpm}"
+def _worker(options: argparse.Namespace, kind: rig.HomeKind) -> dict[str, Any]:
+    limits = f"{MODEL}=rpm:{options.rpm}"
     with (
-        rig.simulator(latency=LATENCY, limits=limits, window=asked.window) as provider,
+        rig.simulator(latency=LATENCY, limits=limits, window=options.window) as provider,
         rig.homes(kind, provider.url, quota=limits) as environment,
         rig.command("up", "--port", "0", environment=environment),
     ):
-        succeeded, seconds = asyncio.run(_drive(environment, asked.requests))
-        return _figures(asked.requests, succeeded, seconds, provider.url)
+        succeeded, seconds = asyncio.run(_drive(environment, options.requests))
+        return _figures(options.requests, succeeded, seconds, provider.url)
 
 
 async def _drive(environment: dict[str, str], requests: int) -> tuple[int, float]:
@@ -95,14 +95,14 @@ async def _drive(environment: dict[str, str], requests: int) -> tuple[int, float
         await client.close()
 
 
-def _plain(asked: argparse.Namespace, strategy: str) -> dict[str, Any]:
-    limits = f"{MODEL}=rpm:{asked.rpm}"
+def _plain(options: argparse.Namespace, strategy: str) -> dict[str, Any]:
+    limits = f"{MODEL}=rpm:{options.rpm}"
     with (
-        rig.simulator(latency=LATENCY, limits=limits, window=asked.window) as provider,
+        rig.simulator(latency=LATENCY, limits=limits, window=options.window) as provider,
         ProcessPoolExecutor(1) as pool,
     ):
-        succeeded, seconds = pool.submit(_plain_calls, provider.url, asked.requests, strategy).result()
-        return _figures(asked.requests, succeeded, seconds, provider.url)
+        succeeded, seconds = pool.submit(_plain_calls, provider.url, options.requests, strategy).result()
+        return _figures(options.requests, succeeded, seconds, provider.url)
 
 
 def _plain_calls(url: str, requests: int, strategy: str) -> tuple[int, float]:

@@ -29,7 +29,7 @@ STORE = 0.01
 GOAL = ("LiteLLM 1.110, cooldown 15 s after 4 failures, fallback", 10, 1.0, 7.1, 110)
 
 
-class Outcome(Struct, frozen=True):
+class OutageFigures(Struct, frozen=True):
     seed: int
     sick: int
     """Calls to the primary that failed."""
@@ -43,11 +43,11 @@ class Outcome(Struct, frozen=True):
     """Seconds from the first sick call to the breaker's trip."""
 
 
-def run(seed: int, kind: FailureKind = FailureKind.OVERLOAD) -> Outcome:
+def run(seed: int, kind: FailureKind = FailureKind.OVERLOAD) -> OutageFigures:
     return asyncio.run(_run(seed, kind))
 
 
-async def _run(seed: int, kind: FailureKind) -> Outcome:
+async def _run(seed: int, kind: FailureKind) -> OutageFigures:
     world = World("*=rpm:1000", seed=seed, latency=LATENCY)
     world.lane.failures_take = SICK_AFTER
     chance = random.Random(seed)
@@ -74,7 +74,7 @@ async def _run(seed: int, kind: FailureKind) -> Outcome:
     return _measured(world, seed)
 
 
-def _measured(world: World, seed: int) -> Outcome:
+def _measured(world: World, seed: int) -> OutageFigures:
     records = [RequestRecord.from_json(document.data) for document in world.store.all("requests")]
     own = [record for record in records if record.request_id.startswith("r-")]
     times = sorted(_seconds(record) for record in own)
@@ -83,7 +83,7 @@ def _measured(world: World, seed: int) -> Outcome:
     lines = [HistoryLine.from_json(document.data) for document in world.store.all("flag_history")]
     trips = [line.at for line in lines if line.action == "trip"]
     first = min((call.at for call in sick), default=None)
-    return Outcome(
+    return OutageFigures(
         seed=seed,
         sick=len(sick),
         p50=times[len(times) // 2],

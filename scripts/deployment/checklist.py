@@ -20,7 +20,7 @@ class Check(Struct, frozen=True):
     owner: str
     name: str
     verdict: str
-    found: str
+    detail: str
     remedy: str
 
 
@@ -30,15 +30,15 @@ def command(place: DeploymentTarget, *, deployed: bool, fleet: str | None = None
     return "env", *settings, *COMMAND, *(() if fleet is None else (f"--fleet={fleet}",))
 
 
-def read(said: str) -> list[Check]:
+def read(output: str) -> list[Check]:
     """Raises Stopped where doctor itself could not run; its own words say why."""
     try:
         return [
             Check(check["owner"], check["check"], check["verdict"], check["found"], check["remedy"])
-            for check in json.loads(said)["checks"]
+            for check in json.loads(output)["checks"]
         ]
     except (ValueError, KeyError, TypeError) as error:
-        raise Stopped(f"renderlane doctor could not check anything:\n{said.strip()}") from error
+        raise Stopped(f"renderlane doctor could not check anything:\n{output.strip()}") from error
 
 
 def judge(checks: list[Check], despite: Collection[str]) -> Iterator[str]:
@@ -48,13 +48,13 @@ def judge(checks: list[Check], despite: Collection[str]) -> Iterator[str]:
     yield f"doctor: {sum(check.verdict == 'pass' for check in checks)} checks pass, {len(failed)} fail"
     if unknown:
         yield f"doctor does not know: {', '.join(unknown)}"
-    yield from (f"goes on despite {check.name}: {check.found}" for check in failed if check.name in despite)
+    yield from (f"goes on despite {check.name}: {check.detail}" for check in failed if check.name in despite)
     advice = [check for check in failed if check.name in ADVISORY and check.name not in despite]
-    yield from (f"goes on with {check.name}: {check.found}. {check.remedy}" for check in advice)
+    yield from (f"goes on with {check.name}: {check.detail}. {check.remedy}" for check in advice)
     stopping = [check for check in failed if check.name not in {*despite, *ADVISORY}]
     if stopping:
         text = "\n".join(
-            f"  {check.name} ({check.owner} owner): {check.found}\n    {check.remedy}" for check in stopping
+            f"  {check.name} ({check.owner} owner): {check.detail}\n    {check.remedy}" for check in stopping
         )
         names = " ".join(f"--despite {check.name}" for check in stopping)
         raise Stopped(

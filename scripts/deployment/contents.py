@@ -26,16 +26,16 @@ def data(root: Path) -> list[str]:
 
 def modules(root: Path) -> dict[str, Path]:
     """Module -> file, for everything of ours that an entry may import, at once or later."""
-    found: dict[str, Path] = {}
+    paths: dict[str, Path] = {}
     waiting = list(ENTRIES)
     while waiting:
         name = waiting.pop()
         path = _file(root, name)
-        if name in found or path is None or name.startswith(ONE_MACHINE_ONLY):
+        if name in paths or path is None or name.startswith(ONE_MACHINE_ONLY):
             continue
-        found[name] = path
+        paths[name] = path
         waiting += [*_imported(path), *_parents(name)]
-    return found
+    return paths
 
 
 def targets(root: Path) -> list[str]:
@@ -61,12 +61,12 @@ def requirements(root: Path) -> str:
 
 def _locked(text: str) -> dict[str, tuple[str, set[str]]]:
     """Package -> its lines, and the packages that it is there for."""
-    found = {}
+    locked = {}
     for block in re.split(r"^(?=[A-Za-z0-9])", text, flags=re.MULTILINE)[1:]:
         lines = [line for line in block.splitlines() if not line.lstrip().startswith("#")]
         via = {_name(word) for word in re.findall(r"#\s+(?:via )?([A-Za-z0-9._-]+)", block) if word != "via"}
-        found[_name(block)] = ("\n".join(lines) + "\n", via - {PROJECT})
-    return found
+        locked[_name(block)] = ("\n".join(lines) + "\n", via - {PROJECT})
+    return locked
 
 
 def _name(requirement: str) -> str:

@@ -36,9 +36,9 @@ class DeploymentTarget(Struct, frozen=True):
     def read(cls, environment: str, root: Path = ROOT) -> DeploymentTarget:
         """Raises Stopped for an environment that has no file, or a file without a project."""
         folder = root / "terraform/envs"
-        known = sorted(path.stem for path in folder.glob("*.tfvars"))
-        if environment not in known:
-            raise Stopped(f"found {environment!r}; allowed: {', '.join(known)}: the files in terraform/envs")
+        environments = sorted(path.stem for path in folder.glob("*.tfvars"))
+        if environment not in environments:
+            raise Stopped(f"found {environment!r}; allowed: {', '.join(environments)}: the files in terraform/envs")
         text = (folder / f"{environment}.tfvars").read_text("utf-8")
         given = dict(re.findall(r'^(\w+)\s*=\s*"([^"]*)"', text, re.MULTILINE))
         if "project_id" not in given:

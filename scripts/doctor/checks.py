@@ -95,10 +95,10 @@ def _webhooks(facts: Facts) -> list[Finding]:
     if not ways:
         return [passes("credential", "webhooks", "none are set up here: interactions are found by polling")]
     configured = [passes("credential", "webhooks", "; ".join(ways)), *_registered(facts)]
-    if isinstance(facts.held, str):
-        return [*configured, unknown("credential", "webhooks-arrive", facts.held, START)]
-    ended = [end.finished_at for end in facts.held.ended if end.way != "foreground"]
-    newest = facts.held.webhook_at
+    if isinstance(facts.in_store, str):
+        return [*configured, unknown("credential", "webhooks-arrive", facts.in_store, START)]
+    ended = [end.finished_at for end in facts.in_store.ended if end.way != "foreground"]
+    newest = facts.in_store.webhook_at
     if not ended:
         remedy = "Let one background call end; see docs/webhooks.md."
         return [*configured, unknown("credential", "webhooks-arrive", "no background call has ended yet", remedy)]
@@ -136,12 +136,12 @@ def _registered(facts: Facts) -> list[Finding]:
 
 def _key_works(facts: Facts) -> Finding:
     call = "Let one draft go through: renderlane submit 'a red cube' --purpose draft --wait"
-    if isinstance(facts.held, str):
-        return unknown("credential", "key-works", facts.held, START)
-    models = closed(facts.held, "credential")
+    if isinstance(facts.in_store, str):
+        return unknown("credential", "key-works", facts.in_store, START)
+    models = closed(facts.in_store, "credential")
     if models:
         return fails("credential", "key-works", f"rejected for {models}", "Create or migrate the key in AI Studio.")
-    ended = [end.finished_at for end in facts.held.ended if end.status == "succeeded"]
+    ended = [end.finished_at for end in facts.in_store.ended if end.status == "succeeded"]
     if not ended:
         return unknown("credential", "key-works", "no request has succeeded yet", call)
     if facts.simulated:
@@ -153,9 +153,9 @@ def _permissions(facts: Facts) -> Finding:
     if facts.topics is not None:
         remedy = "Give the account roles/pubsub.publisher on the topics, and make them (terraform)."
         return fails("credential", "permissions", f"nothing can be published: {facts.topics}", remedy)
-    if isinstance(facts.held, str):
-        return unknown("credential", "permissions", facts.held, START)
-    models = closed(facts.held, "permission")
+    if isinstance(facts.in_store, str):
+        return unknown("credential", "permissions", facts.in_store, START)
+    models = closed(facts.in_store, "permission")
     if models:
         remedy = "Give the project and the key the right to call this model."
         return fails("credential", "permissions", f"refused for {models}", remedy)
@@ -163,9 +163,9 @@ def _permissions(facts: Facts) -> Finding:
 
 
 def _cost(facts: Facts) -> list[Finding]:
-    if isinstance(facts.held, str):
-        return [unknown("cost", item, facts.held, START) for item in ("costs-known", "budgets")]
-    ended = facts.held.ended
+    if isinstance(facts.in_store, str):
+        return [unknown("cost", item, facts.in_store, START) for item in ("costs-known", "budgets")]
+    ended = facts.in_store.ended
     open_bills = [end for end in ended if end.cost_unknown_attempts]
     attempts = sum(open_bill.cost_unknown_attempts for open_bill in open_bills)
     latest = f"the last {count(len(ended), 'request')} that ended after a call"
@@ -178,7 +178,7 @@ def _cost(facts: Facts) -> list[Finding]:
         )
     else:
         finding = passes("cost", "costs-known", f"the cost of {len(ended) - len(open_bills):,} of {latest}")
-    return [finding, _budgets(facts, facts.held)]
+    return [finding, _budgets(facts, facts.in_store)]
 
 
 def _budgets(facts: Facts, state: StoreFacts) -> Finding:
@@ -209,20 +209,20 @@ def _data(facts: Facts) -> list[Finding]:
         passes("data", "bucket", f"{where} can be read")
         if facts.images is None
         else unknown("data", "bucket", f"{where} is made at the first start", START)
-        if isinstance(facts.held, str) and facts.settings.one_machine
+        if isinstance(facts.in_store, str) and facts.settings.one_machine
         else fails("data", "bucket", facts.images, "Make it, and give the account roles/storage.objectUser on it.")
     )
     machine = _machine(facts)
     places = ", ".join(facts.settings.references) or "none but the image store"
     references = passes("data", "references", f"reference images come from: {places}")
-    if isinstance(facts.held, str):
+    if isinstance(facts.in_store, str):
         return [
             bucket,
             *machine,
             references,
-            *(unknown("data", item, facts.held, START) for item in ("indexes", "retention")),
+            *(unknown("data", item, facts.in_store, START) for item in ("indexes", "retention")),
         ]
-    slow, late = facts.held.slow, facts.held.outlived
+    slow, late = facts.in_store.slow, facts.in_store.outlived
     indexes = (
         fails("data", "indexes", "; ".join(slow), "Make the indexes (terraform), and wait until they are built.")
         if slow
@@ -233,7 +233,7 @@ def _data(facts: Facts) -> list[Finding]:
         if late
         else passes("data", "retention", "nothing is kept beyond its time")
     )
-    return [bucket, *machine, references, _kept_by_provider(facts, facts.held), indexes, retention]
+    return [bucket, *machine, references, _kept_by_provider(facts, facts.in_store), indexes, retention]
 
 
 def _kept_by_provider(facts: Facts, state: StoreFacts) -> Finding:
@@ -273,20 +273,21 @@ def _fallback(facts: Facts) -> list[Finding]:
 
 def _gateway_proof(facts: Facts) -> Finding:
     """A gateway of which nothing is recorded is off, and nobody counts on it."""
-    known = facts.catalogue.gateways
-    if isinstance(facts.held, str) and known:
-        return unknown("fallback", "gateway-proof", facts.held, START)
-    proofs = {} if isinstance(facts.held, str) else facts.held.proofs
+    configured = facts.catalogue.gateways
+    if isinstance(facts.in_store, str) and configured:
+        return unknown("fallback", "gateway-proof", facts.in_store, START)
+    proofs = {} if isinstance(facts.in_store, str) else facts.in_store.proofs
     lacking = [
         off
         for name, proof in proofs.items()
-        if (off := proof.off(name, gateway.fingerprint(known[name]), facts.now, known[name].fresh_for)) is not None
+        if (off := proof.off(name, gateway.fingerprint(configured[name]), facts.now, configured[name].fresh_for))
+        is not None
     ]
     if lacking:
         remedy = "Complete it: `renderlane gateway record NAME ITEM`, `renderlane gateway prove NAME`."
         return fails("fallback", "gateway-proof", "; ".join(lacking), remedy)
-    told = [f"{name}: {'proved' if name in proofs else 'off, nothing is recorded'}" for name in known]
-    return passes("fallback", "gateway-proof", "; ".join(told) or "no gateway is configured")
+    texts = [f"{name}: {'proved' if name in proofs else 'off, nothing is recorded'}" for name in configured]
+    return passes("fallback", "gateway-proof", "; ".join(texts) or "no gateway is configured")
 
 
 def _steps_down(catalogue: Catalogue, purpose: str) -> bool:
@@ -296,19 +297,19 @@ def _steps_down(catalogue: Catalogue, purpose: str) -> bool:
 
 
 def _rollback(facts: Facts) -> list[Finding]:
-    if isinstance(facts.held, str):
-        return [unknown("rollback", item, facts.held, START) for item in ("flags-left-tripped", "flag-ready")]
-    in_force = facts.held.board.in_force(facts.held.read_at)
+    if isinstance(facts.in_store, str):
+        return [unknown("rollback", item, facts.in_store, START) for item in ("flags-left-tripped", "flag-ready")]
+    in_force = facts.in_store.board.in_force(facts.in_store.read_at)
     left = [flag for flag in in_force if not flag.shadow and flag.actor != BREAKER]
     broken = [flag for flag in in_force if flag.actor == BREAKER]
-    told = [f"{flag.id} by {flag.actor}: {flag.reason}" for flag in left]
-    told += [f"{flag.circuit} is out by its breaker" for flag in broken]
+    texts = [f"{flag.id} by {flag.actor}: {flag.reason}" for flag in left]
+    texts += [f"{flag.circuit} is out by its breaker" for flag in broken]
     flags = (
-        fails("rollback", "flags-left-tripped", "; ".join(told), "Reset what is no longer needed: `renderlane flags`.")
-        if told
+        fails("rollback", "flags-left-tripped", "; ".join(texts), "Reset what is no longer needed: `renderlane flags`.")
+        if texts
         else passes("rollback", "flags-left-tripped", "none")
     )
-    room, ladder = MOST_FLAGS - len(facts.held.board.flags), facts.catalogue.ladder
+    room, ladder = MOST_FLAGS - len(facts.in_store.board.flags), facts.catalogue.ladder
     ready = (
         passes("rollback", "flag-ready", f"`pause`, or `use-nano-banana-2`; the cheapest model is {ladder[-1]}")
         if room > 0 and len(ladder) > 1

@@ -22,7 +22,7 @@ from shared.core.accounting import account_cap
 from shared.core.accounting.account_cap import UNKNOWN_ACCOUNT, Account, MonthSpend
 from shared.core.catalogue import gateway_proof
 from shared.core.catalogue.catalogue import Catalogue
-from shared.core.catalogue.gateway_proof import Proof
+from shared.core.catalogue.gateway_proof import GatewayProof
 from shared.core.lifecycle import queries
 from shared.core.limits.live_quota import LiveQuota
 from shared.core.messages.pubsub_messages import Kick
@@ -65,7 +65,7 @@ class StoreFacts(Struct, frozen=True):
     """The newest requests."""
     ended: Sequence[CalledRow]
     """The latest ends of requests that were called for, the latest first, also where newer ones wait."""
-    proofs: Mapping[str, Proof]
+    proofs: Mapping[str, GatewayProof]
     """Of the catalogue's gateways, those for which anything was recorded."""
     spend: MonthSpend | None
     """Of this month, on the billing account."""
@@ -87,7 +87,7 @@ class Facts(Struct, frozen=True):
     simulated: bool
     settings: Settings
     catalogue: Catalogue
-    held: StoreFacts | str
+    in_store: StoreFacts | str
     """The text says why the store could not be read."""
     images: str | None
     """Why the image store cannot be used."""
@@ -103,7 +103,7 @@ class Facts(Struct, frozen=True):
 async def gather(settings: Settings) -> Facts:
     """Raises InvalidSetting and BrokenCatalogue: without them nothing can be said."""
     catalogue = wiring.catalogue(settings)
-    store_facts = await _held(settings, catalogue)
+    store_facts = await _store_facts(settings, catalogue)
     spend = store_facts.spend if isinstance(store_facts, StoreFacts) else None
     return Facts(
         now=datetime.now(UTC),
@@ -112,7 +112,7 @@ async def gather(settings: Settings) -> Facts:
         simulated=worker_home.is_simulated(settings),
         settings=settings,
         catalogue=catalogue,
-        held=store_facts,
+        in_store=store_facts,
         images=await _images(settings),
         topics=await _topics(settings),
         registered=await _registered(settings),
@@ -146,7 +146,7 @@ def _limits(settings: Settings) -> Sequence[str]:
         return [str(error)]
 
 
-async def _held(settings: Settings, catalogue: Catalogue) -> StoreFacts | str:
+async def _store_facts(settings: Settings, catalogue: Catalogue) -> StoreFacts | str:
     if isinstance(settings.store, SqliteStore) and not settings.store.path.exists():
         return f"{settings.store.path} does not exist: this home was never started"
     store = wiring.store(settings, SystemClock())
@@ -199,9 +199,10 @@ async def _webhook_at(store: Store) -> datetime | None:
     return stored_in(newest[0], TakenWebhook).received_at if newest else None
 
 
-async def _proofs(store: Store, catalogue: Catalogue) -> dict[str, Proof]:
-    found = await store.get_all([gateway_proof.path(name) for name in catalogue.gateways])
-    return {document.id: Proof.from_json(document.data) for document in found if isinstance(document, Document)}
+async def _proofs(store: Store, catalogue: Catalogue) -> dict[str, GatewayProof]:
+    documents = await store.get_all([gateway_proof.path(name) for name in catalogue.gateways])
+    readable = (document for document in documents if isinstance(document, Document))
+    return {document.id: GatewayProof.from_json(document.data) for document in readable}
 
 
 async def _refused(store: Store, collection: str, fields: tuple[str, ...]) -> str | None:

@@ -18,13 +18,13 @@ class Finding(Struct, frozen=True):
     """What to do; empty where it passes."""
 
 
-def passes(owner: str, check: str, found: str) -> Finding:
-    return Finding(owner, check, "pass", found)
+def passes(owner: str, check: str, detail: str) -> Finding:
+    return Finding(owner, check, "pass", detail)
 
 
-def fails(owner: str, check: str, found: str, remedy: str) -> Finding:
-    return Finding(owner, check, "fail", found, remedy)
+def fails(owner: str, check: str, detail: str, remedy: str) -> Finding:
+    return Finding(owner, check, "fail", detail, remedy)
 
 
-def unknown(owner: str, check: str, found: str, remedy: str) -> Finding:
-    return Finding(owner, check, "unknown", found, remedy)
+def unknown(owner: str, check: str, detail: str, remedy: str) -> Finding:
+    return Finding(owner, check, "unknown", detail, remedy)

@@ -58,14 +58,14 @@ def _owner(reader: TomlFields, name: str, table: Mapping[str, object]) -> Owner:
 def examine(owners: Owners, today: date, file: str) -> list[Finding]:
     """Who is named, and what was seen to by hand, for each owner."""
     findings = []
-    for owner, said in owners.items():
-        if said.name:
-            findings.append(passes(owner, "owner", f"{said.name}: {said.duty}"))
+    for owner, entry in owners.items():
+        if entry.name:
+            findings.append(passes(owner, "owner", f"{entry.name}: {entry.duty}"))
         else:
             findings.append(
-                unknown(owner, "owner", f"nobody is named: {said.duty}", f"Name them in {file}: [{owner}].")
+                unknown(owner, "owner", f"nobody is named: {entry.duty}", f"Name them in {file}: [{owner}].")
             )
-        findings += [_by_hand(owner, item, said.checked.get(item), today, file) for item in BY_HAND[owner]]
+        findings += [_by_hand(owner, item, entry.checked.get(item), today, file) for item in BY_HAND[owner]]
     return findings
 
 

@@ -28,9 +28,11 @@ def examine(facts: Facts, load: Load) -> list[Finding]:
 
 def _billing_project(facts: Facts) -> Finding:
     remedy = "Link billing to the project, or top the account up."
-    if not isinstance(facts.held, str):
-        broke = closed(facts.held, "balance")
-        zero = [model.model for model in facts.held.models if any(limit.value == 0 for limit in model.limits.values())]
+    if not isinstance(facts.in_store, str):
+        broke = closed(facts.in_store, "balance")
+        zero = [
+            model.model for model in facts.in_store.models if any(limit.value == 0 for limit in model.limits.values())
+        ]
         if broke or zero:
             what = f"no balance for {broke}" if broke else f"a limit of 0 for {', '.join(zero)}"
             return fails("quota", "billing-project", what, remedy)
@@ -47,9 +49,9 @@ def _monthly_cap(facts: Facts) -> Finding:
     if cap is None:
         remedy = "Set RENDERLANE_TIER (AI Studio shows it), or RENDERLANE_MONTHLY_CAP."
         return unknown("quota", name, "the billing account's tier and its monthly cap are not known here", remedy)
-    if isinstance(facts.held, str):
-        return unknown("quota", name, facts.held, START)
-    account = account_cap.summary(facts.account, facts.held.spend, facts.held.read_at)
+    if isinstance(facts.in_store, str):
+        return unknown("quota", name, facts.in_store, START)
+    account = account_cap.summary(facts.account, facts.in_store.spend, facts.in_store.read_at)
     if account["spent_micros"] is None:
         remedy = "Let `watch` run: it reads the ledger every five minutes."
         return unknown("quota", name, f"${usd(cap)[:-4]} a month; this month's spend is not read yet", remedy)
@@ -75,9 +77,9 @@ def _priority(facts: Facts) -> Finding:
 
 
 def _live_limits(facts: Facts) -> Finding:
-    if isinstance(facts.held, str):
-        return unknown("quota", "live-limits", facts.held, START)
-    live = facts.held.live
+    if isinstance(facts.in_store, str):
+        return unknown("quota", "live-limits", facts.in_store, START)
+    live = facts.in_store.live
     if not isinstance(facts.settings.live_quota, LiveQuotaOn) and live is None:
         remedy = "Set RENDERLANE_LIVE_QUOTA=limits, or limits,usage."
         return unknown("quota", "live-limits", "nobody asks the provider for its limits", remedy)
@@ -85,7 +87,7 @@ def _live_limits(facts: Facts) -> Finding:
         problem = live.problem if live else None
         remedy = problem.remedy if problem else "Let `watch` run: once a minute."
         return fails("quota", "live-limits", problem.message if problem else "they were never read", remedy)
-    age = facts.held.read_at - live.read_at
+    age = facts.in_store.read_at - live.read_at
     if age > READING_KEEPS:
         remedy = live.problem.remedy if live.problem else "Let `watch` run: once a minute."
         return fails("quota", "live-limits", f"last read {age.total_seconds() / 60:.0f} minutes ago", remedy)
@@ -100,9 +102,9 @@ def _planned_load(facts: Facts, load: Load) -> list[Finding]:
     if not load:
         remedy = "Name it: --load 450, or --load MODEL=450. `renderlane plan` says more."
         return [unknown("quota", "planned-load", "no planned load is named", remedy)]
-    if isinstance(facts.held, str):
-        return [unknown("quota", "planned-load", facts.held, START)]
-    by_model = {model_quota.model: model_quota.limits for model_quota in facts.held.models}
+    if isinstance(facts.in_store, str):
+        return [unknown("quota", "planned-load", facts.in_store, START)]
+    by_model = {model_quota.model: model_quota.limits for model_quota in facts.in_store.models}
     findings = []
     for model, wanted in load.items():
         limit = by_model.get(model, {}).get("rpm")
@@ -124,9 +126,9 @@ def _planned_load(facts: Facts, load: Load) -> list[Finding]:
 
 
 def _clock(facts: Facts) -> Finding:
-    if isinstance(facts.held, str):
-        return unknown("quota", "clock", facts.held, START)
-    off = abs(facts.held.read_at - facts.held.asked_at)
+    if isinstance(facts.in_store, str):
+        return unknown("quota", "clock", facts.in_store, START)
+    off = abs(facts.in_store.read_at - facts.in_store.asked_at)
     if off > CLOCK_MAY_BE_OFF:
         return fails("quota", "clock", f"{off.total_seconds():.1f} s off the store's", "Synchronise it (NTP).")
     return passes("quota", "clock", f"within {off.total_seconds():.1f} s of the store's")

@@ -11,7 +11,7 @@ import httpx2
 import msgspec
 from msgspec.structs import replace
 
-from scripts.doctor_live.outcome import Outcome
+from scripts.doctor_live.outcome import ProbeOutcome
 from scripts.doctor_live.probes import PROMPT, Probe
 from shared.adapters.gemini.interactions_lane import body_of
 from shared.adapters.gemini.interactions_response import read_answer
@@ -54,7 +54,7 @@ class Api:
         self._monotonic = monotonic
         self._sleep = sleep
 
-    async def ask(self, probe: Probe) -> Outcome:
+    async def ask(self, probe: Probe) -> ProbeOutcome:
         """One call, and in the background the looks at it. A full minute is waited for."""
         for _ in range(MOST_WAITS):
             outcome, hint = await self._once(probe)
@@ -77,7 +77,7 @@ class Api:
             return 0, b""
         return response.status_code, response.content
 
-    async def _once(self, probe: Probe) -> tuple[Outcome, timedelta | None]:
+    async def _once(self, probe: Probe) -> tuple[ProbeOutcome, timedelta | None]:
         order, began = an_order(probe, self._catalogue), self._monotonic()
         model = self._catalogue.models[probe.model]
         try:
@@ -90,7 +90,7 @@ class Api:
             if status == 200 and probe.background:
                 status, headers, content = await self._until_ended(interaction, headers, content, model.timeout)
         except httpx2.HTTPError as error:
-            return Outcome(probe, "connection", message=type(error).__name__), None
+            return ProbeOutcome(probe, "connection", message=type(error).__name__), None
         outcome, hint = self._read(probe, order, status, headers, content)
         seconds = round(self._monotonic() - began, 2)
         return replace(outcome, seconds=seconds, interaction_id=interaction), hint
@@ -114,7 +114,7 @@ class Api:
 
     def _read(
         self, probe: Probe, order: Order, status: int, headers: Mapping[str, str], content: bytes
-    ) -> tuple[Outcome, timedelta | None]:
+    ) -> tuple[ProbeOutcome, timedelta | None]:
         answer = (
             read_answer(bytearray(content), order, headers, self._now())
             if status == 200
@@ -145,12 +145,14 @@ def body(probe: Probe, order: Order, webhook_url: str | None = None) -> dict[str
     return written
 
 
-def outcome_of(probe: Probe, answer: Made | Failure, status: int | None, catalogue: Catalogue, key: str) -> Outcome:
+def outcome_of(
+    probe: Probe, answer: Made | Failure, status: int | None, catalogue: Catalogue, key: str
+) -> ProbeOutcome:
     """The answer as the report keeps it, and its cost by the catalogue."""
     match answer:
         case Made():
             cost = price.of_made(catalogue, answer.usage, answer.model, answer.lane, probe.model, probe.image_size)
-            return Outcome(
+            return ProbeOutcome(
                 probe, "image", status, model_served=answer.model, tier_served=answer.lane,
                 mime_type=answer.picture.content_type, width=answer.picture.width, height=answer.picture.height,
                 usage=answer.usage, cost_micros=cost.micros if cost.basis != "unknown" else None,
@@ -158,7 +160,7 @@ def outcome_of(probe: Probe, answer: Made | Failure, status: int | None, catalog
         case Failure():
             cost = price.of_failed(catalogue, answer.usage, answer.model or probe.model, probe.lane, probe.model)
             free = answer.usage is None and status is not None and 400 <= status < 500
-            return Outcome(
+            return ProbeOutcome(
                 probe, answer.kind.value, answer.http_status or status,
                 provider_code=redacted(answer.code, PROMPT, key), message=redacted(answer.message, PROMPT, key),
                 usage=answer.usage, cost_micros=0 if free else cost.micros if cost.basis != "unknown" else None,

@@ -13,7 +13,7 @@ from datetime import date
 
 from msgspec import Struct
 
-from scripts.doctor_live.outcome import Outcome
+from scripts.doctor_live.outcome import ProbeOutcome
 from shared.core.catalogue.catalogue import Catalogue
 from shared.core.values.lanes import STANDARD
 
@@ -28,12 +28,12 @@ class Difference(Struct, frozen=True):
     because: str
 
 
-def differences(outcomes: Sequence[Outcome], catalogue: Catalogue) -> list[Difference]:
+def differences(outcomes: Sequence[ProbeOutcome], catalogue: Catalogue) -> list[Difference]:
     """In the order of the probes, each once."""
     return list(dict.fromkeys(change for outcome in outcomes for change in _of(outcome, catalogue)))
 
 
-def _of(outcome: Outcome, catalogue: Catalogue) -> Iterator[Difference]:
+def _of(outcome: ProbeOutcome, catalogue: Catalogue) -> Iterator[Difference]:
     probe, model = outcome.probe, catalogue.models[outcome.probe.model]
     if not outcome.is_statement:
         return
@@ -66,7 +66,7 @@ def _of(outcome: Outcome, catalogue: Catalogue) -> Iterator[Difference]:
             pass
 
 
-def _tokens(outcome: Outcome, catalogue: Catalogue) -> Iterator[Difference]:
+def _tokens(outcome: ProbeOutcome, catalogue: Catalogue) -> Iterator[Difference]:
     """Of an image in the size that was asked for; a size the catalogue does not have is new."""
     probe, model, usage = outcome.probe, catalogue.models[outcome.probe.model], outcome.usage
     if usage is None or not usage.image_out or outcome.model_served not in ("", model.id):
@@ -78,7 +78,7 @@ def _tokens(outcome: Outcome, catalogue: Catalogue) -> Iterator[Difference]:
         yield Difference(f'models."{model.id}"', key, was, str(usage.image_out), _because(outcome))
 
 
-def _because(outcome: Outcome) -> str:
+def _because(outcome: ProbeOutcome) -> str:
     """The evidence, in words."""
     if not outcome.made:
         return f"{outcome.probe.about}: HTTP {outcome.http_status} {outcome.code}: {outcome.message}"[:300]

@@ -11,7 +11,7 @@ from scripts.doctor_live.probes import Probe
 from shared.core.provider.usage import Usage
 
 
-class Outcome(Struct, frozen=True):
+class ProbeOutcome(Struct, frozen=True):
     probe: Probe
     code: str
     """`image`, or the failure's kind."""

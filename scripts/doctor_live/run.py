@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from scripts.doctor import registered
 from scripts.doctor_live.api import Api, an_order, outcome_of
-from scripts.doctor_live.outcome import Outcome
+from scripts.doctor_live.outcome import ProbeOutcome
 from scripts.doctor_live.probes import Plan, Probe
 from shared.core.catalogue.catalogue import Catalogue
 from shared.core.limits.live_quota import UsageByModel
@@ -22,11 +22,11 @@ GETS = 5
 """Looks at one interaction, to see whether they count against the quota."""
 Usage: TypeAlias = Callable[[], Awaitable[UsageByModel | None]]
 """What the provider counts of the project's use; None where it cannot be read."""
-Tell: TypeAlias = Callable[[Outcome], None]
+Tell: TypeAlias = Callable[[ProbeOutcome], None]
 
 
 class Examined(Struct, frozen=True):
-    outcomes: tuple[Outcome, ...]
+    outcomes: tuple[ProbeOutcome, ...]
     left_out: tuple[Probe, ...]
     """Not asked: the budget, or a key that is rejected."""
     facts: Mapping[str, str]
@@ -37,7 +37,7 @@ async def examine(
     api: Api, plan: Plan, catalogue: Catalogue, usage: Usage, vertex: Lane | None, tell: Tell
 ) -> Examined:
     """`tell` hears of each outcome as it comes."""
-    outcomes: list[Outcome] = []
+    outcomes: list[ProbeOutcome] = []
     left_out: list[Probe] = []
     for number, probe in enumerate(plan.probes):
         if _spent(outcomes) + probe.most_micros > plan.budget_micros:
@@ -54,13 +54,13 @@ async def examine(
     return Examined(tuple(outcomes), tuple(left_out), await _beside(api, outcomes, usage))
 
 
-def _spent(outcomes: Sequence[Outcome]) -> int:
+def _spent(outcomes: Sequence[ProbeOutcome]) -> int:
     """On the safe side: a cost that nobody states is the whole estimate."""
     costs = ((outcome.probe.most_micros, outcome.cost_micros) for outcome in outcomes)
     return sum(most if cost is None else cost for most, cost in costs)
 
 
-def _known_already(probe: Probe, outcomes: Sequence[Outcome]) -> Outcome | None:
+def _known_already(probe: Probe, outcomes: Sequence[ProbeOutcome]) -> ProbeOutcome | None:
     """What an earlier call of the same model has answered."""
     if probe.kind == "vertex":
         return None
@@ -69,11 +69,11 @@ def _known_already(probe: Probe, outcomes: Sequence[Outcome]) -> Outcome | None:
         made = next((outcome for outcome in earlier if outcome.made), None)
         return None if made is None else replace(made, probe=probe, cost_micros=0, seconds=0.0, interaction_id="")
     if any(outcome.code == "model_gone" and outcome.probe.kind == "answers" for outcome in earlier):
-        return Outcome(probe, NOT_ASKED, message="the model does not answer", cost_micros=0)
+        return ProbeOutcome(probe, NOT_ASKED, message="the model does not answer", cost_micros=0)
     return None
 
 
-async def _on_vertex(vertex: Lane | None, probe: Probe, catalogue: Catalogue) -> Outcome:
+async def _on_vertex(vertex: Lane | None, probe: Probe, catalogue: Catalogue) -> ProbeOutcome:
     """By the lane itself: credentials and form are its own."""
     assert vertex is not None, "the plan has no such probe without the lane"
 
@@ -84,7 +84,7 @@ async def _on_vertex(vertex: Lane | None, probe: Probe, catalogue: Catalogue) ->
     return outcome_of(probe, answer, getattr(answer, "http_status", None), catalogue, "")
 
 
-async def _beside(api: Api, outcomes: Sequence[Outcome], usage: Usage) -> dict[str, str]:
+async def _beside(api: Api, outcomes: Sequence[ProbeOutcome], usage: Usage) -> dict[str, str]:
     """What costs nothing: looks at an interaction, its removal, the webhooks of the project."""
     kept = [outcome for outcome in outcomes if outcome.probe.background and outcome.interaction_id]
     facts = {"webhooks": registered.words(await registered.read(api.get))}
@@ -100,7 +100,7 @@ async def _beside(api: Api, outcomes: Sequence[Outcome], usage: Usage) -> dict[s
     return facts
 
 
-async def _gets(api: Api, outcome: Outcome, usage: Usage) -> str:
+async def _gets(api: Api, outcome: ProbeOutcome, usage: Usage) -> str:
     path = f"/v1/interactions/{outcome.interaction_id}?stream=false"
     before = await usage()
     statuses = [(await api.get(path))[0] for _ in range(GETS)]

@@ -116,14 +116,14 @@ def _section(drawn: list[Package]) -> str:
 
 def _reached(name: str, by_name: Mapping[str, Package]) -> set[str]:
     """Everything that a package leads to, itself included."""
-    found: set[str] = set()
+    reached: set[str] = set()
     waiting = [name]
     while waiting:
         current = waiting.pop()
-        if current not in found:
-            found.add(current)
+        if current not in reached:
+            reached.add(current)
             waiting += by_name[current].imports
-    return found
+    return reached
 
 
 def _rule(root: Path, name: str) -> str:

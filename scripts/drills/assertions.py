@@ -122,8 +122,8 @@ def only_the_marked_fail(mark: str) -> Hold:
 
 def nothing_is_concluded() -> Hold:
     def check(played: DrillRecording) -> str | None:
-        found = [str(item["conclusion"]) for item in played.said("conclusion_reached")]
-        return f"concluded: {', '.join(found)}" if found else None
+        conclusions = [str(item["conclusion"]) for item in played.events_of("conclusion_reached")]
+        return f"concluded: {', '.join(conclusions)}" if conclusions else None
 
     return Hold("nothing is concluded from single requests", check)
 
@@ -151,7 +151,7 @@ def looks_failed(least: int) -> Hold:
     """Else the scene would prove nothing."""
 
     def check(played: DrillRecording) -> str | None:
-        count = len(played.said("interaction_unread"))
+        count = len(played.events_of("interaction_unread"))
         return None if count >= least else f"{count} looks at interactions failed, at least {least} should"
 
     return Hold(f"at least {least} looks at interactions fail", check)
@@ -291,7 +291,7 @@ def escalated(runbook: str, most: int = 3) -> Hold:
     """Somebody is told, and not in a flood."""
 
     def check(played: DrillRecording) -> str | None:
-        count = len(played.said("escalation", runbook=runbook))
+        count = len(played.events_of("escalation", runbook=runbook))
         return None if 1 <= count <= most else f"{count} escalations `{runbook}`, 1 to {most} should be"
 
     return Hold(f"somebody is told (runbook {runbook}), at most {most} times", check)
@@ -299,7 +299,7 @@ def escalated(runbook: str, most: int = 3) -> Hold:
 
 def warned_of_a_lack() -> Hold:
     def check(played: DrillRecording) -> str | None:
-        count = len(played.said("route_lacking"))
+        count = len(played.events_of("route_lacking"))
         return None if count == 1 else f"{count} warnings `route_lacking`, one should be"
 
     return Hold("one warning names the model that is gone", check)
@@ -331,10 +331,15 @@ def what_came_otherwise_is_flagged() -> Hold:
                 FLAGGED_AS[call.outcome] for call in played.of(ended_request.request_id) if call.outcome in FLAGGED_AS
             }
             flagged = set(ended_request.mismatches)
-            told = ended_request.announced is not None and list(ended_request.announced) == list(
+            is_announced = ended_request.announced is not None and list(ended_request.announced) == list(
                 ended_request.mismatches
             )
-            if not came <= flagged or (flagged and not came) or len(ended_request.reasons) < len(flagged) or not told:
+            if (
+                not came <= flagged
+                or (flagged and not came)
+                or len(ended_request.reasons) < len(flagged)
+                or not is_announced
+            ):
                 announced = f"{sorted(came)} as {sorted(flagged)}, announced {ended_request.announced}"
                 wrong.append(f"{ended_request.request_id} {announced}")
         return f"not flagged as it came: {_names(wrong)}" if wrong else None
@@ -366,10 +371,10 @@ def google_is_not_blamed() -> Hold:
     """For what a gateway does: no model of Google's closes, no breaker trips, nobody is told of one."""
 
     def check(played: DrillRecording) -> str | None:
-        closed = [event["model"] for event in played.said("calendar_closed")]
-        told = [event["what"] for event in played.said("escalation")]
-        blamed = [str(item) for item in (*closed, *told) if not str(item).startswith("gateway:")]
-        blamed += [event["flag_id"] for event in played.said("flag_changed", actor="breaker")]
+        closed = [event["model"] for event in played.events_of("calendar_closed")]
+        escalations = [event["what"] for event in played.events_of("escalation")]
+        blamed = [str(item) for item in (*closed, *escalations) if not str(item).startswith("gateway:")]
+        blamed += [event["flag_id"] for event in played.events_of("flag_changed", actor="breaker")]
         return f"blamed: {_names(blamed)}" if blamed else None
 
     return Hold("nothing of Google's is blamed", check)
@@ -379,8 +384,8 @@ def the_gateway_is_closed_by_name() -> Hold:
     """Its hold is on record, so that the queue's wait can be explained."""
 
     def check(played: DrillRecording) -> str | None:
-        found = played.said("calendar_closed", model=f"gateway:{PRIMARY}", why="balance")
-        return None if found else "nobody closed the gateway for want of balance"
+        closings = played.events_of("calendar_closed", model=f"gateway:{PRIMARY}", why="balance")
+        return None if closings else "nobody closed the gateway for want of balance"
 
     return Hold("the gateway is closed for want of balance", check)
 
@@ -429,6 +434,6 @@ def _counts(counts: dict[str, int]) -> str:
     return ", ".join(f"{count} {status}" for status, count in counts.items())
 
 
-def _names(found: list[str]) -> str:
-    more = f" and {len(found) - 3} more" if len(found) > 3 else ""
-    return ", ".join(found[:3]) + more
+def _names(names: list[str]) -> str:
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more

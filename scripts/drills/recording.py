@@ -136,7 +136,7 @@ class DrillRecording(Struct, frozen=True):
             default=None,
         )
 
-    def said(self, message: str, **fields: Any) -> list[Mapping[str, Any]]:
+    def events_of(self, message: str, **fields: Any) -> list[Mapping[str, Any]]:
         """The worker's events of this name with these fields."""
         return [
             event
@@ -151,8 +151,8 @@ class DrillRecording(Struct, frozen=True):
 
     def breaker(self, action: str) -> list[datetime]:
         """When the primary's breaker did this."""
-        found = self.said("flag_changed", actor="breaker", action=action)
-        return [datetime.fromisoformat(event["time"]) for event in found if f"model={PRIMARY} " in event["scope"]]
+        changes = self.events_of("flag_changed", actor="breaker", action=action)
+        return [datetime.fromisoformat(event["time"]) for event in changes if f"model={PRIMARY} " in event["scope"]]
 
     def back_after(self) -> float | None:
         """Seconds from the failure's end to the first image of the primary model; None where none came."""

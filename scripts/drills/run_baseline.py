@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 def play_in_process(names: tuple[str, ...], at_once: int, *, quick: bool) -> dict[str, DrillRecording]:
     """Several beside each other, in an event loop of their own. What is played comes back without its checks, which
     are the worker's and cannot be handed from process to process."""
-    found = asyncio.run(_play_all(scenes(names, quick=quick), at_once))
+    recordings = asyncio.run(_play_all(scenes(names, quick=quick), at_once))
     return {
         name: replace(recording, scene=replace(recording.scene, holds=(), afterwards=()))
-        for name, recording in found.items()
+        for name, recording in recordings.items()
     }
 
 
@@ -68,15 +68,15 @@ async def _play(scene: Scene, simulation: Simulation, client: genai.Client) -> D
     await call(client, {"request_id": WARM_UP, "prompt": "a lighthouse before all", "model": LITE})
     began_at = now()
     failing = asyncio.create_task(break_it(scene, simulation))
-    asked = await _ask_all(scene, partial(call, client))
-    await asyncio.wait([task for _, _, tasks in asked for task in tasks], timeout=scene.patience)
-    requests = tuple([await _ended(request, at, tasks) for request, at, tasks in asked])
+    asked_calls = await _ask_all(scene, partial(call, client))
+    await asyncio.wait([task for _, _, tasks in asked_calls for task in tasks], timeout=scene.patience)
+    requests = tuple([await _ended(request, at, tasks) for request, at, tasks in asked_calls])
     calls = [call for call in simulation.ledger.since(0) if call.marker != WARM_UP]
     return DrillRecording(
         scene=scene,
         requests=requests,
         calls=() if scene.gateway else tuple(calls),
-        gateway_calls=marked(simulation, [request for request, _, _ in asked]) if scene.gateway else (),
+        gateway_calls=marked(simulation, [request for request, _, _ in asked_calls]) if scene.gateway else (),
         began_at=began_at,
         failed_at=await failing,
         ended_at=now(),
@@ -84,21 +84,21 @@ async def _play(scene: Scene, simulation: Simulation, client: genai.Client) -> D
 
 
 Ask = Callable[[dict[str, Any]], Coroutine[Any, Any, datetime | None]]
-Asked = tuple[dict[str, Any], datetime, list["asyncio.Task[datetime | None]"]]
+AskedCalls = tuple[dict[str, Any], datetime, list["asyncio.Task[datetime | None]"]]
 
 
-async def _ask_all(scene: Scene, call: Ask) -> list[Asked]:
+async def _ask_all(scene: Scene, call: Ask) -> list[AskedCalls]:
     """A call for each message: a script has no memory of what it was asked before."""
     loop = asyncio.get_running_loop()
     began = loop.time()
-    asked: list[Asked] = []
+    asked_calls: list[AskedCalls] = []
     for number, offset in enumerate(scene.traffic.arrivals()):
         await asyncio.sleep(max(0.0, began + offset - loop.time()))
         at = now()
         request = scene.traffic.request(scene.name, number, at)
         calls = [asyncio.create_task(call(request)) for _ in range(2 if scene.twice else 1)]
-        asked.append((request, at, calls))
-    return asked
+        asked_calls.append((request, at, calls))
+    return asked_calls
 
 
 async def _call(client: genai.Client, request: dict[str, Any]) -> datetime | None:

@@ -106,11 +106,11 @@ async def _play(
     tenants = {name: str(request.get("tenant", DEFAULT_TENANT)) for name, (request, _) in sorted(sent.items())}
     documents = await _await_ends(store, tenants, patience)
     failed_at = await failing
-    told = await _heard(results, sent) if results is not None else {}
+    mismatches = await _heard(results, sent) if results is not None else {}
     return DrillRecording(
         scene=scene,
         requests=tuple(
-            _ended(request, at, documents.get(name), told.get(name)) for name, (request, at) in sent.items()
+            _ended(request, at, documents.get(name), mismatches.get(name)) for name, (request, at) in sent.items()
         ),
         calls=tuple(call for call in simulation.ledger.since(0) if call.marker != WARM_UP),
         began_at=began_at,
@@ -140,12 +140,12 @@ async def _listen(home: Home) -> Messaging:
 
 async def _heard(topics: Messaging, sent: Container[str]) -> dict[str, list[str]]:
     """The mismatches of each result, by request."""
-    found: dict[str, list[str]] = {}
+    mismatches: dict[str, list[str]] = {}
     while deliveries := await topics.pull(UPSTREAM.name, PAGE, timedelta(seconds=0.5)):
         await topics.acknowledge(UPSTREAM.name, [delivery.handle for delivery in deliveries])
         results = [json.loads(delivery.data) for delivery in deliveries]
-        found |= {result["request_id"]: result["mismatches"] for result in results if result["request_id"] in sent}
-    return found
+        mismatches |= {result["request_id"]: result["mismatches"] for result in results if result["request_id"] in sent}
+    return mismatches
 
 
 async def _booked(store: Store) -> int:
@@ -198,18 +198,20 @@ async def _await_ends(store: Store, tenants: Mapping[str, str], patience: float)
     """The documents of all requests, as of their ends or of the end of patience. `tenants` has the tenant by id."""
     loop = asyncio.get_running_loop()
     give_up_at = loop.time() + patience
-    found: dict[str, Request] = {}
+    requests: dict[str, Request] = {}
     waiting = list(tenants)
     while waiting:
         for start in range(0, len(waiting), PAGE):
             page = waiting[start : start + PAGE]
             read = await store.get_all([request_record.path_of(tenants[name], name) for name in page])
-            found |= {id_of(document.id): request_in(document) for document in read if isinstance(document, Document)}
-        waiting = [name for name in waiting if name not in found or not found[name].record.is_final]
+            requests |= {
+                id_of(document.id): request_in(document) for document in read if isinstance(document, Document)
+            }
+        waiting = [name for name in waiting if name not in requests or not requests[name].record.is_final]
         if loop.time() > give_up_at:
             break
         await asyncio.sleep(LOOK_EVERY)
-    return found
+    return requests
 
 
 def _ended(
@@ -235,17 +237,17 @@ def _ended(
 async def play_all(
     scenes: Sequence[Scene],
     at_once: int,
-    told: Callable[[DrillRecording], None],
+    report: Callable[[DrillRecording], None],
     *,
     longest: timedelta = timedelta(minutes=5),
 ) -> dict[str, DrillRecording]:
-    """Several beside each other, each on a home and a simulator of its own; `told` gets each as it ends."""
+    """Play several scenes at once, each on its own home and simulator; `report` gets each as it ends."""
     room = asyncio.Semaphore(at_once)
 
     async def one(scene: Scene) -> DrillRecording:
         async with room, asyncio.timeout(longest.total_seconds()):
             played = await play(scene)
-        told(played)
+        report(played)
         return played
 
     ordered = sorted(scenes, key=lambda scene: -(scene.traffic.seconds + scene.recovery + scene.patience))

@@ -13,7 +13,7 @@ GROUPED_FOR = 5.0
 """Answers are told together, for so many seconds."""
 
 
-class Line(Struct, frozen=True):
+class TimelineRow(Struct, frozen=True):
     at: datetime
     who: str
     """The part that did it: drill, breaker, on-call, pump, worker, escalation."""
@@ -23,25 +23,25 @@ class Line(Struct, frozen=True):
 class Story:
     """Hears events and marks as they come, and tells lines, from the first mark on."""
 
-    def __init__(self, tell: Callable[[Line], None]) -> None:
+    def __init__(self, tell: Callable[[TimelineRow], None]) -> None:
         self._tell = tell
         self._answers: Counter[tuple[str, str]] = Counter()
         """By route and outcome, since they were told last."""
         self._requeued = 0
         self._since: datetime | None = None
-        self._told: list[Line] = []
+        self._lines: list[TimelineRow] = []
 
     @property
-    def lines(self) -> list[Line]:
-        return list(self._told)
+    def lines(self) -> list[TimelineRow]:
+        return list(self._lines)
 
     def mark(self, what: str) -> None:
         """Of the drill itself."""
         self.flush()
-        self._line(Line(datetime.now(UTC), "drill", what))
+        self._line(TimelineRow(datetime.now(UTC), "drill", what))
 
     def heard(self, event: Mapping[str, Any]) -> None:
-        if not self._told:
+        if not self._lines:
             return  # what went before the first mark is no part of the story
         at = datetime.fromisoformat(event["time"])
         if self._since is not None and (at - self._since).total_seconds() > GROUPED_FOR:
@@ -51,10 +51,10 @@ class Story:
             self._answers[event["route"], event["outcome"]] += 1
             self._requeued += event["effect"] == "queued"
             return
-        found = _told(event)
-        if found is not None:
+        entry = _entry(event)
+        if entry is not None:
             self.flush()
-            self._line(Line(at, *found))
+            self._line(TimelineRow(at, *entry))
 
     def flush(self) -> None:
         """Tell the answers that are not told yet."""
@@ -65,7 +65,7 @@ class Story:
         requeued = f" ({self._requeued} back to the queue)" if self._requeued else ""
         at = self._since
         self._answers, self._requeued, self._since = Counter(), 0, None
-        self._line(Line(at, "worker", answers + requeued))
+        self._line(TimelineRow(at, "worker", answers + requeued))
 
     def _routes(self, outcome: str) -> str:
         return ", ".join(
@@ -74,12 +74,12 @@ class Story:
             if name == outcome
         )
 
-    def _line(self, line: Line) -> None:
-        self._told.append(line)
+    def _line(self, line: TimelineRow) -> None:
+        self._lines.append(line)
         self._tell(line)
 
 
-def _told(event: Mapping[str, Any]) -> tuple[str, str] | None:
+def _entry(event: Mapping[str, Any]) -> tuple[str, str] | None:
     """Who did what; None for what a timeline can do without."""
     match event["message"]:
         case "flag_changed":

@@ -9,16 +9,16 @@ from typing import Any
 from msgspec import Struct
 
 from scripts.drills.recording import DrillRecording
-from scripts.drills.timeline import Line
+from scripts.drills.timeline import TimelineRow
 
 
 class CheckedPromise(Struct, frozen=True):
     promise: str
     problem: str | None
-    """None: it held."""
+    """None: it holds."""
 
 
-def held(played: DrillRecording) -> list[CheckedPromise]:
+def check_promises(played: DrillRecording) -> list[CheckedPromise]:
     return [CheckedPromise(hold.promise, hold.check(played)) for hold in played.scene.holds]
 
 
@@ -48,8 +48,8 @@ def figures(played: DrillRecording) -> dict[str, Any]:
     }
 
 
-def to_json(played: DrillRecording, lines: Sequence[Line]) -> dict[str, Any]:
-    checked_promises = held(played)
+def to_json(played: DrillRecording, lines: Sequence[TimelineRow]) -> dict[str, Any]:
+    checked_promises = check_promises(played)
     return {
         "drill": played.scene.name,
         "about": played.scene.about,

@@ -28,7 +28,7 @@ def problems_of(door: Door, item: Input) -> list[str]:
     """What did not hold with this input, each in a line that is the same for findings of one kind."""
     try:
         return list(door.play(item))
-    except Exception as error:  # noqa: BLE001  whatever gets through is what is looked for
+    except Exception as error:  # noqa: BLE001  an exception that gets through is the fault
         return [f"raised {type(error).__name__} at {_place(error)}: {str(error)[:300]}"]
 
 

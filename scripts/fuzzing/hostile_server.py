@@ -66,7 +66,7 @@ class Hostile:
             head["transfer-encoding"] = "chunked"
         else:
             head["content-length"] = str(answer.get("length", len(encoded)))
-        lines = [f"HTTP/1.1 {answer['status']} Status", *(f"{name}: {text}" for name, text in head.items())]
+        lines = [f"HTTP/1.1 {answer['status']} Any", *(f"{name}: {text}" for name, text in head.items())]
         writer.write("\r\n".join(lines).replace("@HOST", self.url).encode("latin-1", "replace") + b"\r\n\r\n")
         if bomb:
             for piece in pieces(bomb, answer.get("megabytes", MEGABYTES)):

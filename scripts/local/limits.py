@@ -90,9 +90,9 @@ def raised_descriptors(needed: int) -> int:
 
 def fitted(settings: Settings) -> tuple[Settings, tuple[str, ...]]:
     """The settings with a capacity that this machine carries, and what a person should know. Raises InvalidSetting."""
-    found = fit(settings.capacity, raised_descriptors(descriptors_for(settings.capacity)))
-    remembered = fit_memory(found.capacity, room_of(memory_of_this_process()))
-    notes = (*found.notes, *remembered.notes, *disk_notes(settings))
+    fitted_capacity = fit(settings.capacity, raised_descriptors(descriptors_for(settings.capacity)))
+    remembered = fit_memory(fitted_capacity.capacity, room_of(memory_of_this_process()))
+    notes = (*fitted_capacity.notes, *remembered.notes, *disk_notes(settings))
     return replace(settings, capacity=remembered.capacity), notes
 
 

@@ -35,22 +35,22 @@ def hold(settings: Settings) -> Iterator[None]:
     """Holds the home's lock and the database's. Raises AlreadyRunning or LockUnusable."""
     private_home.prepare(settings)
     with contextlib.ExitStack() as stack:
-        stack.enter_context(_held(_of_home(settings), f"{settings.home} is", "RENDERLANE_HOME"))
+        stack.enter_context(_exclusive(_of_home(settings), f"{settings.home} is", "RENDERLANE_HOME"))
         database = _of_database(settings)
         if database is not None:
             assert isinstance(settings.store, SqliteStore)
-            stack.enter_context(_held(database, f"the database {settings.store.path} is", "RENDERLANE_STORE"))
+            stack.enter_context(_exclusive(database, f"the database {settings.store.path} is", "RENDERLANE_STORE"))
         yield
 
 
 def standing(settings: Settings) -> Standing:
     """Whether some process renders for this home. Looking makes no file."""
-    found = {_look(path) for path in (_of_home(settings), _of_database(settings)) if path is not None}
-    return "held" if "held" in found else "unreadable" if "unreadable" in found else "free"
+    states = {_look(path) for path in (_of_home(settings), _of_database(settings)) if path is not None}
+    return "held" if "held" in states else "unreadable" if "unreadable" in states else "free"
 
 
 @contextlib.contextmanager
-def _held(path: Path, what_is: str, variable: str) -> Iterator[None]:
+def _exclusive(path: Path, what_is: str, variable: str) -> Iterator[None]:
     file = _open(path)
     try:
         for _ in range(LOOKS):

@@ -63,23 +63,25 @@ def _messages(body: bytes) -> list[tuple[bytes, dict[str, str]]]:
         payload: Any = json.loads(body)
     except (ValueError, RecursionError) as error:
         raise BadPublish(f"the body is not JSON; allowed: {example}") from error
-    found = payload.get("messages") if isinstance(payload, dict) else None
-    if not isinstance(found, list) or not found:
-        raise BadPublish(f"messages: found {'an empty list' if found == [] else 'nothing'}; allowed: {example}")
-    if len(found) > MOST_MESSAGES:
-        raise BadPublish(f"messages: found {len(found):,}; allowed: {MOST_MESSAGES:,} a publish. Send them in several.")
-    return [_message(item, f"messages[{index}]") for index, item in enumerate(found)]
+    messages = payload.get("messages") if isinstance(payload, dict) else None
+    if not isinstance(messages, list) or not messages:
+        raise BadPublish(f"messages: found {'an empty list' if messages == [] else 'nothing'}; allowed: {example}")
+    if len(messages) > MOST_MESSAGES:
+        raise BadPublish(
+            f"messages: found {len(messages):,}; allowed: {MOST_MESSAGES:,} a publish. Send them in several."
+        )
+    return [_message(item, f"messages[{index}]") for index, item in enumerate(messages)]
 
 
-def _message(found: Any, at: str) -> tuple[bytes, dict[str, str]]:
-    if not isinstance(found, dict):
+def _message(message: Any, at: str) -> tuple[bytes, dict[str, str]]:
+    if not isinstance(message, dict):
         raise BadPublish(f"{at}: found no object; allowed: an object with data")
-    attributes = found.get("attributes") or {}
+    attributes = message.get("attributes") or {}
     texts = isinstance(attributes, dict) and all(isinstance(value, str) for value in attributes.values())
     if not texts:
         raise BadPublish(f"{at}.attributes: found other values than text; allowed: a map of strings")
     try:
-        data = base64.b64decode(found.get("data") or "", validate=True)
+        data = base64.b64decode(message.get("data") or "", validate=True)
     except (binascii.Error, ValueError, TypeError) as error:
         raise BadPublish(f"{at}.data: found text that is not base64; allowed: base64 of the request's JSON") from error
     if not data and not attributes:

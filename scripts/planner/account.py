@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from scripts.planner.results import Figures
+from scripts.planner.results import PlanFigures
 from shared.core.accounting import account_cap
 from shared.core.accounting.account_cap import Account, MonthSpend
 
@@ -19,7 +19,7 @@ class Billing(Struct, frozen=True):
     """None where no worker has read it."""
 
 
-def document(figures: Sequence[Figures], billing: Billing, now: datetime) -> dict[str, Any]:
+def document(figures: Sequence[PlanFigures], billing: Billing, now: datetime) -> dict[str, Any]:
     """For programs: the account, and what each alternative leaves of the cap at its estimate; negative: passed."""
     summary = account_cap.summary(billing.account, billing.spend, now)
     cap = billing.account.monthly_cap_micros
@@ -28,7 +28,7 @@ def document(figures: Sequence[Figures], billing: Billing, now: datetime) -> dic
     return summary | {"left_micros_after": left}
 
 
-def lines(figures: Sequence[Figures], billing: Billing, now: datetime) -> Iterator[str]:
+def lines(figures: Sequence[PlanFigures], billing: Billing, now: datetime) -> Iterator[str]:
     figures_of_account = document(figures, billing, now)
     cap, left = figures_of_account["monthly_cap_micros"], figures_of_account["left_micros_after"]
     if cap is None:

@@ -86,16 +86,16 @@ def _starts(axes: Axes, panel: Panel, stage: Stage, unit: float, lasts: float) -
 
 def _by_model(played: Forecast) -> Mapping[str, tuple[list[float], list[float]]]:
     """When each model's requests were published, and when they left the queue."""
-    found: dict[str, tuple[list[float], list[float]]] = {}
+    times: dict[str, tuple[list[float], list[float]]] = {}
     for request in played.rehearsal.requests:
-        published, begun = found.setdefault(request.arrival.model, ([], []))
+        published, begun = times.setdefault(request.arrival.model, ([], []))
         published.append(request.arrival.at)
         left = request.began_at if request.began_at is not None else request.ended_at
         begun += [] if left is None else [left]
-    for published, begun in found.values():
+    for published, begun in times.values():
         published.sort()
         begun.sort()
-    return found
+    return times
 
 
 def _dress(axes: Axes) -> None:

@@ -7,5 +7,5 @@ class InvalidLoad(ValueError):
     """Names the option or field, what was found, what is allowed, and where it helps the remedy."""
 
 
-def wrong(field: str, found: str, allowed: str) -> InvalidLoad:
-    return InvalidLoad(f"{field}: found {found!r}; allowed: {allowed}")
+def wrong(field: str, value: str, allowed: str) -> InvalidLoad:
+    return InvalidLoad(f"{field}: found {value!r}; allowed: {allowed}")

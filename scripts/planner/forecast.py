@@ -50,11 +50,11 @@ class Forecast(Struct, frozen=True):
 
     wanted: Sequence[Wanted]
     rehearsal: Rehearsal
-    held: Mapping[tuple[str, BlockReason], float]
+    blocked: Mapping[tuple[str, BlockReason], float]
     """Seconds for which a model's best waited, by model and reason (as in `Full`)."""
 
 
-class _Told(Renderlane):
+class _Reporting(Renderlane):
     """Says how far it is."""
 
     def __init__(self, tell: Tell, page: int) -> None:
@@ -64,28 +64,28 @@ class _Told(Renderlane):
     def begin(self, world: World) -> None:
         super().begin(world)
 
-        def told() -> None:
+        def report() -> None:
             self._tell(len(world.requests) - world.unended)
-            world.engine.after(TOLD_EVERY, told)
+            world.engine.after(TOLD_EVERY, report)
 
-        told()
+        report()
 
 
 def play(wanted: Sequence[Wanted], stage: Stage, tell: Tell = lambda ended: None) -> Forecast:
     """Until every request has ended. The same arguments give the same course."""
     arrivals = [_arrival(number, item, stage.latencies) for number, item in enumerate(wanted)]
     limits = {model: numbers(limit) for model, limit in stage.limits.items()}
-    strategy = _Told(tell, _page(limits.values()))
+    strategy = _Reporting(tell, _page(limits.values()))
     setting = Setting(
         start=stage.start,
         arrivals=lambda chance: arrivals,
         terms={model: ProviderTerms.fixed(limit) for model, limit in limits.items()},
         fleet=_fleet(stage.capacity),
-        known=limits,
+        limits=limits,
         until=LONGEST,
         moved_by=0.0,
     )
-    return Forecast(wanted, rehearse(setting, strategy, stage.seed), strategy.held)
+    return Forecast(wanted, rehearse(setting, strategy, stage.seed), strategy.blocked_for)
 
 
 def _page(limits: Iterable[Limits]) -> int:

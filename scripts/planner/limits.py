@@ -40,21 +40,23 @@ def given(text: str | None, catalogue: Catalogue) -> Quota:
         raise InvalidLoad(f"--limits: {error}") from error
 
 
-def held(models: Sequence[str], asked: Quota, known: Mapping[str, Mapping[str, EffectiveLimit]]) -> HeldByModel:
+def merged(
+    models: Sequence[str], option_limits: Quota, effective: Mapping[str, Mapping[str, EffectiveLimit]]
+) -> HeldByModel:
     """--limits, dimension by dimension, over what is in force."""
-    return {model: _of(asked.limits(model), known.get(model, {})) for model in models}
+    return {model: _of(option_limits.limits(model), effective.get(model, {})) for model in models}
 
 
-def _of(asked: Limits, known: Mapping[str, EffectiveLimit]) -> Mapping[str, KnownLimit]:
-    found: dict[str, KnownLimit] = {}
+def _of(option_limits: Limits, effective: Mapping[str, EffectiveLimit]) -> Mapping[str, KnownLimit]:
+    limits: dict[str, KnownLimit] = {}
     for dimension in DIMENSIONS:
-        value = getattr(asked, dimension)
+        value = getattr(option_limits, dimension)
         if value is not None:
-            found[dimension] = KnownLimit(value, "--limits", None)
-        elif dimension in known:
-            limit = known[dimension]
-            found[dimension] = KnownLimit(limit.value, limit.source, limit.at)
-    return found
+            limits[dimension] = KnownLimit(value, "--limits", None)
+        elif dimension in effective:
+            limit = effective[dimension]
+            limits[dimension] = KnownLimit(limit.value, limit.source, limit.at)
+    return limits
 
 
 def configured(models: Iterable[str], quota: Quota) -> Mapping[str, Mapping[str, EffectiveLimit]]:

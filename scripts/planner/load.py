@@ -59,15 +59,15 @@ def of_lines(lines: Sequence[Line], file: str, catalogue: Catalogue, start: date
     """The requests of a file that one would submit, all published at the start. Raises InvalidLoad without any."""
     wanted: list[Wanted] = []
     rejected = complaints(lines, file)
-    seen: set[str] = set()
+    keys: set[str] = set()
     for line in lines:
         match line.meaning:
             case Cancel() | InvalidRequest():
                 continue
-            case RenderRequest() as request if key_of(request.tenant, request.request_id) in seen:
+            case RenderRequest() as request if key_of(request.tenant, request.request_id) in keys:
                 continue
             case RenderRequest() as request:
-                seen.add(key_of(request.tenant, request.request_id))
+                keys.add(key_of(request.tenant, request.request_id))
                 planned = first_plan(Requirements.of(request), catalogue, SLOTTED)
                 if isinstance(planned, Unroutable):
                     rejected.append(f"{file}:{line.number}: {planned.problem}")

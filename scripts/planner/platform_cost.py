@@ -23,7 +23,7 @@ SMALLEST_MESSAGE = 1000
 WAYS: tuple[Literal["background", "held"], ...] = ("background", "held")
 
 
-class Cost(Struct, frozen=True):
+class PlatformCost(Struct, frozen=True):
     """Dollars an hour of one steady load, by what is paid for."""
 
     in_flight: int
@@ -112,7 +112,7 @@ def read(path: Path = PRICES) -> PlatformPrices:
     return convert(tomllib.loads(path.read_text("utf-8")), PlatformPrices)
 
 
-def cost(in_flight: int, way: Literal["background", "held"], data: PlatformPrices) -> Cost:
+def cost(in_flight: int, way: Literal["background", "held"], data: PlatformPrices) -> PlatformCost:
     """Held calls are pulled for by a worker pool, which is paid for as long as it runs; background calls are pushed."""
     prices, render, fleet = data.prices, data.render, data.fleet
     renders = in_flight / render.seconds * HOUR
@@ -132,7 +132,7 @@ def cost(in_flight: int, way: Literal["background", "held"], data: PlatformPrice
         + 60 * _second(prices, 1.0)  # watch: a second a minute
         + renders * render.messages * prices.run_request
     )
-    return Cost(
+    return PlatformCost(
         in_flight=in_flight,
         way=way,
         renders=renders,
@@ -152,7 +152,7 @@ def _second(prices: Prices, gib: float) -> float:
     return prices.cpu_second + gib * prices.gib_second
 
 
-def rows(loads: list[int], data: PlatformPrices) -> list[Cost]:
+def rows(loads: list[int], data: PlatformPrices) -> list[PlatformCost]:
     return [cost(in_flight, way, data) for in_flight in loads for way in WAYS]
 
 

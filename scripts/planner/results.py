@@ -15,7 +15,7 @@ from scripts.planner.forecast import AT_ONCE_EACH, Forecast, Stage
 from scripts.planner.limits import RATES, numbers
 from scripts.planner.load import Wanted
 from scripts.virtual_time.measures import quantile
-from scripts.virtual_time.request import Request
+from scripts.virtual_time.request import ModelledRequest
 from shared.core.admission.fleet_pace import USED_SHARE, most_running
 from shared.core.admission.slot_calendar import BlockReason
 from shared.core.catalogue.catalogue import Catalogue
@@ -74,7 +74,7 @@ class QueueForecast(Struct, frozen=True):
     models: Mapping[str, ModelFigures]
 
 
-class Cost(Struct, frozen=True):
+class PlannedCost(Struct, frozen=True):
     listed: int
     """One image each at the listed price: no prompt, no thinking."""
     estimate: int
@@ -83,11 +83,11 @@ class Cost(Struct, frozen=True):
     """With every repeat of an attempt that may have been billed; no request passes its own cap."""
 
 
-class Figures(Struct, frozen=True):
+class PlanFigures(Struct, frozen=True):
     name: Name
     requests: int
     changed: int
-    cost: Cost
+    cost: PlannedCost
     batched: int
     """Requests that go by batch: a day at most is aimed at, no wait is known."""
     flexed: int
@@ -96,9 +96,9 @@ class Figures(Struct, frozen=True):
     """None where nothing goes through the queue, or nothing is known of how it would go."""
 
 
-def figures(of: Alternative, played: Forecast | None, stage: Stage, catalogue: Catalogue) -> Figures:
+def figures(of: Alternative, played: Forecast | None, stage: Stage, catalogue: Catalogue) -> PlanFigures:
     lanes = Counter(wanted.route.lane for wanted in of.wanted)
-    return Figures(
+    return PlanFigures(
         name=of.name,
         requests=len(of.wanted),
         changed=of.changed,
@@ -109,7 +109,7 @@ def figures(of: Alternative, played: Forecast | None, stage: Stage, catalogue: C
     )
 
 
-def cost(wanted: Iterable[Wanted], catalogue: Catalogue) -> Cost:
+def cost(wanted: Iterable[Wanted], catalogue: Catalogue) -> PlannedCost:
     listed = estimate = most = 0
     for item in wanted:
         one = item.planned.estimate_micros
@@ -119,7 +119,7 @@ def cost(wanted: Iterable[Wanted], catalogue: Catalogue) -> Cost:
         listed += rates.listed.get(item.route.image_size, one)
         repeated = one * (1 + MAX_AMBIGUOUS_REPEATS)
         most += repeated if cap is None else min(repeated, cap)
-    return Cost(listed, estimate, most)
+    return PlannedCost(listed, estimate, most)
 
 
 def course(played: Forecast, stage: Stage) -> QueueForecast:
@@ -158,7 +158,7 @@ def _together(model: str, wanted: Sequence[Wanted], stage: Stage) -> float:
     )
 
 
-def most_at_once(requests: Iterable[Request]) -> int:
+def most_at_once(requests: Iterable[ModelledRequest]) -> int:
     begun = [request for request in requests if request.began_at is not None]
     steps = sorted(
         [(request.began_at or 0.0, 1) for request in begun] + [(request.ended_at or math.inf, -1) for request in begun]
@@ -170,7 +170,7 @@ def most_at_once(requests: Iterable[Request]) -> int:
     return most
 
 
-def _waits(requests: Sequence[Request], priority: str) -> Mapping[str, float]:
+def _waits(requests: Sequence[ModelledRequest], priority: str) -> Mapping[str, float]:
     waits = [
         math.inf if request.wait is None else max(request.wait, 0.0)
         for request in requests
@@ -192,12 +192,12 @@ def _model(model: str, played: Forecast, stage: Stage) -> ModelFigures:
     begins = min(request.arrival.at for request in requests)
     lasts = (starts[-1] if starts else played.rehearsal.ended_at) - begins
     full = most_at_once(played.rehearsal.requests) >= NEARLY * most_running(stage.capacity)
-    reason, held = _longest(model, played, limits, tokens, "capacity" if full else "deliveries")
+    reason, lasted = _longest(model, played, limits, tokens, "capacity" if full else "deliveries")
     by_day = Counter(pacific_day(stage.start + timedelta(seconds=at)).isoformat() for at in starts)
     return ModelFigures(
         requests=len(requests),
         binds=reason,
-        bound_share=min(held / lasts, 1.0) if lasts > 0 else 0.0,
+        bound_share=min(lasted / lasts, 1.0) if lasts > 0 else 0.0,
         idle_share=_idle(len(starts), lasts, len(by_day), limits, tokens),
         begun=starts[-1] if starts else 0.0,
         by_day=dict(by_day),
@@ -207,7 +207,7 @@ def _model(model: str, played: Forecast, stage: Stage) -> ModelFigures:
 def _longest(model: str, played: Forecast, limits: Limits, tokens: float, fleet: str) -> tuple[str, float]:
     """The limit by its word, and for how many seconds the model's best waited for it."""
     seconds: defaultdict[str, float] = defaultdict(float)
-    for (of, reason), lasted in played.held.items():
+    for (of, reason), lasted in played.blocked.items():
         if of == model:
             seconds[_word(reason, limits, tokens, fleet)] += lasted
     longest = max(seconds.items(), key=lambda pair: pair[1], default=("", 0.0))

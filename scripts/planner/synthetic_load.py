@@ -34,16 +34,16 @@ class Kind(Struct, frozen=True):
 
 def kind(field: str, text: str, catalogue: Catalogue) -> Kind:
     """`final:2K:flex`, each part a purpose or model, a size, a lane, in any order. Raises InvalidLoad."""
-    found: dict[str, str] = {}
+    members: dict[str, str] = {}
     for part in text.split(":"):
         name = _part(part.strip(), catalogue)
         if name is None:
             allowed = f"a purpose ({', '.join(PURPOSES)}), a model, a size ({', '.join(SIZES)}) or a lane"
             raise wrong(field, part, f"{allowed} ({', '.join(SLOTTED)}), joined by colons")
-        if name in found or {name, *found} >= {"purpose", "model"}:
+        if name in members or {name, *members} >= {"purpose", "model"}:
             raise wrong(field, text, "one purpose or model, one size, one lane")
-        found[name] = part.strip()
-    return Kind(**found)
+        members[name] = part.strip()
+    return Kind(**members)
 
 
 def _part(word: str, catalogue: Catalogue) -> str | None:
@@ -87,11 +87,11 @@ def instants(rows: Sequence[tuple[float, int]], chance: Random) -> list[float]:
 
 def poisson(rate: float, lasts: float, chance: Random) -> list[float]:
     """Seconds of independent arrivals; `rate` a minute for `lasts` seconds."""
-    found: list[float] = []
+    times: list[float] = []
     at = 0.0
     while (at := at + chance.expovariate(rate / MINUTE)) < lasts:
-        found.append(at)
-    return found
+        times.append(at)
+    return times
 
 
 def even(rate: float, lasts: float) -> list[float]:
@@ -125,7 +125,7 @@ def load(
 
 def _planned(what: Kind, catalogue: Catalogue, tokens: int) -> tuple[Requirements, Planned]:
     ask = Requirements(what.purpose, what.model, what.image_size, None, what.lane, tokens, 0, False, None)
-    found = first_plan(ask, catalogue, SLOTTED)
-    if isinstance(found, Unroutable):
-        raise InvalidLoad(f"--of: {found.problem}")
-    return ask, found
+    plan = first_plan(ask, catalogue, SLOTTED)
+    if isinstance(plan, Unroutable):
+        raise InvalidLoad(f"--of: {plan.problem}")
+    return ask, plan

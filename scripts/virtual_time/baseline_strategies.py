@@ -13,7 +13,7 @@ from typing import Protocol
 
 import tenacity
 
-from scripts.virtual_time.models.fleet_model import Delivery
+from scripts.virtual_time.models.fleet_model import PushedDelivery
 from scripts.virtual_time.models.provider_reply import (
     Answer,
     DayFull,
@@ -24,7 +24,7 @@ from scripts.virtual_time.models.provider_reply import (
     Unexplained,
 )
 from scripts.virtual_time.rate_gates import CounterDocument, Gate, InstanceBucket, open_gate
-from scripts.virtual_time.request import Request
+from scripts.virtual_time.request import ModelledRequest
 from scripts.virtual_time.run import Strategy, World
 
 
@@ -109,16 +109,16 @@ class Usual:
         self._gate = self._new_gate(world)
         random.seed(f"{world.seed}:tenacity")
 
-    def arrive(self, request: Request) -> None:
+    def arrive(self, request: ModelledRequest) -> None:
         self._world.fleet.deliver(request, partial(self._call, 1))
 
     def crash(self) -> None:
         self._world.fleet.crash(0)
 
-    def _call(self, number: int, delivery: Delivery) -> None:
+    def _call(self, number: int, delivery: PushedDelivery) -> None:
         self._gate(delivery, partial(delivery.call, partial(self._answered, number, delivery)))
 
-    def _answered(self, number: int, delivery: Delivery, answer: Answer) -> None:
+    def _answered(self, number: int, delivery: PushedDelivery, answer: Answer) -> None:
         match answer:
             case Image():
                 self._world.succeed(delivery.request)

@@ -7,13 +7,13 @@ from collections.abc import Callable
 from functools import partial
 from typing import TypeAlias
 
-from scripts.virtual_time.models.fleet_model import Delivery
+from scripts.virtual_time.models.fleet_model import PushedDelivery
 from scripts.virtual_time.run import World
 
 MINUTE = 60.0
 UNLIMITED_PER_MINUTE = 1_000_000
 
-Gate: TypeAlias = Callable[[Delivery, Callable[[], None]], None]
+Gate: TypeAlias = Callable[[PushedDelivery, Callable[[], None]], None]
 """Calls back, once, when the delivery may make its call."""
 
 
@@ -32,7 +32,7 @@ class InstanceBucket:
         self._free_at: dict[tuple[int, str], float] = {}
         """When the bucket of an instance and model will be full again."""
 
-    def __call__(self, delivery: Delivery, go: Callable[[], None]) -> None:
+    def __call__(self, delivery: PushedDelivery, go: Callable[[], None]) -> None:
         model = delivery.request.arrival.model
         share = _per_minute(self._world, model) / self._world.fleet.size.most_instances
         now = self._world.engine.now
@@ -48,7 +48,7 @@ class CounterDocument:
         self._world = world
         self._counts: Counter[str] = Counter()
 
-    def __call__(self, delivery: Delivery, go: Callable[[], None]) -> None:
+    def __call__(self, delivery: PushedDelivery, go: Callable[[], None]) -> None:
         model = delivery.request.arrival.model
         wall = self._world.engine.wall().timestamp()
         path = f"counters/{model}-{int(wall // MINUTE)}"
@@ -72,5 +72,5 @@ class CounterDocument:
 
 def _per_minute(world: World, model: str) -> int:
     """The limit as it was known at the start: neither of them learns."""
-    known = world.known[model].rpm
-    return UNLIMITED_PER_MINUTE if known is None else known
+    limit = world.limits[model].rpm
+    return UNLIMITED_PER_MINUTE if limit is None else limit

@@ -30,7 +30,7 @@ class Arrival(Struct, frozen=True):
     """How long its image takes; None = as the model's terms say."""
 
 
-class Request(Struct):
+class ModelledRequest(Struct):
     """Changes as the rehearsal goes on."""
 
     arrival: Arrival

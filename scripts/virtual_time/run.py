@@ -12,11 +12,11 @@ from msgspec import Struct, field
 
 from scripts.virtual_time.engine import Engine
 from scripts.virtual_time.models.firestore_model import Documents
-from scripts.virtual_time.models.fleet_model import Fleet, FleetSize
+from scripts.virtual_time.models.fleet_model import FleetModel, FleetSize
 from scripts.virtual_time.models.provider_limits import ProviderTerms
-from scripts.virtual_time.models.provider_model import Call, Provider
+from scripts.virtual_time.models.provider_model import ModelledCall, Provider
 from scripts.virtual_time.models.pubsub_model import Counts, PubsubFleet
-from scripts.virtual_time.request import Arrival, Request
+from scripts.virtual_time.request import Arrival, ModelledRequest
 from shared.core.limits.quota import Limits
 
 
@@ -30,7 +30,7 @@ class Setting(Struct, frozen=True):
     terms: Mapping[str, ProviderTerms]
     """By model."""
     fleet: FleetSize
-    known: Mapping[str, Limits]
+    limits: Mapping[str, Limits]
     """By model: what the strategies are told of the limits at the start."""
     crashes: Sequence[float] = ()
     """When the process that leads dies."""
@@ -45,7 +45,7 @@ class Strategy(Protocol):
     def begin(self, world: World) -> None:
         """Once, before the first event."""
 
-    def arrive(self, request: Request) -> None:
+    def arrive(self, request: ModelledRequest) -> None:
         """A request is published at this instant."""
 
     def crash(self) -> None:
@@ -60,13 +60,13 @@ class World:
         arrivals = setting.arrivals(chance)
         self.engine = Engine(setting.start + timedelta(seconds=chance.uniform(0, setting.moved_by)))
         self.provider = Provider(self.engine, setting.terms, Random(f"{seed}:provider"))
-        model = Fleet if setting.fleet.terms is None else PubsubFleet
+        model = FleetModel if setting.fleet.terms is None else PubsubFleet
         self.fleet = model(self.engine, self.provider, setting.fleet, Random(f"{seed}:fleet"))
         self.documents = Documents(self.engine, Random(f"{seed}:documents"))
-        self.known = setting.known
+        self.limits = setting.limits
         self.seed = seed
         self.chance = Random(f"{seed}:strategy")
-        self.requests = [Request(arrival) for arrival in arrivals]
+        self.requests = [ModelledRequest(arrival) for arrival in arrivals]
         self._open = len(self.requests)
 
     @property
@@ -74,16 +74,16 @@ class World:
         """How many requests have not ended, those to come included."""
         return self._open
 
-    def succeed(self, request: Request) -> None:
+    def succeed(self, request: ModelledRequest) -> None:
         self._end(request)
         request.status = "succeeded"
 
-    def lose(self, request: Request) -> None:
+    def lose(self, request: ModelledRequest) -> None:
         """The strategy has given it up."""
         self._end(request)
         request.status = "lost"
 
-    def _end(self, request: Request) -> None:
+    def _end(self, request: ModelledRequest) -> None:
         if request.ended_at is not None:
             raise ValueError(f"{request.arrival.request_id} has ended before")
         request.ended_at = self.engine.now
@@ -95,8 +95,8 @@ class World:
 class Rehearsal(Struct, frozen=True):
     """What happened."""
 
-    requests: Sequence[Request]
-    calls: Sequence[Call]
+    requests: Sequence[ModelledRequest]
+    calls: Sequence[ModelledCall]
     """In the order of arrival at the provider."""
     writes: Mapping[str, Sequence[float]]
     """Instants of the strategy's own writes, by document path."""

@@ -119,7 +119,7 @@ def changing(window: WindowKind) -> Scenario:
     return Scenario(
         "limit halves, then triples",
         "540 a minute for 12 minutes; 600 RPM, after 4 minutes 300, after 8 minutes 900",
-        _setting(_steady(540, 720), terms=ProviderTerms(limits, window), known=600),
+        _setting(_steady(540, 720), terms=ProviderTerms(limits, window), limit=600),
         (Goal(REJECTED, 5, measures.quota_rejections), _begun_by(720)),
     )
 
@@ -186,7 +186,7 @@ def interactive_small() -> Scenario:
     return Scenario(
         "interactive at 10 RPM",
         "an interactive request a minute for 70 minutes, and after 10 of them 600 bulk requests",
-        _setting(arrivals, terms=ProviderTerms.fixed(Limits(rpm=10)), known=10),
+        _setting(arrivals, terms=ProviderTerms.fixed(Limits(rpm=10)), limit=10),
         (Goal(WAIT_P99, 10, partial(measures.wait, share=0.99, priority="interactive", published_from=600)),),
     )
 
@@ -215,7 +215,7 @@ def instances(count: int, rpm: int) -> Scenario:
         f"{count} instance{'s' if count > 1 else ''}, {rpm:,} RPM",
         f"{4 * rpm:,} queued, {count} x 40 deliveries at once",
         _setting(
-            lambda chance: backlog(NORMAL, 4 * rpm), terms=ProviderTerms.fixed(Limits(rpm=rpm)), known=rpm, fleet=fleet
+            lambda chance: backlog(NORMAL, 4 * rpm), terms=ProviderTerms.fixed(Limits(rpm=rpm)), limit=rpm, fleet=fleet
         ),
         goals,
     )
@@ -273,7 +273,7 @@ def _setting(
     *,
     window: WindowKind = "sliding",
     terms: ProviderTerms | None = None,
-    known: int = LIMIT,
+    limit: int = LIMIT,
     fleet: FleetSize = FLEET,
 ) -> Setting:
     return Setting(
@@ -281,7 +281,7 @@ def _setting(
         arrivals=arrivals,
         terms={MODEL: terms or ProviderTerms.fixed(Limits(rpm=LIMIT), window)},
         fleet=fleet,
-        known={MODEL: Limits(rpm=known)},
+        limits={MODEL: Limits(rpm=limit)},
     )
 
 

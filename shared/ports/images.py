@@ -11,7 +11,7 @@ from msgspec import Struct
 if TYPE_CHECKING:  # names of types alone: who speaks through a port loads what it uses itself
     from shared.core.provider.call import Picture, Reference
     from shared.core.provider.kept_image import KeptImage
-    from shared.core.provider.output_format import Converted
+    from shared.core.provider.output_format import ConvertedPicture
 
 
 class ImagesUnavailable(Exception):
@@ -57,7 +57,7 @@ class ConversionFailed(Exception):
 
 
 class Formats(Protocol):
-    async def convert(self, picture: Picture, to: str, quality: int | None) -> Converted:
+    async def convert(self, picture: Picture, to: str, quality: int | None) -> ConvertedPicture:
         """The image as `jpeg`, `png` or `webp`; quality None: the usual one. Raises ConversionFailed."""
         ...
 

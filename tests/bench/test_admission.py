@@ -27,23 +27,23 @@ def a_played(
 
 
 def test_a_row_judges_by_the_worst_seed() -> None:
-    found = rows(SCENARIOS, [a_played(OURS, 1, [9.0, 0]), a_played(OURS, 2, [11.0, 0])])
-    assert [row.worst(OURS) for row in found[WAIT_P99]] == [11.0]
-    assert [row.met for row in found[WAIT_P99]] == [False]
-    assert [row.met for row in found[LOST]] == [True]
+    by_measure = rows(SCENARIOS, [a_played(OURS, 1, [9.0, 0]), a_played(OURS, 2, [11.0, 0])])
+    assert [row.worst(OURS) for row in by_measure[WAIT_P99]] == [11.0]
+    assert [row.met for row in by_measure[WAIT_P99]] == [False]
+    assert [row.met for row in by_measure[LOST]] == [True]
 
 
 def test_a_strategy_that_did_not_take_part_has_no_figure_and_meets_nothing() -> None:
-    found = rows(SCENARIOS, [a_played("full jitter", 1, [math.inf, 3], abandoned=3)])
-    row = found[WAIT_P99][0]
+    by_measure = rows(SCENARIOS, [a_played("full jitter", 1, [math.inf, 3], abandoned=3)])
+    row = by_measure[WAIT_P99][0]
     assert (row.worst(OURS), row.met) == (None, None)
     assert row.abandons == {"full jitter"}
 
 
 def test_measures_stand_in_the_order_of_the_design() -> None:
     figures = [1.0] * len(SCENARIOS[OVERLOAD].goals)
-    found = rows(SCENARIOS, [a_played(OURS, 1, figures, scenario=OVERLOAD), a_played(OURS, 1, [1.0, 0])])
-    assert list(found) == [OVERLOADED, BACK, WAIT_P99, FINISH, LOST]
+    by_measure = rows(SCENARIOS, [a_played(OURS, 1, figures, scenario=OVERLOAD), a_played(OURS, 1, [1.0, 0])])
+    assert list(by_measure) == [OVERLOADED, BACK, WAIT_P99, FINISH, LOST]
 
 
 @pytest.mark.parametrize(
@@ -89,9 +89,9 @@ def test_a_chart_shows_every_measure_even_where_figures_never_come_about(tmp_pat
         for number, scenario in enumerate(SCENARIOS)
         for name in ("full jitter", "Retry-After")
     ]
-    found = rows(SCENARIOS, all_of)
-    assert REJECTED in found
+    by_measure = rows(SCENARIOS, all_of)
+    assert REJECTED in by_measure
     for ending in ("svg", "png"):
         path = tmp_path / f"chart.{ending}"
-        chart.draw(found, str(path))
+        chart.draw(by_measure, str(path))
         assert path.stat().st_size > 10_000

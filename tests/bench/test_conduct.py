@@ -27,9 +27,9 @@ def a_request(name: str, status: str = "queued", version: str = "1", **more: Any
     return request_in(Document(f"requests/{name}", a_record(status=status) | more, version, NOW))
 
 
-def a_render(name: str, model: str, *, told: bool) -> Request:
-    image, why = DeliveredImage(model, "1K", "standard", 1, 1), BENT if told else ()
-    receipt = Receipt(image, IMAGE_COSTS, "metered", IMAGE_COSTS, why, ("f",) if told else ()).to_json()
+def a_render(name: str, model: str, *, explained: bool) -> Request:
+    image, why = DeliveredImage(model, "1K", "standard", 1, 1), BENT if explained else ()
+    receipt = Receipt(image, IMAGE_COSTS, "metered", IMAGE_COSTS, why, ("f",) if explained else ()).to_json()
     return a_request(name, "succeeded", "2", release=1, cost_micros=IMAGE_COSTS, receipt=receipt)
 
 
@@ -43,8 +43,12 @@ def by(model: str, name: str, seconds: float) -> Any:
 
 
 def test_a_flag_that_bends_in_time_and_rewrites_nothing_holds() -> None:
-    after = [a_render("a", PRO, told=False), a_render("b", NB21, told=True), a_render("c", PRO, told=False),
-             a_request("d")]  # fmt: skip
+    after = [
+        a_render("a", PRO, explained=False),
+        a_render("b", NB21, explained=True),
+        a_render("c", PRO, explained=False),
+        a_request("d"),
+    ]
     flag_figures = figures(after, [by(PRO, "a", 1.0), by(NB21, "b", 2.0), by(PRO, "c", 17.0)])
     assert flag_figures.problems() == []
     assert (flag_figures.trip.first_new, flag_figures.trip.last_old, flag_figures.reset.first_new) == (2.0, 1.0, 2.0)
@@ -52,7 +56,7 @@ def test_a_flag_that_bends_in_time_and_rewrites_nothing_holds() -> None:
 
 
 def test_a_late_effect_a_rewritten_backlog_and_a_wrong_receipt_are_told() -> None:
-    after = [a_render("a", PRO, told=True), a_render("b", NB21, told=True), a_request("d", version="2")]
+    after = [a_render("a", PRO, explained=True), a_render("b", NB21, explained=True), a_request("d", version="2")]
     flag_figures = figures(after, [by(PRO, "a", 4.0), by(NB21, "b", 2.0), by(PRO, "x", 17.0)])
     text = "; ".join(flag_figures.problems())
     assert "trip: the last call of the old route left 4.0 s later" in text
@@ -85,13 +89,13 @@ async def test_refusals_empty_and_malformed_answers_end_as_they_must() -> None:
         scene = BY_NAME[name]
         return replace(scene, traffic=replace(scene.traffic, seconds=6.0), calm_first=0.0, latency="fixed:0.1")
 
-    told: list[str] = []
+    reported: list[str] = []
     chosen = [shortly(name) for name in ("refusal", "empty", "malformed")]
-    found = await run_worker.play_all(
-        chosen, 3, lambda played: told.append(played.scene.name), longest=timedelta(minutes=2)
+    recordings = await run_worker.play_all(
+        chosen, 3, lambda played: reported.append(played.scene.name), longest=timedelta(minutes=2)
     )
-    assert {name: played.problems() for name, played in found.items()} == {name: [] for name in found}
-    assert sorted(told) == ["empty", "malformed", "refusal"]
+    assert {name: played.problems() for name, played in recordings.items()} == {name: [] for name in recordings}
+    assert sorted(reported) == ["empty", "malformed", "refusal"]
 
 
 @pytest.mark.slow
@@ -114,12 +118,12 @@ async def test_a_gateway_without_balance_costs_its_requests_a_moment_and_a_plain
 
 @pytest.mark.slow
 def test_a_flag_over_a_backlog_is_seen_by_the_provider_and_rewrites_nothing() -> None:
-    said: list[str] = []
-    flag_figures = asyncio.run(flag_scene.play(Scale(600, 4.0), said.append))
+    lines: list[str] = []
+    flag_figures = asyncio.run(flag_scene.play(Scale(600, 4.0), lines.append))
     assert flag_figures.queued == 600
     assert flag_figures.bent > 0
     assert flag_figures.untouched > 0
     assert flag_figures.rewritten == 0
     assert flag_figures.receipts_wrong == []
     assert flag_figures.booked_micros == flag_figures.charged_micros
-    assert said
+    assert lines

@@ -27,8 +27,8 @@ async def test_a_counted_store_answers_as_the_store_below_and_counts_by_flow(tmp
     assert isinstance(await store.get("requests/a"), Absent)
     assert isinstance(await store.commit(Create("requests/a", {"status": "queued"})), Committed)
     assert isinstance(await store.commit(Create("requests/a", {"status": "queued"})), Conflict)
-    found = await store.get_all(["requests/a", "requests/b"])
-    assert [type(item) for item in found] == [Document, Absent]
+    documents = await store.get_all(["requests/a", "requests/b"])
+    assert [type(item) for item in documents] == [Document, Absent]
     assert len(await store.query(everything)) == await store.count(everything) == 1
     await store.close()
     assert [counters.of("intake", operation) for operation in READS] == [3, 1, 1]

@@ -126,8 +126,8 @@ def test_a_document_written_once_takes_no_room_in_the_report() -> None:
 
 
 def test_an_empty_query_and_an_empty_count_cost_a_read() -> None:
-    assert [billed_reads("query", found) for found in (0, 1, 100)] == [1, 1, 100]
-    assert [billed_reads("count", found) for found in (0, 1, 1000, 1001)] == [1, 1, 1, 2]
+    assert [billed_reads("query", count) for count in (0, 1, 100)] == [1, 1, 100]
+    assert [billed_reads("count", count) for count in (0, 1, 1000, 1001)] == [1, 1, 1, 2]
 
 
 def test_an_attempt_is_of_its_sub_collection() -> None:

@@ -24,8 +24,8 @@ async def counted(fleet: Fleet, releases: int) -> None:
 
 @pytest.mark.slow
 async def test_a_worker_killed_and_started_again_renders_the_rest_and_is_counted_in_both_lives() -> None:
-    said: list[str] = []
-    setting = Setting(kind="embedded", workers=1, pumps=1, rpm=500, latency="fixed:0.1", hosts={}, say=said.append)
+    lines: list[str] = []
+    setting = Setting(kind="embedded", workers=1, pumps=1, rpm=500, latency="fixed:0.1", hosts={}, say=lines.append)
     async with stage(setting, "both-lives") as where:
         await where.fleet.start()
         await where.publish_backlog(REQUESTS, "normal")
@@ -42,7 +42,7 @@ async def test_a_worker_killed_and_started_again_renders_the_rest_and_is_counted
         calls = await where.all_calls()
     assert {call.request_id for call in calls if call.charged} == set(where.published)
     assert counters.purposes["release"] > REQUESTS, "both lives' releases are counted"
-    assert said, "progress is told"
+    assert lines, "progress is told"
 
 
 async def test_a_worker_that_cannot_start_says_why(tmp_path: Path) -> None:

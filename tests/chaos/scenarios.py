@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from shared.adapters.signatures.gemini_signatures import GeminiSignatures
 from shared.adapters.signatures.shared_secret import SharedSecret
-from shared.core.messages.pubsub_messages import Release
+from shared.core.messages.pubsub_messages import ReleaseMessage
 from shared.core.messages.render_request import parse_message
 from shared.core.messages.topics import DEAD_LETTER_SOURCE, RENDER_DEAD_LETTERS, RENDER_REQUESTS
 from shared.core.provider.failure import Failure, FailureKind
@@ -324,7 +324,7 @@ async def _dead_letters(world: ChaosWorld) -> None:
     for source, data in (
         ("render-requests-intake", new),
         ("render-requests-intake", b"{"),
-        ("render-releases-render", Release("web~r-1", 1).to_bytes()),
+        ("render-releases-render", ReleaseMessage("web~r-1", 1).to_bytes()),
         ("render-arrivals-collect", b'{"interaction_id": "v1_x"}'),
         ("render-results-deliver", event),
     ):

@@ -88,5 +88,5 @@ async def _until_it_works(client: rig.Client) -> None:
 async def _in_flight(client: rig.Client) -> int:
     from shared.core.lifecycle import queries
 
-    found: list[Any] = await client.store.query(queries.rendering(REQUESTS))
-    return len(found)
+    in_flight: list[Any] = await client.store.query(queries.rendering(REQUESTS))
+    return len(in_flight)

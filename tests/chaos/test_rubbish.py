@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.core.messages.pubsub_messages import Arrival, BadMessage, BatchArrival, Kick, Release
+from shared.core.messages.pubsub_messages import Arrival, BadMessage, BatchArrival, Kick, ReleaseMessage
 from shared.core.messages.topics import DEAD_LETTER_SOURCE, SUBSCRIPTIONS
 from shared.flows.collect.collect import collect
 from shared.flows.render.render import render
@@ -33,8 +33,8 @@ values: st.SearchStrategy[Any] = st.recursive(
     max_leaves=6,
 )
 REAL = (
-    Release("r-1", 1).to_bytes(),
-    Release("web~r-1", 7).to_bytes(),
+    ReleaseMessage("r-1", 1).to_bytes(),
+    ReleaseMessage("web~r-1", 7).to_bytes(),
     Arrival("v1_r-1_1", "r-1", 1).to_bytes(),
     Arrival("v1_r-1_1").to_bytes(),
     BatchArrival("batches/1").to_bytes(),

@@ -9,7 +9,7 @@ from datetime import timedelta
 
 import pytest
 
-from shared.core.messages.pubsub_messages import Arrival, Release
+from shared.core.messages.pubsub_messages import Arrival, ReleaseMessage
 from shared.core.messages.topics import RENDER_ARRIVALS
 from shared.core.routing.flag import Flag, Scope
 from shared.core.routing.flag_board import FlagRefused
@@ -45,7 +45,7 @@ async def rendered_there(other: ChaosWorld) -> None:
     """The newest release is delivered a second time, while the first delivery is at work."""
     for request in other.store.all("requests"):
         if request.data["release"]:
-            release = Release(request.id, request.data["release"])
+            release = ReleaseMessage(request.id, request.data["release"])
             await render(other.ports, other.kicks, other.evidence, Message("twice", release.to_bytes()))
 
 

@@ -65,12 +65,12 @@ def started(home: Path, *arguments: str, **more: str) -> Iterator[Process]:
     ) as process:
         assert process.stdout is not None
         assert process.stderr is not None
-        found = Process(process, "")
-        reader = threading.Thread(target=_read, args=(process.stderr, found.errors))
+        started_process = Process(process, "")
+        reader = threading.Thread(target=_read, args=(process.stderr, started_process.errors))
         reader.start()
         try:
-            found.first_line = process.stdout.readline()
-            yield found
+            started_process.first_line = process.stdout.readline()
+            yield started_process
         finally:
             if process.poll() is None:
                 process.kill()

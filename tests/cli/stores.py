@@ -53,10 +53,12 @@ def probed(at: datetime = TRIPPED_AT, trips: int = 2) -> Circuit:
     return Circuit(tripped_at=at, trips=trips, probed_at=at)
 
 
-def concluded(*found: Conclusion) -> Conclusions:
+def concluded(*conclusions: Conclusion) -> Conclusions:
     """As the pump has reached them, each from one request."""
     voice = Voice(int(TRIPPED_AT.timestamp()), "0123456789", explicit=True)
-    return Conclusions({conclusion.id: Case({"abcdef0123": voice}, conclusion=conclusion) for conclusion in found})
+    return Conclusions(
+        {conclusion.id: Case({"abcdef0123": voice}, conclusion=conclusion) for conclusion in conclusions}
+    )
 
 
 def a_conclusion(claim: Claim, subject: str) -> Conclusion:

@@ -72,15 +72,15 @@ class Acknowledged:
 
 @pytest.fixture
 def acknowledged(monkeypatch: pytest.MonkeyPatch) -> Acknowledged:
-    found = Acknowledged()
+    log = Acknowledged()
     acknowledge = Message.ack
 
     def noted(message: Message) -> None:
         acknowledge(message)
-        found.note(message.attributes["request_id"])
+        log.note(message.attributes["request_id"])
 
     monkeypatch.setattr(Message, "ack", noted)
-    return found
+    return log
 
 
 def test_a_request_is_rendered_and_its_result_is_acknowledged(make: Make, acknowledged: Acknowledged) -> None:

@@ -14,13 +14,13 @@ from renderlane.inbox import MOST_HELD, Inbox, key_of
 
 @dataclass
 class Delivery:
-    said: list[str] = field(default_factory=list)
+    calls: list[str] = field(default_factory=list)
 
     def acknowledge(self) -> None:
-        self.said.append("acknowledged")
+        self.calls.append("acknowledged")
 
     def leave(self) -> None:
-        self.said.append("left")
+        self.calls.append("left")
 
 
 def a_result(request_id: str = "a", status: str = "succeeded", message_id: str = "m-1") -> Result:
@@ -32,7 +32,7 @@ def offered(inbox: Inbox, *results: Result) -> list[list[str]]:
     deliveries = [Delivery() for _ in results]
     for result, delivery in zip(results, deliveries, strict=True):
         inbox.offer(result, delivery)
-    return [item.said for item in deliveries]
+    return [item.calls for item in deliveries]
 
 
 @pytest.fixture
@@ -44,11 +44,11 @@ def test_whoever_waits_gets_it_and_then_it_is_acknowledged(inbox: Inbox) -> None
     future = inbox.wait("a")
     delivery = Delivery()
     acknowledged_before: list[list[str]] = []
-    future.add_done_callback(lambda _: acknowledged_before.append(list(delivery.said)))
+    future.add_done_callback(lambda _: acknowledged_before.append(list(delivery.calls)))
     inbox.offer(a_result(), delivery)
     assert future.result(0).status == "succeeded"
     assert acknowledged_before == [[]]
-    assert delivery.said == ["acknowledged"]
+    assert delivery.calls == ["acknowledged"]
 
 
 def test_several_may_wait_for_one_and_for_many_at_once(inbox: Inbox) -> None:
@@ -63,9 +63,9 @@ def test_a_result_of_ours_that_nobody_waits_for_yet_is_kept_and_not_acknowledged
     inbox.published("a", "m-1")
     delivery = Delivery()
     inbox.offer(a_result(), delivery)
-    assert delivery.said == []
+    assert delivery.calls == []
     assert inbox.wait("a").result(0).request_id == "a"
-    assert delivery.said == ["acknowledged"]
+    assert delivery.calls == ["acknowledged"]
 
 
 def test_a_result_of_somebody_else_s_is_left_for_them(inbox: Inbox) -> None:
@@ -89,9 +89,9 @@ def test_a_kept_result_that_comes_again_is_held_once(inbox: Inbox) -> None:
     first, second = Delivery(), Delivery()
     inbox.offer(a_result(), first)
     inbox.offer(a_result(), second)
-    assert (first.said, second.said) == (["acknowledged"], [])
+    assert (first.calls, second.calls) == (["acknowledged"], [])
     inbox.wait("a")
-    assert second.said == ["acknowledged"]
+    assert second.calls == ["acknowledged"]
 
 
 def test_a_wait_that_was_given_up_takes_nothing(inbox: Inbox) -> None:
@@ -139,7 +139,7 @@ def test_a_rejection_that_overtakes_the_message_id_waits_for_it(inbox: Inbox) ->
     assert not future.done()
     inbox.published("a", "m-1")
     assert future.result(0).message_id == "m-1"
-    assert (ours.said, theirs.said) == (["acknowledged"], ["left"])
+    assert (ours.calls, theirs.calls) == (["acknowledged"], ["left"])
 
 
 def test_a_rejection_is_never_final_for_its_id(inbox: Inbox) -> None:
@@ -178,7 +178,7 @@ def test_closing_leaves_what_nobody_took_and_tells_who_waits(inbox: Inbox) -> No
     inbox.offer(a_result("a"), delivery)
     waiting: Future[Result] = inbox.wait("b")
     inbox.close()
-    assert delivery.said == ["left"]
+    assert delivery.calls == ["left"]
     with pytest.raises(Closed):
         waiting.result(0)
 
@@ -188,7 +188,7 @@ def test_a_publish_that_failed_keeps_nothing_back(inbox: Inbox) -> None:
     early = Delivery()
     inbox.offer(a_result(status="rejected", message_id="m-2"), early)
     inbox.published("a", None)
-    assert early.said == ["left"]
+    assert early.calls == ["left"]
 
 
 def test_what_was_answered_is_no_longer_counted_among_what_is_to_come(
@@ -238,4 +238,4 @@ def test_a_rejection_is_kept_until_the_message_id_is_known(inbox: Inbox) -> None
     inbox.offer(of_tenant(None, "rejected", "m-8"), deliveries[1])
     inbox.published(key, "m-7")
     assert waiting.result(0).message_id == "m-7"
-    assert [delivery.said for delivery in deliveries] == [["acknowledged"], ["left"]]
+    assert [delivery.calls for delivery in deliveries] == [["acknowledged"], ["left"]]

@@ -90,16 +90,16 @@ def test_it_is_installed_by_itself_and_works(wheel: Path, tmp_path: Path) -> Non
     environment = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
     command = [str(python), "-W", "error::SyntaxWarning", "-c", CODE]
     ran = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
-    said = json.loads(ran.stdout)
-    assert said["version"] == "0.1.0"
-    assert [require.replace('"', "'") for require in said["requires"]] == [
+    report = json.loads(ran.stdout)
+    assert report["version"] == "0.1.0"
+    assert [require.replace('"', "'") for require in report["requires"]] == [
         "google-cloud-pubsub>=2.40; extra == 'pubsub'"
     ]
-    assert "google-cloud-pubsub: pip install 'renderlane[pubsub]'" in said["without"]
-    assert json.loads(said["data"]) == {"request_id": "a", "prompt": "a lighthouse", "image_size": "2K"}
-    assert said["told"] == ["request_id"]
-    assert Path(said["file"]).is_relative_to(tmp_path)
-    assert said["worker"] == []
+    assert "google-cloud-pubsub: pip install 'renderlane[pubsub]'" in report["without"]
+    assert json.loads(report["data"]) == {"request_id": "a", "prompt": "a lighthouse", "image_size": "2K"}
+    assert report["told"] == ["request_id"]
+    assert Path(report["file"]).is_relative_to(tmp_path)
+    assert report["worker"] == []
 
 
 @pytest.mark.node

@@ -44,21 +44,21 @@ def opened(browser: Browser, *, but: str | None = None, **more: Any) -> Iterator
     context = browser.new_context(**{"viewport": DESK, **more})
     page = context.new_page()
     page.set_default_timeout(PATIENCE_MS)
-    said: list[str] = []
-    asked: list[str] = []
+    messages: list[str] = []
+    urls: list[str] = []
 
     def heard(message: ConsoleMessage) -> None:
         if message.type in ("error", "warning") and (but is None or but not in message.text):
-            said.append(message.text)
+            messages.append(message.text)
 
     page.on("console", heard)
-    page.on("pageerror", lambda error: said.append(str(error)))
-    page.on("request", lambda request: asked.append(request.url))
+    page.on("pageerror", lambda error: messages.append(str(error)))
+    page.on("request", lambda request: urls.append(request.url))
     yield page
     origin = page.url.partition("/console")[0]
     context.close()
-    assert said == []
-    assert [url for url in asked if not url.startswith(origin)] == []
+    assert messages == []
+    assert [url for url in urls if not url.startswith(origin)] == []
 
 
 def shot(page: Page, name: str) -> None:

@@ -55,8 +55,8 @@ def form_of(text: str, action: str) -> dict[str, str]:
 
 async def published(desk: ConsoleContext, function: str) -> list[dict[str, Any]]:
     name = next(subscription.name for subscription in SUBSCRIPTIONS if subscription.function == function)
-    found = await desk.ports.topics.pull(name, 10, timedelta(0))  # type: ignore[attr-defined]
-    return [json.loads(item.data) for item in found]
+    messages = await desk.ports.topics.pull(name, 10, timedelta(0))  # type: ignore[attr-defined]
+    return [json.loads(item.data) for item in messages]
 
 
 async def test_a_flag_is_tripped_in_the_name_of_whoever_looks_at_the_page_and_wakes_the_pump(
@@ -84,7 +84,7 @@ async def test_a_form_that_is_sent_twice_trips_one_flag_and_says_so(desk: Consol
 
 
 @pytest.mark.parametrize(
-    ("field", "value", "told"),
+    ("field", "value", "message"),
     [
         ("name", "lower", "found &#39;lower&#39;; allowed: pause, lower-resolution"),
         ("to", "", "found nothing; allowed: 2K or 1K"),
@@ -98,12 +98,12 @@ async def test_a_form_that_is_sent_twice_trips_one_flag_and_says_so(desk: Consol
     ],
 )
 async def test_what_is_wrong_comes_back_beside_its_field_with_the_rest_as_it_was_filled_in(
-    desk: ConsoleContext, browser: Browser, field: str, value: str, told: str
+    desk: ConsoleContext, browser: Browser, field: str, value: str, message: str
 ) -> None:
     answer = await browser.send("/flags/trip", **{**LOWER, "reason": "a reason to keep", field: value})
     assert answer.status_code == 422
     assert 'aria-invalid="true"' in answer.text or field == "name"
-    assert told in answer.text
+    assert message in answer.text
     assert ("a reason to keep" in answer.text) == (field not in ("reason", "name"))
     assert not (await board(desk)).flags
 
@@ -115,14 +115,14 @@ async def test_a_preview_says_how_many_of_what_waits_would_change_and_changes_no
         size = "4K" if number else "1K"
         request = a_request(request_id=f"r-{number}", model="gemini-3-pro-image", image_size=size)
         await desk.ports.store.commit(Create(request_record.path(f"r-{number}"), a_record(request)))
-    asked = {name: value for name, value in LOWER.items() if name != "reason"}
-    whole = await browser.send("/flags/preview", **asked)
+    fields = {name: value for name, value in LOWER.items() if name != "reason"}
+    whole = await browser.send("/flags/preview", **fields)
     assert "<html" in whole.text
     assert "<strong>3</strong> of the next 4 change" in whole.text
     assert "3: standard gemini-3-pro-image 4K -&gt; standard gemini-3-pro-image 1K" in whole.text
     assert not (await board(desk)).flags
     browser.client.headers["hx-request"] = "true"
-    part = await browser.send("/flags/preview", **asked)
+    part = await browser.send("/flags/preview", **fields)
     assert "<html" not in part.text
     assert "<strong>3</strong> of the next 4 change" in part.text
 
@@ -302,7 +302,7 @@ class Named:
     def __init__(self, name: str) -> None:
         self.name = name
 
-    async def actor(self, asked: object) -> str:
+    async def actor(self, caller: object) -> str:
         return self.name
 
 

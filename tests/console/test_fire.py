@@ -67,7 +67,7 @@ class Fire:
     def ask(self, what: Callable[[Store], Awaitable[T]]) -> T:
         """The store, as another process sees it."""
 
-        async def asked() -> T:
+        async def answer() -> T:
             store = wiring.store(Settings.read({"RENDERLANE_HOME": str(self.home)}, self.home), SystemClock())
             try:
                 return await what(store)
@@ -75,7 +75,7 @@ class Fire:
                 await store.close()
 
         with ThreadPoolExecutor(1) as beside:  # Playwright has a loop in this thread
-            return beside.submit(lambda: asyncio.run(asked())).result()
+            return beside.submit(lambda: asyncio.run(answer())).result()
 
     def board(self) -> Board:
         return self.ask(read_own)
@@ -101,8 +101,8 @@ def fire(tmp_path: Path) -> Iterator[Fire]:
 
 @pytest.fixture
 def browser() -> Iterator[Browser]:
-    with chromium.started() as found:
-        yield found
+    with chromium.started() as started_browser:
+        yield started_browser
 
 
 def test_on_call_sees_a_fire_puts_it_out_and_clears_up(fire: Fire, browser: Browser) -> None:

@@ -26,8 +26,8 @@ def test_the_function_serves_the_whole_console_and_takes_its_forms(tmp_path: Pat
         for name in re.findall(r'(?:src|href)="(/console/static/[^"]+)"', page.text):
             assert client.get(name).status_code == 200, name
         (token,) = set(re.findall(r'name="token" value="([0-9a-f]+)"', page.text))
-        asked = {"token": token, "name": "pause", "lasts": "30m", "reason": "a test", "flag_id": "1a2b"}
-        made = client.post("/console/flags/trip", data=asked, headers={"origin": url})
+        form = {"token": token, "name": "pause", "lasts": "30m", "reason": "a test", "flag_id": "1a2b"}
+        made = client.post("/console/flags/trip", data=form, headers={"origin": url})
         assert made.status_code == 303, made.text
         assert (made.status_code, made.headers["location"]) == (303, "/console/flags?did=trip&flag=pause-1a2b")
         assert "pause-1a2b" in client.get("/console/").text
@@ -35,10 +35,10 @@ def test_the_function_serves_the_whole_console_and_takes_its_forms(tmp_path: Pat
 
 
 def test_the_bundle_holds_every_page_every_static_file_and_the_runbook() -> None:
-    held = set(contents.data(ROOT))
-    assert {f"functions/console/templates/{name}" for name in environment().list_templates()} <= held
-    assert {f"functions/console/static/{path.name}" for path in STATIC.iterdir()} <= held
-    assert "RUNBOOK.md" in held
+    bundled = set(contents.data(ROOT))
+    assert {f"functions/console/templates/{name}" for name in environment().list_templates()} <= bundled
+    assert {f"functions/console/static/{path.name}" for path in STATIC.iterdir()} <= bundled
+    assert "RUNBOOK.md" in bundled
     modules = contents.modules(ROOT)
     assert {"functions.console.app", "shared.adapters.identity.iap", "shared.flows.intake.revive"} <= modules.keys()
     assert runbook.sections().keys() >= {"overload", "no-route"}

@@ -40,7 +40,7 @@ async def test_this_machine_is_its_account(peer: str, host: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "told"),
+    ("caller", "message"),
     [
         (replace(HERE, peer="10.0.0.7"), "10.0.0.7"),
         (replace(HERE, peer=""), "unknown address"),
@@ -52,10 +52,10 @@ async def test_this_machine_is_its_account(peer: str, host: str) -> None:
         (replace(HERE, proxied=True), "a proxy"),
     ],
 )
-async def test_nobody_else_is_known_here(asked: CallerInfo, told: str) -> None:
+async def test_nobody_else_is_known_here(caller: CallerInfo, message: str) -> None:
     with pytest.raises(NotIdentified, match="allowed") as exception_info:
-        await LoopbackIdentities().actor(asked)
-    assert told in str(exception_info.value)
+        await LoopbackIdentities().actor(caller)
+    assert message in str(exception_info.value)
     assert "RENDERLANE_CONSOLE_AUDIENCE" in str(exception_info.value)
 
 

@@ -77,8 +77,8 @@ async def _furnish(desk: ConsoleContext) -> None:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with chromium.started() as found:
-        yield found
+    with chromium.started() as started_browser:
+        yield started_browser
 
 
 def _until(page: Page, key: str, is_there: Callable[[], bool], most: int = 120) -> None:
@@ -208,11 +208,11 @@ def test_panels_follow_without_a_reload_keep_the_focus_and_rest_while_nobody_loo
         assert page.evaluate("document.activeElement.id") == "change-use-flex-1a2b"
         expect(page.locator("#news")).to_contain_text("3 active flags")
         page.evaluate("Object.defineProperty(document, 'hidden', {value: true, configurable: true})")
-        asked: list[str] = []
-        page.on("request", lambda request: asked.append(request.url))
+        urls: list[str] = []
+        page.on("request", lambda request: urls.append(request.url))
         page.evaluate("htmx.trigger('#panels', 'every')")
         page.evaluate("document.body.dispatchEvent(new Event('wake'))")
-        assert asked == []
+        assert urls == []
         page.evaluate("Object.defineProperty(document, 'hidden', {value: false, configurable: true})")
         with page.expect_request("**/live"):
             page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")

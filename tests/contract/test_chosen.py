@@ -31,11 +31,11 @@ async def test_every_request_is_read_once_and_the_newest_come_first(
 ) -> None:
     monkeypatch.setattr(filters, "PAGE", page)
     await fill(store)
-    found = await filters.read(store, Choice())
-    assert sorted(versioned.id for versioned in found) == [f"r-{number:02}" for number in range(COUNT)]
-    times = [versioned.record.created_at for versioned in found]
+    requests = await filters.read(store, Choice())
+    assert sorted(versioned.id for versioned in requests) == [f"r-{number:02}" for number in range(COUNT)]
+    times = [versioned.record.created_at for versioned in requests]
     assert times == sorted(times, reverse=True)
-    assert "request" not in found[0].data
+    assert "request" not in requests[0].data
 
 
 async def test_status_time_tenant_and_model_choose_together(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -54,8 +54,8 @@ async def test_status_time_tenant_and_model_choose_together(store: Store, monkey
 async def test_a_limit_takes_the_newest_of_what_is_meant(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(filters, "PAGE", 4)
     await fill(store)
-    found = await filters.read(store, Choice(statuses=("failed", "queued"), tenant="web"), limit=3)
-    assert [versioned.id for versioned in found] == ["r-21", "r-19", "r-17"]
+    requests = await filters.read(store, Choice(statuses=("failed", "queued"), tenant="web"), limit=3)
+    assert [versioned.id for versioned in requests] == ["r-21", "r-19", "r-17"]
 
 
 async def test_a_document_of_an_earlier_version_is_read_all_the_same(store: Store) -> None:

@@ -388,14 +388,14 @@ async def test_a_whole_number_equals_the_float_of_its_value(store: Store) -> Non
 
 
 async def test_bounds_on_times_include_and_exclude_to_the_microsecond(queue: Store) -> None:
-    async def found(*bounds: Range) -> list[str]:
+    async def names_within(*bounds: Range) -> list[str]:
         return ids(await queue.query(Query("requests", bounds=bounds, order_by=["created_at"])))
 
-    assert await found(Range("created_at", ">", NOON)) == ["c", "a", "b", "f"]
-    assert await found(Range("created_at", ">=", NOON)) == ["d", "c", "a", "b", "f"]
-    assert await found(Range("created_at", "<", NOON)) == ["e"]
-    assert await found(Range("created_at", "<=", NOON)) == ["e", "d"]
-    assert await found(
+    assert await names_within(Range("created_at", ">", NOON)) == ["c", "a", "b", "f"]
+    assert await names_within(Range("created_at", ">=", NOON)) == ["d", "c", "a", "b", "f"]
+    assert await names_within(Range("created_at", "<", NOON)) == ["e"]
+    assert await names_within(Range("created_at", "<=", NOON)) == ["e", "d"]
+    assert await names_within(
         Range("created_at", ">", NOON - timedelta(days=500)), Range("created_at", "<", NOON + timedelta(microseconds=1))
     ) == ["e", "d"]
 
@@ -423,9 +423,9 @@ async def test_order_breaks_ties_by_id_in_the_direction_of_the_last_field(queue:
 
 
 async def test_nulls_come_first_and_documents_without_the_order_field_not_at_all(queue: Store) -> None:
-    found = ids(await queue.query(Query("requests", order_by=["wake_at"])))
+    names = ids(await queue.query(Query("requests", order_by=["wake_at"])))
 
-    assert [name for name in found if name != "f"] == [
+    assert [name for name in names if name != "f"] == [
         "a",
         "c",
         "b",
@@ -506,7 +506,7 @@ async def test_a_count_stops_at_the_limit(queue: Store) -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "said"),
+    ("data", "message"),
     [
         ({"at": datetime(2026, 1, 1)}, "no time zone"),  # noqa: DTZ001 - the mistake under test
         ({"n": float("nan")}, "no number"),
@@ -520,8 +520,8 @@ async def test_a_count_stops_at_the_limit(queue: Store) -> None:
         ({"n": "\ud800"}, "surrogate|UTF-8|utf-8"),
     ],
 )  # fmt: skip
-async def test_what_no_store_can_hold_is_refused_as_a_mistake(store: Store, data: dict[str, Any], said: str) -> None:
-    with pytest.raises(ValueError, match=said):
+async def test_what_no_store_can_hold_is_refused_as_a_mistake(store: Store, data: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         await store.commit(Create("things/a", data))
     assert isinstance(await store.get("things/a"), Absent)
 

@@ -295,10 +295,10 @@ class TestLocal:
         self, topics: LocalTopics, clock: FakeClock
     ) -> None:
         await topics.publish(RENDER_REQUESTS, b"x")
-        (held,) = await topics.pull(INTAKE.name, 10, timedelta(0))
+        (claimed,) = await topics.pull(INTAKE.name, 10, timedelta(0))
         pull = asyncio.create_task(topics.pull(INTAKE.name, 10, timedelta(seconds=30)))
         await clock.someone_sleeps()
-        await topics.reject(INTAKE.name, [held.handle])
+        await topics.reject(INTAKE.name, [claimed.handle])
         await asyncio.sleep(0.05)
         assert not pull.done()
 
@@ -459,10 +459,10 @@ class TestPubsub:
             await topics.publish(RENDER_REQUESTS, data)
         await asyncio.sleep(0.5)
 
-        found = [
+        bodies = [
             delivery.data for _ in range(3) for delivery in await topics.pull(INTAKE.name, 1, timedelta(seconds=10))
         ]
-        assert sorted(found) == [b"a", b"b", b"c"]
+        assert sorted(bodies) == [b"a", b"b", b"c"]
         await topics.close()
 
 

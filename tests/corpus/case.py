@@ -65,7 +65,7 @@ class Scripted(Struct, forbid_unknown_fields=True, frozen=True):
         return self.status == 200 and not self.close if self.billed is None else self.billed
 
 
-Told: TypeAlias = Literal["ok"] | Scripted
+AnswerScript: TypeAlias = Literal["ok"] | Scripted
 
 
 class Batch(Struct, forbid_unknown_fields=True, frozen=True):
@@ -109,14 +109,14 @@ class Case(Struct, forbid_unknown_fields=True, frozen=True):
     """Where it was reported; several are joined by ` ; `."""
     symptom: str
     request: dict[str, Any] | Sequence[dict[str, Any]]
-    answers: Sequence[Told] | Mapping[str, Sequence[Told]]
+    answers: Sequence[AnswerScript] | Mapping[str, Sequence[AnswerScript]]
     expected: Expected
     gateways: bool = True
     """The gateways are proven and `use-gateway` is tripped."""
     generate: bool = False
     """Google is called by generateContent."""
     batch: Batch | None = None
-    files: Mapping[str, Sequence[Told]] = {}
+    files: Mapping[str, Sequence[AnswerScript]] = {}
     """What lies at a path of the provider's host (`@HOST/path`), GET after GET."""
     timeout: float = 120
     """Virtual seconds after which the case is looked at."""
@@ -135,13 +135,13 @@ class Case(Struct, forbid_unknown_fields=True, frozen=True):
     def requests(self) -> Sequence[dict[str, Any]]:
         return [self.request] if isinstance(self.request, dict) else self.request
 
-    def script(self, form: str) -> Sequence[Told]:
+    def script(self, form: str) -> Sequence[AnswerScript]:
         if isinstance(self.answers, Mapping):
             return self.answers.get(form) or self.answers.get("*") or ["ok"]
         return self.answers
 
     @property
-    def first(self) -> Told:
+    def first(self) -> AnswerScript:
         return self.script(self.form)[0]
 
 
@@ -192,21 +192,21 @@ def _filled_text(text: str, host: str) -> str:
 
 
 def _problems(case: Case) -> list[str]:
-    found = []
+    problems = []
     if case.name.partition("-")[0] not in FORMS:
-        found.append(f"a name begins with one of {', '.join(FORMS)} and a hyphen")
+        problems.append(f"a name begins with one of {', '.join(FORMS)} and a hyphen")
     if not case.url.strip() or not case.symptom.strip():
-        found.append("url and symptom are not empty")
+        problems.append("url and symptom are not empty")
     if not case.answers:
-        found.append("there is at least one answer")
+        problems.append("there is at least one answer")
     kinds = {failure_kind.value for failure_kind in FailureKind}
     unknown = [item for item in one_of(case.expected.failure) if item is not None and item not in kinds]
     if unknown:
-        found.append(f"expected.failure {unknown} is no kind of failure")
+        problems.append(f"expected.failure {unknown} is no kind of failure")
     if case.expected.picture == (case.expected.failure is not None):
-        found.append("the first answer is either a picture or a failure")
+        problems.append("the first answer is either a picture or a failure")
     if any(f"[[{case.name}]]" not in str(request.get("prompt")) for request in case.requests):
-        found.append(f"each prompt holds [[{case.name}]]")
+        problems.append(f"each prompt holds [[{case.name}]]")
     if len({request.get("request_id") for request in case.requests}) != len(case.requests):
-        found.append("each request has an id of its own")
-    return found
+        problems.append("each request has an id of its own")
+    return problems

@@ -17,7 +17,7 @@ from shared.adapters.gemini.interactions_lane import GeminiLane
 from shared.adapters.gemini_batch.batches import GeminiBatches
 from shared.adapters.object_storage.references import AllowedReferences
 from shared.core.catalogue.catalogue import Catalogue, Gateway
-from shared.core.catalogue.gateway_proof import ITEMS, TEST, Evidence, Proof
+from shared.core.catalogue.gateway_proof import ITEMS, TEST, GatewayProof, ProofEvidence
 from shared.core.catalogue.gateway_proof import path as proof_path
 from shared.core.provider.call import Answer, Order
 from shared.core.routing import gateway
@@ -84,9 +84,10 @@ class CorpusWorld(World):
         for name, row in self.catalogue.gateways.items():
             about = gateway.fingerprint(row)
             items = {
-                item: Evidence("seen", "ann", now, about, {"passed": True} if item == TEST else {}) for item in ITEMS
+                item: ProofEvidence("seen", "ann", now, about, {"passed": True} if item == TEST else {})
+                for item in ITEMS
             }
-            await self.store.commit(Create(proof_path(name), Proof(items).to_json()))
+            await self.store.commit(Create(proof_path(name), GatewayProof(items).to_json()))
         flag = Flag("use-gateway-ann", "use-gateway", "ann", "Google is slow", now, now + timedelta(days=1))
         await flags.trip(self.store, self.signals, flag)
 

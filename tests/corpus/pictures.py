@@ -46,7 +46,7 @@ def encoded(kind: str, width: int = SIDE, height: int = SIDE, turned: int = 0) -
 def texts() -> Mapping[str, str]:
     """What each placeholder inside a string stands for; longer names first, since `@PNG` begins `@PNGURL`."""
     png, jpg, webp = encoded("PNG"), encoded("JPEG"), encoded("WEBP")
-    found = {
+    by_name = {
         "@PNG": _base64(png),
         "@JPG": _base64(jpg),
         "@WEBP": _base64(webp),
@@ -61,14 +61,14 @@ def texts() -> Mapping[str, str]:
         "@PNGURLSAFE": base64.urlsafe_b64encode(png).decode(),
         "@PNGLINES": "\r\n".join(_in_lines(_base64(png))),
     }
-    return {name: found[name] for name in sorted(found, key=len, reverse=True)}
+    return {name: by_name[name] for name in sorted(by_name, key=len, reverse=True)}
 
 
 @cache
 def unpadded() -> bytes:
     """A PNG whose base64 needs padding."""
-    found = (encoded("PNG", turned=turned) for turned in range(64))
-    return next(data for data in found if len(data) % 3 == 1)
+    pictures = (encoded("PNG", turned=turned) for turned in range(64))
+    return next(data for data in pictures if len(data) % 3 == 1)
 
 
 def references() -> Mapping[str, bytes]:

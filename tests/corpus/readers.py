@@ -52,7 +52,7 @@ def read(form: Form, status: int, headers: Mapping[str, str], body: bytes, order
     order = order or an_order(form)
     sent = SENT.set(Sent.of(order))
     try:
-        return _known(_read(form, status, headers, body, order))
+        return _classified(_read(form, status, headers, body, order))
     finally:
         SENT.reset(sent)
 
@@ -87,5 +87,5 @@ def error_as_line(body: bytes) -> bytes | None:
     return json.dumps({"key": "r-1/1", "error": error}).encode() if isinstance(error, dict) else None
 
 
-def _known(answer: object) -> Read:
+def _classified(answer: object) -> Read:
     return answer if isinstance(answer, Made | Failure) else None

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 from msgspec import Struct, field
 
-from tests.corpus.case import Case, Scripted, Told
+from tests.corpus.case import AnswerScript, Case, Scripted
 from tests.corpus.virtual_loop import VirtualLoop
 from tests.corpus.wire import Sent, ordinary, sent
 
@@ -124,7 +124,7 @@ class StandIn:
         self.bills.append(Billed(form, reply[1].is_billed, of_case))
         return reply
 
-    def _turn(self, key: str, script: Iterable[Told], form: str, model: str) -> Reply:
+    def _turn(self, key: str, script: Iterable[AnswerScript], form: str, model: str) -> Reply:
         answers = list(script)
         scripted = answers[min(self._turns[key], len(answers) - 1)]
         self._turns[key] += 1
@@ -155,17 +155,17 @@ class StandIn:
             return b"".join(json.dumps(line).encode() + b"\n" for line in lines)
         return self._operation(path.removeprefix("/v1beta/"))
 
-    def _line(self, asked: dict[str, Any], model: str) -> dict[str, Any]:
+    def _line(self, line: dict[str, Any], model: str) -> dict[str, Any]:
         """One line of the results; every line that holds a response is charged."""
         key = "all" if not isinstance(self._case.answers, Mapping) else "batch"
         answers = list(self._case.script("batch"))
-        told = answers[min(self._turns[key], len(answers) - 1)]
+        answer = answers[min(self._turns[key], len(answers) - 1)]
         self._turns[key] += 1
-        scripted = Scripted(body={"response": ordinary("batch", model)}) if told == "ok" else told
+        scripted = Scripted(body={"response": ordinary("batch", model)}) if answer == "ok" else answer
         body: dict[str, Any] = json.loads(sent(scripted, "batch", model, self.url).plain)
         billed = scripted.is_billed and "error" not in body if scripted.billed is None else scripted.billed
         self.bills.append(Billed("batch", billed, of_case=True))
-        return {"key": asked["key"]} | body
+        return {"key": line["key"]} | body
 
     def _operation(self, name: str) -> dict[str, Any]:
         answers = self._files.answers[name]

@@ -60,8 +60,8 @@ def test_the_answer_is_what_it_is(case: Case, form: Form) -> None:
         body = as_line(answer.plain)
     elif case.form == "batch":
         body = b'{"key": "r-1/1", ' + answer.plain[1:]
-    found = read(form, status, answer.headers, body, _order(case, form))
-    _check(case, found)
+    answer_ = read(form, status, answer.headers, body, _order(case, form))
+    _check(case, answer_)
 
 
 def _order(case: Case, form: Form) -> Order:
@@ -69,12 +69,12 @@ def _order(case: Case, form: Form) -> Order:
     return an_order(form, request["prompt"], len(request.get("references", ())))
 
 
-def _check(case: Case, found: object) -> None:
+def _check(case: Case, answer: object) -> None:
     expected = case.expected
-    if found is None:
+    if answer is None:
         assert expected.picture or case.files, f"{case.name}: an address is read where {expected.failure} is right"
     elif expected.picture:
-        assert isinstance(found, Made), f"{case.name}: {case.symptom} {found}"
+        assert isinstance(answer, Made), f"{case.name}: {case.symptom} {answer}"
     else:
-        assert isinstance(found, Failure), f"{case.name}: {case.symptom} {found}"
-        assert found.kind.value in one_of(expected.failure), f"{case.name}: {case.symptom} {found}"
+        assert isinstance(answer, Failure), f"{case.name}: {case.symptom} {answer}"
+        assert answer.kind.value in one_of(expected.failure), f"{case.name}: {case.symptom} {answer}"

@@ -31,7 +31,7 @@ LEAST = {"interactions": 30, "generate": 3, "native": 12, "chat": 15, "images": 
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"surprise": 1}, "surprise"),
         ({"url": ""}, "url"),
@@ -43,7 +43,7 @@ LEAST = {"interactions": 30, "generate": 3, "native": 12, "chat": 15, "images": 
         ({"request": {"request_id": "r", "prompt": "no mark"}}, "[["),
     ],
 )
-def test_a_file_that_is_no_case_is_refused_and_named(tmp_path: Path, change: dict[str, object], said: str) -> None:
+def test_a_file_that_is_no_case_is_refused_and_named(tmp_path: Path, change: dict[str, object], message: str) -> None:
     sound = json.loads((FOLDER / "g-499.json").read_text("utf-8"))
     file = tmp_path / "g-499.json"
     file.write_text(json.dumps(sound), "utf-8")
@@ -51,4 +51,4 @@ def test_a_file_that_is_no_case_is_refused_and_named(tmp_path: Path, change: dic
     file.write_text(json.dumps(sound | change), "utf-8")
     with pytest.raises(ValueError, match=re.escape("g-499.json: ")) as raised:
         read_case(file)
-    assert said in str(raised.value)
+    assert message in str(raised.value)

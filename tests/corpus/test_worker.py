@@ -10,7 +10,7 @@ import pytest
 
 from tests.corpus.case import Case, all_cases, one_of
 from tests.corpus.virtual_loop import VirtualLoop
-from tests.corpus.worker import Ended, Seen, played, write_references
+from tests.corpus.worker import Ended, Observed, played, write_references
 
 
 @pytest.fixture(scope="module")
@@ -30,32 +30,32 @@ def runner() -> Iterator[asyncio.Runner]:
 def test_the_worker_does_what_is_right(case: Case, runner: asyncio.Runner, references: Path) -> None:
     loop = runner.get_loop()
     assert isinstance(loop, VirtualLoop)
-    seen = runner.run(played(case, loop, references))
-    wrong = [*_wrong_of_all(case, seen), *_wrong_of_first(case, seen.requests[0])]
+    result = runner.run(played(case, loop, references))
+    wrong = [*_wrong_of_all(case, result), *_wrong_of_first(case, result.requests[0])]
     if wrong:
-        pytest.fail(f"{case.name}: {'; '.join(wrong)}\n{case.symptom}\n{case.url}\n{seen}", pytrace=False)
+        pytest.fail(f"{case.name}: {'; '.join(wrong)}\n{case.symptom}\n{case.url}\n{result}", pytrace=False)
 
 
-def _wrong_of_all(case: Case, seen: Seen) -> list[str]:
+def _wrong_of_all(case: Case, result: Observed) -> list[str]:
     """What is wrong with the case as a whole, in words."""
     expected, wrong = case.expected, []
-    for request in seen.requests:
+    for request in result.requests:
         if request.status not in one_of(expected.status):
             wrong.append(f"a request is {request.status}, right is {expected.status}")
         wrong += [f"the outcome does not say {words!r}" for words in expected.says if words not in request.outcome]
-    if seen.paid > expected.paid_calls:
-        wrong.append(f"{seen.paid} paid calls, at most {expected.paid_calls} are right")
-    if expected.calls is not None and seen.calls > expected.calls:
-        wrong.append(f"{seen.calls} calls, at most {expected.calls} are right")
-    if seen.booked < seen.billed:
-        wrong.append(f"{seen.billed} calls are charged, {seen.booked} are booked as charged or unknown")
-    if len(set(seen.micros)) > 1 or len(set(seen.unknown)) > 1:
-        wrong.append(f"attempts and ledger differ: {seen.micros} micros, {seen.unknown} of unknown cost")
-    if expected.others == "go_on" and not (seen.bystander or "").startswith("succeeded"):
-        wrong.append(f"another request on the same model is {seen.bystander}")
-    wrong += [f"raised {crash}" for crash in seen.crashes]
-    succeeded = sum(request.status == "succeeded" for request in seen.requests)
-    if seen.pictures < succeeded:
+    if result.paid > expected.paid_calls:
+        wrong.append(f"{result.paid} paid calls, at most {expected.paid_calls} are right")
+    if expected.calls is not None and result.calls > expected.calls:
+        wrong.append(f"{result.calls} calls, at most {expected.calls} are right")
+    if result.booked < result.billed:
+        wrong.append(f"{result.billed} calls are charged, {result.booked} are booked as charged or unknown")
+    if len(set(result.micros)) > 1 or len(set(result.unknown)) > 1:
+        wrong.append(f"attempts and ledger differ: {result.micros} micros, {result.unknown} of unknown cost")
+    if expected.others == "go_on" and not (result.bystander or "").startswith("succeeded"):
+        wrong.append(f"another request on the same model is {result.bystander}")
+    wrong += [f"raised {crash}" for crash in result.crashes]
+    succeeded = sum(request.status == "succeeded" for request in result.requests)
+    if result.pictures < succeeded:
         wrong.append("a request succeeded without a stored picture")
     return wrong
 

@@ -11,7 +11,7 @@ from typing import Any
 from msgspec import Struct
 
 from tests.corpus import pictures
-from tests.corpus.case import Scripted, Told, filled
+from tests.corpus.case import AnswerScript, Scripted, filled
 
 JSON = "application/json; charset=UTF-8"
 
@@ -25,7 +25,7 @@ class Sent(Struct, frozen=True):
     """As a client reads it."""
 
 
-def sent(answer: Told, form: str, model: str, host: str) -> Sent:
+def sent(answer: AnswerScript, form: str, model: str, host: str) -> Sent:
     """The bytes of one answer; `form` and `model` matter to an ordinary picture only."""
     scripted = Scripted(body="ok") if answer == "ok" else answer
     plain = _plain(scripted, form, model, host)

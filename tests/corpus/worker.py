@@ -58,7 +58,7 @@ class Ended(Struct, frozen=True):
         return "elsewhere" if {first.circuit, f"{lane}/*"} & set(self.avoided) else _step(first.kind)
 
 
-class Seen(Struct, frozen=True):
+class Observed(Struct, frozen=True):
     """What came of a case."""
 
     requests: tuple[Ended, ...]
@@ -79,18 +79,18 @@ class Seen(Struct, frozen=True):
     """Stored for the case's own requests."""
 
 
-async def played(case: Case, loop: VirtualLoop, folder: Path) -> Seen:
+async def played(case: Case, loop: VirtualLoop, folder: Path) -> Observed:
     """Run the case through the worker."""
     async with standing_in(loop, case) as provider:
         world = CorpusWorld(case, provider, loop, folder)
         try:
             await world.prove()
             bystander = await _run(world, case, folder)
-            ids = [request["request_id"] for request in case.requests if _known(world, request["request_id"])]
+            ids = [request["request_id"] for request in case.requests if _is_stored(world, request["request_id"])]
             attempts = [attempt for request_id in world.statuses() for attempt in world.attempts(request_id)]
             rejected = [Ended("rejected", "", (), ())] * (len(case.requests) - len(ids))
             assert not provider.faults, provider.faults
-            return Seen(
+            return Observed(
                 requests=(*(_ended(world, item) for item in ids), *rejected),
                 bystander=bystander,
                 calls=len(provider.calls),
@@ -144,8 +144,8 @@ async def _bystander(world: CorpusWorld, case: Case) -> str:
     same: dict[str, Any] = {name: value for name, value in first.items() if name in kept}
     await world.publish({"request_id": BYSTANDER, "prompt": "a boat", **same})
     await asyncio.sleep(BYSTANDER_WITHIN - 1)
-    found = world.status(BYSTANDER)
-    return f"{found['status']} {(found['route'] or {}).get('model')}"
+    fields = world.status(BYSTANDER)
+    return f"{fields['status']} {(fields['route'] or {}).get('model')}"
 
 
 async def _quiet(world: CorpusWorld, within: timedelta) -> None:
@@ -169,7 +169,7 @@ def write_references(folder: Path) -> None:
         (folder / name).write_bytes(data)
 
 
-def _known(world: World, request_id: str) -> bool:
+def _is_stored(world: World, request_id: str) -> bool:
     return request_id in world.statuses()
 
 

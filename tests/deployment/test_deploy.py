@@ -20,23 +20,23 @@ from scripts.deployment.place import DeploymentTarget, Stopped
 
 
 @dataclass
-class Told:
+class ScriptedShell:
     """Answers looks by the first words that are known; every command goes well but those named."""
 
     answers: dict[str, str] = field(default_factory=dict)
     fails: str = "nothing"
     done: list[str] = field(default_factory=list)
     doctor: str = json.dumps({"ready": True, "checks": []})
-    asked: list[str] = field(default_factory=list)
+    commands: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     """What `terraform apply` says, one failure after the other."""
     pauses: list[int] = field(default_factory=list)
 
     def look(self, *words: str) -> str | None:
-        return next((answer for known, answer in self.answers.items() if " ".join(words).startswith(known)), None)
+        return next((answer for prefix, answer in self.answers.items() if " ".join(words).startswith(prefix)), None)
 
     def answer(self, *words: str) -> str:
-        self.asked.append(" ".join(words))
+        self.commands.append(" ".join(words))
         return self.doctor
 
     def pause(self, seconds: int) -> None:
@@ -83,9 +83,11 @@ def programs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(bundle, "make", lambda path: real(path, Path.cwd()))
 
 
-def a_deployment(shell: Told, *, apply: bool, despite: frozenset[str] = frozenset()) -> tuple[Deployment, list[str]]:
-    said: list[str] = []
-    return Deployment(DeploymentTarget.read("staging"), shell, said.append, apply, despite), said
+def a_deployment(
+    shell: ScriptedShell, *, apply: bool, despite: frozenset[str] = frozenset()
+) -> tuple[Deployment, list[str]]:
+    lines: list[str] = []
+    return Deployment(DeploymentTarget.read("staging"), shell, lines.append, apply, despite), lines
 
 
 def planned_and_applied(deployment: Deployment) -> None:
@@ -95,11 +97,11 @@ def planned_and_applied(deployment: Deployment) -> None:
 
 
 def test_without_yes_nothing_is_done_and_every_step_is_said() -> None:
-    shell = Told()
-    deployment, said = a_deployment(shell, apply=False)
+    shell = ScriptedShell()
+    deployment, lines = a_deployment(shell, apply=False)
     planned_and_applied(deployment)
     assert shell.done == []
-    steps = [line for line in said if line.startswith("would run")]
+    steps = [line for line in lines if line.startswith("would run")]
     for word in (
         "services enable",
         "identity create",
@@ -115,7 +117,7 @@ def test_without_yes_nothing_is_done_and_every_step_is_said() -> None:
 
 
 def test_it_plans_applies_and_smokes_in_that_order() -> None:
-    shell = Told(SIGNED_IN)
+    shell = ScriptedShell(SIGNED_IN)
     deployment, _ = a_deployment(shell, apply=True)
     planned_and_applied(deployment)
     order = [re.sub(r".*terraform (\w+).*|.*/(smoke).*", r"\1\2", name) for name in shell.done if "gcloud" not in name]
@@ -127,7 +129,7 @@ def test_it_plans_applies_and_smokes_in_that_order() -> None:
 
 
 def test_a_key_that_is_not_there_stops_before_the_functions_with_the_command_that_adds_it() -> None:
-    shell = Told({"gcloud auth": "token"})
+    shell = ScriptedShell({"gcloud auth": "token"})
     deployment, _ = a_deployment(shell, apply=True)
     with pytest.raises(Stopped, match="gcloud secrets versions add renderlane-gemini-key"):
         planned_and_applied(deployment)
@@ -141,23 +143,23 @@ DISABLED = "Error 403: Cloud Run Admin API has not been used in project 123 befo
 
 
 def test_a_project_that_is_not_ready_yet_is_planned_and_applied_again() -> None:
-    shell = Told(SIGNED_IN, problems=[NO_METRIC, DISABLED])
-    deployment, said = a_deployment(shell, apply=True)
+    shell = ScriptedShell(SIGNED_IN, problems=[NO_METRIC, DISABLED])
+    deployment, lines = a_deployment(shell, apply=True)
     planned_and_applied(deployment)
     assert [sum(f" {verb} " in command for command in shell.done) for verb in ("plan", "apply")] == [3, 3]
     assert len(shell.pauses) == 2
-    assert any("not ready yet" in line for line in said)
+    assert any("not ready yet" in line for line in lines)
 
 
 @pytest.mark.parametrize("problems", [["Error 400: Invalid value"], [DISABLED] * 3])
 def test_an_apply_that_will_not_go_through_stops_with_the_way_back(problems: list[str]) -> None:
-    deployment, _ = a_deployment(Told(SIGNED_IN, problems=problems), apply=True)
+    deployment, _ = a_deployment(ScriptedShell(SIGNED_IN, problems=problems), apply=True)
     with pytest.raises(Stopped, match="--back"):
         planned_and_applied(deployment)
 
 
 def test_every_api_is_enabled_before_the_first_plan_and_the_state_lies_in_the_region() -> None:
-    shell = Told({name: text for name, text in SIGNED_IN.items() if "buckets" not in name})
+    shell = ScriptedShell({name: text for name, text in SIGNED_IN.items() if "buckets" not in name})
     deployment, _ = a_deployment(shell, apply=True)
     planned_and_applied(deployment)
     enabled = {word for command in shell.done if "services enable" in command for word in command.split()}
@@ -168,13 +170,13 @@ def test_every_api_is_enabled_before_the_first_plan_and_the_state_lies_in_the_re
 
 
 def test_a_smoke_that_fails_names_the_way_back() -> None:
-    deployment, _ = a_deployment(Told(SIGNED_IN, fails="smoke"), apply=True)
+    deployment, _ = a_deployment(ScriptedShell(SIGNED_IN, fails="smoke"), apply=True)
     with pytest.raises(Stopped, match=r"\./scripts/deploy staging --back --yes"):
         planned_and_applied(deployment)
 
 
 def test_who_is_not_signed_in_is_told_before_anything_is_done() -> None:
-    shell = Told()
+    shell = ScriptedShell()
     deployment, _ = a_deployment(shell, apply=True)
     with pytest.raises(Stopped, match="gcloud auth login"):
         planned_and_applied(deployment)
@@ -182,7 +184,7 @@ def test_who_is_not_signed_in_is_told_before_anything_is_done() -> None:
 
 
 def test_nothing_is_applied_that_was_not_planned_and_shown() -> None:
-    shell = Told(SIGNED_IN)
+    shell = ScriptedShell(SIGNED_IN)
     deployment, _ = a_deployment(shell, apply=True)
     with pytest.raises(Stopped, match=r"look at it first: \./scripts/deploy staging --plan"):
         deployment.apply()
@@ -190,14 +192,14 @@ def test_nothing_is_applied_that_was_not_planned_and_shown() -> None:
 
 
 def test_a_plan_is_applied_once() -> None:
-    deployment, _ = a_deployment(Told(SIGNED_IN), apply=True)
+    deployment, _ = a_deployment(ScriptedShell(SIGNED_IN), apply=True)
     planned_and_applied(deployment)
     with pytest.raises(Stopped, match="no plan of this source"):
         deployment.apply()
 
 
 def test_a_plan_of_another_source_is_not_applied() -> None:
-    deployment, _ = a_deployment(Told(SIGNED_IN), apply=True)
+    deployment, _ = a_deployment(ScriptedShell(SIGNED_IN), apply=True)
     deployment.plan()
     plan_file.remember(HERE["root"] / KEPT, plan_file.Note("f" * 64, ()))
     with pytest.raises(Stopped, match="no plan of this source"):
@@ -207,7 +209,7 @@ def test_a_plan_of_another_source_is_not_applied() -> None:
 def test_a_plan_that_deletes_what_cannot_be_made_again_is_refused() -> None:
     change = {"address": "google_firestore_database.this", "type": "google_firestore_database",
               "change": {"actions": ["delete", "create"]}}  # fmt: skip
-    shell = Told(SIGNED_IN | {"terraform -chdir=terraform show": json.dumps({"resource_changes": [change]})})
+    shell = ScriptedShell(SIGNED_IN | {"terraform -chdir=terraform show": json.dumps({"resource_changes": [change]})})
     deployment, _ = a_deployment(shell, apply=True)
     with pytest.raises(Stopped, match=r"google_firestore_database\.this"):
         deployment.plan()
@@ -216,7 +218,7 @@ def test_a_plan_that_deletes_what_cannot_be_made_again_is_refused() -> None:
 
 
 def test_a_work_tree_that_differs_from_its_commit_is_not_deployed() -> None:
-    shell = Told(SIGNED_IN | {"git status": " M shared/config.py"})
+    shell = ScriptedShell(SIGNED_IN | {"git status": " M shared/config.py"})
     deployment, _ = a_deployment(shell, apply=True)
     with pytest.raises(Stopped, match=r"shared/config\.py"):
         deployment.plan()
@@ -225,11 +227,11 @@ def test_a_work_tree_that_differs_from_its_commit_is_not_deployed() -> None:
 
 def test_an_image_is_built_once_and_by_the_build_account() -> None:
     has_none = {name: text for name, text in SIGNED_IN.items() if "artifacts" not in name}
-    shell = Told(has_none)
+    shell = ScriptedShell(has_none)
     a_deployment(shell, apply=True)[0].plan()
     (built,) = [command for command in shell.done if "builds submit" in command]
     assert "serviceAccounts/renderlane-build@renderlane-staging.iam.gserviceaccount.com" in built
-    again = Told(SIGNED_IN)
+    again = ScriptedShell(SIGNED_IN)
     a_deployment(again, apply=True)[0].plan()
     assert not [command for command in again.done if "builds submit" in command]
 
@@ -253,7 +255,7 @@ A, B, C = (
 
 
 def test_the_way_back_gives_traffic_to_the_release_before_and_builds_nothing() -> None:
-    shell = Told(
+    shell = ScriptedShell(
         {
             "terraform -chdir=terraform output -json entry_points": '["render"]',
             "gcloud run services describe": json.dumps(a_service(("renderlane-render-3", 100))),
@@ -271,7 +273,7 @@ def test_the_way_back_gives_traffic_to_the_release_before_and_builds_nothing() -
 def test_a_worker_pool_goes_back_by_its_instances() -> None:
     """https://cloud.google.com/run/docs/managing/workerpool-instance-splits-rollbacks"""
     pool = {"status": {"instanceSplits": [{"revisionName": "renderlane-render-3", "percent": 100}]}}
-    shell = Told(
+    shell = ScriptedShell(
         {
             "terraform -chdir=terraform output -json entry_points": '["render"]',
             "terraform -chdir=terraform output -json pools": '["renderlane-render"]',
@@ -301,13 +303,13 @@ def test_the_way_back_passes_over_revisions_of_the_same_release_and_such_as_neve
 
 
 def test_there_is_no_way_back_from_the_first_release() -> None:
-    deployment, _ = a_deployment(Told(), apply=True)
+    deployment, _ = a_deployment(ScriptedShell(), apply=True)
     with pytest.raises(Stopped, match="nothing to go back to"):
         deployment.back()
 
 
 def test_a_canary_keeps_the_rest_of_the_traffic_on_what_serves() -> None:
-    shell = Told(
+    shell = ScriptedShell(
         SIGNED_IN
         | {
             "terraform -chdir=terraform output -json entry_points": '["render"]',
@@ -329,13 +331,13 @@ def test_an_environment_without_a_file_is_refused_with_those_that_have_one() -> 
 
 
 def test_doctor_looks_at_what_is_deployed_before_anything_is_done() -> None:
-    shell = Told(SIGNED_IN, doctor="no JSON: RENDERLANE_QUOTA: found 'x'")
+    shell = ScriptedShell(SIGNED_IN, doctor="no JSON: RENDERLANE_QUOTA: found 'x'")
     deployment, _ = a_deployment(shell, apply=True)
     with pytest.raises(Stopped, match="could not check anything:\nno JSON: RENDERLANE_QUOTA"):
         planned_and_applied(deployment)
     assert shell.done == []
-    (asked,) = shell.asked
-    assert asked.endswith(".venv/bin/renderlane doctor --json")
+    (command,) = shell.commands
+    assert command.endswith(".venv/bin/renderlane doctor --json")
     for setting in (
         "RENDERLANE_STORE=firestore://renderlane-staging/renderlane",
         "RENDERLANE_TOPICS=pubsub://renderlane-staging",
@@ -343,41 +345,41 @@ def test_doctor_looks_at_what_is_deployed_before_anything_is_done() -> None:
         "RENDERLANE_QUOTA=*=rpm:30,concurrency:20",
         "RENDERLANE_LIVE_QUOTA=limits,usage",
     ):
-        assert setting in asked.split(" ")
+        assert setting in command.split(" ")
 
 
 def test_of_a_project_with_nothing_in_it_only_what_can_be_known_is_asked() -> None:
-    shell = Told({name: text for name, text in SIGNED_IN.items() if "gcloud run" not in name})
+    shell = ScriptedShell({name: text for name, text in SIGNED_IN.items() if "gcloud run" not in name})
     deployment, _ = a_deployment(shell, apply=True)
     planned_and_applied(deployment)
-    assert "RENDERLANE_HOME=build/nothing-deployed" in shell.asked[0]
-    assert "RENDERLANE_STORE" not in shell.asked[0]
+    assert "RENDERLANE_HOME=build/nothing-deployed" in shell.commands[0]
+    assert "RENDERLANE_STORE" not in shell.commands[0]
 
 
 def test_a_check_that_fails_stops_it_with_its_remedy() -> None:
-    shell = Told(SIGNED_IN, doctor=json.dumps({"checks": [TRIPPED, UNSEEN]}))
-    deployment, said = a_deployment(shell, apply=True)
+    shell = ScriptedShell(SIGNED_IN, doctor=json.dumps({"checks": [TRIPPED, UNSEEN]}))
+    deployment, lines = a_deployment(shell, apply=True)
     with pytest.raises(Stopped, match=r"pause-ann by ann: too dear\n +Reset what is no longer needed"):
         planned_and_applied(deployment)
     assert shell.done == []
-    assert "doctor: 0 checks pass, 1 fail" in said
-    assert "doctor does not know: quality-bar" in said
+    assert "doctor: 0 checks pass, 1 fail" in lines
+    assert "doctor does not know: quality-bar" in lines
 
 
 def test_a_deployment_that_is_the_remedy_goes_on_despite_the_named_check() -> None:
-    shell = Told(SIGNED_IN, doctor=json.dumps({"checks": [TRIPPED]}))
-    deployment, said = a_deployment(shell, apply=True, despite=frozenset({"flags-left-tripped"}))
+    shell = ScriptedShell(SIGNED_IN, doctor=json.dumps({"checks": [TRIPPED]}))
+    deployment, lines = a_deployment(shell, apply=True, despite=frozenset({"flags-left-tripped"}))
     planned_and_applied(deployment)
-    assert "goes on despite flags-left-tripped: pause-ann by ann: too dear" in said
+    assert "goes on despite flags-left-tripped: pause-ann by ann: too dear" in lines
     assert shell.done[-1].startswith("./scripts/smoke")
 
 
 def test_without_yes_doctor_is_named_and_not_run() -> None:
-    shell = Told()
-    deployment, said = a_deployment(shell, apply=False)
+    shell = ScriptedShell()
+    deployment, lines = a_deployment(shell, apply=False)
     planned_and_applied(deployment)
-    assert shell.asked == []
-    assert any(line.startswith("would run") and "renderlane doctor --json" in line for line in said)
+    assert shell.commands == []
+    assert any(line.startswith("would run") and "renderlane doctor --json" in line for line in lines)
 
 
 @pytest.mark.parametrize("has_it", [True, False])
@@ -385,7 +387,7 @@ def test_a_console_needs_its_function_in_the_bundle_and_the_agent_of_its_proxy(
     has_it: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(contents, "targets", lambda _root: ["intake", *(["console"] if has_it else [])])
-    shell = Told(SIGNED_IN)
+    shell = ScriptedShell(SIGNED_IN)
     deployment, _ = a_deployment(shell, apply=True)
     with_console = replace(deployment, place=replace(deployment.place, console_group="oncall@example.com"))
     if not has_it:
@@ -398,7 +400,7 @@ def test_a_console_needs_its_function_in_the_bundle_and_the_agent_of_its_proxy(
 
 
 def test_without_a_console_nothing_is_made_for_its_proxy() -> None:
-    shell = Told(SIGNED_IN)
+    shell = ScriptedShell(SIGNED_IN)
     deployment, _ = a_deployment(shell, apply=True)
     planned_and_applied(deployment)
     assert not any("iap" in name for name in shell.done)
@@ -427,7 +429,7 @@ def test_a_plan_whose_fleet_is_over_cloud_runs_quota_is_not_kept_for_an_apply() 
         "remedy": "Request more.",
     }  # fmt: skip
     outputs = {"planned_values": {"outputs": {"fleet": {"value": "34x42@europe-west1"}}}}
-    shell = Told(SIGNED_IN | {"terraform -chdir=terraform show": json.dumps(outputs)})
+    shell = ScriptedShell(SIGNED_IN | {"terraform -chdir=terraform show": json.dumps(outputs)})
     deployment, _ = a_deployment(shell, apply=True)
     answer = shell.answer
 

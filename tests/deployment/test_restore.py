@@ -17,7 +17,7 @@ from scripts.deployment.restore import Restore
 from shared.adapters.google_cloud.firestore_store import FirestoreStore
 from shared.core.lifecycle import request_record
 from shared.core.values.documents import Document
-from tests.deployment.test_deploy import Told
+from tests.deployment.test_deploy import ScriptedShell
 
 NOW = datetime(2026, 11, 29, 12, 0, 30, tzinfo=UTC)
 BACKUPS = [
@@ -27,7 +27,7 @@ BACKUPS = [
 ]
 
 
-def a_restore(shell: Told, goal: str = "renderlane-2", *, act: bool = True) -> tuple[Restore, list[str]]:
+def a_restore(shell: ScriptedShell, goal: str = "renderlane-2", *, act: bool = True) -> tuple[Restore, list[str]]:
     lines: list[str] = []
     return Restore(DeploymentTarget.read("staging"), shell, lines.append, goal, act, NOW), lines
 
@@ -37,7 +37,7 @@ def listed(database: str = "renderlane") -> str:
 
 
 def test_a_moment_of_the_last_week_is_cloned_into_a_new_database_and_the_next_steps_are_said() -> None:
-    shell = Told()
+    shell = ScriptedShell()
     restore, lines = a_restore(shell)
     restore.from_moment(NOW - timedelta(hours=3))
     (clone,) = shell.done
@@ -49,7 +49,7 @@ def test_a_moment_of_the_last_week_is_cloned_into_a_new_database_and_the_next_st
 
 
 def test_the_newest_backup_that_is_ready_is_restored() -> None:
-    shell = Told({"gcloud firestore backups list": listed()})
+    shell = ScriptedShell({"gcloud firestore backups list": listed()})
     restore, _ = a_restore(shell)
     restore.from_backup("latest")
     assert "--source-backup=projects/p/locations/eur3/backups/new" in shell.done[0]
@@ -57,7 +57,7 @@ def test_the_newest_backup_that_is_ready_is_restored() -> None:
 
 @pytest.mark.parametrize("answer", ["[]", listed("another")])
 def test_without_a_backup_of_this_database_nothing_is_done(answer: str) -> None:
-    shell = Told({"gcloud firestore backups list": answer})
+    shell = ScriptedShell({"gcloud firestore backups list": answer})
     restore, _ = a_restore(shell)
     with pytest.raises(Stopped, match="no backup that is ready"):
         restore.from_backup("latest")
@@ -66,20 +66,20 @@ def test_without_a_backup_of_this_database_nothing_is_done(answer: str) -> None:
 
 @pytest.mark.parametrize("moment", [NOW - timedelta(days=7, minutes=1), NOW + timedelta(minutes=1)])
 def test_a_moment_that_cannot_be_recovered_is_refused_with_the_first_that_can(moment: datetime) -> None:
-    restore, _ = a_restore(Told())
+    restore, _ = a_restore(ScriptedShell())
     with pytest.raises(Stopped, match="2026-11-22T12:00:00Z until now"):
         restore.from_moment(moment)
 
 
 @pytest.mark.parametrize("goal", ["", "renderlane", "X", "ab"])
 def test_a_database_is_never_restored_in_place(goal: str) -> None:
-    restore, _ = a_restore(Told(), goal)
+    restore, _ = a_restore(ScriptedShell(), goal)
     with pytest.raises(Stopped, match="another name than renderlane"):
         restore.from_backup("latest")
 
 
 def test_without_yes_nothing_is_done() -> None:
-    shell = Told()
+    shell = ScriptedShell()
     restore, lines = a_restore(shell, act=False)
     restore.from_moment(NOW - timedelta(minutes=5))
     restore.pause()
@@ -88,7 +88,7 @@ def test_without_yes_nothing_is_done() -> None:
 
 
 def test_pausing_takes_the_address_off_each_subscription_that_starts_work() -> None:
-    shell = Told()
+    shell = ScriptedShell()
     restore, _ = a_restore(shell)
     restore.pause()
     assert [command.split()[4] for command in shell.done] == [

@@ -18,7 +18,7 @@ from scripts.doctor.registered import WANTED
 from scripts.doctor_live import differences, report
 from scripts.doctor_live.api import Api
 from scripts.doctor_live.differences import Difference, corrected
-from scripts.doctor_live.outcome import Outcome
+from scripts.doctor_live.outcome import ProbeOutcome
 from scripts.doctor_live.probes import PROMPT, Plan, Probe, plan
 from scripts.doctor_live.report import Circumstances
 from scripts.doctor_live.run import Examined, examine
@@ -68,7 +68,7 @@ async def examined(
         return await examine(api, chosen, a_catalogue(), unread, None, lambda _outcome: None), simulation, chosen
 
 
-def of(ran: Examined, kind: str, model: str) -> list[Outcome]:
+def of(ran: Examined, kind: str, model: str) -> list[ProbeOutcome]:
     return [outcome for outcome in ran.outcomes if (outcome.probe.kind, outcome.probe.model) == (kind, model)]
 
 
@@ -147,7 +147,7 @@ async def test_a_full_minute_is_waited_for_and_a_bad_moment_is_no_statement() ->
         first = await api.ask(probe)
     assert waited == [pytest.approx(7, abs=0.01)]
     assert not first.made or first.cost_micros
-    assert differences.differences([Outcome(probe, "overload", 503)], a_catalogue()) == []
+    assert differences.differences([ProbeOutcome(probe, "overload", 503)], a_catalogue()) == []
 
 
 async def test_other_token_counts_become_a_corrected_line() -> None:
@@ -269,7 +269,7 @@ def test_a_diff_can_be_applied() -> None:
 
 def test_a_thinking_level_that_comes_without_being_believed_in_is_added() -> None:
     probe = Probe("thinking", LEGACY, "standard", "1K", "refused", 1, thinking="high")
-    made = Outcome(probe, "image", 200, model_served=LEGACY, usage=Usage(image_out=1290), width=1, height=1)
+    made = ProbeOutcome(probe, "image", 200, model_served=LEGACY, usage=Usage(image_out=1290), width=1, height=1)
     assert [change.answer for change in differences.differences([made], a_catalogue())] == ['["high"]']
 
 

@@ -152,11 +152,11 @@ def _with(hold: Hold) -> Scene:
 def test_a_gateways_trouble_may_close_and_escalate_what_is_its_own_alone() -> None:
     hold = assertions.google_is_not_blamed()
     closed = {"message": "calendar_closed", "model": f"gateway:{PRO}", "why": "balance"}
-    told = {"message": "escalation", "what": f"gateway:{PRO}: no balance", "runbook": "no-balance"}
-    fine = beside(turned_away(), events=[closed, told], holds=[hold, assertions.the_gateway_is_closed_by_name()])
+    escalation = {"message": "escalation", "what": f"gateway:{PRO}: no balance", "runbook": "no-balance"}
+    fine = beside(turned_away(), events=[closed, escalation], holds=[hold, assertions.the_gateway_is_closed_by_name()])
     assert fine.problems() == []
     assert beside(events=[closed | {"model": PRO}], holds=[hold]).problems()
-    assert beside(events=[told | {"what": f"{PRO}: no balance"}], holds=[hold]).problems()
+    assert beside(events=[escalation | {"what": f"{PRO}: no balance"}], holds=[hold]).problems()
     assert beside(events=[a_trip(1) | {"flag_id": "breaker-x"}], holds=[hold]).problems()
 
 

@@ -91,8 +91,8 @@ class ScriptedBatches:
         if failure := self._refusal("find"):
             return failure
         listed = [job for job in self.jobs if self._clock.now() - job.created_at >= self.listed_after]
-        found = [job.name for job in listed if job.display_name == display_name and job.created_at >= since]
-        return found[0] if found else None
+        names = [job.name for job in listed if job.display_name == display_name and job.created_at >= since]
+        return names[0] if names else None
 
     async def look(self, name: str) -> Progress | Failure:
         await asyncio.sleep(0)

@@ -49,8 +49,8 @@ class Gcs:
         if request.method == "PUT":
             return self._put(name, await request.body(), request)
         if request.method == "DELETE":
-            known = self.objects.pop(name, None) is not None
-            return Response(status_code=204) if known else _error(404, "NoSuchKey")
+            existed = self.objects.pop(name, None) is not None
+            return Response(status_code=204) if existed else _error(404, "NoSuchKey")
         stored_object = self.objects.get(name)
         if stored_object is None:
             return _error(404, "NoSuchKey")

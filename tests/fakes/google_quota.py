@@ -17,18 +17,18 @@ PROJECT = "shop-4711"
 
 
 @dataclass(frozen=True)
-class Said:
+class QuotaAnswer:
     body: Any
     status: int = 200
 
 
 @dataclass
 class GoogleQuota:
-    pages: list[Said] = field(default_factory=list)
+    pages: list[QuotaAnswer] = field(default_factory=list)
     """Of the quotas; the token of the next page is its number."""
-    series: Mapping[str, Said] = field(default_factory=dict)
+    series: Mapping[str, QuotaAnswer] = field(default_factory=dict)
     """By metric and limit_name, `generate_requests_per_model/Id`; what is not here is an unknown metric."""
-    asked: list[Request] = field(default_factory=list)
+    requests: list[Request] = field(default_factory=list)
 
     @property
     def app(self) -> Starlette:
@@ -41,16 +41,16 @@ class GoogleQuota:
         )
 
     async def _quota_infos(self, request: Request) -> Response:
-        self.asked.append(request)
+        self.requests.append(request)
         return _answer(self.pages[int(request.query_params.get("pageToken") or 0)])
 
     async def _time_series(self, request: Request) -> Response:
-        self.asked.append(request)
+        self.requests.append(request)
         metric = request.query_params["filter"]
-        for name, said in self.series.items():
+        for name, answer in self.series.items():
             kind, _, limit_name = name.partition("/")
             if f'"{SERVICE}/quota/{kind}/usage"' in metric and f'limit_name = "{limit_name}"' in metric:
-                return _answer(said)
+                return _answer(answer)
         return _answer(error(404, "NOT_FOUND", "Cannot find metric(s) that match type."))
 
 
@@ -80,8 +80,8 @@ def value(number: int, **dimensions: str) -> dict[str, Any]:
     return row | ({"dimensions": dimensions} if dimensions else {})
 
 
-def page(*infos: Mapping[str, Any], following: int | None = None) -> Said:
-    return Said({"quotaInfos": list(infos)} | ({} if following is None else {"nextPageToken": str(following)}))
+def page(*infos: Mapping[str, Any], following: int | None = None) -> QuotaAnswer:
+    return QuotaAnswer({"quotaInfos": list(infos)} | ({} if following is None else {"nextPageToken": str(following)}))
 
 
 def series(points: Mapping[str, int], model: str | None = None) -> dict[str, Any]:
@@ -98,16 +98,16 @@ def series(points: Mapping[str, int], model: str | None = None) -> dict[str, Any
     }
 
 
-def counted(*found: Mapping[str, Any]) -> Said:
-    return Said({"timeSeries": list(found), "unit": "1"})
+def counted(*series: Mapping[str, Any]) -> QuotaAnswer:
+    return QuotaAnswer({"timeSeries": list(series), "unit": "1"})
 
 
-def error(status: int, name: str, message: str, *details: Mapping[str, Any]) -> Said:
-    found: dict[str, Any] = {"code": status, "message": message, "status": name}
-    return Said({"error": found | ({"details": list(details)} if details else {})}, status)
+def error(status: int, name: str, message: str, *details: Mapping[str, Any]) -> QuotaAnswer:
+    members: dict[str, Any] = {"code": status, "message": message, "status": name}
+    return QuotaAnswer({"error": members | ({"details": list(details)} if details else {})}, status)
 
 
-def denied() -> Said:
+def denied() -> QuotaAnswer:
     message = (
         f"Permission 'cloudquotas.quotas.get' denied on resource '//cloudquotas.googleapis.com/projects/{PROJECT}'"
     )
@@ -124,7 +124,7 @@ def denied() -> Said:
     )
 
 
-def disabled(api: str) -> Said:
+def disabled(api: str) -> QuotaAnswer:
     place = f"https://console.developers.google.com/apis/api/{api}/overview?project={PROJECT}"
     message = (
         f"The API has not been used in project {PROJECT} before or it is disabled. Enable it by visiting {place} then "
@@ -144,6 +144,6 @@ def disabled(api: str) -> Said:
     )
 
 
-def _answer(said: Said) -> Response:
-    content = said.body if isinstance(said.body, (str, bytes)) else json.dumps(said.body)
-    return Response(content, said.status, media_type="application/json; charset=UTF-8")
+def _answer(answer: QuotaAnswer) -> Response:
+    content = answer.body if isinstance(answer.body, (str, bytes)) else json.dumps(answer.body)
+    return Response(content, answer.status, media_type="application/json; charset=UTF-8")

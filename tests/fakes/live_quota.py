@@ -14,7 +14,7 @@ from shared.ports.quota import NotAsked, QuotaUnreadable
 @dataclass
 class ScriptedLiveQuota:
     clock: Clock
-    said: Mapping[str, Mapping[str, int | None]] | NotAsked | QuotaUnreadable = field(default_factory=NotAsked)
+    answer: Mapping[str, Mapping[str, int | None]] | NotAsked | QuotaUnreadable = field(default_factory=NotAsked)
     """By model and dimension."""
     used: UsageByModel | NotAsked | QuotaUnreadable = field(default_factory=NotAsked)
     readings: int = 0
@@ -22,13 +22,13 @@ class ScriptedLiveQuota:
     async def limits(self) -> Mapping[str, LiveLimits] | NotAsked:
         await asyncio.sleep(0)
         self.readings += 1
-        match self.said:
+        match self.answer:
             case QuotaUnreadable() as error:
                 raise error
             case NotAsked() as nobody:
                 return nobody
-            case said:
-                return {model: LiveLimits(dims, self.clock.now()) for model, dims in said.items()}
+            case by_model:
+                return {model: LiveLimits(dims, self.clock.now()) for model, dims in by_model.items()}
 
     async def usage(self) -> UsageByModel | NotAsked:
         await asyncio.sleep(0)

@@ -190,8 +190,8 @@ def _within(value: Value, bound: Range) -> bool:
 
 def _is_behind(document: Document, query: Query) -> bool:
     """Whether it comes after the last document already seen."""
-    for name, seen in zip(query.order_by, query.after, strict=True):
-        mine, last = _rank(document.data[name.removeprefix("-")]), _rank(seen)
+    for name, value in zip(query.order_by, query.after, strict=True):
+        mine, last = _rank(document.data[name.removeprefix("-")]), _rank(value)
         if mine != last:
             return mine < last if name.startswith("-") else mine > last
     return False
@@ -346,7 +346,7 @@ class MemorySpool:
 
 @dataclass
 class MemoryReferences:
-    known: dict[str, bytes] = field(default_factory=dict)
+    images: dict[str, bytes] = field(default_factory=dict)
     allowed: tuple[str, ...] = ("gs://allowed/",)
     fetched: list[str] = field(default_factory=list)
 
@@ -356,14 +356,14 @@ class MemoryReferences:
 
     async def size(self, uri: str, tenant: str) -> int | None:
         await asyncio.sleep(0)
-        return len(self.known[uri]) if uri in self.known else None
+        return len(self.images[uri]) if uri in self.images else None
 
     async def fetch(self, uri: str, tenant: str, mime_type: str | None, most: int | None = None) -> Reference:
         await asyncio.sleep(0)
         self.fetched.append(uri)
-        if uri not in self.known:
+        if uri not in self.images:
             raise ReferenceUnusable(f"{uri} does not exist")
-        return Reference(mime_type or "image/png", self.known[uri])
+        return Reference(mime_type or "image/png", self.images[uri])
 
 
 class RecordedSignals:

@@ -29,8 +29,8 @@ class Receiver:
         self.raw.append(body)
         if path == "/v1/traces":
             for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
-                said = {attribute.key: attribute.value.string_value for attribute in resource.resource.attributes}
-                self.resources.append(said)
+                strings = {attribute.key: attribute.value.string_value for attribute in resource.resource.attributes}
+                self.resources.append(strings)
                 self.spans += [span for scope in resource.scope_spans for span in scope.spans]
         else:
             for metrics in ExportMetricsServiceRequest.FromString(body).resource_metrics:
@@ -43,8 +43,8 @@ def attributes(span: Any) -> dict[str, Any]:
 
 
 def _value(value: Any) -> Any:
-    found = getattr(value, value.WhichOneof("value"))
-    return tuple(_value(item) for item in found.values) if hasattr(found, "values") else found
+    content = getattr(value, value.WhichOneof("value"))
+    return tuple(_value(item) for item in content.values) if hasattr(content, "values") else content
 
 
 @contextlib.contextmanager

@@ -62,9 +62,9 @@ class SimulatedBatches:
 
     async def _results(self, file: str, model: str, prompts: Mapping[str, Written]) -> AsyncIterator[Result]:
         for line in await lines_of(self._simulation.files.whole(file)):
-            found = read_line(line, model, self._clock.now())
-            assert not isinstance(found.read, Elsewhere), "its images lie in the answer"
-            yield result_of(found.key, found.read, prompts.get(found.key, ""), "AQ.test")
+            parsed = read_line(line, model, self._clock.now())
+            assert not isinstance(parsed.read, Elsewhere), "its images lie in the answer"
+            yield result_of(parsed.key, parsed.read, prompts.get(parsed.key, ""), "AQ.test")
 
     async def cancel(self, name: str) -> None:
         self._simulation.jobs[name].cancelled_at = self._clock.now()

@@ -8,7 +8,7 @@ from datetime import timedelta
 from scripts.simulator.api.gateway import OpenAiRequest
 from scripts.simulator.api.routes import InteractionRequest
 from scripts.simulator.engine import call
-from scripts.simulator.engine.call import Request
+from scripts.simulator.engine.call import ReceivedCall
 from scripts.simulator.engine.simulation import Simulation
 from scripts.simulator.formats.reply import Answer as SimulatorAnswer
 from scripts.simulator.formats.reply import Cut, Hang, Reset
@@ -96,7 +96,7 @@ class SimulatedLane:
     async def close(self) -> None:
         self.simulation.close()
 
-    def _request(self, order: Order) -> Request:
+    def _request(self, order: Order) -> ReceivedCall:
         return InteractionRequest(key="AQ.test", body=body_of(order), resumed=None, form=self.simulation.error_form)
 
     def _read(self, body: bytes, order: Order, headers: dict[str, str]) -> Answer:
@@ -112,7 +112,7 @@ class SimulatedGateway(SimulatedLane):
         self._tariff = Tariff()
         super().__init__(clock, a_simulation(clock, seed=2, tariff=self._tariff))
 
-    def _request(self, order: Order) -> Request:
+    def _request(self, order: Order) -> ReceivedCall:
         body = openai_response.chat_body(order)
         return OpenAiRequest("sk-test", body, "chat", self._tariff, base_url="http://gateway.example")
 

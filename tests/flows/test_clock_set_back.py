@@ -8,7 +8,7 @@ import pytest
 
 from shared.core.admission import slot_calendar
 from shared.core.admission.clock_rewind import fell_by, rewound
-from shared.core.admission.fleet_pace import Fleet, Late, Recent, concurrency_cap
+from shared.core.admission.fleet_pace import FleetPace, Late, Recent, concurrency_cap
 from shared.core.admission.model_state import ModelState
 from shared.core.admission.spend_window import Spend
 from shared.core.admission.tick import Memory
@@ -133,8 +133,8 @@ async def test_who_sleeps_until_a_time_of_the_old_clock_is_woken() -> None:
         await until_ended(world, "r-1", within=90)
 
     await world.run_for(timedelta(minutes=3), story())
-    (told,) = world.signals.of(events.CLOCK_SET_BACK)
-    assert 3500 < int(told["seconds"]) < 3700  # type: ignore[call-overload]
+    (report,) = world.signals.of(events.CLOCK_SET_BACK)
+    assert 3500 < int(report["seconds"]) < 3700  # type: ignore[call-overload]
 
 
 # -- a tick that fails ------------------------------------------------------------------------------------------------
@@ -164,7 +164,7 @@ async def test_a_pump_whose_tick_fails_says_so_once_and_goes_on(monkeypatch: pyt
 @pytest.mark.parametrize("seconds", [-1, -120, -86_400])
 def test_no_time_since_the_first_use_may_be_negative(seconds: float) -> None:
     assert concurrency_cap(Limits(), 400, timedelta(seconds=seconds)) == concurrency_cap(Limits(), 400, timedelta(0))
-    fleet = Fleet(seen_at=NOW)
+    fleet = FleetPace(seen_at=NOW)
     late = fleet.after(in_air=0, late=Late(), recent=Recent(9, 9), capacity=400, now=NOW + timedelta(seconds=seconds))
     assert late.pace == fleet.pace
     assert late.lead_seconds == fleet.lead_seconds
@@ -179,7 +179,7 @@ def test_what_is_remembered_moves_with_the_clock() -> None:
     midnight = slot_calendar.Calendar(closed_until=NOW + by, closed_why="quota_day")
     memory = Memory(
         standings={"a": ModelState(full), "b": ModelState(midnight)},
-        fleet=Fleet(seen_at=NOW, judged_from=NOW),
+        fleet=FleetPace(seen_at=NOW, judged_from=NOW),
         spend=Spend({1000: 5}),
     )
     assert fell_by(memory, NOW - by) == by

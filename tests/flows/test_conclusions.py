@@ -44,8 +44,8 @@ async def test_where_all_requests_meet_it_it_is_concluded_told_probed_and_left_w
     world.lane.sick = always(a_failure(KIND_OF[claim]), until=over)
     await world.run_for(8 * MINUTE, steady(world, 100, 4))
     await world.run_until_quiet()
-    (said,) = [item for item in world.signals.of(events.CONCLUDED) if str(item["conclusion"]).endswith(PRO)]
-    assert said["requests"] >= POLICIES[claim].requests  # type: ignore[operator]
+    (report,) = [item for item in world.signals.of(events.CONCLUDED) if str(item["conclusion"]).endswith(PRO)]
+    assert report["requests"] >= POLICIES[claim].requests  # type: ignore[operator]
     runbooks = [item["runbook"] for item in world.signals.of(events.ESCALATION)]
     assert (POLICIES[claim].runbook in runbooks) == bool(POLICIES[claim].runbook)
     failed = [call for call in world.lane.calls if call.order.model == PRO and call.at < over]
@@ -107,12 +107,12 @@ async def test_where_no_route_is_left_a_request_waits_with_the_conclusion_and_it
         await steady(world, 5, 0, name="waits", floor="exact", tenant="other")
 
     await world.run_for(80 * SECOND, story())
-    held = world.store.all("pump")[0].data["held"][PRO]
-    assert held["reason"] == "no route"
-    assert f"model_gone:*/{PRO}" in held["why"]
-    assert "next probe 2026" in held["why"]
-    (told,) = [item for item in world.signals.of(events.ESCALATION) if item["runbook"] == "no-route"]
-    assert f"{PRO} is gone (404)" in str(told["what"])
+    blocked = world.store.all("pump")[0].data["held"][PRO]
+    assert blocked["reason"] == "no route"
+    assert f"model_gone:*/{PRO}" in blocked["why"]
+    assert "next probe 2026" in blocked["why"]
+    (escalation,) = [item for item in world.signals.of(events.ESCALATION) if item["runbook"] == "no-route"]
+    assert f"{PRO} is gone (404)" in str(escalation["what"])
     await world.run_until_quiet()
     assert {world.status(f"waits-{number:03d}")["status"] for number in range(5)} == {"succeeded"}
     assert {world.status(f"r-{number:03d}")["outcome"]["code"] for number in range(3)} == {"model_gone"}
@@ -141,10 +141,10 @@ async def test_a_new_pump_knows_what_was_concluded() -> None:
     world = World("*=rpm:600")
     world.lane.sick = always(a_failure(FailureKind.MODEL_GONE))
     await world.run_for(20 * SECOND, steady(world, 8, 2))
-    asked = sum(call.order.model == PRO for call in world.lane.calls)
+    calls_before = sum(call.order.model == PRO for call in world.lane.calls)
     await world.restart()
     await world.run_for(4 * SECOND, steady(world, 3, 1, name="after"))
-    assert sum(call.order.model == PRO for call in world.lane.calls) <= asked + 1
+    assert sum(call.order.model == PRO for call in world.lane.calls) <= calls_before + 1
     assert set(conclusions(world).reached) == {f"model_gone:*/{PRO}"}
 
 
@@ -157,8 +157,8 @@ async def test_answers_that_are_paid_for_and_hold_no_picture_stop_a_backlog_afte
     await world.run_until_quiet()
     paid = [call for call in world.lane.calls if call.order.model == PRO]
     assert len(paid) <= 30, "of 200 that two tries of each would have cost"
-    told = [item for item in world.signals.of(events.ESCALATION) if item["runbook"] == "paid-and-nothing-came"]
-    assert len(told) == 1
+    escalations = [item for item in world.signals.of(events.ESCALATION) if item["runbook"] == "paid-and-nothing-came"]
+    assert len(escalations) == 1
     assert list(world.statuses().values()).count("succeeded") >= 90, "by their next route"
 
 

@@ -129,9 +129,9 @@ async def test_a_damaged_result_holds_no_other_back(home: Home) -> None:
     for request_id in ("a-bad", "b-good"):
         request, attempt = an_attempt(a_request(request_id=request_id), now=NOW)
         await home.store.commit(Create(request.path, request.data), Create(attempt.path, attempt.data))
-        await recover(home.ports, request_in(await _found(home, request_id)))
+        await recover(home.ports, request_in(await _document(home, request_id)))
         changes = {"status": "failed", "announce": "pending", "outcome": {"code": "x", "message": "", "advice": ""}}
-        document = await _found(home, request_id)
+        document = await _document(home, request_id)
         await home.store.commit(
             Update(document.path, changes | {"finished_at": NOW, "updated_at": NOW}, document.version)
         )
@@ -238,7 +238,7 @@ async def _queue(home: Home, *request_ids: str) -> None:
         await accept_message(home.ports, NoKicks(), home.world.tags, message)  # type: ignore[arg-type]
 
 
-async def _found(home: Home, request_id: str) -> Document:
+async def _document(home: Home, request_id: str) -> Document:
     document = await home.store.get(request_record.path(request_id))
     assert isinstance(document, Document)
     return document

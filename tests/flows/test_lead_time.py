@@ -75,6 +75,6 @@ async def test_a_call_that_leaves_late_in_its_leeway_is_told_as_tight() -> None:
     await world.submit("r-1")
     await world.run_until_quiet()
     (report,) = world.store.all("evidence")
-    (seen,) = report.data["models"].values()
-    assert StartSignal.TIGHT.value in seen["counts"]
+    (observations,) = report.data["models"].values()
+    assert StartSignal.TIGHT.value in observations["counts"]
     assert world.statuses() == {"r-1": "succeeded"}

@@ -44,7 +44,7 @@ KINDS: tuple[dict[str, Any], ...] = (
     {"thinking": "low", "lane": "batch", "allow": {"batch": True}, "safety": {"harassment": "off"}, "tenant": "press"},
     {"purpose": "final", "thinking": "high", "system_instruction": "One light from the left."},
 )
-TOLD = (
+PRICED = (
     Fault(kind="refusal", chance=0.06),
     Fault(kind="refusal", chance=0.03, usage=False, form="http_400"),
     Fault(kind="no_image", chance=0.05, form="text_only"),
@@ -148,10 +148,10 @@ def rows(world: World) -> list[LedgerRow]:
 
 
 def billed(calls: list[Call], by: str) -> dict[str, int]:
-    found: Counter[str] = Counter()
+    billed_micros: Counter[str] = Counter()
     for call in calls:
-        found[{"model": call.served_model, "lane": call.tier}[by]] += call.cost_micros
-    return {name: micros for name, micros in found.items() if micros}
+        billed_micros[{"model": call.served_model, "lane": call.tier}[by]] += call.cost_micros
+    return {name: micros for name, micros in billed_micros.items() if micros}
 
 
 def booked(world: World, by: str) -> dict[str, int]:
@@ -160,7 +160,7 @@ def booked(world: World, by: str) -> dict[str, int]:
 
 
 async def test_a_day_whose_every_charge_is_told_is_booked_exactly_in_all_by_model_and_by_tier() -> None:
-    world, calls = await a_day(*TOLD)
+    world, calls = await a_day(*PRICED)
     assert {call.outcome for call in calls} >= {"image", "wrong_size", "served_by", "tier_downgraded", "no_image"}
     assert world.crashes == []
     total = bills(rows(world), "day").google.total
@@ -188,7 +188,7 @@ async def test_of_a_day_of_all_parameters_no_call_is_one_that_its_model_cannot_a
 
 
 async def test_a_gateways_calls_of_that_day_are_a_bill_of_their_own_and_booked_exactly_too() -> None:
-    world, _ = await a_day(*TOLD)
+    world, _ = await a_day(*PRICED)
     calls = world.gateway_calls
     total = bills(rows(world), "day").gateways.total
     assert {call.outcome for call in calls} >= {"image", "refusal", "no_image"}
@@ -198,7 +198,7 @@ async def test_a_gateways_calls_of_that_day_are_a_bill_of_their_own_and_booked_e
 
 
 async def test_what_was_charged_and_not_told_lies_within_the_range_of_the_attempts_of_unknown_cost() -> None:
-    world, calls = await a_day(*TOLD, *UNTOLD)
+    world, calls = await a_day(*PRICED, *UNTOLD)
     kinds = {fault.kind for fault in UNTOLD}
     untold = [call for call in calls if call.charged and call.outcome in {*kinds, LOST_IN_A_BATCH}]
     assert {call.outcome for call in untold} >= kinds
@@ -211,7 +211,7 @@ async def test_what_was_charged_and_not_told_lies_within_the_range_of_the_attemp
 
 
 async def test_every_split_of_the_bill_adds_up_to_it() -> None:
-    world, _ = await a_day(*TOLD, *UNTOLD, requests=60)
+    world, _ = await a_day(*PRICED, *UNTOLD, requests=60)
     for by in DIMENSIONS:
         bill = bills(rows(world), by).google
         assert sum(group.micros for group in bill.groups.values()) == bill.total.micros
@@ -283,7 +283,7 @@ def an_export(calls: list[Call]) -> str:
 
 
 async def test_a_bill_made_of_the_simulators_calls_agrees_with_the_ledger_by_day_and_sku() -> None:
-    world, calls = await a_day(*TOLD, requests=60)
+    world, calls = await a_day(*PRICED, requests=60)
     reconciliation = reconcile(read_export(an_export(calls)), rows(world), world.catalogue.billing)
     assert reconciliation.differences == ()
     assert reconciliation.agreeing > 6

@@ -96,6 +96,16 @@ async def test_attempts_in_flight_never_exceed_the_concurrency_of_their_model() 
     assert max(sum(1 for at in starts if at <= now < at + timedelta(seconds=7)) for now in starts) == 3
 
 
+async def test_room_that_comes_back_is_seen_within_a_tick_where_concurrency_and_a_rate_are_configured() -> None:
+    world = World(quota="*=rpm:600,concurrency:3", latency=timedelta(seconds=7))
+    for number in range(12):
+        await world.submit(f"r-{number}")
+    await world.run_until_quiet()
+    starts = sorted(call.at for call in world.lane.calls)
+    assert max(sum(1 for at in starts if at <= now < at + timedelta(seconds=7)) for now in starts) == 3
+    assert max(starts[number + 3] - starts[number] for number in range(9)) < timedelta(seconds=8.5)
+
+
 async def test_interactive_requests_go_before_a_backlog_of_bulk() -> None:
     world = World(quota="*=rpm:10")
     for number in range(40):

@@ -17,7 +17,7 @@ from shared.adapters.payloads import image_header
 from shared.core.accounting.cost_report import bills
 from shared.core.accounting.ledger import LedgerRow
 from shared.core.provider.call import Picture
-from shared.core.provider.output_format import Converted
+from shared.core.provider.output_format import ConvertedPicture
 from shared.core.provider.stored_image import Delivered
 from shared.flows.pump.loop import Pump
 from shared.flows.pump_status import PumpView
@@ -215,7 +215,7 @@ async def test_a_format_that_came_as_it_was_asked_for_keeps_every_byte() -> None
 
 async def test_a_paid_image_that_cannot_be_converted_is_delivered_as_it_came_and_says_so() -> None:
     class Broken:
-        async def convert(self, picture: Picture, to: str, quality: int | None) -> Converted:
+        async def convert(self, picture: Picture, to: str, quality: int | None) -> ConvertedPicture:
             raise ConversionFailed("it cannot be decoded or encoded (OSError)")
 
     world = SimulatedWorld()
@@ -261,7 +261,7 @@ class ReferenceWorld(SimulatedWorld):
 
     def __init__(self, *, is_public: bool) -> None:
         super().__init__()
-        self.references.known[SHELL] = a_reference()
+        self.references.images[SHELL] = a_reference()
         self.references.allowed = ("gs://", "https://")
         if is_public:
             self.google.simulation.web[SHELL] = a_reference()
@@ -318,7 +318,7 @@ async def test_a_request_that_is_wrong_with_bytes_too_ends_after_them() -> None:
 async def test_all_other_references_are_sent_as_bytes(fields: dict[str, Any]) -> None:
     world = ReferenceWorld(is_public=True)
     for uri in ("gs://refs/a.png", *(row["uri"] for row in fields.get("references", ()))):
-        world.references.known[uri] = a_reference()
+        world.references.images[uri] = a_reference()
     status = await world.render(**fields)
     assert status["status"] == "succeeded", status["outcome"]
     assert world.references.fetched

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from shared.core.messages.pubsub_messages import Release
+from shared.core.messages.pubsub_messages import ReleaseMessage
 from shared.core.messages.topics import RENDER_RELEASES
 from shared.core.observability import events
 from shared.core.provider.failure import FailureKind
@@ -164,7 +164,7 @@ async def test_a_stale_release_is_acknowledged_and_ignored() -> None:
     await world.submit()
     await world.run_until_quiet()
     calls = len(world.lane.calls)
-    stale = Message("m-1", Release("r-1", 0).to_bytes())
+    stale = Message("m-1", ReleaseMessage("r-1", 0).to_bytes())
     await world.run(render(world.ports, world.kicks, world.evidence, stale))
     assert len(world.lane.calls) == calls
 
@@ -178,7 +178,7 @@ async def test_a_second_delivery_of_a_live_attempt_is_acknowledged_without_a_sec
         await world.clock.sleep(10)
         assert world.status()["status"] == "rendering"
         number = world.status()["release"]
-        await render(world.ports, world.kicks, world.evidence, Message("m-2", Release("r-1", number).to_bytes()))
+        await render(world.ports, world.kicks, world.evidence, Message("m-2", ReleaseMessage("r-1", number).to_bytes()))
         await story
 
     await world.run(twice())
@@ -414,7 +414,7 @@ async def test_a_dead_letter_of_render_ends_nothing_by_itself() -> None:
         world.topics.publish = real  # type: ignore[method-assign]
         dead = Message(
             "m-7",
-            Release("r-1", world.status()["release"]).to_bytes(),
+            ReleaseMessage("r-1", world.status()["release"]).to_bytes(),
             {"CloudPubSubDeadLetterSourceSubscription": "render-releases-render"},
         )
         await bury_flow.bury(world.ports, world.kicks, world.tags, world.evidence, world.room, dead)
@@ -477,9 +477,9 @@ async def test_a_bill_over_the_estimate_is_told_and_stands_in_the_receipt() -> N
     await world.submit("dear")
     await world.submit("usual")
     await world.run_until_quiet()
-    (told,) = world.signals.of(events.COST_OVER_ESTIMATE)
-    assert told["request_id"] in ("dear", "usual")
-    (reason,) = [item for item in world.status(str(told["request_id"]))["receipt"]["reasons"] if "bill" in item]
+    (report,) = world.signals.of(events.COST_OVER_ESTIMATE)
+    assert report["request_id"] in ("dear", "usual")
+    (reason,) = [item for item in world.status(str(report["request_id"]))["receipt"]["reasons"] if "bill" in item]
     assert "is over the estimate of" in reason
 
 

@@ -130,10 +130,10 @@ async def test_a_request_that_comes_back_when_the_pump_has_left_kicks_it() -> No
 async def test_after_a_render_the_pump_is_kicked_where_nobody_would_notice_else(
     monkeypatch: pytest.MonkeyPatch, state: PumpState, effect: Effect, count: int
 ) -> None:
-    async def found(_: PumpView) -> PumpState:
+    async def idle(_: PumpView) -> PumpState:
         return state
 
-    monkeypatch.setattr(PumpView, "state", found)
+    monkeypatch.setattr(PumpView, "state", idle)
     world = World()
     await world.run(world.kicks.after_render(effect))
     assert len(kicks(world)) == count

@@ -25,7 +25,7 @@ from shared.adapters.process.system_clock import SystemClock
 from shared.adapters.sqlite.topics import LocalTopics
 from shared.config import Settings
 from shared.core.lifecycle import head_changes, request_record
-from shared.core.messages.pubsub_messages import Kick, Release
+from shared.core.messages.pubsub_messages import Kick, ReleaseMessage
 from shared.core.messages.topics import SUBSCRIPTIONS
 from shared.core.values.documents import Create, Document
 from shared.flows.pump_status import PUMP
@@ -159,7 +159,7 @@ def _post(url: str, body: bytes) -> httpx2.Response:
 
 
 def _deliver(url: str, request_id: str) -> httpx2.Response:
-    return _post(url, push(Release(request_id, 1).to_bytes(), "render-releases-render"))
+    return _post(url, push(ReleaseMessage(request_id, 1).to_bytes(), "render-releases-render"))
 
 
 async def _release(store: Store, request_id: str, slot_in: timedelta) -> None:

@@ -21,7 +21,7 @@ from shared.adapters.google_cloud.firestore_store import FirestoreStore
 from shared.adapters.google_cloud.pubsub_topics import PubsubTopics
 from shared.adapters.process.system_clock import SystemClock
 from shared.adapters.sqlite.topics import LocalTopics
-from shared.core.messages.pubsub_messages import BadMessage, Release
+from shared.core.messages.pubsub_messages import BadMessage, ReleaseMessage
 from shared.core.messages.topics import RENDER_RELEASES, SUBSCRIPTIONS, subscription
 from shared.core.observability import events
 from shared.core.values.documents import Document
@@ -79,7 +79,7 @@ async def left(topics: LocalTopics) -> int:
 async def test_it_takes_as_many_at_once_as_it_may_and_acknowledges_each(topics: LocalTopics) -> None:
     flow, end, worker = Counting(), asyncio.Event(), Worker.of(World().ports)
     for number in range(5):
-        await topics.publish(RENDER_RELEASES, Release(f"r-{number}", 1).to_bytes(), {"traceparent": "00-a"})
+        await topics.publish(RENDER_RELEASES, ReleaseMessage(f"r-{number}", 1).to_bytes(), {"traceparent": "00-a"})
     running = asyncio.create_task(Puller(worker, topics, RELEASES, flow, at_once=2).run(end))
     await begun(flow, 2)
     assert flow.now == 2
@@ -88,7 +88,9 @@ async def test_it_takes_as_many_at_once_as_it_may_and_acknowledges_each(topics: 
     end.set()
     await running
     assert flow.most == 2
-    assert sorted(Release.parse(message.data).request_id for message in flow.taken) == [f"r-{n}" for n in range(5)]
+    assert sorted(ReleaseMessage.parse(message.data).request_id for message in flow.taken) == [
+        f"r-{n}" for n in range(5)
+    ]
     assert {message.subscription for message in flow.taken} == {RELEASES.name}
     assert [message.delivery_attempt for message in flow.taken] == [1] * 5
     assert await left(topics) == 0
@@ -166,7 +168,7 @@ async def test_a_pull_worker_that_is_told_to_end_leaves_its_call_on_record(tmp_p
     async with opened(tmp_path) as store:
         await _release(store, "in-the-air", timedelta(seconds=2))
         topics = LocalTopics(tmp_path / "state.db", SystemClock())
-        await topics.publish(RENDER_RELEASES, Release("in-the-air", 1).to_bytes())
+        await topics.publish(RENDER_RELEASES, ReleaseMessage("in-the-air", 1).to_bytes())
         process = started(tmp_path, GOOGLE_GEMINI_BASE_URL=address)
         try:
             call, _ = await asyncio.to_thread(provider.accept)
@@ -206,7 +208,7 @@ async def test_it_renders_from_the_real_emulators(firestore_host: str, pubsub_ho
         topics, store = PubsubTopics(project), FirestoreStore(project)
         await topics.ensure(SUBSCRIPTIONS)
         await _release(store, "pulled-1", timedelta(seconds=10))
-        await topics.publish(RENDER_RELEASES, Release("pulled-1", 1).to_bytes())
+        await topics.publish(RENDER_RELEASES, ReleaseMessage("pulled-1", 1).to_bytes())
         process = started(tmp_path, GOOGLE_GEMINI_BASE_URL=address, **more)
         try:
             call, _ = await asyncio.to_thread(provider.accept)

@@ -72,7 +72,7 @@ async def busy(written: Written) -> None:
     await endpoints.rotate(world.store, "web", "we_0", secret_of(b"t" * SECRET_BYTES))
     world.webhooks.replies[HOOKS[0]] = lambda number: Answer(500) if number < 9 else NoAnswer("no answer within 10 s")
     world.webhooks.replies[HOOKS[1]] = lambda number: Answer(204) if number < 3 else Answer(410)
-    world.live_quota.said = {PRO: {"rpm": 12, "rpd": None}}
+    world.live_quota.answer = {PRO: {"rpm": 12, "rpd": None}}
     world.live_quota.used = {PRO: {"rpm": 3}}
     world.lane.then(
         FailureKind.OVERLOAD, FailureKind.TIMEOUT, Failure(FailureKind.QUOTA_MINUTE, "full", http_status=429),
@@ -108,7 +108,7 @@ async def busy(written: Written) -> None:
         await world.publish({"cancel": "unknown"})
         await world.clock.sleep(60)
         await flags.reset(world.store, world.signals, "lower-resolution-ann", "ann", "quota is back")
-        world.live_quota.said = QuotaUnreadable("denied", "no", "grant it")
+        world.live_quota.answer = QuotaUnreadable("denied", "no", "grant it")
         world.live_quota.used = QuotaUnreadable("denied", "no", "grant it")
         await summary.write(world.ports)
 

@@ -127,16 +127,16 @@ async def test_a_batch_is_collected_submitted_once_and_settled_to_the_micro_doll
     def three_a_file(text: str) -> str:
         return text.replace("most_requests = 100", "most_requests = 3")
 
-    async with house(tmp_path, (firestore_host, pubsub_host), monkeypatch, three_a_file) as found:
-        await set_budget(found.ports.store, "press", limit_micros=10_000_000)
-        found.google.set_faults([Fault(kind="duplicate_key", nth=(1,)), Fault(kind="refusal", api="batch", nth=(2,))])
+    async with house(tmp_path, (firestore_host, pubsub_host), monkeypatch, three_a_file) as house_:
+        await set_budget(house_.ports.store, "press", limit_micros=10_000_000)
+        house_.google.set_faults([Fault(kind="duplicate_key", nth=(1,)), Fault(kind="refusal", api="batch", nth=(2,))])
         for number in range(3):
-            await found.publish(request_id=f"b-{number}", **BATCH)
-        ended = await found.until(all_over(3), watched=True)
-        booked = sum(document.data["cost_micros"] for document in await found.ledger())
-        settled, account = await found.settled()
-        batches = await found.ports.store.query(Query("batches", limit=10))
-    calls = found.google.ledger.since()
+            await house_.publish(request_id=f"b-{number}", **BATCH)
+        ended = await house_.until(all_over(3), watched=True)
+        booked = sum(document.data["cost_micros"] for document in await house_.ledger())
+        settled, account = await house_.settled()
+        batches = await house_.ports.store.query(Query("batches", limit=10))
+    calls = house_.google.ledger.since()
     assert sorted(statuses(ended).values()) == ["refused", "succeeded", "succeeded"]
     assert [len(batch.data["items"]) for batch in batches] == [3]
     assert {call.api for call in calls} == {"batch"}
@@ -149,11 +149,11 @@ async def test_concurrent_requests_never_overspend_a_budget_and_a_raise_lets_the
     firestore_host: str, pubsub_host: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     count, limit = 24, 300_000
-    async with house(tmp_path, (firestore_host, pubsub_host), monkeypatch) as found:
-        await set_budget(found.ports.store, "lab", limit_micros=limit)
+    async with house(tmp_path, (firestore_host, pubsub_host), monkeypatch) as house_:
+        await set_budget(house_.ports.store, "lab", limit_micros=limit)
         await asyncio.gather(
             *(
-                found.publish(request_id=f"d-{number}", purpose="draft", tenant="lab", floor="exact")
+                house_.publish(request_id=f"d-{number}", purpose="draft", tenant="lab", floor="exact")
                 for number in range(count)
             )
         )
@@ -163,55 +163,55 @@ async def test_concurrent_requests_never_overspend_a_budget_and_a_raise_lets_the
             done = [request for request in requests if request.data["status"] in FINAL]
             return len(waiting) + len(done) == count and len(done) > 0
 
-        await found.until(stands)
-        settled, account = await found.settled()
-        charged = sum(call.cost_micros for call in found.google.ledger.since())
-        images = sum(call.charged for call in found.google.ledger.since())
+        await house_.until(stands)
+        settled, account = await house_.settled()
+        charged = sum(call.cost_micros for call in house_.google.ledger.since())
+        images = sum(call.charged for call in house_.google.ledger.since())
         assert settled.cost_micros == charged <= limit
         assert account.reserved_micros == settled.returned_micros
         assert limit // 34_400 <= images < count, "what the estimate allows for at least, and not all"
-        await set_budget(found.ports.store, "lab", limit_micros=5_000_000)
-        await found.ports.topics.publish(PUMP_KICKS, b"{}")
-        ended = await found.until(all_over(count))
-        settled, account = await found.settled()
-        booked = sum(document.data["cost_micros"] for document in await found.ledger())
+        await set_budget(house_.ports.store, "lab", limit_micros=5_000_000)
+        await house_.ports.topics.publish(PUMP_KICKS, b"{}")
+        ended = await house_.until(all_over(count))
+        settled, account = await house_.settled()
+        booked = sum(document.data["cost_micros"] for document in await house_.ledger())
     assert set(statuses(ended).values()) == {"succeeded"}
-    charged = sum(call.cost_micros for call in found.google.ledger.since())
+    charged = sum(call.cost_micros for call in house_.google.ledger.since())
     assert booked == settled.cost_micros == charged
     assert account.reserved_micros == settled.returned_micros
-    assert len(found.google.ledger.since()) == count
+    assert len(house_.google.ledger.since()) == count
 
 
 async def test_a_gateway_serves_once_it_is_proven_and_not_before(
     firestore_host: str, pubsub_host: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     consents = {"model": PRO, "allow": {"gateway": True}}
-    async with house(tmp_path, (firestore_host, pubsub_host), monkeypatch) as found:
-        await fake_gateway.send_there(found.ports)
-        await found.publish(request_id="unproven", **consents)
-        (before,) = await found.until(all_over(1))
+    async with house(tmp_path, (firestore_host, pubsub_host), monkeypatch) as house_:
+        await fake_gateway.send_there(house_.ports)
+        await house_.publish(request_id="unproven", **consents)
+        (before,) = await house_.until(all_over(1))
         assert before.data["receipt"]["delivered"]["lane"] == "standard"
-        assert found.gateway.ledger.since() == []
-        await fake_gateway.prove(found.ports)
+        assert house_.gateway.ledger.since() == []
+        await fake_gateway.prove(house_.ports)
         for number in itertools.count(1):  # the pump looks at proofs every few seconds while it runs
             proven = f"proven-{number}"
-            await found.publish(request_id=proven, **consents)
-            ended = {document.id: document.data for document in await found.until(all_over(1 + number))}
+            await house_.publish(request_id=proven, **consents)
+            ended = {document.id: document.data for document in await house_.until(all_over(1 + number))}
             if ended[proven]["receipt"]["delivered"]["lane"] == "gateway" or number == 60:
                 break
-        await found.publish(request_id="no-consent", model=PRO)
-        ended = {document.id: document.data for document in await found.until(all_over(2 + number))}
-        attempt = await found.ports.store.get(request_record.attempt_path(proven, 1))
-        rows = await found.ledger()
+        await house_.publish(request_id="no-consent", model=PRO)
+        ended = {document.id: document.data for document in await house_.until(all_over(2 + number))}
+        attempt = await house_.ports.store.get(request_record.attempt_path(proven, 1))
+        rows = await house_.ledger()
     assert ended[proven]["receipt"]["delivered"]["lane"] == "gateway"
     assert ended["no-consent"]["receipt"]["delivered"]["lane"] == "standard"
     assert isinstance(attempt, Document)
     assert (attempt.data["contract"], attempt.data["key_kind"]) == (f"gateway:{fake_gateway.NAME}", "gateway")
-    at_gateway = found.gateway.ledger.since()
+    at_gateway = house_.gateway.ledger.since()
     assert len(at_gateway) == 2, "the logged test and one request"
     assert at_gateway[0].prompt_sha256 != at_gateway[1].prompt_sha256
     booked = {"gateway": 0, "google": 0}
     for row in rows:
         booked["gateway" if row.data["lane"] == "gateway" else "google"] += row.data["cost_micros"]
     assert booked["gateway"] == at_gateway[1].cost_micros == 90_000
-    assert booked["google"] == sum(call.cost_micros for call in found.google.ledger.since())
+    assert booked["google"] == sum(call.cost_micros for call in house_.google.ledger.since())

@@ -72,7 +72,7 @@ async def test_a_node_program_can_publish(home: tuple[str, dict[str, str]], tmp_
 
 
 @pytest.mark.parametrize(
-    ("body", "said"),
+    ("body", "message"),
     [
         (b"not json", "not JSON"),
         ({}, "messages"),
@@ -83,11 +83,11 @@ async def test_a_node_program_can_publish(home: tuple[str, dict[str, str]], tmp_
     ],
 )
 def test_a_wrong_publish_is_refused_and_says_what_is_allowed(
-    home: tuple[str, dict[str, str]], body: object, said: str
+    home: tuple[str, dict[str, str]], body: object, message: str
 ) -> None:
     answer = publish(home[0], body)
     assert answer.status_code == 400
-    assert said in answer.json()["error"]["message"]
+    assert message in answer.json()["error"]["message"]
 
 
 def test_other_topics_cannot_be_published_to(home: tuple[str, dict[str, str]]) -> None:

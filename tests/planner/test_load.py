@@ -68,15 +68,15 @@ def test_the_parts_of_a_kind_come_in_any_order() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("8K", "found '8K'; allowed: a purpose"),
         ("1K:2K", "one size"),
         ("final:nano-banana-pro", "one purpose or model"),
     ],
 )
-def test_a_kind_that_cannot_be_read_is_told_what_is_allowed(text: str, said: str) -> None:
-    with pytest.raises(InvalidLoad, match=said):
+def test_a_kind_that_cannot_be_read_is_told_what_is_allowed(text: str, message: str) -> None:
+    with pytest.raises(InvalidLoad, match=message):
         synthetic_load.kind("--of", text, a_catalogue())
 
 

@@ -10,7 +10,7 @@ from scripts.planner import lower_bound
 from scripts.planner.alternatives import Alternative, alternatives
 from scripts.planner.forecast import Stage, play
 from scripts.planner.load import Load
-from scripts.planner.results import Figures, QueueForecast, course, figures
+from scripts.planner.results import PlanFigures, QueueForecast, course, figures
 from scripts.planner.synthetic_load import Kind
 from shared.core.limits.quota import Limits
 from tests.builders import a_catalogue
@@ -116,11 +116,11 @@ def test_interactive_requests_stay_out_of_the_batch_lane() -> None:
 
 def test_cost_is_the_catalogues_and_batch_is_half_of_it() -> None:
     stage, catalogue = a_stage(), a_catalogue()
-    found: dict[str, Figures] = {
+    results: dict[str, PlanFigures] = {
         alternative.name: figures(alternative, None, stage, catalogue)
         for alternative in alternatives(a_load(10, Kind("final", None, "2K")).wanted, catalogue)
     }
-    cost, batch = found["as asked"].cost, found["batch lane"].cost
+    cost, batch = results["as asked"].cost, results["batch lane"].cost
     assert cost.listed == 10 * 134_000
     assert cost.listed < cost.estimate < cost.most == 3 * cost.estimate
     assert batch.estimate * 2 == cost.estimate

@@ -35,6 +35,6 @@ def a_file(*requests: dict[str, Any]) -> Load:
 
 def a_stage(limits: str = "*=rpm:20", *, capacity: int = 200, latency: str = "fixed:10", seed: int = 1) -> Stage:
     catalogue = a_catalogue()
-    held = quota.held([PRO, BANANA, LITE], quota.given(limits, catalogue), {})
+    limits_ = quota.merged([PRO, BANANA, LITE], quota.given(limits, catalogue), {})
     latencies: Latencies = parse(latency, catalogue)
-    return Stage(START, held, capacity, latencies, seed)
+    return Stage(START, limits_, capacity, latencies, seed)

@@ -25,21 +25,21 @@ def scope(*headers: tuple[str, str], method: str = "POST", path: str = "/v1/x") 
     return {"type": "http", "method": method, "path": path, "headers": raw}
 
 
-async def status(asked: dict[str, Any], parts: Any = None, **settings: Any) -> int:
+async def status(scope: dict[str, Any], parts: Any = None, **settings: Any) -> int:
     sent: list[Message] = []
     waiting = iter(parts or [{"type": "http.request", "body": b"", "more_body": False}])
 
     async def receive() -> Message:
-        found = next(waiting, None)
-        if found is None:
+        message = next(waiting, None)
+        if message is None:
             await asyncio.Event().wait()
-        assert found is not None
-        return found  # type: ignore[no-any-return]
+        assert message is not None
+        return message  # type: ignore[no-any-return]
 
     async def send(message: Message) -> None:
         sent.append(message)
 
-    await Door(_reads_all, json_below=("/v1/",), **settings)(asked, receive, send)
+    await Door(_reads_all, json_below=("/v1/",), **settings)(scope, receive, send)
     return int(sent[0]["status"])
 
 

@@ -23,8 +23,8 @@ def _usual_umask() -> Iterator[None]:
 
 def open_to_others(folder: Path) -> dict[str, str]:
     """What others may touch, if they may enter the folder."""
-    found = {path: stat.S_IMODE(path.stat().st_mode) for path in [folder, *folder.rglob("*")]}
-    return {str(path.relative_to(folder.parent)): oct(mode) for path, mode in found.items() if mode & 0o077}
+    modes = {path: stat.S_IMODE(path.stat().st_mode) for path in [folder, *folder.rglob("*")]}
+    return {str(path.relative_to(folder.parent)): oct(mode) for path, mode in modes.items() if mode & 0o077}
 
 
 def test_a_home_and_its_files_are_made_for_one_account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

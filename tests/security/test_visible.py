@@ -36,8 +36,8 @@ READABLE = "Größe, naïve, 日本語, עברית, العربية, 🏳️‍�
 
 def steering(text: str, but: str = "\n") -> set[str]:
     """By Unicode's own categories, not by our list."""
-    found = {name for name in text if unicodedata.category(name) in ("Cc", "Cf", "Cs", "Zl", "Zp")}
-    return found - set(but) - {"\u200c", "\u200d"}
+    characters = {name for name in text if unicodedata.category(name) in ("Cc", "Cf", "Cs", "Zl", "Zp")}
+    return characters - set(but) - {"\u200c", "\u200d"}
 
 
 @given(st.text())

@@ -39,7 +39,7 @@ async def created(house: House, file: str, model: str = PRO, name: str = "job-1"
     return await house.http.post(f"/v1beta/models/{model}:batchGenerateContent", json=body, headers=KEY)
 
 
-async def seen(house: House, name: str) -> dict[str, Any]:
+async def operation_of(house: House, name: str) -> dict[str, Any]:
     answer = await house.http.get(f"/v1beta/{name}", headers=KEY)
     assert answer.status_code == 200
     return dict(answer.json())
@@ -52,12 +52,12 @@ async def ended(house: House, *lines: dict[str, Any]) -> tuple[dict[str, Any], l
     if work is not None:
         await work
     house.clock.advance(31)
-    found = await seen(house, name)
-    output = found["metadata"].get("output")
+    operation = await operation_of(house, name)
+    output = operation["metadata"].get("output")
     if output is None:
-        return found, []
+        return operation, []
     download = await house.http.get(f"/v1beta/{output['responsesFile']}:download", params={"alt": "media"}, headers=KEY)
-    return found, [json.loads(splitline) for splitline in download.content.splitlines()]
+    return operation, [json.loads(splitline) for splitline in download.content.splitlines()]
 
 
 async def test_a_batch_goes_from_pending_to_its_answers(house: House) -> None:
@@ -66,16 +66,16 @@ async def test_a_batch_goes_from_pending_to_its_answers(house: House) -> None:
     assert name.startswith("batches/")
     assert answer.json()["metadata"]["state"] == "BATCH_STATE_PENDING"
     house.clock.advance(10)
-    assert (await seen(house, name))["metadata"]["state"] == "BATCH_STATE_RUNNING"
+    assert (await operation_of(house, name))["metadata"]["state"] == "BATCH_STATE_RUNNING"
     work = house.simulation.jobs[name].work
     assert work is not None
     await work
     house.clock.advance(30)
-    found = await seen(house, name)
-    assert found["done"] is True
-    assert found["metadata"]["state"] == "BATCH_STATE_SUCCEEDED"
-    assert found["metadata"]["batchStats"] == {"requestCount": "2", "successfulRequestCount": "2"}
-    assert found["response"]["responsesFile"] == found["metadata"]["output"]["responsesFile"]
+    operation = await operation_of(house, name)
+    assert operation["done"] is True
+    assert operation["metadata"]["state"] == "BATCH_STATE_SUCCEEDED"
+    assert operation["metadata"]["batchStats"] == {"requestCount": "2", "successfulRequestCount": "2"}
+    assert operation["response"]["responsesFile"] == operation["metadata"]["output"]["responsesFile"]
 
 
 async def test_each_answer_is_billed_at_half_the_price(house: House) -> None:
@@ -93,11 +93,11 @@ async def test_each_answer_is_billed_at_half_the_price(house: House) -> None:
 async def test_one_bad_line_is_an_error_of_its_own(house: House) -> None:
     house.script(Fault(kind="refusal", prompt="bad"), Fault(kind="internal", prompt="ill"))
     lines = [line("a"), line("b", imageConfig={"imageSize": "9K"}), line("c", "bad"), line("d", "ill")]
-    found, answers = await ended(house, *lines)
+    operation, answers = await ended(house, *lines)
     assert answers[1]["error"]["code"] == 3
     assert answers[2]["response"]["candidates"][0]["finishReason"] == "IMAGE_SAFETY"
     assert answers[3]["error"]["code"] == 13
-    assert found["metadata"]["batchStats"]["failedRequestCount"] == "2"
+    assert operation["metadata"]["batchStats"]["failedRequestCount"] == "2"
 
 
 async def test_keys_may_be_missing_doubled_or_strange_and_all_are_billed(house: House) -> None:
@@ -119,19 +119,19 @@ async def test_a_whole_batch_can_end_badly_or_never(
     house: House, kind: Any, after_a_minute: str, after_two_days: str
 ) -> None:
     house.script(Fault(kind=kind))
-    found, answers = await ended(house, line("a"))
+    operation, answers = await ended(house, line("a"))
     assert answers == []
-    assert found["metadata"]["state"] == f"BATCH_STATE_{after_a_minute}"
+    assert operation["metadata"]["state"] == f"BATCH_STATE_{after_a_minute}"
     house.clock.advance(48 * 3600)
-    assert (await seen(house, found["name"]))["metadata"]["state"] == f"BATCH_STATE_{after_two_days}"
+    assert (await operation_of(house, operation["name"]))["metadata"]["state"] == f"BATCH_STATE_{after_two_days}"
     assert house.simulation.ledger.bill().total.images == 0
 
 
 async def test_a_batch_can_be_cancelled(house: House) -> None:
     name = (await created(house, await uploaded(house, line("a")))).json()["name"]
     assert (await house.post({}, path=f"/v1beta/{name}:cancel")).status_code == 200
-    found = await seen(house, name)
-    assert (found["done"], found["metadata"]["state"]) == (True, "BATCH_STATE_CANCELLED")
+    operation = await operation_of(house, name)
+    assert (operation["done"], operation["metadata"]["state"]) == (True, "BATCH_STATE_CANCELLED")
 
 
 async def test_the_list_is_newest_first_and_comes_in_pages(house: House) -> None:

@@ -344,7 +344,7 @@ async def test_a_fault_strikes_when_and_as_often_as_it_says() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ('[{"kind": "earthquake"}]', "$[0].kind"),
         ('[{"kind": "slow", "second": 3}]', "second"),
@@ -357,10 +357,10 @@ async def test_a_fault_strikes_when_and_as_often_as_it_says() -> None:
         ("[", "kinds:"),
     ],
 )
-async def test_a_script_that_means_nothing_is_refused_with_the_place(text: str, said: str) -> None:
+async def test_a_script_that_means_nothing_is_refused_with_the_place(text: str, message: str) -> None:
     with pytest.raises(InvalidFaults) as raised:
         parse(text)
-    assert said in str(raised.value)
+    assert message in str(raised.value)
 
 
 async def test_a_script_survives_its_own_report() -> None:

@@ -151,14 +151,18 @@ BAD_REQUESTS: list[tuple[str, dict[str, Any], str]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("changes", "said"), [row[1:] for row in BAD_REQUESTS], ids=[row[0] for row in BAD_REQUESTS])
-async def test_what_the_model_cannot_do_is_a_400_that_says_so(house: House, changes: dict[str, Any], said: str) -> None:
+@pytest.mark.parametrize(
+    ("changes", "message"), [row[1:] for row in BAD_REQUESTS], ids=[row[0] for row in BAD_REQUESTS]
+)
+async def test_what_the_model_cannot_do_is_a_400_that_says_so(
+    house: House, changes: dict[str, Any], message: str
+) -> None:
     prompt = changes.get("input", "a red cube")
     with pytest.raises(sdk.BadRequestError) as raised:
         await house.ask(prompt, **{name: value for name, value in changes.items() if name != "input"})
     error = _error(raised.value)
     assert error["code"] == "invalid_request"
-    assert said in error["message"]
+    assert message in error["message"]
     assert house.simulation.ledger.bill().total.charged_calls == 0
 
 

@@ -14,10 +14,10 @@ from scripts.simulator.provider.quota_windows import (
     Bucket,
     FixedWindow,
     ModelQuota,
-    Moment,
     PacificDay,
     Rejected,
     SlidingWindow,
+    WindowMoment,
     seconds_to_midnight,
 )
 from shared.core.limits.quota import Limits
@@ -28,8 +28,8 @@ START = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 gaps = st.lists(st.integers(0, 80).map(lambda quarters: quarters / 4), min_size=1, max_size=120)
 
 
-def moment(seconds: float) -> Moment:
-    return Moment(START + timedelta(seconds=seconds), seconds)
+def moment(seconds: float) -> WindowMoment:
+    return WindowMoment(START + timedelta(seconds=seconds), seconds)
 
 
 @settings(deadline=None)
@@ -118,9 +118,9 @@ def test_more_than_the_whole_limit_never_fits() -> None:
 def test_the_day_ends_at_midnight_in_los_angeles(at: datetime, seconds: int) -> None:
     assert seconds_to_midnight(at) == seconds
     day = PacificDay()
-    day.record(Moment(at, 0.0), 3)
-    assert day.wait(Moment(at, 0.0), 1, 3) == seconds
-    assert day.wait(Moment(at + timedelta(seconds=seconds), 0.0), 1, 3) == 0
+    day.record(WindowMoment(at, 0.0), 3)
+    assert day.wait(WindowMoment(at, 0.0), 1, 3) == seconds
+    assert day.wait(WindowMoment(at + timedelta(seconds=seconds), 0.0), 1, 3) == 0
 
 
 def test_a_call_uses_all_dimensions_or_none() -> None:

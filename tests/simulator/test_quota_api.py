@@ -26,9 +26,9 @@ def source(house: House) -> CloudQuotas:
 
 
 async def limits(house: House) -> dict[str, dict[str, int | None]]:
-    found = await source(house).limits()
-    assert not isinstance(found, NotAsked)
-    return {model: dict(live_limits.dims) for model, live_limits in found.items()}
+    live = await source(house).limits()
+    assert not isinstance(live, NotAsked)
+    return {model: dict(live_limits.dims) for model, live_limits in live.items()}
 
 
 async def usage(house: House) -> UsageByModel:
@@ -46,9 +46,9 @@ async def control(house: House, method: str, **body: Any) -> Any:
 
 async def test_it_tells_its_own_limits_and_unlimited_where_it_has_none(house: House) -> None:
     house.simulation.set_limits(f"{PRO}=rpm:60,ipm:50,rpd:1000;*=rpm:100,tpm:9000,concurrency:3,spend10m_usd:10")
-    found = await limits(house)
-    assert found[PRO] == {"rpm": 60, "ipm": 50, "tpm": 9_000, "rpd": 1_000}
-    assert found[LITE] == {"rpm": 100, "ipm": None, "tpm": 9_000, "rpd": None}
+    limits_ = await limits(house)
+    assert limits_[PRO] == {"rpm": 60, "ipm": 50, "tpm": 9_000, "rpd": 1_000}
+    assert limits_[LITE] == {"rpm": 100, "ipm": None, "tpm": 9_000, "rpd": None}
     house.simulation.set_limits("")
     assert all(limit == UNLIMITED for limit in (await limits(house)).values())
 
@@ -122,9 +122,9 @@ async def test_a_fault_holds_for_usage_too(house: House) -> None:
 async def test_rows_without_a_model_can_be_asked_for(house: House) -> None:
     house.simulation.set_limits("*=rpm:60")
     await control(house, "POST", fault="missing_dimensions")
-    found = await limits(house)
-    assert set(found) == set(a_catalogue().models)
-    assert all(item == UNLIMITED | {"rpm": 60} for item in found.values())
+    limits_ = await limits(house)
+    assert set(limits_) == set(a_catalogue().models)
+    assert all(item == UNLIMITED | {"rpm": 60} for item in limits_.values())
 
 
 async def test_unlimited_can_be_said_of_everything(house: House) -> None:
@@ -159,7 +159,7 @@ async def test_a_reset_takes_the_fault_back(house: House) -> None:
 async def test_a_question_that_is_not_simulated_is_refused(house: House, changed: dict[str, str]) -> None:
     limit = "GenerateRequestsPerMinutePerProjectPerModel"
     metric = "generativelanguage.googleapis.com/quota/generate_requests_per_model/usage"
-    asked = {
+    parameters = {
         "filter": f'metric.type = "{metric}" AND metric.labels.limit_name = "{limit}"',
         "interval.startTime": "2026-11-22T11:55:00Z",
         "interval.endTime": "2026-11-22T12:00:00Z",
@@ -167,7 +167,7 @@ async def test_a_question_that_is_not_simulated_is_refused(house: House, changed
         "aggregation.groupByFields": "metric.labels.model",
     }
     whole, wrong = await asyncio.gather(
-        *(house.http.get("/v3/projects/p/timeSeries", params=item) for item in (asked, asked | changed))
+        *(house.http.get("/v3/projects/p/timeSeries", params=item) for item in (parameters, parameters | changed))
     )
     assert whole.status_code == 200
     assert wrong.status_code == 400

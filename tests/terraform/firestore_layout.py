@@ -59,11 +59,11 @@ def collections() -> set[str]:
 
 def alone() -> Mapping[str, Mapping[str, str]]:
     """Collection -> the fields that a query searches by themselves, with the order it needs."""
-    found: dict[str, dict[str, str]] = defaultdict(dict)
+    layout: dict[str, dict[str, str]] = defaultdict(dict)
     for collection, fields in {needed(query) for query in every_query()}:
         if len(fields) == 1:
-            found[collection][fields[0].removeprefix("-")] = order(fields[0])
-    return found
+            layout[collection][fields[0].removeprefix("-")] = order(fields[0])
+    return layout
 
 
 def order(field: str) -> str:

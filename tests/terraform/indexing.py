@@ -26,19 +26,19 @@ def configured(plan: Planned) -> Configured:
     }
 
 
-def in_effect(found: Configured, collection: str, field: str) -> frozenset[str]:
+def in_effect(indexes: Configured, collection: str, field: str) -> frozenset[str]:
     """Firestore's own precedence: the field's configuration, else its collection's, else everything."""
-    return found.get((collection, field), found.get((collection, EVERY_FIELD), AUTOMATIC))
+    return indexes.get((collection, field), indexes.get((collection, EVERY_FIELD), AUTOMATIC))
 
 
 def wrongly_indexed(plan: Planned) -> list[str]:
     """Fields that a query searches alone and that are not indexed for it, and fields that are for nobody."""
-    found, searched = configured(plan), alone()
+    indexes, searched = configured(plan), alone()
     wrong = []
     for collection in sorted(collections()):
         orders = searched.get(collection, {})
         for field in sorted({*written_fields().get(collection, ()), *orders, LATER}):
             wanted = frozenset({orders[field]} if field in orders else ())
-            if (is_so := in_effect(found, collection, field)) != wanted:
+            if (is_so := in_effect(indexes, collection, field)) != wanted:
                 wrong.append(f"{collection}.{field}: found {sorted(is_so)}, wanted {sorted(wanted)}")
     return wrong

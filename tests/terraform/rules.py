@@ -33,16 +33,16 @@ def grants(plan: Planned) -> set[Grant]:
 
 def exposures(plan: Planned) -> list[str]:
     """Whatever lets in everybody, or gives more than one thing to do."""
-    found = [
+    exposed = [
         f"{_on(values, place)} is open to {values['member']}"
         for values, place in _iam(plan)
         if values["member"] in PUBLIC
     ]
-    found += [f"{values['member']} has {values['role']}" for values, _ in _iam(plan) if values["role"] in SWEEPING]
+    exposed += [f"{values['member']} has {values['role']}" for values, _ in _iam(plan) if values["role"] in SWEEPING]
     for name, bucket in plan.of("google_storage_bucket").items():
         if bucket["public_access_prevention"] != "enforced" or not bucket["uniform_bucket_level_access"]:
-            found.append(f"the bucket {name} could be made public")
-    return found
+            exposed.append(f"the bucket {name} could be made public")
+    return exposed
 
 
 def strangers(plan: Planned) -> list[str]:
@@ -55,7 +55,7 @@ def open_doors(plan: Planned) -> list[str]:
     """Functions that can be reached from outside, and services that nobody stands in front of; `arrive` may be both."""
     granted = grants(plan)
     services = plan.of("google_cloud_run_v2_service")
-    found = [
+    doors = [
         f"{name} can be reached from outside"
         for name, values in services.items()
         if name.startswith("function[") and values["ingress"] != "INGRESS_TRAFFIC_INTERNAL_ONLY"
@@ -65,33 +65,33 @@ def open_doors(plan: Planned) -> list[str]:
         if name == SIGNED and address.startswith("arrive["):
             continue
         if address.startswith("function["):
-            found += [f"{name} is called without a grant"] if values["invoker_iam_disabled"] else []
+            doors += [f"{name} is called without a grant"] if values["invoker_iam_disabled"] else []
             continue
         if address.startswith("api["):  # Cloud Run itself stands in front of it, for named accounts
             if values["invoker_iam_disabled"] or values["iap_enabled"]:
-                found.append(f"{name} is called without the grant that it trusts")
+                doors.append(f"{name} is called without the grant that it trusts")
             continue
         if not values["iap_enabled"] or values["invoker_iam_disabled"]:
-            found.append(f"{name} has no Identity-Aware Proxy in front of it")
+            doors.append(f"{name} has no Identity-Aware Proxy in front of it")
         callers = {who for who, role, on in granted if role == "roles/run.invoker" and on == name}
-        found += [f"{who} may call {name} past IAP" for who in sorted(callers) if "gcp-sa-iap" not in who]
-        found += [] if callers else [f"IAP may not call {name}"]
-    return found
+        doors += [f"{who} may call {name} past IAP" for who in sorted(callers) if "gcp-sa-iap" not in who]
+        doors += [] if callers else [f"IAP may not call {name}"]
+    return doors
 
 
 def givings_up(plan: Planned) -> list[str]:
     """Subscriptions that give up without Pub/Sub's own agent being allowed to."""
     granted = grants(plan)
-    found = []
+    texts = []
     for values in plan.of("google_pubsub_subscription").values():
         for policy in values["dead_letter_policy"]:
             topic = policy["dead_letter_topic"].rpartition("/")[2]
             agent = next((who for who, _, _ in granted if "gcp-sa-pubsub" in who), "nobody")
             if (agent, "roles/pubsub.publisher", topic) not in granted:
-                found.append(f"{agent} may not publish to {topic}")
+                texts.append(f"{agent} may not publish to {topic}")
             if (agent, "roles/pubsub.subscriber", values["name"]) not in granted:
-                found.append(f"{agent} may not take messages off {values['name']}")
-    return found
+                texts.append(f"{agent} may not take messages off {values['name']}")
+    return texts
 
 
 def _iam(plan: Planned) -> Iterator[tuple[dict[str, Any], str]]:

@@ -27,7 +27,7 @@ REQUIRED = {"project_id": "render-test", "alert_emails": ["oncall@example.com"]}
 @dataclass(frozen=True)
 class Ended:
     code: int
-    said: str
+    output: str
     """Both streams, each message on one line."""
 
 
@@ -55,7 +55,7 @@ class Terraform:
         shutil.copytree(OURS, folder, ignore=shutil.ignore_patterns(".terraform*", "*.tfstate*"), dirs_exist_ok=True)
         (folder / "backend_override.tf").write_text(LOCAL_STATE)
         ended = self.run("init", "-input=false")
-        assert ended.code == 0, ended.said
+        assert ended.code == 0, ended.output
 
     def run(self, *words: str) -> Ended:
         ended = subprocess.run(
@@ -80,7 +80,7 @@ class Terraform:
     def planned(self, *options: str, **variables: Any) -> Planned:
         """Raises AssertionError with what Terraform said where there is no plan."""
         ended = self.plan(*options, **variables)
-        assert ended.code == 0, ended.said
+        assert ended.code == 0, ended.output
         shown = subprocess.run(
             ["terraform", "show", "-json", "kept"],
             cwd=self.folder,
@@ -100,5 +100,5 @@ def attached(folder: Path) -> Iterator[dict[str, str]]:
         pytest.skip("terraform is not installed")
     nothing = folder / "terraformrc"
     nothing.write_text("disable_checkpoint = true\n")
-    with serving(folder) as found:
-        yield {**os.environ, **found, "TF_CLI_CONFIG_FILE": str(nothing), "TF_IN_AUTOMATION": "1"}
+    with serving(folder) as environment:
+        yield {**os.environ, **environment, "TF_CLI_CONFIG_FILE": str(nothing), "TF_IN_AUTOMATION": "1"}

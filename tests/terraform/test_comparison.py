@@ -208,17 +208,17 @@ def test_an_alert_over_what_is_counted_names_a_metric_a_label_and_an_outcome_tha
         values["name"]: {label["key"] for label in values["metric_descriptor"][0]["labels"]}
         for values in plan.of("google_logging_metric").values()
     }
-    seen = set()
+    pairs = set()
     for values in _alerts(plan).values():
         for over in [item for condition in values["conditions"] for item in condition["condition_threshold"]]:
             for metric in re.findall(r'metric.type="logging.googleapis.com/user/([\w/]+)"', over["filter"]):
                 labels = dict(re.findall(r'metric.labels.(\w+)="(\w+)"', over["filter"]))
                 assert set(labels) <= metrics[metric]
-                seen.add((metric, labels.get("outcome")))
-    assert {outcome for metric, outcome in seen if metric == "renderlane/attempts"} == {
+                pairs.add((metric, labels.get("outcome")))
+    assert {outcome for metric, outcome in pairs if metric == "renderlane/attempts"} == {
         kind.value for kind in FailureKind
     } - {"credential", "permission", "cancelled"}, "two escalate, and who cancels knows it"
-    assert ("renderlane/rejected", None) in seen
+    assert ("renderlane/rejected", None) in pairs
 
 
 def test_every_alert_tells_where_to_read_on(plan: Planned) -> None:
@@ -226,6 +226,21 @@ def test_every_alert_tells_where_to_read_on(plan: Planned) -> None:
         heading = values["user_labels"]["runbook"]
         assert f"RUNBOOK.md#{heading}" in values["documentation"][0]["content"]
         assert values["notification_channels"]
+
+
+def test_an_alert_opens_its_heading_on_the_console_where_there_is_one(terraform: Terraform) -> None:
+    for variables, place in (
+        (
+            {"console_group": "oncall@example.com"},
+            r"https://renderlane-console-\d+\.[a-z0-9-]+\.run\.app/console/runbook",
+        ),
+        ({"console_group": "oncall@example.com", "runbook_url": "https://wiki.example/rb"}, "https://wiki.example/rb"),
+    ):
+        alerts = _alerts(terraform.planned(**variables))
+        assert len(alerts) > 20
+        for values in alerts.values():
+            content = values["documentation"][0]["content"]
+            assert re.search(f"What to do: {place}#{values['user_labels']['runbook']}$", content), content
 
 
 def test_events_that_are_counted_and_alerted_on_are_declared_with_their_fields(plan: Planned) -> None:
@@ -269,11 +284,11 @@ def test_every_tile_of_the_dashboard_shows_a_metric_that_exists_by_a_label_of_it
     assert len(tiles) >= 10
     for tile in tiles:
         for dataSet in tile["widget"]["xyChart"]["dataSets"]:
-            asked = dataSet["timeSeriesQuery"]["timeSeriesFilter"]
-            (metric,) = re.findall(r'metric.type="([\w./]+)"', asked["filter"])
+            filter_ = dataSet["timeSeriesQuery"]["timeSeriesFilter"]
+            (metric,) = re.findall(r'metric.type="([\w./]+)"', filter_["filter"])
             if metric.startswith("logging."):
                 assert {
-                    group.removeprefix("metric.label.") for group in asked["aggregation"]["groupByFields"]
+                    group.removeprefix("metric.label.") for group in filter_["aggregation"]["groupByFields"]
                 } <= metrics[metric]
 
 
@@ -395,7 +410,7 @@ def test_a_wrong_value_of_vertex_is_refused_by_its_name(
 ) -> None:
     ended = terraform.plan(vertex=vertex)
     assert ended.code != 0
-    assert f"vertex.{field}: allowed" in ended.said
+    assert f"vertex.{field}: allowed" in ended.output
 
 
 def _variables_of(service: dict[str, Any]) -> dict[str, str | None]:
@@ -452,7 +467,7 @@ def test_the_api_accepts_the_environment_it_is_given(full: Planned, tmp_path: Pa
 def test_a_caller_of_the_api_is_an_account_with_tenants(caller: str, tenants: list[str], terraform: Terraform) -> None:
     ended = terraform.plan(api_callers={caller: tenants})
     assert ended.code != 0
-    assert "api_callers: " in ended.said
+    assert "api_callers: " in ended.output
 
 
 def test_arrive_can_do_what_is_listed_here_and_nothing_else(terraform: Terraform, plan: Planned) -> None:
@@ -467,9 +482,9 @@ def test_arrive_can_do_what_is_listed_here_and_nothing_else(terraform: Terraform
 
 
 def test_without_a_group_nothing_of_the_console_exists(plan: Planned) -> None:
-    told = {address: str(values) for address, values in plan.resources.items() if "google_monitoring" not in address}
+    texts = {address: str(values) for address, values in plan.resources.items() if "google_monitoring" not in address}
     assert [
-        address for address, values in told.items() if "console" in address + values or "gcp-sa-iap" in values
+        address for address, values in texts.items() if "console" in address + values or "gcp-sa-iap" in values
     ] == []
 
 
@@ -545,20 +560,20 @@ def _alerted(plan: Planned) -> set[str]:
 @cache
 def _escalated() -> set[str]:
     """Every heading that the code names: `runbook="…"`, a constant of its module, or the table of claims."""
-    found = {policy.runbook for policy in POLICIES.values()} - {""}
+    runbooks = {policy.runbook for policy in POLICIES.values()} - {""}
     for path in Path("shared").rglob("*.py"):
         for call in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(call, ast.keyword) and call.arg == "runbook":
-                found |= _headings(call.value, path)
-    return found
+                runbooks |= _headings(call.value, path)
+    return runbooks
 
 
 def _headings(value: ast.expr, path: Path) -> set[str]:
     if isinstance(value, ast.Constant):
         return {str(value.value)}
     module = importlib.import_module(".".join(path.with_suffix("").parts))
-    known = getattr(module, value.id, None) if isinstance(value, ast.Name) else None
-    if isinstance(known, str):
-        return {known}
+    value_ = getattr(module, value.id, None) if isinstance(value, ast.Name) else None
+    if isinstance(value_, str):
+        return {value_}
     assert ast.unparse(value).endswith(".runbook"), f"{path}: which headings can {ast.unparse(value)} be?"
     return {policy.runbook for policy in POLICIES.values()} - {""}

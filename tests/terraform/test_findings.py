@@ -64,7 +64,7 @@ def test_a_planted_mistake_fails_the_assertion_with_its_number(finding: str, cop
         path.write_bytes(before)
     assert ended.code != 0, "nothing saw it"
     number = finding.partition(" ")[0]
-    assert re.search(rf"(?<![\d.]){re.escape(number)}: |platform_quota", ended.said), ended.said[-1500:]
+    assert re.search(rf"(?<![\d.]){re.escape(number)}: |platform_quota", ended.output), ended.output[-1500:]
 
 
 def test_each_assertion_of_the_suite_has_its_planted_mistake() -> None:

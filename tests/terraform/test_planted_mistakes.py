@@ -23,7 +23,7 @@ def plant(copy: Terraform, file: str, right: str, wrong: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("file", "right", "wrong", "said"),
+    ("file", "right", "wrong", "message"),
     [
         ("subscriptions.tf", "ack_deadline_seconds  ", "ack_deadline_second  ", "Unsupported argument"),
         ("subscriptions.tf", "push_endpoint =", "push_url =", "Unsupported argument"),
@@ -39,17 +39,17 @@ def plant(copy: Terraform, file: str, right: str, wrong: str) -> None:
     ],
 )
 def test_a_wrong_name_type_or_value_does_not_validate(
-    copy: Terraform, file: str, right: str, wrong: str, said: str
+    copy: Terraform, file: str, right: str, wrong: str, message: str
 ) -> None:
     plant(copy, file, right, wrong)
     ended = copy.run("validate")
     assert ended.code != 0
-    assert said in ended.said
+    assert message in ended.output
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("suite", "file", "right", "wrong", "said"),
+    ("suite", "file", "right", "wrong", "message"),
     [
         (
             "deliveries",
@@ -95,12 +95,12 @@ def test_a_wrong_name_type_or_value_does_not_validate(
     ],
 )
 def test_a_wrong_value_fails_terraforms_own_tests(
-    copy: Terraform, suite: str, file: str, right: str, wrong: str, said: str
+    copy: Terraform, suite: str, file: str, right: str, wrong: str, message: str
 ) -> None:
     plant(copy, file, right, wrong)
     ended = copy.run("test", f"-filter=tests/{suite}.tftest.hcl")
     assert ended.code != 0
-    assert said in ended.said
+    assert message in ended.output
 
 
 def test_a_function_open_to_all_is_seen(copy: Terraform) -> None:

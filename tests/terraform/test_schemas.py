@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from shared.core.messages.pubsub_messages import Kick, Release
+from shared.core.messages.pubsub_messages import Kick, ReleaseMessage
 from shared.core.messages.topics import PUMP_KICKS, RENDER_RELEASES, WEBHOOK_DELIVERIES
 from shared.core.provider.failure import FailureKind
 from shared.core.webhooks.delivery import Due
@@ -35,12 +35,12 @@ def schema(name: str) -> tuple[Message, dict[str, Message]]:
 
 def unfit(value: dict[str, Any], message: Message, inner: dict[str, Message], path: str = "") -> list[str]:
     """What protobuf's JSON reading would refuse: unknown names, other types. Null is a default, absence too."""
-    found = [f"{path}{name} is in no schema" for name in value if name not in message]
+    problems = [f"{path}{name} is in no schema" for name in value if name not in message]
     for name, kind in message.items():
         given = value.get(name)
         for item in given if kind.startswith("repeated ") and isinstance(given, list) else [given]:
-            found += _unfit_one(item, kind.removeprefix("repeated "), inner, f"{path}{name}")
-    return found
+            problems += _unfit_one(item, kind.removeprefix("repeated "), inner, f"{path}{name}")
+    return problems
 
 
 def _unfit_one(value: Any, kind: str, inner: dict[str, Message], path: str) -> list[str]:
@@ -56,7 +56,7 @@ def _unfit_one(value: Any, kind: str, inner: dict[str, Message], path: str) -> l
 
 
 def test_a_release_fits() -> None:
-    assert unfit(json.loads(Release("r-1", 3).to_bytes()), *schema("release")) == []
+    assert unfit(json.loads(ReleaseMessage("r-1", 3).to_bytes()), *schema("release")) == []
 
 
 def test_a_due_delivery_fits() -> None:

@@ -19,21 +19,21 @@ def test_it_is_formatted(attachment: dict[str, str]) -> None:
 
 def test_every_name_type_and_listed_value_is_one_the_provider_knows(terraform: Terraform) -> None:
     ended = terraform.run("validate")
-    assert ended.code == 0, ended.said
+    assert ended.code == 0, ended.output
 
 
 @pytest.mark.slow
 def test_values_and_refusals_hold_in_terraforms_own_tests(terraform: Terraform) -> None:
     ended = terraform.run("test")
-    assert ended.code == 0, ended.said
+    assert ended.code == 0, ended.output
     written = sum(path.read_text("utf-8").count("\nrun ") for path in Path("terraform/tests").glob("*.tftest.hcl"))
-    assert f"{written} passed, 0 failed" in ended.said
+    assert f"{written} passed, 0 failed" in ended.output
 
 
 @pytest.mark.parametrize("name", ENVIRONMENTS)
 def test_each_environment_has_a_plan(name: str, terraform: Terraform) -> None:
     ended = terraform.plan(f"-var-file=envs/{name}")
-    assert ended.code == 0, ended.said
+    assert ended.code == 0, ended.output
 
 
 def test_nothing_is_public_and_nobody_has_a_sweeping_role(plan: Planned) -> None:

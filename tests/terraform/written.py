@@ -56,7 +56,7 @@ def written_fields() -> Mapping[str, frozenset[str]]:
     watched = _Watched()
     world = World(quota="*=rpm:600,ipm:900,tpm:900000,rpd:5000,concurrency:20,spend10m_usd:500")
     world.guard = lambda port, name: watched.of(port) if name == "store" else port
-    world.live_quota.said = {PRO: {"rpm": 600, "rpd": None}}
+    world.live_quota.answer = {PRO: {"rpm": 600, "rpd": None}}
     world.boot()
     asyncio.run(world.run(_rehearse(world)))
     watched.fields["ledger"] |= {*ledger.COUNTS, *ledger.MONEY}  # written where they are not zero
@@ -79,8 +79,8 @@ def _named(tree: ast.AST) -> Iterator[str]:
         if isinstance(node, ast.JoinedStr):
             parts = [constant.value for constant in node.values if isinstance(constant, ast.Constant)]
             yield from (match[1] for part in parts if (match := BELOW.fullmatch(str(part))))
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and (found := TOP.fullmatch(node.value)):
-            yield found[1]
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and (top := TOP.fullmatch(node.value)):
+            yield top[1]
 
 
 async def _rehearse(world: World) -> None:

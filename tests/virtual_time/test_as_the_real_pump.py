@@ -49,7 +49,10 @@ async def real_starts(arrivals: list[Arrival], rpm: int) -> list[float]:
 def rehearsed_starts(arrivals: list[Arrival], rpm: int) -> list[float]:
     limits = Limits(rpm=rpm)
     setting = replace(
-        a_setting(), arrivals=lambda chance: arrivals, terms={MODEL: ProviderTerms.fixed(limits)}, known={MODEL: limits}
+        a_setting(),
+        arrivals=lambda chance: arrivals,
+        terms={MODEL: ProviderTerms.fixed(limits)},
+        limits={MODEL: limits},
     )
     return sorted(
         request.began_at for request in rehearse(setting, Renderlane(), 1).requests if request.began_at is not None

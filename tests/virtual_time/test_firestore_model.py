@@ -57,16 +57,16 @@ def test_a_document_bears_a_write_a_second_for_ever() -> None:
 def test_whoever_finds_nothing_to_write_only_reads() -> None:
     engine = an_engine()
     store, left = documents(engine), [2]
-    told: list[bool] = []
+    written: list[bool] = []
 
     def take() -> bool:
         left[0] -= 1
         return left[0] >= 0
 
     for _ in range(5000):
-        store.transact("counter", take, told.append)
+        store.transact("counter", take, written.append)
     engine.run()
-    assert (told.count(True), told.count(False)) == (2, 4998)
+    assert (written.count(True), written.count(False)) == (2, 4998)
     assert len(store.writes["counter"]) == 2
 
 

@@ -8,7 +8,7 @@ from random import Random
 from msgspec.structs import replace
 
 from scripts.virtual_time.engine import Engine
-from scripts.virtual_time.models.fleet_model import Attempt, DeliveredLate, Delivery, Fleet, FleetSize, Late
+from scripts.virtual_time.models.fleet_model import Attempt, DeliveredLate, FleetModel, FleetSize, Late, PushedDelivery
 from scripts.virtual_time.models.provider_limits import ProviderTerms
 from scripts.virtual_time.models.provider_model import Provider
 from scripts.virtual_time.models.provider_reply import IMAGE, MinuteFull
@@ -19,12 +19,12 @@ ONE = FleetSize(instances=1, concurrency=1, most_instances=1)
 WIDE = FleetSize(instances=1, concurrency=100, most_instances=1)
 
 
-def a_fleet(engine: Engine, size: FleetSize = WIDE, limits: Limits = Limits()) -> tuple[Fleet, Provider]:  # noqa: B008
+def a_fleet(engine: Engine, size: FleetSize = WIDE, limits: Limits = Limits()) -> tuple[FleetModel, Provider]:  # noqa: B008
     provider = a_provider(engine, replace(ProviderTerms.fixed(limits), latency=TEN_SECONDS))
-    return Fleet(engine, provider, size, Random(1)), provider
+    return FleetModel(engine, provider, size, Random(1)), provider
 
 
-def called(delivery: Delivery) -> None:
+def called(delivery: PushedDelivery) -> None:
     delivery.call(lambda _: delivery.done())
 
 
@@ -67,7 +67,9 @@ def test_calls_of_one_instance_leave_in_turn() -> None:
     assert provider.calls[-1].at >= 1.0
 
 
-def released(engine: Engine, fleet: Fleet, at: float, good_for: float = 0.4) -> tuple[Delivery, list[Attempt]]:
+def released(
+    engine: Engine, fleet: FleetModel, at: float, good_for: float = 0.4
+) -> tuple[PushedDelivery, list[Attempt]]:
     ended: list[Attempt] = []
     return fleet.start(a_request(status="queued"), at, good_for, ended.append), ended
 
@@ -160,10 +162,10 @@ def test_a_release_that_was_delivered_cannot_be_withdrawn() -> None:
     engine = an_engine()
     fleet, provider = a_fleet(engine)
     release, _ = released(engine, fleet, at=1)
-    told: list[bool] = []
-    engine.at(0.5, lambda: told.append(release.withdraw()))
+    withdrawn: list[bool] = []
+    engine.at(0.5, lambda: withdrawn.append(release.withdraw()))
     engine.run()
-    assert told == [False]
+    assert withdrawn == [False]
     assert len(provider.calls) == 1
 
 
@@ -172,8 +174,8 @@ def test_what_an_instance_held_when_it_died_is_delivered_again() -> None:
     fleet, provider = a_fleet(engine, FleetSize(instances=1, concurrency=4, most_instances=1))
     ended: list[str] = []
 
-    def begin(request_id: str) -> Callable[[Delivery], None]:
-        def on_delivery(delivery: Delivery) -> None:
+    def begin(request_id: str) -> Callable[[PushedDelivery], None]:
+        def on_delivery(delivery: PushedDelivery) -> None:
             def then(_: object) -> None:
                 ended.append(request_id)
                 delivery.done()

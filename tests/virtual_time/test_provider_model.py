@@ -26,26 +26,26 @@ def judged(
 
 
 def test_a_sliding_window_has_room_again_a_minute_after_its_oldest_call() -> None:
-    found = judged(ProviderTerms.fixed(THREE), 0, 10, 20, 30, 60, 61)
-    assert found == [IMAGE, IMAGE, IMAGE, MinuteFull(MINUTE_ID, 3, 30.0), IMAGE, MinuteFull(MINUTE_ID, 3, 9.0)]
+    answers = judged(ProviderTerms.fixed(THREE), 0, 10, 20, 30, 60, 61)
+    assert answers == [IMAGE, IMAGE, IMAGE, MinuteFull(MINUTE_ID, 3, 30.0), IMAGE, MinuteFull(MINUTE_ID, 3, 9.0)]
 
 
 def test_a_fixed_window_lets_twice_the_limit_through_at_the_border_of_a_clock_minute() -> None:
-    found = judged(ProviderTerms.fixed(THREE, "fixed"), 57, 58, 59, 59.5, 60, 61, 62, 63)
+    answers = judged(ProviderTerms.fixed(THREE, "fixed"), 57, 58, 59, 59.5, 60, 61, 62, 63)
     rejected = MinuteFull(MINUTE_ID, 3, 0.5), MinuteFull(MINUTE_ID, 3, 57.0)
-    assert found == [IMAGE, IMAGE, IMAGE, rejected[0], IMAGE, IMAGE, IMAGE, rejected[1]]
+    assert answers == [IMAGE, IMAGE, IMAGE, rejected[0], IMAGE, IMAGE, IMAGE, rejected[1]]
 
 
 def test_a_bucket_gives_its_depth_at_once_and_then_one_call_each_sixtieth_of_the_limit() -> None:
-    found = judged(ProviderTerms.fixed(THREE, "bucket"), 0, 0, 0, 0, 20, 20)
-    assert found == [IMAGE, IMAGE, IMAGE, MinuteFull(MINUTE_ID, 3, 20.0), IMAGE, MinuteFull(MINUTE_ID, 3, 20.0)]
+    answers = judged(ProviderTerms.fixed(THREE, "bucket"), 0, 0, 0, 0, 20, 20)
+    assert answers == [IMAGE, IMAGE, IMAGE, MinuteFull(MINUTE_ID, 3, 20.0), IMAGE, MinuteFull(MINUTE_ID, 3, 20.0)]
 
 
 def test_a_rejection_names_the_limit_as_it_then_is() -> None:
     terms = ProviderTerms((LimitsFrom(0, Limits(rpm=4)), LimitsFrom(30, Limits(rpm=2)), LimitsFrom(50, Limits(rpm=6))))
-    found = judged(terms, 0, 1, 31, 51, 52)
-    assert found[2] == MinuteFull(MINUTE_ID, 2, 29.0)
-    assert found[3:] == [IMAGE, IMAGE]
+    answers = judged(terms, 0, 1, 31, 51, 52)
+    assert answers[2] == MinuteFull(MINUTE_ID, 2, 29.0)
+    assert answers[3:] == [IMAGE, IMAGE]
 
 
 def test_the_live_limit_can_be_read_at_any_instant() -> None:
@@ -60,8 +60,8 @@ def test_the_live_limit_can_be_read_at_any_instant() -> None:
 
 def test_a_days_quota_is_rejected_with_a_misleading_delay_until_midnight_in_los_angeles() -> None:
     before_midnight = datetime(2026, 11, 22, 7, 59, tzinfo=UTC)
-    found = judged(ProviderTerms.fixed(Limits(rpm=10, rpd=1)), 0, 1, 61, start=before_midnight)
-    assert found == [IMAGE, DayFull("GenerateRequestsPerDayPerProjectPerModel", 1, 0.856), IMAGE]
+    answers = judged(ProviderTerms.fixed(Limits(rpm=10, rpd=1)), 0, 1, 61, start=before_midnight)
+    assert answers == [IMAGE, DayFull("GenerateRequestsPerDayPerProjectPerModel", 1, 0.856), IMAGE]
 
 
 def test_shared_capacity_rejects_without_details_and_takes_no_quota() -> None:
@@ -76,19 +76,19 @@ def test_concurrency_is_rejected_without_details() -> None:
 
 def test_an_overload_serves_its_rate_answers_503_to_the_rest_and_takes_quota_all_the_same() -> None:
     terms = replace(ProviderTerms.fixed(Limits(rpm=5)), overloads=(Narrow(10, 70, per_minute=6),))
-    found = judged(terms, 0, 10, 11, 20, 21, 25)
-    assert found[:5] == [IMAGE, IMAGE, OVERLOADED, IMAGE, OVERLOADED]
-    assert isinstance(found[5], MinuteFull)
+    answers = judged(terms, 0, 10, 11, 20, 21, 25)
+    assert answers[:5] == [IMAGE, IMAGE, OVERLOADED, IMAGE, OVERLOADED]
+    assert isinstance(answers[5], MinuteFull)
 
 
 def test_an_image_takes_its_latency_and_a_rejection_a_fifth_of_a_second() -> None:
     engine = an_engine()
     provider = Provider(engine, {MODEL: replace(ProviderTerms.fixed(Limits(rpm=1)), latency=TEN_SECONDS)}, Random(1))
-    seen: list[tuple[Answer, float]] = []
+    calls: list[tuple[Answer, float]] = []
     for _ in range(2):
-        provider.call(an_arrival(), lambda answer: seen.append((answer, engine.now)))
+        provider.call(an_arrival(), lambda answer: calls.append((answer, engine.now)))
     engine.run()
-    (rejection, soon), image = seen
+    (rejection, soon), image = calls
     assert isinstance(rejection, MinuteFull)
     assert 0.15 <= soon <= 0.25
     assert image == (IMAGE, 10.0)

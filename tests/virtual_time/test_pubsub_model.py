@@ -11,11 +11,11 @@ from msgspec.structs import replace
 
 from scripts.bench import deliveries
 from scripts.virtual_time.engine import Engine
-from scripts.virtual_time.models.fleet_model import FIRST_PUSH_WINDOW, Delivery, DeliveryTerms, FleetSize
+from scripts.virtual_time.models.fleet_model import FIRST_PUSH_WINDOW, DeliveryTerms, FleetSize, PushedDelivery
 from scripts.virtual_time.models.provider_limits import ProviderTerms
 from scripts.virtual_time.models.provider_model import Provider
 from scripts.virtual_time.models.pubsub_model import LONGEST_STOP, PubsubFleet
-from scripts.virtual_time.request import Request
+from scripts.virtual_time.request import ModelledRequest
 from scripts.virtual_time.scenarios import MODEL, NORMAL
 from shared.core.limits.quota import Limits
 
@@ -29,11 +29,11 @@ def a_fleet(terms: DeliveryTerms, *, instances: int = 2, concurrency: int = 10) 
     return PubsubFleet(engine, provider, FleetSize(instances, concurrency, instances, terms=terms), Random("fleet"))
 
 
-def publish(fleet: PubsubFleet, count: int) -> list[Delivery]:
+def publish(fleet: PubsubFleet, count: int) -> list[PushedDelivery]:
     """Deliveries that are held until somebody says `done`; in the order in which they reach a worker."""
-    reached: list[Delivery] = []
+    reached: list[PushedDelivery] = []
     for arrival in NORMAL.at([0.0] * count):
-        fleet.deliver(Request(arrival), reached.append)
+        fleet.deliver(ModelledRequest(arrival), reached.append)
     return reached
 
 
@@ -118,7 +118,7 @@ def test_a_call_in_the_background_gives_its_room_back_at_once_and_is_answered_al
     fleet = a_fleet(DeliveryTerms("pull", "for one exchange"), instances=1, concurrency=1)
     ended: list[Any] = []
     for arrival in NORMAL.at([0.0] * 3):
-        fleet.start(Request(arrival), 1.0, 60.0, ended.append)
+        fleet.start(ModelledRequest(arrival), 1.0, 60.0, ended.append)
     fleet.engine.run(4)
     assert len(fleet.provider.calls) == 3, "one after the other through one place"
     fleet.engine.run(120)

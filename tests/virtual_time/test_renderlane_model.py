@@ -22,7 +22,7 @@ def of(arrivals: Sequence[Arrival], limits: Limits) -> Setting:
         a_setting(),
         arrivals=lambda chance: arrivals,
         terms={MODEL: ProviderTerms.fixed(limits)},
-        known={MODEL: limits},
+        limits={MODEL: limits},
         until=200_000.0,
     )
 
@@ -44,7 +44,7 @@ def test_who_arrives_during_a_leap_does_not_wait_for_its_end() -> None:
     setting = of([*backlog(Source("r", MODEL), 40), *late], Limits(rpm=20))
     terms = {model: ProviderTerms.fixed(Limits(rpm=20)) for model in (MODEL, "another")}
     rehearsal = rehearse(
-        replace(setting, terms=terms, known=dict.fromkeys(terms, Limits(rpm=20))), Renderlane(leaps=True), 1
+        replace(setting, terms=terms, limits=dict.fromkeys(terms, Limits(rpm=20))), Renderlane(leaps=True), 1
     )
     assert measures.wait(rehearsal, 1.0, "interactive") < 3
 
@@ -53,7 +53,7 @@ def test_a_day_that_is_used_up_is_leapt_over_and_accounted_for() -> None:
     strategy = Renderlane(leaps=True)
     rehearsal = rehearse(of(backlog(Source("r", MODEL), 30), Limits(rpm=20, rpd=25)), strategy, 1)
     assert measures.renders(rehearsal) == 30
-    assert strategy.held[MODEL, "day"] == pytest.approx(20 * 3600, rel=0.01)  # from noon UTC to 8 in the morning
+    assert strategy.blocked_for[MODEL, "day"] == pytest.approx(20 * 3600, rel=0.01)  # from noon UTC to 8 in the morning
 
 
 def test_what_has_not_begun_by_its_deadline_expires_uncalled() -> None:

@@ -12,9 +12,9 @@ from scripts.virtual_time.engine import Engine
 from scripts.virtual_time.models.fleet_model import FleetSize
 from scripts.virtual_time.models.latency import Latency
 from scripts.virtual_time.models.provider_limits import ProviderTerms
-from scripts.virtual_time.models.provider_model import Call, Provider
+from scripts.virtual_time.models.provider_model import ModelledCall, Provider
 from scripts.virtual_time.models.provider_reply import Answer
-from scripts.virtual_time.request import Arrival, Priority, Request, Status
+from scripts.virtual_time.request import Arrival, ModelledRequest, Priority, Status
 from scripts.virtual_time.run import Rehearsal, Setting
 from shared.core.limits.quota import Limits
 
@@ -43,9 +43,9 @@ def a_request(
     began_at: float | None = None,
     ended_at: float | None = None,
     accepted: int = 0,
-) -> Request:
+) -> ModelledRequest:
     arrival = an_arrival(request_id, at, tenant=tenant, priority=priority)
-    return Request(arrival, status, began_at, ended_at, accepted)
+    return ModelledRequest(arrival, status, began_at, ended_at, accepted)
 
 
 def a_provider(engine: Engine, terms: ProviderTerms) -> Provider:
@@ -71,17 +71,17 @@ def a_setting(
         arrivals=lambda chance: backlog(Source("r", MODEL), count),
         terms={MODEL: ProviderTerms.fixed(limits)},
         fleet=FleetSize(instances=instances, concurrency=100, most_instances=instances),
-        known={MODEL: limits},
+        limits={MODEL: limits},
         crashes=crashes,
         until=until,
     )
 
 
 def a_rehearsal(
-    requests: Sequence[Request] = (),
+    requests: Sequence[ModelledRequest] = (),
     calls: Sequence[tuple[float, Answer]] = (),
     writes: dict[str, list[float]] | None = None,
     ended_at: float = 100.0,
 ) -> Rehearsal:
-    traced = [Call(at, f"r-{number}", MODEL, answer) for number, (at, answer) in enumerate(calls)]
+    traced = [ModelledCall(at, f"r-{number}", MODEL, answer) for number, (at, answer) in enumerate(calls)]
     return Rehearsal(requests, traced, writes or {}, ended_at)

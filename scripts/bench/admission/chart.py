@@ -41,9 +41,9 @@ MARKS: Mapping[str, Mark] = {OURS: Mark("#0b3d91", "D", 9.0)} | {
 }
 
 
-def draw(found: Mapping[Measure, Sequence[Row]], path: str) -> None:
+def draw(rows_by_measure: Mapping[Measure, Sequence[Row]], path: str) -> None:
     """Writes an SVG or a PNG, by the name's ending."""
-    columns = _two_columns(found)
+    columns = _two_columns(rows_by_measure)
     height = TOP + max(sum(_height(rows) for _, rows in column) for column in columns)
     figure = pyplot.figure(figsize=(WIDTH, height))
     for number, column in enumerate(columns):
@@ -58,12 +58,12 @@ def draw(found: Mapping[Measure, Sequence[Row]], path: str) -> None:
     pyplot.close(figure)
 
 
-def _two_columns(found: Mapping[Measure, Sequence[Row]]) -> list[list[tuple[Measure, Sequence[Row]]]]:
+def _two_columns(rows_by_measure: Mapping[Measure, Sequence[Row]]) -> list[list[tuple[Measure, Sequence[Row]]]]:
     """In reading order, the second column beginning where the first is half of all."""
-    half = sum(_height(rows) for rows in found.values()) / 2
+    half = sum(_height(rows) for rows in rows_by_measure.values()) / 2
     columns: list[list[tuple[Measure, Sequence[Row]]]] = [[], []]
     so_far = 0.0
-    for measure, rows in found.items():
+    for measure, rows in rows_by_measure.items():
         columns[0 if so_far + _height(rows) / 2 <= half else 1].append((measure, rows))
         so_far += _height(rows)
     return columns

@@ -50,16 +50,16 @@ def main() -> int:
         )
     began = time.monotonic()
     played = _play(jobs)
-    found = rows(SCENARIOS, played)
-    _print(found)
+    rows_by_measure = rows(SCENARIOS, played)
+    _print(rows_by_measure)
     print(f"{len(jobs)} rehearsals in {time.monotonic() - began:.0f} s; each figure is the worst of the seeds.")
     print(f"{ABANDONS} left requests unrendered: its other figures flatter it.")
-    rig.write_json(arguments.json, _as_json(found, played))
+    rig.write_json(arguments.json, _as_json(rows_by_measure, played))
     if arguments.chart:
         from scripts.bench.admission import chart
 
-        chart.draw(found, arguments.chart)
-    return 1 if any(row.met is False for items in found.values() for row in items) else 0
+        chart.draw(rows_by_measure, arguments.chart)
+    return 1 if any(row.met is False for items in rows_by_measure.values() for row in items) else 0
 
 
 def _jobs(quick: bool, only: Sequence[str] | None, strategies: Sequence[str] | None, seeds: int) -> Iterator[Job]:
@@ -97,9 +97,9 @@ def _left(jobs: Iterable[Job], played: Iterable[ScenarioFigures], scenario: int)
     return sum(job.scenario == scenario for job in jobs) - sum(figures.job.scenario == scenario for figures in played)
 
 
-def _print(found: Mapping[Measure, Sequence[Row]]) -> None:
+def _print(rows: Mapping[Measure, Sequence[Row]]) -> None:
     console = Console(width=120)
-    for measure, item in found.items():
+    for measure, item in rows.items():
         table = Table(title=f"{measure.name} ({measure.unit})", title_justify="left", box=SIMPLE_HEAD)
         table.add_column("", no_wrap=True, width=39)
         for name in LINE_UP:
@@ -124,7 +124,7 @@ def _cells(row: Row) -> list[str]:
     return [situation(row), *figures, f"{sign} {row.goal.bound:g}", met]
 
 
-def _as_json(found: Mapping[Measure, Sequence[Row]], played: Sequence[ScenarioFigures]) -> dict[str, Any]:
+def _as_json(rows: Mapping[Measure, Sequence[Row]], played: Sequence[ScenarioFigures]) -> dict[str, Any]:
     """`null` for a figure is never."""
     return {
         "measures": [
@@ -139,7 +139,7 @@ def _as_json(found: Mapping[Measure, Sequence[Row]], played: Sequence[ScenarioFi
                 "worst": {name: _finite(row.worst(name)) for name in row.by_strategy},
                 "by_seed": {name: [_finite(value) for value in of] for name, of in row.by_strategy.items()},
             }
-            for measure, item in found.items()
+            for measure, item in rows.items()
             for row in item
         ],
         "rehearsals": [

@@ -152,8 +152,8 @@ def main() -> int:
         ["server", "wall ms", "of its floor", "middle half", f"goal {GOAL}", "processor ms", "of its floor's"],
         [_shown(row) for row in rows],
     )
-    told = [to_builtins(row) | {"met": row.met} for row in rows]
-    rig.write_json(chosen.json, {"goal": GOAL, "rounds": rounds, "rows": told})
+    records = [to_builtins(row) | {"met": row.met} for row in rows]
+    rig.write_json(chosen.json, {"goal": GOAL, "rounds": rounds, "rows": records})
     return 0
 
 
@@ -165,12 +165,12 @@ def _measured(rounds: int) -> list[Row]:
         _unpack(Path(folder))
         for number in range(rounds + 1):
             console.print(f"round {number} of {rounds}" if number else "a round that is not counted")
-            seen, found = _round(number % len(FUNCTIONS), Path(folder))
+            floor_times, start_pairs = _round(number % len(FUNCTIONS), Path(folder))
             if number:
                 for name in floors:
-                    floors[name] += seen[name]
+                    floors[name] += floor_times[name]
                 for name in pairs:
-                    pairs[name].append(found[name])
+                    pairs[name].append(start_pairs[name])
     return [Row.of_floor(floor, floors[floor.name]) for floor in FLOORS] + [
         Row.of(function, pairs[function.name]) for function in FUNCTIONS
     ]
@@ -178,19 +178,19 @@ def _measured(rounds: int) -> list[Row]:
 
 def _round(first: int, folder: Path) -> tuple[dict[str, list[Took]], dict[str, Pair]]:
     """Every function once, each between two starts of its floor; neighbours of the same floor share one."""
-    seen: dict[str, list[Took]] = {start.name: [] for start in FLOORS}
-    found: dict[str, Pair] = {}
+    floor_times: dict[str, list[Took]] = {start.name: [] for start in FLOORS}
+    start_pairs: dict[str, Pair] = {}
     before: Start | None = None
     for start in (*FUNCTIONS[first:], *FUNCTIONS[:first]):
         assert start.floor is not None
-        floor = seen[start.floor.name]
+        floor = floor_times[start.floor.name]
         if start.floor is not before:
             floor.append(_start(start.floor, folder))
         took = _start(start, folder)
         floor.append(_start(start.floor, folder))
-        found[start.name] = Pair(took, (floor[-2], floor[-1]))
+        start_pairs[start.name] = Pair(took, (floor[-2], floor[-1]))
         before = start.floor
-    return seen, found
+    return floor_times, start_pairs
 
 
 def _unpack(folder: Path) -> None:

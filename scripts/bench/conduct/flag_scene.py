@@ -78,26 +78,26 @@ class FlagFigures(Struct, frozen=True):
     reset: Change
 
     def problems(self) -> list[str]:
-        found = [
+        texts = [
             f"{name}: the last call of the old route left {change.last_old:.1f} s later, allowed {EFFECT_WITHIN:g} s"
             for name, change in (("trip", self.trip), ("reset", self.reset))
             if change.last_old > EFFECT_WITHIN or change.first_new is None
         ]
         if self.rewritten:
-            found.append(f"{self.rewritten} queued documents were rewritten")
+            texts.append(f"{self.rewritten} queued documents were rewritten")
         if self.receipts_wrong:
-            found.append(f"{len(self.receipts_wrong)} receipts are wrong: {', '.join(self.receipts_wrong[:3])}")
+            texts.append(f"{len(self.receipts_wrong)} receipts are wrong: {', '.join(self.receipts_wrong[:3])}")
         if self.booked_micros != self.charged_micros:
-            found.append(f"booked {self.booked_micros} micros, charged {self.charged_micros}")
+            texts.append(f"booked {self.booked_micros} micros, charged {self.charged_micros}")
         if not self.untouched or not self.bent:
-            found.append("nothing was left queued, or nothing was bent: the scene proves nothing")
-        return found
+            texts.append("nothing was left queued, or nothing was bent: the scene proves nothing")
+        return texts
 
     def to_json(self) -> dict[str, Any]:
-        found: dict[str, Any] = to_builtins(self)
+        members: dict[str, Any] = to_builtins(self)
         for name in ("trip", "reset"):
-            found[name] = {f"{key}_seconds": value for key, value in found[name].items() if key != "at"}
-        return found
+            members[name] = {f"{key}_seconds": value for key, value in members[name].items() if key != "at"}
+        return members
 
 
 async def play(scale: Scale, say: Callable[[str], None]) -> FlagFigures:
@@ -204,8 +204,8 @@ def _is_right(request: Request, call: Call | None) -> bool:
     if call is None or receipt is None or receipt.delivered.model != call.served_model:
         return False
     bent = receipt.delivered.model != PRO
-    told = any(f"flag {NAME} by bench" in reason for reason in receipt.reasons)
-    return bool(receipt.flags) == bent == told and request.record.cost_micros == call.cost_micros
+    explained = any(f"flag {NAME} by bench" in reason for reason in receipt.reasons)
+    return bool(receipt.flags) == bent == explained and request.record.cost_micros == call.cost_micros
 
 
 def delivered_model(request: Request) -> str | None:

@@ -70,15 +70,15 @@ async def _play(
     """As the worker plays them, and as a plain script does, at the same time and each in a process of its own."""
     chosen = scenes((CALM, *names), quick=quick)
 
-    def told(played: DrillRecording) -> None:
-        problems = played.problems()
-        say(f"{played.scene.name}: {'; '.join(problems) if problems else 'held'}")
+    def report(recording: DrillRecording) -> None:
+        problems = recording.problems()
+        say(f"{recording.scene.name}: {'; '.join(problems) if problems else 'held'}")
 
     say(f"{len(chosen)} scenes, {at_once} beside each other")
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:
         loop = asyncio.get_running_loop()
         script = loop.run_in_executor(pool, partial(run_baseline.play_in_process, quick=quick), (CALM, *names), at_once)
-        worker = await run_worker.play_all(chosen, at_once, told)
+        worker = await run_worker.play_all(chosen, at_once, report)
         return worker, await script
 
 

@@ -90,8 +90,8 @@ def _change(change: Change) -> tuple[str, str]:
     return f"{first}, {change.last_old:.1f} s after", _mark(change.last_old <= EFFECT_WITHIN)
 
 
-def _mark(held: bool) -> str:
-    return "yes" if held else "NO"
+def _mark(passed: bool) -> str:
+    return "yes" if passed else "NO"
 
 
 def to_json(worker: Mapping[str, DrillRecording], script: Mapping[str, DrillRecording]) -> dict[str, Any]:

@@ -47,7 +47,7 @@ class Load:
 
 def _spent() -> dict[int, tuple[str, float]]:
     """Role and processor seconds of this process and of all below it, by process id."""
-    found: dict[int, tuple[str, float]] = {}
+    spent: dict[int, tuple[str, float]] = {}
     own = psutil.Process()
     for process in [own, *own.children(recursive=True)]:
         try:
@@ -56,5 +56,5 @@ def _spent() -> dict[int, tuple[str, float]]:
         except psutil.Error:
             continue  # it has just ended
         role = next((role for word, role in ROLES if word in words and process != own), "bench")
-        found[process.pid] = role, times.user + times.system
-    return found
+        spent[process.pid] = role, times.user + times.system
+    return spent

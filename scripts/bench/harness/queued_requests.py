@@ -7,7 +7,7 @@ from pathlib import Path
 
 from shared.core.catalogue.reader import read_catalogue
 from shared.core.lifecycle import request_record
-from shared.core.messages.render_request import PRIORITIES, RenderRequest
+from shared.core.messages.render_request import RenderRequest
 from shared.core.routing import ladder
 from shared.core.routing.ladder import Planned
 from shared.core.routing.requirements import Requirements
@@ -16,17 +16,18 @@ from shared.core.values.lanes import BUILT
 from shared.ports.store import Store
 
 PAGE = 400
+PRIORITIES = ("normal", "bulk")
 PROMPT = "a black mechanical keyboard on a desk of oak, morning light, " * 4
 
 
 async def write(store: Store, count: int, now: datetime) -> None:
-    """`q-0`, `q-1` and so on, of the three priorities in turn, the first one accepted `count` milliseconds ago."""
+    """`q-0`, `q-1` and so on, `normal` and `bulk` in turn, the first one accepted `count` milliseconds ago."""
     catalogue = read_catalogue(Path("shared/catalogue.toml").read_text("utf-8"))
     for first in range(0, count, PAGE):
         writes = []
         for number in range(first, min(first + PAGE, count)):
             request = RenderRequest.parse({
-                "request_id": f"q-{number}", "prompt": f"{PROMPT}{number}", "priority": PRIORITIES[number % 3],
+                "request_id": f"q-{number}", "prompt": f"{PROMPT}{number}", "priority": PRIORITIES[number % 2],
             })  # fmt: skip
             planned = ladder.first_plan(Requirements.of(request), catalogue, BUILT)
             assert isinstance(planned, Planned)

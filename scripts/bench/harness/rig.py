@@ -43,11 +43,11 @@ class Process(Struct, frozen=True):
     url: str
 
     @property
-    def seen(self) -> psutil.Process:
+    def process(self) -> psutil.Process:
         return psutil.Process(self.popen.pid)
 
     def cpu_seconds(self) -> float:
-        times = self.seen.cpu_times()
+        times = self.process.cpu_times()
         return float(times.user + times.system)
 
     def peak_bytes(self) -> int:
@@ -121,7 +121,7 @@ def simulator(
     words += [] if background else ["--no-background"]
     with command(*words, environment={}) as process:
         with contextlib.suppress(psutil.AccessDenied):
-            process.seen.nice(PROVIDERS_NICENESS)
+            process.process.nice(PROVIDERS_NICENESS)
         yield process
 
 
@@ -205,8 +205,8 @@ def bill(simulator_url: str) -> dict[str, Any]:
 def calls(simulator_url: str, since: int = 0) -> list[dict[str, Any]]:
     """The simulator's calls numbered above `since`."""
     answer = httpx2.get(f"{simulator_url}/control/calls?since={since}", trust_env=False, timeout=60)
-    found: list[dict[str, Any]] = answer.json()["calls"]
-    return found
+    recorded: list[dict[str, Any]] = answer.json()["calls"]
+    return recorded
 
 
 def print_table(title: str, columns: list[str], rows: list[list[str]]) -> None:

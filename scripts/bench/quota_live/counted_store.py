@@ -33,9 +33,9 @@ class CountedStore:
         return documents
 
     async def count(self, query: Query) -> int:
-        found = await self._store.count(query)
-        self._counters.note(self._flow(), "count", collection(query.collection), billed_reads("count", found))
-        return found
+        number = await self._store.count(query)
+        self._counters.note(self._flow(), "count", collection(query.collection), billed_reads("count", number))
+        return number
 
     async def commit(self, *writes: Write) -> Committed | Conflict:
         committed = await self._store.commit(*writes)

@@ -145,13 +145,13 @@ class Counters(Struct):
         return counters
 
 
-def billed_reads(operation: Literal["query", "count"], found: int) -> int:
+def billed_reads(operation: Literal["query", "count"], count: int) -> int:
     """What Firestore charges a read for: each document found, each thousand counted, and at least one."""
     match operation:
         case "query":
-            return max(1, found)
+            return max(1, count)
         case "count":
-            return max(1, math.ceil(found / COUNTED_AT_ONCE))
+            return max(1, math.ceil(count / COUNTED_AT_ONCE))
 
 
 def worst_ten_seconds(seconds: Mapping[int, int]) -> float:

@@ -85,7 +85,7 @@ async def _play(
         setting.say(f"{scene}: setting the stage")
         async with stage(setting, scene) as where:
             played[scene] = await SCENES[scene](where, scale)
-        for line in report.told(scene, played[scene]):
+        for line in report.lines(scene, played[scene]):
             setting.say(line)
     if alone or "saturated" not in scenes or not scale.judged:
         return played, None

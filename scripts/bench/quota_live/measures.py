@@ -54,8 +54,10 @@ class Measure(Struct, frozen=True):
                 return True
 
     def to_json(self) -> dict[str, Any]:
-        told: dict[str, Any] = {"value": round(self.value, 3), "unit": self.unit}
-        return told if self.kind == "told only" else told | {"goal": f"{self.kind} {self.goal:g}", "met": self.met}
+        members: dict[str, Any] = {"value": round(self.value, 3), "unit": self.unit}
+        return (
+            members if self.kind == "told only" else members | {"goal": f"{self.kind} {self.goal:g}", "met": self.met}
+        )
 
 
 def window_use(calls: Sequence[ObservedCall], limit: int, since: float, until: float) -> float:

@@ -46,7 +46,7 @@ def print_tables(setting: Setting, played: Mapping[str, PlayedScene], beside: Be
         _print_operations(scene, result)
 
 
-def told(scene: str, played: PlayedScene) -> list[str]:
+def lines(scene: str, played: PlayedScene) -> list[str]:
     """Each measure that has a goal, in a line of its own, printed while other scenes go on."""
     rows = [_row(measure) for measure in played.measures if measure.kind != "told only"]
     return [f"{scene}: {name} {text} ({goal}: {met})" for name, text, goal, met in rows]

@@ -98,7 +98,7 @@ async def saturated(stage: Stage, scale: Scale) -> PlayedScene:
     use = 100 * measures.window_use(calls, rpm, since, until)
     first, later = [call for call in calls if call.at < since], [call for call in calls if call.at >= since]
     counters = stage.fleet.counters().since(settled)
-    found = [
+    results = [
         Measure("goodput, of the limit", use, "%", scale.pace("at least"), 98),
         Measure("images a minute", 60 * images / scale.saturated, "images/min"),
         *_of_every_scene(calls),
@@ -106,7 +106,7 @@ async def saturated(stage: Stage, scale: Scale) -> PlayedScene:
         Measure("admission writes for a render of the first minute", _admission_writes(settled, first), "writes"),
         *_leads(stage),
     ]
-    return PlayedScene(found, _renders(later), counters, since, until, busy)
+    return PlayedScene(results, _renders(later), counters, since, until, busy)
 
 
 async def idle(stage: Stage, scale: Scale) -> PlayedScene:
@@ -124,14 +124,14 @@ async def idle(stage: Stage, scale: Scale) -> PlayedScene:
     await stage.fleet.stop()
     calls = await stage.all_calls()
     waits = measures.start_waits(stage.published, calls)
-    found = [
+    results = [
         Measure("start delay, p50", measures.percentile(waits, 0.5), "s", scale.pace("at most"), 0.5),
         Measure("start delay, p99", measures.percentile(waits, 0.99), "s"),
         *_ways(stage.published, documents, calls),
         Measure("not started", scale.idle_requests - len(waits), "requests", "at most", 0),
         *_of_every_scene(calls),
     ]
-    return _played(stage, found, calls, began, time.time(), busy)
+    return _played(stage, results, calls, began, time.time(), busy)
 
 
 async def interactive(stage: Stage, scale: Scale) -> PlayedScene:
@@ -155,7 +155,7 @@ async def interactive(stage: Stage, scale: Scale) -> PlayedScene:
     calls = await stage.all_calls()
     ours = {request_id: at for request_id, at in stage.published.items() if request_id not in backlog}
     waits = measures.start_waits(ours, calls)
-    found = [
+    results = [
         Measure("interactive wait, p50", measures.percentile(waits, 0.5), "s", scale.pace("at most"), 1),
         Measure("interactive wait, p99", measures.percentile(waits, 0.99), "s", scale.pace("at most"), 6),
         *_ways(ours, documents, calls),
@@ -166,7 +166,7 @@ async def interactive(stage: Stage, scale: Scale) -> PlayedScene:
         *_of_every_scene(calls),
         *_of_documents(stage.fleet.counters(), scale, calls, began, time.time()),
     ]
-    return _played(stage, found, calls, began, time.time(), busy, {"slowest": _slowest(ours, documents, calls)})
+    return _played(stage, results, calls, began, time.time(), busy, {"slowest": _slowest(ours, documents, calls)})
 
 
 async def kill(stage: Stage, scale: Scale) -> PlayedScene:
@@ -191,7 +191,7 @@ async def kill(stage: Stage, scale: Scale) -> PlayedScene:
     twice = measures.paid_twice(calls)
     unknown = {document["id"]: document["cost_unknown_attempts"] for document in documents}
     unbooked = [request_id for request_id, count in twice.items() if count - 1 > unknown[request_id]]
-    found = [
+    results = [
         Measure("time to finish, of the ideal", 100 * took / ideal, "%", scale.pace("at most"), 105),
         Measure("time to finish", took, "s"),
         Measure("ideal", ideal, "s"),
@@ -202,7 +202,7 @@ async def kill(stage: Stage, scale: Scale) -> PlayedScene:
         Measure("attempts booked with unknown cost", sum(unknown.values()), ""),
         *_of_every_scene(calls),
     ]
-    return _played(stage, found, calls, began, began + took, busy, {"ended": ended, "paid_more_than_once": twice})
+    return _played(stage, results, calls, began, began + took, busy, {"ended": ended, "paid_more_than_once": twice})
 
 
 async def _queue(stage: Stage, scale: Scale, count: int, priority: str) -> None:
@@ -315,14 +315,14 @@ def _renders(calls: Sequence[ObservedCall]) -> int:
 
 def _played(
     stage: Stage,
-    found: Sequence[Measure],
+    measures: Sequence[Measure],
     calls: Sequence[ObservedCall],
     since: float,
     until: float,
     busy: Busy,
     notes: Mapping[str, Any] | None = None,
 ) -> PlayedScene:
-    return PlayedScene(found, _renders(calls), stage.fleet.counters(), since, until, busy, notes or {})
+    return PlayedScene(measures, _renders(calls), stage.fleet.counters(), since, until, busy, notes or {})
 
 
 SCENES: Mapping[str, Scene] = {"saturated": saturated, "idle": idle, "interactive": interactive, "kill": kill}

@@ -132,10 +132,10 @@ class Stage(Struct):
         give_up_at = time.time() + within
         while True:
             counts = await asyncio.gather(*(self.count(status, expected + 1) for status in FINAL))
-            found: dict[str, int] = {status: count for status, count in zip(FINAL, counts, strict=True) if count}
-            if sum(found.values()) >= expected or time.time() > give_up_at:
-                return found
-            self.tell(f"{sum(found.values())} of {expected} ended")
+            by_status: dict[str, int] = {status: count for status, count in zip(FINAL, counts, strict=True) if count}
+            if sum(by_status.values()) >= expected or time.time() > give_up_at:
+                return by_status
+            self.tell(f"{sum(by_status.values())} of {expected} ended")
             self.fleet.check()
             await asyncio.sleep(LOOK_EVERY)
 

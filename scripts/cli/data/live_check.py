@@ -17,7 +17,7 @@ from scripts.cli.data import worker_home
 from scripts.cli.data.json_output import to_json
 from scripts.doctor_live import differences, report, run
 from scripts.doctor_live.api import GOOGLE, Api
-from scripts.doctor_live.outcome import Outcome
+from scripts.doctor_live.outcome import ProbeOutcome
 from scripts.doctor_live.probes import Plan, plan
 from scripts.doctor_live.report import Circumstances
 from scripts.doctor_live.run import Examined
@@ -45,7 +45,7 @@ async def carry_out(settings: Settings, catalogue: Catalogue, chosen: Plan, *, q
             return None
         return None if isinstance(usage_now, NotAsked) else usage_now
 
-    def tell(outcome: Outcome) -> None:
+    def tell(outcome: ProbeOutcome) -> None:
         if not quiet:
             click.echo(f"{outcome.probe.model}: {outcome.probe.about}: {outcome.code}", err=True)
 

@@ -1,1 +1,1 @@
-"""One module a door: what is sent there, and what must hold whatever was sent."""
+"""One module a door: what is sent there, and what must hold for every input."""

@@ -163,9 +163,9 @@ def _answer(random: Random, verb: str) -> Any:
 @cache
 def _recorded(form: str) -> Sequence[Any]:
     """First answers of the corpus in that form."""
-    found = []
+    bodies = []
     for case in all_cases().values():
         first = case.first
         if case.form == form and isinstance(first, Scripted) and isinstance(first.body, dict):
-            found.append(filled(first.body, "@HOST"))
-    return found
+            bodies.append(filled(first.body, "@HOST"))
+    return bodies

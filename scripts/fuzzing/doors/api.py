@@ -110,7 +110,7 @@ async def _played(item: Input) -> list[str]:
 
 
 def _form(item: Input, answer: httpx2.Response) -> Sequence[str]:
-    """An error is a problem document, whoever asks for whatever."""
+    """Every error is a problem document."""
     if answer.status_code < 400 or item["method"] == "HEAD":
         return ()
     try:

@@ -53,11 +53,11 @@ def _prices(catalogue: Catalogue, tables: Mapping[str, Any]) -> Iterator[str]:
             if rates is None:
                 continue
             for name in ("input", "text_output", "image_output"):
-                found = getattr(rates, name)
-                if not found.is_finite() or found < 0:
-                    yield f"{model} {lane} {name} is {found}"
-                if name in row and Decimal(row[name]) != found:
-                    yield f"{model} {lane} {name}: read {found}, the file says {row[name]}"
+                price = getattr(rates, name)
+                if not price.is_finite() or price < 0:
+                    yield f"{model} {lane} {name} is {price}"
+                if name in row and Decimal(row[name]) != price:
+                    yield f"{model} {lane} {name}: read {price}, the file says {row[name]}"
             for size, micros in rates.listed.items():
                 yield from _listed(f"{model} {lane} {size}", micros, row.get("listed", {}).get(size))
     for name, gateway in catalogue.gateways.items():
@@ -76,7 +76,7 @@ def _listed(name: str, micros: int, dollars: Any) -> Iterator[str]:
 
 
 def _usable(catalogue: Catalogue) -> Iterator[str]:
-    """Whatever is accepted can be worked with."""
+    """A catalogue that is accepted can be used."""
     for name in catalogue.names:
         if catalogue.live(name).status == "retired":
             yield f"{name} means a model that is retired"

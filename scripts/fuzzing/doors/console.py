@@ -1,4 +1,4 @@
-"""Every page and every form of the console, on a store in a file: whatever is sent, no page breaks."""
+"""Every page and every form of the console, on a store in a file: no input breaks a page."""
 
 from __future__ import annotations
 

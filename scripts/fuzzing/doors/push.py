@@ -13,7 +13,7 @@ from typing import Any
 from scripts.fuzzing import asgi, invariants, rubbish
 from scripts.fuzzing.door import Input, bytes_of
 from scripts.fuzzing.doors.request import VALID
-from shared.core.messages.pubsub_messages import Arrival, BatchArrival, Kick, Release
+from shared.core.messages.pubsub_messages import Arrival, BatchArrival, Kick, ReleaseMessage
 from shared.core.messages.topics import DEAD_LETTER_SOURCE, SUBSCRIPTIONS
 from shared.wiring import Worker
 from tests.chaos.chaos_world import ChaosWorld
@@ -23,8 +23,8 @@ FUNCTIONS = ("intake", "pump", "render", "collect", "watch", "bury", "deliver")
 ANSWERS = (204, 400, 499, 503)
 """What a push may be answered with: 400 and 503 come again, and stand in the log."""
 MESSAGES: Sequence[bytes] = (
-    Release("r-1", 1).to_bytes(), Release("web~r-1", 7).to_bytes(), Arrival("v1_r-1_1", "r-1", 1).to_bytes(),
-    Arrival("v1_r-1_1").to_bytes(), BatchArrival("batches/1").to_bytes(),
+    ReleaseMessage("r-1", 1).to_bytes(), ReleaseMessage("web~r-1", 7).to_bytes(),
+    Arrival("v1_r-1_1", "r-1", 1).to_bytes(), Arrival("v1_r-1_1").to_bytes(), BatchArrival("batches/1").to_bytes(),
     Kick(frozenset({"gemini-3-pro-image/normal"})).to_bytes(), Kick().to_bytes(), b'{"delivery": "x"}',
     b'{"request_id": "r-1", "status": "succeeded", "tenant": "default", "finished_at": "2026-11-22T18:00:00Z"}',
     b'{"request_id": "r-1", "status": "rejected"}', *(json.dumps(message).encode() for message in VALID),
@@ -94,9 +94,9 @@ async def _played(item: Input) -> list[str]:
     problems += invariants.in_answer(answered.body, (invariants.KEY, invariants.PROMPT))
     await world.run_until_quiet(timedelta(days=40))
     if item["function"] == "intake" and answered.status == 204:
-        known = {row.id for name in ("rejected", "cancels") for row in world.store.all(name)}
+        ended = {row.id for name in ("rejected", "cancels") for row in world.store.all(name)}
         repeated = len(world.results()) > 1
-        if known == before and len(world.store.all("requests")) == requests and not repeated:
+        if ended == before and len(world.store.all("requests")) == requests and not repeated:
             problems.append("intake acknowledged a message that is on record nowhere")
     if item["function"] not in ("intake", "bury") and len(world.lane.calls) != calls:
         problems.append(f"{item['function']} made a call")

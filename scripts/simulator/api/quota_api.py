@@ -93,7 +93,7 @@ def _served(simulation: Simulation) -> list[str]:
 
 def time_series(simulation: Simulation, request: Request) -> dict[str, Any]:
     """Sums by model over alignment periods that end with the interval, newest first, as ALIGN_SUM gives them."""
-    dimension, limit_name = _asked(request.query_params.get("filter", ""))
+    dimension, limit_name = _dimension_and_limit(request.query_params.get("filter", ""))
     try:
         start, end = (datetime.fromisoformat(request.query_params[f"interval.{item}Time"]) for item in ("start", "end"))
         period = timedelta(seconds=float(request.query_params["aggregation.alignmentPeriod"].rstrip("s")))
@@ -105,7 +105,7 @@ def time_series(simulation: Simulation, request: Request) -> dict[str, Any]:
     return {"timeSeries": [_series(model, limit_name, points, end, period) for model, points in used.items()]}
 
 
-def _asked(text: str) -> tuple[str, str]:
+def _dimension_and_limit(text: str) -> tuple[str, str]:
     """The dimension and the limit_name of a filter."""
     match = re.fullmatch(
         rf'metric\.type = "{SERVICE}/quota/([\w/]+)/usage" AND metric\.labels\.limit_name = "(.+)"', text

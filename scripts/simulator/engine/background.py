@@ -20,7 +20,7 @@ from scripts.simulator.formats import fault_replies, interactions, webhooks
 from scripts.simulator.formats.reply import Answer, Reply, json_answer
 from scripts.simulator.provider.accepted_request import AcceptedRequest, Headline
 from scripts.simulator.provider.bill import Call
-from scripts.simulator.provider.faults import Fault, Verdict
+from scripts.simulator.provider.faults import Fault, FaultVerdict
 from scripts.simulator.provider.problems import Problem, Refused
 from scripts.simulator.provider.rendered import Made
 from scripts.simulator.provider.tokens import NOTHING, Usage
@@ -57,7 +57,7 @@ class Background(Struct):
     call: Call
     ask: AcceptedRequest
     headline: Headline
-    verdict: Verdict
+    verdict: FaultVerdict
     leave: Leave
     work: asyncio.Task[None] | None = None
     cancelling: asyncio.Task[None] | None = None
@@ -72,7 +72,7 @@ class Backgrounds:
         self._by_id: OrderedDict[str, Background] = OrderedDict()
 
     async def begin(
-        self, call: Call, ask: AcceptedRequest, headline: Headline, verdict: Verdict, leave: Leave
+        self, call: Call, ask: AcceptedRequest, headline: Headline, verdict: FaultVerdict, leave: Leave
     ) -> Reply:
         """The answer to the create. The work goes on in a task of its own, which tells `leave` when it is over."""
         simulation, fault = self._simulation, verdict.fault

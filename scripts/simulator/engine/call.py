@@ -20,7 +20,7 @@ from scripts.simulator.formats.reply import Answer, Cut, Hang, Reply, Reset
 from scripts.simulator.provider import quota_problems, tokens
 from scripts.simulator.provider.accepted_request import AcceptedRequest, Headline, Order, accept
 from scripts.simulator.provider.bill import Api, Call
-from scripts.simulator.provider.faults import GATE_KINDS, SICK_KINDS, Fault, Verdict
+from scripts.simulator.provider.faults import GATE_KINDS, SICK_KINDS, Fault, FaultVerdict
 from scripts.simulator.provider.models import VERTEX, ImageModel
 from scripts.simulator.provider.parameters import Parameters
 from scripts.simulator.provider.problems import Problem, Refused, model_not_found
@@ -29,7 +29,7 @@ from scripts.simulator.provider.rendered import Made
 from scripts.simulator.provider.tokens import NOTHING, Usage
 
 
-class Request(Protocol):
+class ReceivedCall(Protocol):
     """One call in the words of its API."""
 
     @property
@@ -68,7 +68,7 @@ class Begun(Struct, frozen=True):
     reply: Reply
 
 
-async def take(simulation: Simulation, request: Request, client_left: Callable[[], bool]) -> Reply:
+async def take(simulation: Simulation, request: ReceivedCall, client_left: Callable[[], bool]) -> Reply:
     headline = request.headline()
     call = replace(
         simulation.ledger.open(simulation.now(), request.api),
@@ -108,7 +108,7 @@ async def take(simulation: Simulation, request: Request, client_left: Callable[[
 
 
 def _enter(
-    simulation: Simulation, request: Request, headline: Headline, verdict: Verdict
+    simulation: Simulation, request: ReceivedCall, headline: Headline, verdict: FaultVerdict
 ) -> tuple[ImageModel, ModelQuota]:
     """Past the door, or Refused. A call past it is in flight."""
     check_key(request.key)
@@ -140,12 +140,12 @@ def pool_of(api: Api, model_id: str) -> str:
 
 async def _serve(
     simulation: Simulation,
-    request: Request,
+    request: ReceivedCall,
     call: Call,
     model: ImageModel,
     quota: ModelQuota,
     headline: Headline,
-    verdict: Verdict,
+    verdict: FaultVerdict,
 ) -> SettledCall | Begun:
     settled: SettledCall | Begun | None = None
     try:
@@ -169,7 +169,7 @@ def leave(simulation: Simulation, quota: ModelQuota) -> Callable[[int], None]:
 
 
 async def _work(
-    simulation: Simulation, request: Request, call: Call, ask: AcceptedRequest, verdict: Verdict
+    simulation: Simulation, request: ReceivedCall, call: Call, ask: AcceptedRequest, verdict: FaultVerdict
 ) -> SettledCall:
     fault = verdict.fault
     at_once = fault is not None and fault.kind in ("overload", "shed", "internal", "reset", "hang")
@@ -198,7 +198,7 @@ async def _work(
     )
 
 
-def _sick(simulation: Simulation, request: Request, ask: AcceptedRequest, fault: Fault) -> SettledCall:
+def _sick(simulation: Simulation, request: ReceivedCall, ask: AcceptedRequest, fault: Fault) -> SettledCall:
     if fault.kind not in ("hang", "reset", "proxy_timeout"):
         return _failed(request, fault_replies.problem(fault))
     reply: Reply = fault_replies.without_answer(fault)
@@ -216,7 +216,7 @@ def _sick(simulation: Simulation, request: Request, ask: AcceptedRequest, fault:
     )
 
 
-def _failed(request: Request, problem: Problem) -> SettledCall:
+def _failed(request: ReceivedCall, problem: Problem) -> SettledCall:
     return SettledCall(request.problem_answer(problem), problem.code)
 
 

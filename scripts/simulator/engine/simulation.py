@@ -28,7 +28,7 @@ from scripts.simulator.provider.drawing import Painter, PictureMode
 from scripts.simulator.provider.faults import GATE_KINDS, SICK_KINDS, Fault, FaultBook
 from scripts.simulator.provider.models import VERTEX, Models
 from scripts.simulator.provider.problems import ErrorForm, Problem
-from scripts.simulator.provider.quota_windows import ModelQuota, Moment, WindowKind
+from scripts.simulator.provider.quota_windows import ModelQuota, WindowKind, WindowMoment
 from scripts.simulator.provider.tariff import Tariff
 from shared.core.limits.quota import InvalidQuota, Quota
 
@@ -147,8 +147,8 @@ class Simulation:
         problem = fault_replies.gate_problem(fault, headline)
         return json_answer(problem.http_status, problem.rpc_body(), problem.headers)
 
-    def moment(self) -> Moment:
-        return Moment(at=self.now(), seconds=self.monotonic())
+    def moment(self) -> WindowMoment:
+        return WindowMoment(at=self.now(), seconds=self.monotonic())
 
     def quota_of(self, model_id: str) -> ModelQuota:
         if model_id not in self._quotas:

@@ -58,7 +58,7 @@ class Registered(Struct):
         return forms.resource(self.id, self.name, self.uri, self.subscribed, self.state, times, pairs)
 
 
-class Delivery(Struct, frozen=True):
+class WebhookCall(Struct, frozen=True):
     """One POST to a listener, as `/control/webhooks` tells of it."""
 
     message_id: str
@@ -97,7 +97,7 @@ class Webhooks:
         self.post: Post = post or self._over_http
         self.key = SigningKey()
         self.by_id: dict[str, Registered] = {}
-        self.deliveries: deque[Delivery] = deque(maxlen=_RECORDED)
+        self.deliveries: deque[WebhookCall] = deque(maxlen=_RECORDED)
         self._numbers = itertools.count(1)
         self._sending: dict[asyncio.Task[None], str] = {}
         """What each task tells of."""
@@ -202,7 +202,7 @@ class Webhooks:
         }
         status = await self.post(parcel.uri, parcel.body, headers)
         self.deliveries.append(
-            Delivery(
+            WebhookCall(
                 message_id=parcel.message_id,
                 event=parcel.event,
                 about=parcel.about,

@@ -134,7 +134,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Of `served_by`: the model that serves instead."""
 
 
-class Verdict(Struct, frozen=True):
+class FaultVerdict(Struct, frozen=True):
     """What the script has in mind for one call."""
 
     fault: Fault | None = None
@@ -157,7 +157,7 @@ class FaultBook:
         """Replaces the script. `now` in monotonic seconds."""
         self._watches = [_Watch(fault, since=now) for fault in faults]
 
-    def judge(self, api: Api, headline: Headline, *, now: float) -> Verdict:
+    def judge(self, api: Api, headline: Headline, *, now: float) -> FaultVerdict:
         """The first fault that strikes decides; slowness adds up."""
         decisive: Fault | None = None
         extra = 0.0
@@ -173,7 +173,7 @@ class FaultBook:
                 decisive = fault
         if decisive is None and REFUSE_MARK in headline.prompt:
             decisive = Fault(kind="refusal")
-        return Verdict(decisive, extra)
+        return FaultVerdict(decisive, extra)
 
     def _strikes(self, watch: _Watch, api: Api, headline: Headline, now: float) -> bool:
         fault = watch.fault

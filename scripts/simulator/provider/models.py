@@ -78,8 +78,8 @@ class Models(Struct, frozen=True):
 
         def distance(ratio: str) -> float:
             across, up = (int(part) for part in ratio.split(":"))
-            asked, offered = width / height, across / up
-            return max(asked, offered) / min(asked, offered)
+            wanted, offered = width / height, across / up
+            return max(wanted, offered) / min(wanted, offered)
 
         return min(model.ratios, key=distance)
 

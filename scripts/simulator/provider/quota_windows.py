@@ -26,7 +26,7 @@ TEN_MINUTES = 600.0
 NEVER = math.inf
 
 
-class Moment(Struct, frozen=True):
+class WindowMoment(Struct, frozen=True):
     at: datetime
     """Aware wall time: clock minutes and Pacific days are cut by it."""
     seconds: float
@@ -36,10 +36,10 @@ class Moment(Struct, frozen=True):
 class Window(Protocol):
     """Remembers what was used even without a limit, so that a limit set later is judged on the truth."""
 
-    def wait(self, moment: Moment, amount: int, limit: int) -> float:
+    def wait(self, moment: WindowMoment, amount: int, limit: int) -> float:
         """Seconds until `amount` fits under `limit`: 0 when it does now, NEVER when it cannot."""
 
-    def record(self, moment: Moment, amount: int) -> None: ...
+    def record(self, moment: WindowMoment, amount: int) -> None: ...
 
 
 class SlidingWindow:
@@ -50,7 +50,7 @@ class SlidingWindow:
         self._used: deque[tuple[float, int]] = deque()
         self._total = 0
 
-    def wait(self, moment: Moment, amount: int, limit: int) -> float:
+    def wait(self, moment: WindowMoment, amount: int, limit: int) -> float:
         self._forget(moment)
         if amount > limit:
             return NEVER
@@ -63,11 +63,11 @@ class SlidingWindow:
                 return at + self._length - moment.seconds
         raise AssertionError("an emptied window has room for any amount within the limit")
 
-    def record(self, moment: Moment, amount: int) -> None:
+    def record(self, moment: WindowMoment, amount: int) -> None:
         self._used.append((moment.seconds, amount))
         self._total += amount
 
-    def _forget(self, moment: Moment) -> None:
+    def _forget(self, moment: WindowMoment) -> None:
         while self._used and self._used[0][0] + self._length <= moment.seconds:
             self._total -= self._used.popleft()[1]
 
@@ -79,14 +79,14 @@ class FixedWindow:
         self._minute = -1
         self._used = 0
 
-    def wait(self, moment: Moment, amount: int, limit: int) -> float:
+    def wait(self, moment: WindowMoment, amount: int, limit: int) -> float:
         if amount > limit:
             return NEVER
         minute, into = divmod(moment.at.timestamp(), MINUTE)
         used = self._used if int(minute) == self._minute else 0
         return 0.0 if used + amount <= limit else MINUTE - into
 
-    def record(self, moment: Moment, amount: int) -> None:
+    def record(self, moment: WindowMoment, amount: int) -> None:
         minute = int(moment.at.timestamp() // MINUTE)
         if minute != self._minute:
             self._minute, self._used = minute, 0
@@ -101,7 +101,7 @@ class Bucket:
         self._debt = 0.0
         self._at = -math.inf
 
-    def wait(self, moment: Moment, amount: int, limit: int) -> float:
+    def wait(self, moment: WindowMoment, amount: int, limit: int) -> float:
         if amount > limit:
             return NEVER
         debt = min(self._debt_at(moment), limit)  # what was used while nothing was limited is forgiven
@@ -109,11 +109,11 @@ class Bucket:
         # A millionth of a unit: float noise must not turn the promised instant into another rejection.
         return max(0.0, (debt + amount - limit) * MINUTE / limit) if debt + amount - limit > 1e-6 else 0.0
 
-    def record(self, moment: Moment, amount: int) -> None:
+    def record(self, moment: WindowMoment, amount: int) -> None:
         self._debt = self._debt_at(moment) + amount
         self._at = moment.seconds
 
-    def _debt_at(self, moment: Moment) -> float:
+    def _debt_at(self, moment: WindowMoment) -> float:
         if self._debt == 0.0:
             return 0.0
         return max(0.0, self._debt - (moment.seconds - self._at) * self._limit / MINUTE)
@@ -126,14 +126,14 @@ class PacificDay:
         self._day: date | None = None
         self._used = 0
 
-    def wait(self, moment: Moment, amount: int, limit: int) -> float:
+    def wait(self, moment: WindowMoment, amount: int, limit: int) -> float:
         if amount > limit:
             return NEVER
         local = moment.at.astimezone(PACIFIC)
         used = self._used if local.date() == self._day else 0
         return 0.0 if used + amount <= limit else seconds_to_midnight(moment.at)
 
-    def record(self, moment: Moment, amount: int) -> None:
+    def record(self, moment: WindowMoment, amount: int) -> None:
         day = moment.at.astimezone(PACIFIC).date()
         if day != self._day:
             self._day, self._used = day, 0
@@ -181,7 +181,7 @@ class ModelQuota:
         self._rejected_counts = rejected_counts
         self.in_flight = 0
 
-    def admit(self, limits: Limits, moment: Moment, *, images: int, input_tokens: int) -> Admitted | Rejected:
+    def admit(self, limits: Limits, moment: WindowMoment, *, images: int, input_tokens: int) -> Admitted | Rejected:
         """Admitted calls are in flight until `leave`."""
         amounts: dict[Dimension, int] = {"rpm": 1, "ipm": images, "tpm": input_tokens, "rpd": 1}
         violations = [
@@ -200,7 +200,7 @@ class ModelQuota:
         self.in_flight += 1
         return Admitted()
 
-    def leave(self, moment: Moment, *, spent_micros: int) -> None:
+    def leave(self, moment: WindowMoment, *, spent_micros: int) -> None:
         self.in_flight -= 1
         if spent_micros:
             self._windows["spend10m"].record(moment, spent_micros)

@@ -13,7 +13,7 @@ from msgspec import Struct
 from scripts.virtual_time.engine import Engine
 from scripts.virtual_time.models.provider_model import Provider
 from scripts.virtual_time.models.provider_reply import Answer, Image
-from scripts.virtual_time.request import Request
+from scripts.virtual_time.request import ModelledRequest
 
 DELIVERY = (0.02, 0.15)
 """Seconds from a publication, or from room on an instance, to the push."""
@@ -85,7 +85,7 @@ End: TypeAlias = Answer | Late | DeliveredLate
 class Attempt(Struct, frozen=True):
     """What came of one release."""
 
-    request: Request
+    request: ModelledRequest
     instance: int
     """Which one took it."""
     slot: float
@@ -96,10 +96,10 @@ class Attempt(Struct, frozen=True):
 OnAttempt: TypeAlias = Callable[[Attempt], None]
 
 
-class Delivery:
+class PushedDelivery:
     """One push of one message. It takes room on its instance until `done`; nothing of it happens on a dead instance."""
 
-    def __init__(self, fleet: Fleet, request: Request, begin: Callable[[Delivery], None]) -> None:
+    def __init__(self, fleet: FleetModel, request: ModelledRequest, begin: Callable[[PushedDelivery], None]) -> None:
         self.request = request
         self.instance = -1
         """Which one, once it is under way."""
@@ -144,9 +144,9 @@ class Delivery:
         if self.alive:
             callback()
 
-    def again(self) -> Delivery:
+    def again(self) -> PushedDelivery:
         """The redelivery of its message."""
-        return Delivery(self._fleet, self.request, self._begin)
+        return PushedDelivery(self._fleet, self.request, self._begin)
 
     def _leave(self, seconds: float, then: Callable[[Answer], None]) -> None:
         self.request.status = "rendering"
@@ -166,7 +166,7 @@ class Delivery:
             then(answer)
 
 
-class Fleet:
+class FleetModel:
     """Deliveries wait in the order of publication where there is no room."""
 
     takes_back = False
@@ -177,31 +177,31 @@ class Fleet:
         self.provider = provider
         self.size = size
         self.chance = chance
-        self._waiting: deque[Delivery] = deque()
+        self._waiting: deque[PushedDelivery] = deque()
         self._room = [instance for instance in range(size.instances) for _ in range(size.concurrency)]
-        self._held: list[dict[Delivery, None]] = [{} for _ in range(size.instances)]
+        self._leased: list[dict[PushedDelivery, None]] = [{} for _ in range(size.instances)]
         self._skew = [chance.uniform(-size.skew, size.skew) for _ in range(size.instances)]
         self._busy_until = [0.0] * size.instances
         self._in_the_air = 0
         self.in_background = size.terms is not None and size.terms.lasts == "for one exchange"
         self._push_window = size.capacity if size.push == "ready" else FIRST_PUSH_WINDOW
 
-    def deliver(self, request: Request, begin: Callable[[Delivery], None]) -> Delivery:
+    def deliver(self, request: ModelledRequest, begin: Callable[[PushedDelivery], None]) -> PushedDelivery:
         """Publishes a message about `request`; `begin` is called on each delivery of it."""
-        delivery = Delivery(self, request, begin)
+        delivery = PushedDelivery(self, request, begin)
         self._waiting.append(delivery)
         self._push()
         return delivery
 
     def start(
         self,
-        request: Request,
+        request: ModelledRequest,
         at: float,
         good_for: float,
         on_end: OnAttempt,
         on_taken_up: Callable[[], None] = lambda: None,
         on_tight: Callable[[int], None] = lambda instance: None,
-    ) -> Delivery:
+    ) -> PushedDelivery:
         """Releases `request` for a slot: one call at `at`, or none where it cannot leave within `good_for` seconds.
 
         The attempt goes on record first. Half of its processor time is spent on that, the other half on leaving. Room
@@ -211,12 +211,12 @@ class Fleet:
         """
         request.status = "released"
 
-        def end(delivery: Delivery, end: End) -> None:
+        def end(delivery: PushedDelivery, end: End) -> None:
             if delivery.alive:
                 delivery.done()
             on_end(Attempt(request, delivery.instance, at, end))
 
-        def leave(delivery: Delivery, own_at: float) -> None:
+        def leave(delivery: PushedDelivery, own_at: float) -> None:
             late = self.engine.now - own_at
             if late > good_for:
                 end(delivery, Late())
@@ -225,7 +225,7 @@ class Fleet:
                 on_tight(delivery.instance)
             delivery.send(partial(end, delivery))
 
-        def take_up(delivery: Delivery) -> None:
+        def take_up(delivery: PushedDelivery) -> None:
             on_taken_up()
             own_at, now = at + self._skew[delivery.instance], self.engine.now
             if now > own_at + good_for:
@@ -243,7 +243,7 @@ class Fleet:
 
     def crash(self, instance: int) -> None:
         """The instance dies with all it holds; its messages are delivered again, and it comes back."""
-        lost, self._held[instance] = self._held[instance], {}
+        lost, self._leased[instance] = self._leased[instance], {}
         self._room = [number for number in self._room if number != instance]
         for delivery in lost:
             delivery.alive = False
@@ -257,15 +257,15 @@ class Fleet:
         self._busy_until[instance] = max(self._busy_until[instance], self.engine.now) + share * self.size.start
         return self._busy_until[instance] - self.engine.now
 
-    def leave(self, delivery: Delivery) -> None:
+    def leave(self, delivery: PushedDelivery) -> None:
         """It is acknowledged, and the push window has grown."""
         delivery.alive = False
-        del self._held[delivery.instance][delivery]
+        del self._leased[delivery.instance][delivery]
         self._in_the_air -= 1
         self._push_window = min(self._push_window + 1, self.size.capacity)
         self._make_room(delivery.instance, 1)
 
-    def _publish_again(self, delivery: Delivery) -> None:
+    def _publish_again(self, delivery: PushedDelivery) -> None:
         self._waiting.append(delivery)
         self._push()
 
@@ -281,7 +281,7 @@ class Fleet:
             pick = self.chance.randrange(len(self._room))
             self._room[pick], self._room[-1] = self._room[-1], self._room[pick]
             delivery.instance = self._room.pop()
-            self._held[delivery.instance][delivery] = None
+            self._leased[delivery.instance][delivery] = None
             delivery.alive = True
             self._in_the_air += 1
             self.engine.after(self.chance.uniform(*DELIVERY), partial(delivery.if_alive, delivery.push))

@@ -8,7 +8,7 @@ from random import Random
 
 from msgspec import Struct
 
-from scripts.simulator.provider.quota_windows import NEVER, Dimension, ModelQuota, Moment, Rejected
+from scripts.simulator.provider.quota_windows import NEVER, Dimension, ModelQuota, Rejected, WindowMoment
 from scripts.virtual_time.engine import Engine
 from scripts.virtual_time.models.latency import Latency
 from scripts.virtual_time.models.provider_limits import OVERLOAD_DEPTH, SHARED_DEPTH, Narrow, ProviderTerms, Throttle
@@ -42,7 +42,7 @@ QUOTA_IDS: Mapping[Dimension, str] = {
 """Limits that a 429 names; other dimensions are rejected without details, as the simulator does."""
 
 
-class Call(Struct, frozen=True):
+class ModelledCall(Struct, frozen=True):
     """One call as the provider saw it arrive."""
 
     at: float
@@ -55,7 +55,7 @@ class Provider:
     """One project; `calls` grows in the order of arrival."""
 
     def __init__(self, engine: Engine, terms: Mapping[str, ProviderTerms], chance: Random) -> None:
-        self.calls: list[Call] = []
+        self.calls: list[ModelledCall] = []
         self._engine = engine
         self._chance = chance
         self._models = {model: _Model(provider_terms) for model, provider_terms in terms.items()}
@@ -64,13 +64,13 @@ class Provider:
         """As they can be read at this instant."""
         return self._models[model].terms.limits_at(self._engine.now)
 
-    def call(self, asked: Arrival, then: Callable[[Answer], None]) -> Answer:
+    def call(self, arrival: Arrival, then: Callable[[Answer], None]) -> Answer:
         """Judges the call now and hands the answer to `then` when it arrives; returns it for the record."""
-        model = self._models[asked.model]
-        answer = model.judge(Moment(self._engine.wall(), self._engine.now), asked.tokens)
-        self.calls.append(Call(self._engine.now, asked.request_id, asked.model, answer))
+        model = self._models[arrival.model]
+        answer = model.judge(WindowMoment(self._engine.wall(), self._engine.now), arrival.tokens)
+        self.calls.append(ModelledCall(self._engine.now, arrival.request_id, arrival.model, answer))
         self._engine.after(
-            self._seconds(asked.latency or model.terms.latency, answer), partial(self._end, model, answer, then)
+            self._seconds(arrival.latency or model.terms.latency, answer), partial(self._end, model, answer, then)
         )
         return answer
 
@@ -85,7 +85,7 @@ class Provider:
 
     def _end(self, model: _Model, answer: Answer, then: Callable[[Answer], None]) -> None:
         if isinstance(answer, Image | Overloaded):
-            model.leave(Moment(self._engine.wall(), self._engine.now))
+            model.leave(WindowMoment(self._engine.wall(), self._engine.now))
         then(answer)
 
 
@@ -98,7 +98,7 @@ class _Model:
         self._shared = Throttle(SHARED_DEPTH)
         self._overload = Throttle(OVERLOAD_DEPTH)
 
-    def judge(self, moment: Moment, tokens: int) -> Answer:
+    def judge(self, moment: WindowMoment, tokens: int) -> Answer:
         if not _passes(self._shared, self.terms.shared, moment.seconds):
             return UNEXPLAINED
         limits = self.terms.limits_at(moment.seconds)
@@ -107,7 +107,7 @@ class _Model:
             return _rejection(admitted)
         return IMAGE if _passes(self._overload, self.terms.overloads, moment.seconds) else OVERLOADED
 
-    def leave(self, moment: Moment) -> None:
+    def leave(self, moment: WindowMoment) -> None:
         self._quota.leave(moment, spent_micros=0)
 
 

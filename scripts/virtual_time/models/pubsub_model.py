@@ -19,7 +19,7 @@ from random import Random
 from msgspec import Struct
 
 from scripts.virtual_time.engine import Engine
-from scripts.virtual_time.models.fleet_model import DELIVERY, FIRST_PUSH_WINDOW, Delivery, Fleet, FleetSize
+from scripts.virtual_time.models.fleet_model import DELIVERY, FIRST_PUSH_WINDOW, FleetModel, FleetSize, PushedDelivery
 from scripts.virtual_time.models.provider_model import Provider
 
 MOST_PUSH_WINDOW = 3000.0
@@ -45,7 +45,7 @@ class Counts(Struct):
     """For which the subscription delivered nothing, by push back-off."""
 
 
-class PubsubFleet(Fleet):
+class PubsubFleet(FleetModel):
     """Deliveries by push or pull, to instances that start when they are needed."""
 
     takes_back = True
@@ -58,13 +58,13 @@ class PubsubFleet(Fleet):
         running = size.instances if self.terms.by == "pull" else self.terms.warm_instances
         self._room = [instance for instance in range(running) for _ in range(size.concurrency)]
         self._running, self._starting = running, 0
-        self._pending: deque[Delivery] = deque()
+        self._pending: deque[PushedDelivery] = deque()
         """Pushed, and waiting for an instance."""
         self._window = float(FIRST_PUSH_WINDOW)
         self._halved_at = float("-inf")
         self._stop, self._stopped_until = SHORTEST_STOP, 0.0
         self._wakes = False
-        self._attempts: dict[Delivery, int] = {}
+        self._attempts: dict[PushedDelivery, int] = {}
         self._coming = 0
         """Pulled, and not yet at their instance."""
 
@@ -91,7 +91,7 @@ class PubsubFleet(Fleet):
         self._wakes = False
         self._push()
 
-    def leave(self, delivery: Delivery) -> None:
+    def leave(self, delivery: PushedDelivery) -> None:
         """Acknowledged."""
         if not delivery.alive:
             return
@@ -100,15 +100,15 @@ class PubsubFleet(Fleet):
         self._stop = max(self._stop / 2, SHORTEST_STOP)
         self._out(delivery)
 
-    def _out(self, delivery: Delivery) -> None:
+    def _out(self, delivery: PushedDelivery) -> None:
         delivery.alive = False
-        del self._held[delivery.instance][delivery]
+        del self._leased[delivery.instance][delivery]
         self._in_the_air -= 1
         self._room.append(delivery.instance)
         self._serve()
         self._push()
 
-    def _not_acknowledged(self, delivery: Delivery) -> None:
+    def _not_acknowledged(self, delivery: PushedDelivery) -> None:
         """503 or 429: the message waits by the retry policy, and the whole subscription by push back-off."""
         now = self.engine.now
         if now - self._halved_at >= 1.0:
@@ -128,7 +128,7 @@ class PubsubFleet(Fleet):
 
     # -- Cloud Run ----------------------------------------------------------------------------------------------------
 
-    def _reach(self, delivery: Delivery) -> None:
+    def _reach(self, delivery: PushedDelivery) -> None:
         self._coming -= 1
         self._pending.append(delivery)
         self.engine.after(PENDING_FOR, partial(self._give_up, delivery))
@@ -140,7 +140,7 @@ class PubsubFleet(Fleet):
             pick = self.chance.randrange(len(self._room))
             self._room[pick], self._room[-1] = self._room[-1], self._room[pick]
             delivery.instance = self._room.pop()
-            self._held[delivery.instance][delivery] = None
+            self._leased[delivery.instance][delivery] = None
             delivery.alive = True
             outage = self.terms.outage
             if outage is not None and outage[0] <= self.engine.now < outage[1]:
@@ -160,7 +160,7 @@ class PubsubFleet(Fleet):
         self._serve()
         self._push()
 
-    def _give_up(self, delivery: Delivery) -> None:
+    def _give_up(self, delivery: PushedDelivery) -> None:
         if delivery in self._pending:
             self._pending.remove(delivery)
             self._in_the_air -= 1
@@ -168,7 +168,7 @@ class PubsubFleet(Fleet):
             self._not_acknowledged(delivery)
             self._push()
 
-    def _fail(self, delivery: Delivery) -> None:
+    def _fail(self, delivery: PushedDelivery) -> None:
         self.counts.failed += 1
         self._out(delivery)
         self._not_acknowledged(delivery)

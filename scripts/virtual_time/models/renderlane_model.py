@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from scripts.virtual_time.models.fleet_model import Attempt, DeliveredLate, Late
 from scripts.virtual_time.models.provider_reply import Answer, DayFull, Image, MinuteFull, Overloaded, Unexplained
-from scripts.virtual_time.request import Arrival, Request
+from scripts.virtual_time.request import Arrival, ModelledRequest
 from scripts.virtual_time.run import World
 from shared.core.admission import fair_queueing
 from shared.core.admission.allocation import INTERACTIVE_HORIZON, Candidate, Grant
@@ -66,7 +66,7 @@ ASK = Requirements("default", None, "1K", None, STANDARD, 10, 0, False, None)
 class Queued(Struct):
     """A request as the store has it."""
 
-    request: Request
+    request: ModelledRequest
     planned: Planned
     tag: float
     candidate: Candidate | None = None
@@ -97,7 +97,7 @@ class Renderlane:
 
         They would grant nothing, but cost a rehearsal of hours most of its time.
         """
-        self.held: dict[tuple[str, BlockReason], float] = {}
+        self.blocked_for: dict[tuple[str, BlockReason], float] = {}
         """Seconds for which a model's best waited, by model and reason (as in `Full`)."""
         self._page, self._leaps = page, leaps
 
@@ -105,7 +105,7 @@ class Renderlane:
         self._world = world
         self._engine = world.engine
         self._memory = Memory()
-        self._quota = Quota(dict(world.known))
+        self._quota = Quota(dict(world.limits))
         self._live: dict[str, LiveLimits] = {}
         self._store: dict[str, dict[str, Queued]] = {}
         """What waits, by queue."""
@@ -119,7 +119,7 @@ class Renderlane:
         """The documents of taken slots, by slot."""
         self._low_until = float("-inf")
         """When the last kick for want of open slots comes, or came, to the pump."""
-        self._seen: dict[int, dict[str, ModelObservations]] = {}
+        self._observations: dict[int, dict[str, ModelObservations]] = {}
         """What each instance saw."""
         self._reports: dict[int, dict[str, ModelObservations]] = {}
         """What the pump can read of it."""
@@ -144,14 +144,14 @@ class Renderlane:
         self._woken = False
         """A kick came during a tick: the next one may be an extra one."""
         self._busy_at = 0.0
-        self._crowded = False
-        self._held: list[tuple[str, BlockReason]] = []
+        self._crowded = self._recounts = False
+        self._blocked: list[tuple[str, BlockReason]] = []
         self._decided_at = 0.0
         self._engine.after(world.chance.uniform(0, LIVE_EVERY), self._watch)
 
     # -- what happens to it -------------------------------------------------------------------------------------------
 
-    def arrive(self, request: Request) -> None:
+    def arrive(self, request: ModelledRequest) -> None:
         self._world.documents.read(partial(self._take_in, request))
 
     def crash(self) -> None:
@@ -166,7 +166,7 @@ class Renderlane:
 
     # -- intake -------------------------------------------------------------------------------------------------------
 
-    def _take_in(self, request: Request) -> None:
+    def _take_in(self, request: ModelledRequest) -> None:
         arrival = request.arrival
         queue = fair_queueing.queue_name(arrival.model, arrival.priority)
         waiting = self._waiting.get((queue, arrival.tenant), 0)
@@ -276,14 +276,14 @@ class Renderlane:
         if lead != self._lead:
             return
         before, now = self._memory, self._engine.wall()
-        for held in self._held:
-            self.held[held] = self.held.get(held, 0.0) + self._engine.now - self._decided_at
+        for entry in self._blocked:
+            self.blocked_for[entry] = self.blocked_for.get(entry, 0.0) + self._engine.now - self._decided_at
         heads = self._heads()
         self._conclude(now)
         ticked = tick(before, self._sight(heads, now))
         self._routing = self._routing.started(ticked.started).granted(ticked.grants)
-        self._crowded = ticked.crowded
-        self._held = [(model, full.reason) for model, full in ticked.blocked.items()]
+        self._crowded, self._recounts = ticked.crowded, ticked.recounts
+        self._blocked = [(model, full.reason) for model, full in ticked.blocked.items()]
         self._decided_at = self._engine.now
         by_id = {head.request.arrival.request_id: head for head in heads}
         for grant in ticked.grants:
@@ -426,7 +426,7 @@ class Renderlane:
         return queueds
 
     def _sight(self, heads: Sequence[Queued], now: datetime) -> Observation:
-        if self._crowded or self._engine.now - self._counted_at >= COUNT_EVERY:
+        if self._recounts or self._engine.now - self._counted_at >= COUNT_EVERY:
             self._counted, self._counted_at = dict(self._running), self._engine.now
         models = {model for report in self._reports.values() for model in report}
         return Observation(
@@ -488,7 +488,7 @@ class Renderlane:
     def _watch(self) -> None:
         """Reads what it was told of at the start: the rate, not the day's quota."""
         now = self._engine.wall()
-        for model in self._world.known:
+        for model in self._world.limits:
             self._live[model] = LiveLimits({"rpm": self._world.provider.limits(model).rpm}, now)
         self._engine.after(LIVE_EVERY, self._watch)
 
@@ -521,14 +521,14 @@ class Renderlane:
 
     def _made(self, instance: int, grant: Grant) -> None:
         """A picture speaks against what is open, and is not reported otherwise."""
-        said = False
+        is_changed = False
         own = self._heard.setdefault(instance, {})
         for name in contradicted_by(grant.candidate.planned.route):
             heard = own.get(name, NOTHING_HEARD)
             after = heard.with_success(grant.slot_at)
             if after.success > heard.success and (heard.is_open or name in self._routing.conclusions.open):
-                own[name], said = after, True
-        if said:
+                own[name], is_changed = after, True
+        if is_changed:
             model = grant.candidate.model
             self._note(instance, model, self._of(instance, model))
 
@@ -564,11 +564,11 @@ class Renderlane:
             self._world.lose(queued.request)
 
     def _of(self, instance: int, model: str) -> ModelObservations:
-        return self._seen.get(instance, {}).get(model, NOTHING_SEEN)
+        return self._observations.get(instance, {}).get(model, NOTHING_SEEN)
 
     def _note(self, instance: int, model: str, observed: ModelObservations) -> None:
         """Reported at once, or when the last report is old enough."""
-        self._seen.setdefault(instance, {})[model] = observed
+        self._observations.setdefault(instance, {})[model] = observed
         if instance in self._reporting:
             return
         self._reporting.add(instance)
@@ -577,15 +577,15 @@ class Renderlane:
     def _report(self, instance: int) -> None:
         self._reporting.discard(instance)
         self._report_due[instance] = self._engine.now + REPORT_SPACING
-        written, heard = dict(self._seen[instance]), dict(self._heard.get(instance, {}))
+        written, heard = dict(self._observations[instance]), dict(self._heard.get(instance, {}))
         self._world.documents.write(f"evidence/{instance}", partial(self._reported, instance, written, heard))
 
     def _reported(self, instance: int, written: dict[str, ModelObservations], heard: dict[str, Heard]) -> None:
         self._reports[instance], self._heard_reports[instance] = written, heard
 
 
-def _planned(asked: Arrival) -> Planned:
-    return Planned(Route(STANDARD, asked.model, "1K"), (), asked.estimate_micros, asked.model, asked.tokens)
+def _planned(arrival: Arrival) -> Planned:
+    return Planned(Route(STANDARD, arrival.model, "1K"), (), arrival.estimate_micros, arrival.model, arrival.tokens)
 
 
 def _failure(answer: Answer) -> Failure:

@@ -15,7 +15,7 @@ from msgspec import Raw
 
 from shared.adapters.gemini.interactions_response import header_id, tier
 from shared.adapters.gemini_errors import answer_errors
-from shared.adapters.gemini_errors.errors import Problem
+from shared.adapters.gemini_errors.errors import ProviderProblem
 from shared.adapters.payloads import answer_image
 from shared.adapters.payloads.answer_image import Read, Served, malformed
 from shared.adapters.payloads.image_parts import parts_of
@@ -189,7 +189,7 @@ def _unusual_end(candidate: _Candidate, headers: Mapping[str, str], now: datetim
         return None
     code = reason.lower()[:64]
     text = _text(candidate.finishMessage, candidate.finish_message) or f"the model stopped without an image: {code}"
-    return answer_errors.judge(Problem((code,), text), headers, now, FailureKind.NO_IMAGE)
+    return answer_errors.judge(ProviderProblem((code,), text), headers, now, FailureKind.NO_IMAGE)
 
 
 def _has_text(candidate: _Candidate) -> bool:

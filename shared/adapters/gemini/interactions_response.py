@@ -159,7 +159,7 @@ def _is_empty_list(interaction: _Interaction) -> bool:
     return any(raws == [] for raws in lists)
 
 
-def _problems(interaction: _Interaction, steps: Sequence[_Step]) -> Iterator[errors.Problem]:
+def _problems(interaction: _Interaction, steps: Sequence[_Step]) -> Iterator[errors.ProviderProblem]:
     for error in (*items_of(interaction.errors, Raw), *(step.error for step in steps), interaction.error):
         problem = answer_errors.inner_problem(error)
         if problem is not None:

@@ -67,7 +67,7 @@ def write_line(key: str, order: Order) -> bytes:
     return msgspec.json.encode({"key": key, "request": request}) + b"\n"
 
 
-class Line(Struct, frozen=True):
+class BatchLine(Struct, frozen=True):
     """One line, read: its picture may still lie at an address."""
 
     key: str
@@ -77,18 +77,20 @@ class Line(Struct, frozen=True):
 
 def read_line(
     line: Json, model: str, now: datetime, key: str = "", prompts: Mapping[str, Written] | None = None
-) -> Line:
+) -> BatchLine:
     """What one line says; `key` where it has none. `prompts` by key are cut out of errors before these are classified.
     What stands in a failure is not redacted yet."""
     parsed = decoded(without_mark(line), _Line)
     if parsed is None:
         size = len(memoryview(line))
-        return Line(key, Failure(FailureKind.MALFORMED_ANSWER, f"{size} bytes that are no line of a batch"))
+        return BatchLine(key, Failure(FailureKind.MALFORMED_ANSWER, f"{size} bytes that are no line of a batch"))
     metadata = decoded(parsed.metadata, _Metadata)
     key = text_of(parsed.key) or (text_of(metadata.key) if metadata is not None else "") or key
     token = SENT.set(Sent((*texts_of((prompts or {}).get(key, "")), key), model))
     try:
-        return Line(key, read_values([parsed.response], model, LANE, {}, now, lambda: _without_response(parsed, now)))
+        return BatchLine(
+            key, read_values([parsed.response], model, LANE, {}, now, lambda: _without_response(parsed, now))
+        )
     finally:
         SENT.reset(token)
 

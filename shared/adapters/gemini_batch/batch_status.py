@@ -72,7 +72,7 @@ class Operation(msgspec.Struct):
     dest: Raw = NONE
 
 
-class Page(msgspec.Struct):
+class BatchPage(msgspec.Struct):
     """Of the list of batches."""
 
     operations: Raw = NONE
@@ -101,7 +101,7 @@ def display_name_of(operation: Operation) -> str:
     return text_of(_metadata(operation).displayName)
 
 
-def operations_of(page: Page) -> list[Operation]:
+def operations_of(page: BatchPage) -> list[Operation]:
     return items_of(page.operations, Operation)
 
 

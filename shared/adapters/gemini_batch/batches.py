@@ -19,10 +19,10 @@ from msgspec.structs import replace
 
 from shared.adapters.gemini.bounded_body import ENDLESS, MAX_ANSWER_BYTES, Endless, bound_to
 from shared.adapters.gemini.paid_images import PaidImages, google_files
-from shared.adapters.gemini_batch.batch_lines import Line, read_line, result_of, write_line
+from shared.adapters.gemini_batch.batch_lines import BatchLine, read_line, result_of, write_line
 from shared.adapters.gemini_batch.batch_status import (
+    BatchPage,
     Operation,
-    Page,
     created_at,
     display_name_of,
     inlined,
@@ -146,7 +146,7 @@ class GeminiBatches:
             answer = await self._call("GET", "/v1beta/batches", params=query)
             if isinstance(answer, Failure):
                 return answer
-            page = errors.decoded(answer.content, Page)
+            page = errors.decoded(answer.content, BatchPage)
             if page is None:
                 return Failure(FailureKind.MALFORMED_ANSWER, "the list of batches cannot be read", http_status=200)
             operations = operations_of(page)
@@ -187,11 +187,11 @@ class GeminiBatches:
             written = tuple(text for prompt in prompts.values() for text in texts_of(prompt))
             raise ResultsUnavailable(_cleaned(error.failure, written, self._api_key)) from error
 
-    async def _in_file(self, file: str, model: str, prompts: Mapping[str, Written]) -> AsyncIterator[Line]:
+    async def _in_file(self, file: str, model: str, prompts: Mapping[str, Written]) -> AsyncIterator[BatchLine]:
         async for line in self._lines(f"/v1beta/{file}{_DOWNLOAD}"):
             yield read_line(line, model, self._now(), prompts=prompts)
 
-    async def _inlined(self, name: str, model: str, prompts: Mapping[str, Written]) -> AsyncIterator[Line]:
+    async def _inlined(self, name: str, model: str, prompts: Mapping[str, Written]) -> AsyncIterator[BatchLine]:
         """The answers in the batch itself: under their keys, else in the order of the requests. Raises
         ResultsUnavailable.
         """

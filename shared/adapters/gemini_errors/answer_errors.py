@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from shared.adapters.gemini_errors import error_phrases, errors
 from shared.adapters.gemini_errors.error_codes import NO_IMAGE, REFUSALS, STATUS_OF_CODE
-from shared.adapters.gemini_errors.errors import Problem
+from shared.adapters.gemini_errors.errors import ProviderProblem
 from shared.adapters.payloads.json_member import NONE, decoded, text_of
 from shared.core.provider.failure import Failure, FailureKind
 
@@ -40,7 +40,7 @@ class _Bare(msgspec.Struct):
     error_message: Raw = NONE
 
 
-def problem_in(body: bytes | bytearray | Raw) -> Problem | None:
+def problem_in(body: bytes | bytearray | Raw) -> ProviderProblem | None:
     """The error that a body of another shape speaks of, with or without `error` around it."""
     problem = errors.read_problem(body)
     if problem is not None:
@@ -52,25 +52,28 @@ def problem_in(body: bytes | bytearray | Raw) -> Problem | None:
     if not message:
         return None
     inner = errors.read_inner_problem(body)
-    return replace(inner, message=inner.message or message) if inner is not None else Problem((), message)
+    return replace(inner, message=inner.message or message) if inner is not None else ProviderProblem((), message)
 
 
-def problem_among(values: Iterable[Raw]) -> Problem | None:
+def problem_among(values: Iterable[Raw]) -> ProviderProblem | None:
     """The first that one of the JSON values of an answer speaks of."""
     return next(filter(None, map(problem_in, values)), None)
 
 
-def inner_problem(error: Raw) -> Problem | None:
+def inner_problem(error: Raw) -> ProviderProblem | None:
     """The error object, or the text, of an `error` member; None where it is null, empty or says nothing."""
     text = text_of(error)
     if text:
-        return Problem((), text)
+        return ProviderProblem((), text)
     problem = errors.read_inner_problem(error)
     return problem if problem is not None and (problem.codes or problem.number or problem.message) else None
 
 
 def judge(
-    problem: Problem, headers: Mapping[str, str], now: datetime, unnamed: FailureKind = FailureKind.MALFORMED_ANSWER
+    problem: ProviderProblem,
+    headers: Mapping[str, str],
+    now: datetime,
+    unnamed: FailureKind = FailureKind.MALFORMED_ANSWER,
 ) -> Failure:
     """As gemini_errors.judge of a 200, and it knows a refusal in OpenAI's words."""
     if is_refusal(problem):
@@ -80,7 +83,10 @@ def judge(
 
 
 def judge_instead(
-    problem: Problem, headers: Mapping[str, str], now: datetime, unnamed: FailureKind = FailureKind.MALFORMED_ANSWER
+    problem: ProviderProblem,
+    headers: Mapping[str, str],
+    now: datetime,
+    unnamed: FailureKind = FailureKind.MALFORMED_ANSWER,
 ) -> Failure:
     """Of an error that stands in the answer's place, with the HTTP status that it names: what a gateway charges goes by
     it, and one that turned the call away in a 200 has made no image.
@@ -90,7 +96,7 @@ def judge_instead(
     return failure if number < 400 or failure.kind is FailureKind.REFUSED else replace(failure, http_status=number)
 
 
-def is_refusal(problem: Problem) -> bool:
+def is_refusal(problem: ProviderProblem) -> bool:
     """By its code; by its words only where no code or number says that it is something else."""
     if not REFUSALS.isdisjoint(problem.codes):
         return True

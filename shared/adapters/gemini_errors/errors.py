@@ -90,7 +90,7 @@ class _Inner(msgspec.Struct):
 Body: TypeAlias = bytes | bytearray | msgspec.Raw
 
 
-class Problem(Struct, frozen=True):
+class ProviderProblem(Struct, frozen=True):
     """What the provider said, whichever form it said it in."""
 
     codes: tuple[str, ...]
@@ -127,24 +127,24 @@ def read_failure(
     problem = _problem(members) if members is not None else None
     if problem is None:
         is_page = bytes(memoryview(body)[:200]).lstrip()[:1] == b"<" or "html" in headers.get("content-type", "")
-        problem = Problem((), _plain_text(body), in_form=False, is_page=is_page)
+        problem = ProviderProblem((), _plain_text(body), in_form=False, is_page=is_page)
     return judge(problem, status, headers, now, sent=sent)
 
 
-def read_problem(body: Body) -> Problem | None:
+def read_problem(body: Body) -> ProviderProblem | None:
     """The error a JSON body speaks of, also inside a list of one; None where it speaks of none."""
     members = error_in(body)
     return _problem(members) if members is not None else None
 
 
-def read_inner_problem(error: Body) -> Problem | None:
+def read_inner_problem(error: Body) -> ProviderProblem | None:
     """An error object that stands inside an answer: an item of `errors`, or the `error` of a step."""
     members = members_of(error) if bytes(memoryview(error)[:1]) == b"{" else None
     return _problem(members) if members is not None else None
 
 
 def judge(
-    problem: Problem,
+    problem: ProviderProblem,
     status: int,
     headers: Mapping[str, str],
     now: datetime,
@@ -178,7 +178,7 @@ def decoded(body: Body, kind: type[T]) -> T | None:
         return None
 
 
-def _message(problem: Problem, kind: FailureKind, status: int, headers: Mapping[str, str]) -> str:
+def _message(problem: ProviderProblem, kind: FailureKind, status: int, headers: Mapping[str, str]) -> str:
     message = problem.message or f"HTTP {status} without a readable reason"
     if kind is not FailureKind.CONNECTION:
         return message
@@ -188,7 +188,9 @@ def _message(problem: Problem, kind: FailureKind, status: int, headers: Mapping[
     return f"HTTP {status} of a proxy ({name}), not of the API: {message}" if status >= 400 else message
 
 
-def _may_be_billed(problem: Problem, kind: FailureKind, words: str, status: int, headers: Mapping[str, str]) -> bool:
+def _may_be_billed(
+    problem: ProviderProblem, kind: FailureKind, words: str, status: int, headers: Mapping[str, str]
+) -> bool:
     """Google's promise that a 500 costs nothing is not that of a proxy, nor of a gateway that gave up waiting."""
     if kind is FailureKind.CONNECTION or (status < 500 and status not in CALLER_GONE):
         return False
@@ -197,14 +199,14 @@ def _may_be_billed(problem: Problem, kind: FailureKind, words: str, status: int,
     return not own or (kind is FailureKind.SERVER_ERROR and status != 500) or _gave_up(problem, words)
 
 
-def _gave_up(problem: Problem, words: str) -> bool:
+def _gave_up(problem: ProviderProblem, words: str) -> bool:
     """A gateway that says of its own upstream that it did not answer in time. Google's own 500 is none."""
     google = "internal" in problem.codes or problem.codes == ("api_error",)
     return not google and error_phrases.is_upstream_timeout(" ".join((words, *problem.codes)))
 
 
 def _meaning(
-    problem: Problem, words: str, status: int, headers: Mapping[str, str], unnamed: FailureKind, sent: Sent
+    problem: ProviderProblem, words: str, status: int, headers: Mapping[str, str], unnamed: FailureKind, sent: Sent
 ) -> _Meaning:
     by_code = _by_code(problem)
     if by_code is not None:
@@ -230,7 +232,7 @@ def _meaning(
     return _Meaning(kind, explicit=kind is FailureKind.MODEL_GONE and _names_model(problem, words, sent))
 
 
-def _by_code(problem: Problem) -> _Meaning | None:
+def _by_code(problem: ProviderProblem) -> _Meaning | None:
     """What a code says that means one thing at any status."""
     codes = problem.codes
     if not REFUSALS.isdisjoint(codes):
@@ -250,7 +252,7 @@ def _by_code(problem: Problem) -> _Meaning | None:
     return None if BUSY.isdisjoint(codes) else _Meaning(FailureKind.OVERLOAD)
 
 
-def _of_quota(problem: Problem, words: str) -> _Meaning:
+def _of_quota(problem: ProviderProblem, words: str) -> _Meaning:
     if not problem.violations and quota_errors.has_no_balance(problem.codes, words):
         return _Meaning(FailureKind.BALANCE, explicit=problem.in_form)
     if not problem.violations and quota_errors.is_overload(problem.codes, words):
@@ -261,7 +263,7 @@ def _of_quota(problem: Problem, words: str) -> _Meaning:
     return _Meaning(kind, violation, explicit=violation is not None and bool(violation.quota_id))
 
 
-def _by_words(problem: Problem, words: str, status: int, sent: Sent) -> _Meaning | None:
+def _by_words(problem: ProviderProblem, words: str, status: int, sent: Sent) -> _Meaning | None:
     """What the sentence says within a status that says little. A page's or a proxy's text is nobody's statement."""
     if not problem.in_form:
         return None
@@ -288,17 +290,17 @@ def _by_words(problem: Problem, words: str, status: int, sent: Sent) -> _Meaning
     return None
 
 
-def _is_precondition(problem: Problem, words: str) -> bool:
+def _is_precondition(problem: ProviderProblem, words: str) -> bool:
     """FAILED_PRECONDITION is said of the state of a project, unless it speaks of what the request holds."""
     return "failed_precondition" in problem.codes and not (_OTHER_THING.search(words) or _OF_REQUEST.search(words))
 
 
-def _names_model(problem: Problem, words: str, sent: Sent) -> bool:
+def _names_model(problem: ProviderProblem, words: str, sent: Sent) -> bool:
     """It says of the very model that was asked that there is none."""
     return "model_not_found" in problem.codes or bool(sent.model and sent.model.lower() in words.lower())
 
 
-def _said_status(problem: Problem, status: int) -> int:
+def _said_status(problem: ProviderProblem, status: int) -> int:
     """The HTTP status, unless it is a vague one and the body is more precise."""
     if status not in (200, 400, 500):
         return status
@@ -306,7 +308,7 @@ def _said_status(problem: Problem, status: int) -> int:
     return named or problem.number or status
 
 
-def _kind_of_status(status: int, problem: Problem, words: str, unnamed: FailureKind) -> FailureKind:
+def _kind_of_status(status: int, problem: ProviderProblem, words: str, unnamed: FailureKind) -> FailureKind:
     match status:
         case 401:
             return FailureKind.CREDENTIAL
@@ -333,7 +335,7 @@ def _kind_of_status(status: int, problem: Problem, words: str, unnamed: FailureK
             return unnamed
 
 
-def _missing(problem: Problem, words: str) -> FailureKind:
+def _missing(problem: ProviderProblem, words: str) -> FailureKind:
     """A 404 is the model's where it says so, or where the API says `not_found` of nothing in particular: the model is
     all that we name. Else something was reached that does not know our path."""
     if not problem.in_form:
@@ -349,7 +351,7 @@ def _missing(problem: Problem, words: str) -> FailureKind:
     return FailureKind.MODEL_GONE if "not_found" in problem.codes else FailureKind.CONNECTION
 
 
-def _problem(error: ErrorMembers) -> Problem:
+def _problem(error: ErrorMembers) -> ProviderProblem:
     details = [detail for detail in (decoded(raw, _Detail) for raw in error.details) if detail is not None]
     number = _number(text_of(error.code))
     word = text_of(error.code) if number is None and first_byte(error.code) == b'"' else ""
@@ -362,7 +364,7 @@ def _problem(error: ErrorMembers) -> Problem:
         word, error.status, error.type, *(reason for reason, _ in reasons), flagged,
         inner.code if inner is not None else None,
     )  # fmt: skip
-    return Problem(
+    return ProviderProblem(
         tuple(_word(name) for name in names if name),
         error.message,
         number if number is not None and 300 <= number < 600 else None,
@@ -373,7 +375,7 @@ def _problem(error: ErrorMembers) -> Problem:
     )
 
 
-def _led_by(problem: Problem, words: str) -> Problem:
+def _led_by(problem: ProviderProblem, words: str) -> ProviderProblem:
     """With the code of a refusal that leads the message, as a step's error has it beside a bare number."""
     match = _LEADING_CODE.match(words)
     word = _word(match[1]) if match else ""

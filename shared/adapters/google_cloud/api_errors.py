@@ -13,7 +13,7 @@ IT_PASSES = "It is asked again in a minute. If it stays so, check the way to the
 
 
 def unreadable(error: Exception, *, api: str, server: str, role: str) -> QuotaUnreadable:
-    """`api` is Google's name of the API, `asked` the server that stands for it, `role` the one that may read there."""
+    """`api` is Google's name of the API, `server` the address that is called, `role` the one that may read there."""
     import requests
     from google.api_core import exceptions
     from google.auth import exceptions as auth

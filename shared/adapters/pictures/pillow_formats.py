@@ -12,7 +12,7 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from shared.core.provider.call import Picture
-from shared.core.provider.output_format import LARGEST_PIXELS, MIME_TYPES, Converted
+from shared.core.provider.output_format import LARGEST_PIXELS, MIME_TYPES, ConvertedPicture
 from shared.ports.images import ConversionFailed
 
 if TYPE_CHECKING:
@@ -34,11 +34,11 @@ class PillowFormats:
         self._run = run
         self._one = asyncio.Lock()
 
-    async def convert(self, picture: Picture, to: str, quality: int | None) -> Converted:
+    async def convert(self, picture: Picture, to: str, quality: int | None) -> ConvertedPicture:
         """Raises ConversionFailed. The image's own header is not trusted: its pixels are counted again."""
         async with self._one:
             try:
-                converted: Converted = await self._run(_converted, picture, to, quality)
+                converted: ConvertedPicture = await self._run(_converted, picture, to, quality)
             except ConversionFailed:
                 raise
             except Exception as error:  # a decoder raises many types; each means "deliver it as it came"
@@ -46,7 +46,7 @@ class PillowFormats:
         return converted
 
 
-def _converted(picture: Picture, to: str, quality: int | None) -> Converted:
+def _converted(picture: Picture, to: str, quality: int | None) -> ConvertedPicture:
     from PIL import Image
 
     with Image.open(BytesIO(picture.data), formats=("JPEG", "PNG", "WEBP")) as image:
@@ -58,7 +58,7 @@ def _converted(picture: Picture, to: str, quality: int | None) -> Converted:
         ready = _ready(image, to)
         data = BytesIO()
         ready.save(data, to.upper(), **_options(image, to, quality))
-    return Converted(
+    return ConvertedPicture(
         Picture(data.getvalue(), MIME_TYPES[to], width, height),
         lost_credentials=b"c2pa" in picture.data,
         lost_transparency=flattened,

@@ -184,8 +184,8 @@ def shard_paths(tenant: str, period: str) -> list[str]:
 def settle_reservation(
     tenant: str, request_id: str, reservation: Reservation | None, cost_micros: int, *, may_be_billed: bool
 ) -> BudgetDelta:
-    """What the end of an attempt moves. `held`: it may have been billed, which is not known; what was reserved stays
-    reserved until it is known, or the period ends.
+    """What the end of an attempt moves. `may_be_billed`: the attempt may have been billed; its reservation stays until
+    that is known, or the period ends.
     """
     if reservation is None:
         return NOTHING_MOVED

@@ -13,7 +13,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from shared.core.admission import slot_calendar, spend_window
-from shared.core.admission.fleet_pace import Fleet
+from shared.core.admission.fleet_pace import FleetPace
 from shared.core.admission.model_state import ModelState
 from shared.core.admission.priority import PriorityState
 from shared.core.admission.route_memory import Routing
@@ -41,7 +41,7 @@ def rewound(memory: Memory, by: timedelta) -> Memory:
         memory,
         standings={model: _standing(model_state, by) for model, model_state in memory.standings.items()},
         spend=Spend({number - by // spend_window.BUCKET: micros for number, micros in memory.spend.buckets.items()}),
-        fleet=Fleet.from_json(_moved(memory.fleet.to_json(), by)),
+        fleet=FleetPace.from_json(_moved(memory.fleet.to_json(), by)),
         epoch=memory.epoch + 1,
     )
 

@@ -23,6 +23,15 @@ FIRST_PACE = 8.0
 LEAST_PACE = 0.5
 PACE_GROWS, PACE_GROWS_NEAR = 0.25, 0.005
 """A second, while it is used and nothing starts late; and near a pace at which starts were late."""
+TIGHT_SHARE = 0.25
+"""Of the starts of a patient fleet: more leave so late in their slots that the fleet is about to fall behind."""
+PACE_SHRINKS = 0.01
+"""A second, while that is so."""
+PACE_GROWS_PATIENT = 0.05
+"""A second, beyond a pace that failed, while the fleet is what holds starts back: what it cannot begin shows seconds
+later, and until then the pace would have doubled."""
+DRAINS_FOR = timedelta(seconds=4)
+"""After a cut of a patient fleet: its processors still have work in hand that was given to them too fast."""
 PACE_NEAR = 0.75, 1.25
 """Of the pace that failed: faster than that without a late start, and it is another day."""
 MAX_PACE_OVER_DEMAND = 1.5
@@ -73,7 +82,7 @@ class Recent(Struct, frozen=True):
     """In one half-second of one model."""
 
 
-class Fleet(Stored, frozen=True):
+class FleetPace(Stored, frozen=True):
     """Kept in the pump's document."""
 
     pace: float = FIRST_PACE
@@ -99,7 +108,7 @@ class Fleet(Stored, frozen=True):
 
     def after(
         self, *, in_air: int, late: Late, recent: Recent, capacity: int, now: datetime, filling: float = math.inf
-    ) -> Fleet:
+    ) -> FleetPace:
         """With what became of earlier releases: `in_air` are not taken up, `late` ones did not become a call.
 
         `filling` is the even pace that uses the largest limit up; infinite where none is known.
@@ -113,13 +122,15 @@ class Fleet(Stored, frozen=True):
             return fleet._cut(late.count / starts, _too_many(late.deliveries, starts), filling, now)
         if late.count > LATE_SHARE * starts:
             return fleet
+        if self.patient and late.tight > TIGHT_SHARE * starts:  # before one is late
+            return replace(fleet, pace=max(LEAST_PACE, self.pace * float((1 - PACE_SHRINKS) ** seconds)))
         pace = self._grown(recent, seconds, capacity, filling)
         fleet = replace(fleet, pace=pace, patient=self.patient and pace < STRICT_SLOTS_ABOVE * filling < math.inf)
         if late.tight > LATE_SHARE * starts:
             return fleet
         return replace(fleet, lead_seconds=self._shrunk(recent, seconds))
 
-    def _cut(self, share: float, earlier: bool, filling: float, now: datetime) -> Fleet:
+    def _cut(self, share: float, earlier: bool, filling: float, now: datetime) -> FleetPace:
         """To what was begun in time; where releases arrived late, they are sent earlier as well."""
         pace = max(LEAST_PACE, self.pace * (1 - min(max(share, LEAST_CUT), MOST_CUT)))
         cut = replace(
@@ -127,7 +138,7 @@ class Fleet(Stored, frozen=True):
             pace=pace,
             failed_pace=self.pace,
             patient=self.patient or pace < filling < math.inf,
-            judged_from=now + self.lead + HORIZON,
+            judged_from=now + self.lead + HORIZON + (DRAINS_FOR if self.patient else timedelta(0)),
         )
         if not earlier:
             return cut
@@ -153,10 +164,11 @@ class Fleet(Stored, frozen=True):
         near = slowest <= self.pace < fastest
         if near and self.pace >= MAX_PACE_OVER_DEMAND * filling:
             return self.pace
-        growth = PACE_GROWS_NEAR if near else PACE_GROWS
+        beyond = self.patient and self.pace >= fastest
+        growth = PACE_GROWS_NEAR if near else PACE_GROWS_PATIENT if beyond else PACE_GROWS
         return min(self.pace * float((1 + growth) ** seconds), max(FIRST_PACE, capacity / 5))
 
-    def released(self, count: int) -> Fleet:
+    def released(self, count: int) -> FleetPace:
         return replace(self, in_air=self.in_air + count)
 
     def room(self, running: int, capacity: int) -> int:

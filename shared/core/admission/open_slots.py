@@ -39,6 +39,8 @@ SPREAD = 3.0
 TICKS_AHEAD = 1.5
 SHARE = 0.1
 """Of a limit that may be open."""
+LEAST_LIMIT = 20
+"""A smaller one leaves nothing open."""
 MODEL_SHARE, FLEET_SHARE = 0.5, 0.75
 """Of the room for attempts that may be open: of one model's, and of the fleet's for all models together."""
 LIGHT = 0.8
@@ -227,11 +229,30 @@ def expected(calendar: Calendar, now: datetime) -> int:
     return min(LEAST_OPEN + math.ceil(mean + SPREAD * math.sqrt(mean)), MOST_OPEN)
 
 
+def shared_out(
+    counts: Mapping[str, int], wants: Mapping[str, int], room: int
+) -> tuple[Mapping[str, int], Mapping[str, int]]:
+    """How many slots each model that wants some may have open, of `room` for all; and how many each has too many.
+
+    `counts` are open now. Too many is what exceeds a model's even share while another has less than half of its own:
+    traffic has moved from one to the other. A smaller difference is not worth the writes.
+    """
+    shares: dict[str, int] = {}
+    for place, model in enumerate(sorted(wants, key=wants.__getitem__)):
+        shares[model] = min(wants[model], max(room - sum(shares.values()), 0) // (len(wants) - place))
+    free, most = room - sum(counts.values()), {}
+    for model, share in shares.items():
+        more = min(max(share - counts[model], 0), max(free, 0))
+        most[model], free = min(share, counts[model] + more), free - more
+    is_starved = any(2 * most[model] < share for model, share in shares.items())
+    surplus = {model: count - shares.get(model, 0) for model, count in counts.items() if count > shares.get(model, 0)}
+    return most, surplus if is_starved else {}
+
+
 def _most(limits: Limits) -> int:
-    return min(
-        (math.ceil(limit * SHARE) for limit in (limits.rpm, limits.ipm, limits.rpd) if limit is not None),
-        default=MOST_OPEN,
-    )
+    """Of a small limit none: one that nobody takes would be missed by those who wait."""
+    named = [limit for limit in (limits.rpm, limits.ipm, limits.rpd) if limit is not None]
+    return min((int(limit * SHARE) if limit >= LEAST_LIMIT else 0 for limit in named), default=MOST_OPEN)
 
 
 def _light(limits: Limits) -> Limits:

@@ -104,7 +104,7 @@ class Pressure(Stored, frozen=True):
         return self.bursts_disliked_at is not None and now - self.bursts_disliked_at < BURSTS_DISLIKED_FOR
 
     def limits(self, limits_: Limits) -> Limits:
-        """The known limits, less what is not used of them."""
+        """The limits, reduced to the fraction that may be used under pressure."""
         if self.share == 1.0:
             return limits_
         return replace(

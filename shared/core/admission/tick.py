@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from shared.core.admission import fair_queueing, open_slots
 from shared.core.admission.allocation import Admission, Candidate, Grant, Shared, admit
-from shared.core.admission.fleet_pace import HORIZON, LONGEST_LEAD, Fleet, Late, Recent, concurrency_cap
+from shared.core.admission.fleet_pace import HORIZON, LONGEST_LEAD, FleetPace, Late, Recent, concurrency_cap
 from shared.core.admission.model_state import ModelState
 from shared.core.admission.open_slots import WITHDRAWN, OpenTerms, TakenSlot, Withdrawn
 from shared.core.admission.priority import limits_minus
@@ -43,7 +43,7 @@ class Memory(Struct, frozen=True):
     spend: Spend = field(default_factory=Spend)
     served: Mapping[str, float] = field(default_factory=dict)
     """Virtual time by queue: the largest fair tag that got a slot."""
-    fleet: Fleet = field(default_factory=Fleet)
+    fleet: FleetPace = field(default_factory=FleetPace)
     epoch: int = 0
     """Grows with every change of a limit in force: sleepers of older epochs are woken."""
     limits: Mapping[str, Mapping[str, int | None]] = field(default_factory=dict)
@@ -101,7 +101,9 @@ class TickResult(Struct, frozen=True):
     missed: tuple[tuple[Candidate, Blocked], ...]
     """Candidates whose deadline comes before their model opens again."""
     crowded: bool
-    """Attempts in flight are all that holds a queue: room comes back any moment."""
+    """Attempts in flight are all that holds a queue, and no rate is known: room comes back any moment."""
+    recounts: bool
+    """A limit of concurrency holds a queue: the next tick counts what is in flight."""
     withdrawn: tuple[Withdrawn, ...] = ()
     """Open slots to take back."""
     started: tuple[TakenSlot, ...] = ()
@@ -182,9 +184,11 @@ def tick(memory: Memory, sight: Observation) -> TickResult:
         epoch=memory.epoch + int(changed),
         limits=numbers,
     )
-    crowded = any(full.reason == "concurrency" and is_untimed(usable[name]) for name, full in waiting.items())
+    narrow = [usable[name] for name, full in waiting.items() if full.reason == "concurrency"]
+    crowded = any(is_untimed(limits) for limits in narrow)
+    recounts = crowded or any(limits.concurrency is not None for limits in narrow)
     missed = _missed(sight, admission.grants, waiting)
-    return TickResult(after, admission.grants, waiting, missed, crowded, withdrawn, tuple(starts), done)
+    return TickResult(after, admission.grants, waiting, missed, crowded, recounts, withdrawn, tuple(starts), done)
 
 
 def is_counted(standings: Mapping[str, ModelState], taken: TakenSlot) -> bool:
@@ -202,7 +206,7 @@ def _counted(standings: dict[str, ModelState], sight: Observation) -> dict[str, 
 
 
 def _opened(
-    admission: Admission, usable: Mapping[str, Limits], waiting: Mapping[str, Blocked], fleet: Fleet,
+    admission: Admission, usable: Mapping[str, Limits], waiting: Mapping[str, Blocked], fleet: FleetPace,
     most_spend: int | None, starts: Sequence[TakenSlot], sight: Observation,
 ) -> tuple[dict[str, ModelState], tuple[Withdrawn, ...]]:  # fmt: skip
     """Slots are left open where nothing is queued, and taken back where they hold up what is: those of its own model,
@@ -225,23 +229,29 @@ def _opened(
         after[model] = replace(standing, opening=opening)
     left = None if most_spend is None else most_spend - admission.spend.used(sight.now)
     flying = sum(sight.running.values()) + len(granted) + len(starts)
-    fleet_room = int(fleet.room(flying, sight.capacity) * open_slots.FLEET_SHARE)
-    fleet_room -= sum(len(standing.opening.slots) for model, standing in after.items() if model not in offering)
-    offering.sort(key=lambda model: open_slots.expected(after[model].calendar, sight.now))
-    for place, model in enumerate(offering):
+    room = int(fleet.room(flying, sight.capacity) * open_slots.FLEET_SHARE)
+    counts = {model: len(standing.opening.slots) for model, standing in after.items()}
+    wants = {model: open_slots.expected(after[model].calendar, sight.now) for model in offering}
+    most, surplus = open_slots.shared_out(counts, wants, room)
+    if not admission.is_short:
+        withdrawn += [
+            Withdrawn(slot, model)
+            for model, count in surplus.items()
+            if model not in queued
+            for slot in list(after[model].opening.slots)[:count]
+        ]
+    for model in offering:
         standing = after[model]
         reserve = standing.turns.reserve(usable[model], sight.now)
         own = sum(grant.candidate.model == model for grant in admission.grants)
         own += sum(slot.pool == model for slot in starts)
-        room = _room(standing, usable[model], sight, model) + len(standing.opening.slots) - own
-        share = fleet_room // (len(offering) - place)
+        own_room = _room(standing, usable[model], sight, model) + len(standing.opening.slots) - own
         opening = open_slots.laid(
             standing.opening, standing.calendar, limits_minus(usable[model], reserve), model,
-            sight.open_terms or OpenTerms(), most=min(int(room * open_slots.MODEL_SHARE), share), most_micros=left,
-            now=sight.now,
+            sight.open_terms or OpenTerms(), most=min(int(own_room * open_slots.MODEL_SHARE), most[model]),
+            most_micros=left, now=sight.now,
         )  # fmt: skip
         after[model] = replace(standing, opening=opening)
-        fleet_room -= len(opening.slots)
     return after, tuple(withdrawn)
 
 
@@ -347,7 +357,7 @@ def _late(sight: Observation, since: datetime) -> Late:
     )
 
 
-def _judged_from(fleet: Fleet, now: datetime) -> datetime:
+def _judged_from(fleet: FleetPace, now: datetime) -> datetime:
     since = now - LATE_LOOKED_BACK
     return since if fleet.judged_from is None else max(since, fleet.judged_from)
 

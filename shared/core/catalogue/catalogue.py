@@ -98,7 +98,7 @@ class Model(Struct, frozen=True):
         return tuple(size for size in SIZES if size in self.image_tokens)
 
     def size_for(self, wanted: str) -> str | None:
-        """The smallest size of this model that is not under the one asked for; None where it has none so large."""
+        """The smallest size of this model that is at least `wanted`; None where the model makes none as large."""
         return next((size for size in self.sizes if SIZES.index(size) >= SIZES.index(wanted)), None)
 
 

@@ -34,7 +34,7 @@ class ProofRefused(Exception):
     """Evidence that is none: says what is missing and what to do."""
 
 
-class Evidence(Stored, frozen=True):
+class ProofEvidence(Stored, frozen=True):
     """What stands for one item."""
 
     text: str
@@ -56,10 +56,10 @@ class Lack(Struct, frozen=True):
         return f"{self.item} {self.why}"
 
 
-class Proof(Stored, frozen=True):
+class GatewayProof(Stored, frozen=True):
     """Of one gateway: `gateways/{name}`."""
 
-    items: Mapping[str, Evidence] = field(default_factory=dict)
+    items: Mapping[str, ProofEvidence] = field(default_factory=dict)
 
     def lacks(self, about: str, now: datetime, fresh_for: timedelta = FRESH_FOR) -> tuple[Lack, ...]:
         """What is missing for the gateway whose row has this fingerprint; empty where the proof is complete."""
@@ -71,7 +71,7 @@ class Proof(Stored, frozen=True):
         lacks = self.lacks(about, now, fresh_for)
         return f"gateway {name} is off, its proof is incomplete: {'; '.join(map(str, lacks))}" if lacks else None
 
-    def with_item(self, item: str, evidence: Evidence) -> Proof:
+    def with_item(self, item: str, evidence: ProofEvidence) -> GatewayProof:
         """Raises ProofRefused for an item that there is not, and for evidence that says nothing or not who says it."""
         if item not in ITEMS:
             raise ProofRefused(f"no item {item!r}; allowed: {', '.join(ITEMS)}")
@@ -86,7 +86,7 @@ def path(name: str) -> str:
     return f"gateways/{name}"
 
 
-def _why(item: str, evidence: Evidence | None, about: str, now: datetime, fresh_for: timedelta) -> str | None:
+def _why(item: str, evidence: ProofEvidence | None, about: str, now: datetime, fresh_for: timedelta) -> str | None:
     if evidence is None:
         return "is missing"
     if evidence.about != about:

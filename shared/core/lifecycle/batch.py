@@ -28,7 +28,7 @@ MOST_REFERENCES = 40
 OVER: tuple[ProviderState, ...] = ("succeeded", "failed", "cancelled", "expired")
 
 
-class Waiting(Struct, frozen=True):
+class BatchCandidate(Struct, frozen=True):
     """A request that waits for its collection to be closed."""
 
     request_id: str
@@ -38,7 +38,7 @@ class Waiting(Struct, frozen=True):
     batched_at: datetime
 
     @classmethod
-    def of(cls, document: Document) -> Waiting:
+    def of(cls, document: Document) -> BatchCandidate:
         row = CollectedRow.from_json(document.data)
         return cls(document.id, row.route.model, row.route.image_size, row.ask.references, row.batched_at)
 
@@ -72,13 +72,13 @@ def display_name(batch_id: str) -> str:
 
 
 def due_collections(
-    waiting: Iterable[Waiting], now: datetime, rules: BatchRules = DEFAULT_RULES, *, full_only: bool = False
-) -> list[list[Waiting]]:
+    waiting: Iterable[BatchCandidate], now: datetime, rules: BatchRules = DEFAULT_RULES, *, full_only: bool = False
+) -> list[list[BatchCandidate]]:
     """The collections to close now: every full one, and unless `full_only` those whose oldest has waited enough."""
-    sets: dict[tuple[str, str], list[Waiting]] = defaultdict(list)
+    sets: dict[tuple[str, str], list[BatchCandidate]] = defaultdict(list)
     for item in sorted(waiting, key=lambda element: (element.batched_at, element.request_id)):
         sets[item.model, item.image_size].append(item)
-    due: list[list[Waiting]] = []
+    due: list[list[BatchCandidate]] = []
     for together in sets.values():
         *full, last = _filled(together, rules.most_requests)
         due += full
@@ -88,9 +88,9 @@ def due_collections(
     return due
 
 
-def _filled(together: Sequence[Waiting], most_requests: int) -> list[list[Waiting]]:
+def _filled(together: Sequence[BatchCandidate], most_requests: int) -> list[list[BatchCandidate]]:
     """In files of at most so many requests and MOST_REFERENCES, in order; never an empty one."""
-    files: list[list[Waiting]] = [[]]
+    files: list[list[BatchCandidate]] = [[]]
     for item in together:
         file = files[-1]
         if file and (len(file) >= most_requests or _references([*file, item]) > MOST_REFERENCES):
@@ -99,7 +99,7 @@ def _filled(together: Sequence[Waiting], most_requests: int) -> list[list[Waitin
     return files
 
 
-def _references(waiting: Iterable[Waiting]) -> int:
+def _references(waiting: Iterable[BatchCandidate]) -> int:
     return sum(item.references for item in waiting)
 
 

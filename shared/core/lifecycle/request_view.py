@@ -16,7 +16,7 @@ from msgspec import Meta, Struct
 from shared.core.messages.pubsub_messages import Event, event_of, text_of
 from shared.core.messages.render_request import DEFAULT_TENANT, RenderRequest
 from shared.core.messages.request_key import id_of
-from shared.core.records.note import AcceptedRecord, AcceptedRequest, RejectedRecord
+from shared.core.records.note import AcceptedImage, AcceptedRecord, RejectedRecord
 from shared.core.records.receipt import Receipt
 from shared.core.records.request import RequestRecord
 from shared.core.values.codec import stored_value
@@ -171,7 +171,7 @@ def accepted_record(request: RenderRequest, asked_model: str, now: datetime, exp
         group=request.group,
         labels=dict(request.labels),
         content_hash=request.content_hash,
-        requested=AcceptedRequest(asked_model, request.image_size, request.lane),
+        requested=AcceptedImage(asked_model, request.image_size, request.lane),
         created_at=now,
         expire_at=expire_at,
     )

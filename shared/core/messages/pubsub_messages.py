@@ -25,7 +25,7 @@ class BadMessage(Exception):
     """A message on an inner topic that none of our functions wrote. It is acknowledged and reported, never retried."""
 
 
-class Release(Struct, frozen=True):
+class ReleaseMessage(Struct, frozen=True):
     """A slot in a worker's hand."""
 
     request_id: str
@@ -36,7 +36,7 @@ class Release(Struct, frozen=True):
         return json.dumps({"request_id": self.request_id, "release": self.number}).encode()
 
     @classmethod
-    def parse(cls, data: bytes) -> Release:
+    def parse(cls, data: bytes) -> ReleaseMessage:
         try:
             payload = json.loads(data)
             request_id, number = payload["request_id"], payload["release"]

@@ -21,15 +21,15 @@ from shared.core.values.parameters import (
     Thinking,
 )
 from shared.core.values.validation import (
+    Boolean,
+    BooleanOr,
     Choice,
     ConstOrObject,
     Converted,
-    Flag,
-    FlagOr,
     Labels,
     ListOf,
+    ObjectOf,
     Problem,
-    Record,
     ShapeError,
     Text,
     Whole,
@@ -112,7 +112,7 @@ _TENANT = Text(
 )
 _SIZE = Choice(SIZES, _size_hint)
 _NAME = Text(1, 128)
-_SAFETY = Record(
+_SAFETY = ObjectOf(
     {category: Choice(SAFETY_THRESHOLDS) for category in SAFETY_CATEGORIES},
     description="The provider's thresholds by category. Checked at intake: not every API takes every category.",
 )
@@ -234,13 +234,13 @@ class RenderRequest(Struct, frozen=True):
         ),
     ] = Floor()
     allow_gateway: Annotated[
-        bool, At("allow.gateway"), Flag("Prompt and references may be sent to a third-party gateway.")
+        bool, At("allow.gateway"), Boolean("Prompt and references may be sent to a third-party gateway.")
     ] = False
-    allow_batch: Annotated[bool, At("allow.batch"), Flag("The request may take a day.")] = False
+    allow_batch: Annotated[bool, At("allow.batch"), Boolean("The request may take a day.")] = False
     allow_vertex: Annotated[
         bool | None,
         At("allow.vertex"),
-        Flag(
+        Boolean(
             "The request may go to Vertex AI, the same models in Google Cloud."
             " Default: as the worker is configured, usually yes."
         ),
@@ -258,7 +258,7 @@ class RenderRequest(Struct, frozen=True):
     group: Annotated[str | None, Text(1, 128, description="Name shared by related requests.")] = None
     grounding: Annotated[
         Grounding,
-        FlagOr(
+        BooleanOr(
             (IMAGE_SEARCH,),
             'Ground the image in search results; searches are charged. true: web pages; "image": images too.'
             " Checked at intake: not every model can search.",

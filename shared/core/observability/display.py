@@ -74,7 +74,7 @@ def saved(micros: int) -> str:
 
 
 def wait_reason(model: str, why: Fields) -> str:
-    """Why the pump holds a model's queue back; `why` has `reason`, `until` and `why`."""
+    """Say why the queue of a model waits; `why` has `reason`, `until` and `why`."""
     until = f" until {minute(why['until'])}" if why["until"] else ""
     match why["reason"]:
         case "closed":

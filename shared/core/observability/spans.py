@@ -80,7 +80,7 @@ class Span(Struct, frozen=True):
 
     @property
     def attributes(self) -> dict[str, Attribute]:
-        """By their full names, what is not known left out."""
+        """Attributes by their full names; unknown ones are omitted."""
         named = {CONVENTIONS.get(name, f"renderlane.{name}"): value for name, value in self.fields.items()}
         if self.failed is not None:
             named[CONVENTIONS["error"]] = self.failed

@@ -218,12 +218,10 @@ def sampled(before: QuotaUse | None, now_used: QuotaUse, now: datetime) -> Quota
     return replace(now_used, samples=(*kept, *([this] if this.starts else [])))
 
 
-def grouped(
-    status: str, latest_endses: Sequence[tuple[LatestEnd, str, str]], *, since: datetime
-) -> tuple[Failures, ...]:
-    """`found`: the newest first, each with its outcome's code and message; what ended before `since` is left out."""
+def grouped(status: str, endings: Sequence[tuple[LatestEnd, str, str]], *, since: datetime) -> tuple[Failures, ...]:
+    """`endings`: the newest first, each with the code and message of its outcome. Ends before `since` are omitted."""
     groups: dict[str, list[tuple[LatestEnd, str]]] = {}
-    for newest, code, message in latest_endses:
+    for newest, code, message in endings:
         if newest.at >= since:
             groups.setdefault(code, []).append((newest, message))
     return tuple(

@@ -35,7 +35,7 @@ class FormatRequest(Struct, frozen=True):
         return self.quality is not None and not self.quality_by_provider
 
 
-class Converted(Struct, frozen=True):
+class ConvertedPicture(Struct, frozen=True):
     picture: Picture
     lost_credentials: bool
     """The original had content credentials (C2PA)."""
@@ -56,7 +56,7 @@ def wish(
     return FormatRequest(output_format, quality, named, named and output_format in quality_formats.get(api, ()))
 
 
-def note(original: Picture, wanted: FormatRequest, converted: Converted) -> str:
+def note(original: Picture, wanted: FormatRequest, converted: ConvertedPicture) -> str:
     """For the receipt."""
     before = format_of(original.content_type)
     quality = f" at quality {wanted.quality}" if wanted.quality is not None else ""

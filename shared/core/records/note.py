@@ -9,7 +9,7 @@ from shared.core.values.codec import Record, Stored
 from shared.core.values.validation import Problem
 
 
-class AcceptedRequest(Stored, frozen=True):
+class AcceptedImage(Stored, frozen=True):
     """What was requested, by the model's id."""
 
     model: str
@@ -25,7 +25,7 @@ class AcceptedRecord(Record, frozen=True):
     group: str | None
     labels: Mapping[str, str]
     content_hash: str
-    requested: AcceptedRequest
+    requested: AcceptedImage
     created_at: datetime
     expire_at: datetime
 

@@ -33,7 +33,7 @@ NEW_WEIGHT = 0.2
 """Of the newest time in the usual time."""
 
 
-class Proof(Struct, frozen=True):
+class BackgroundProof(Struct, frozen=True):
     """What is known of one circuit."""
 
     state: State = "unproven"
@@ -70,47 +70,47 @@ class Proof(Struct, frozen=True):
             return "background"
         return "foreground" if self.has_canary(now) else "canary"
 
-    def with_canary(self, request_id: str, until: datetime) -> Proof:
+    def with_canary(self, request_id: str, until: datetime) -> BackgroundProof:
         return replace(self, canary=request_id, canary_until=until)
 
-    def proven(self, why: str, took: timedelta, now: datetime) -> Proof:
+    def proven(self, why: str, took: timedelta, now: datetime) -> BackgroundProof:
         """An image came, with its usage. A proven circuit keeps the moment since which it is."""
         new_ms = round(took.total_seconds() * 1000)
         usual_ms = new_ms if self.usual_ms is None else round((1 - NEW_WEIGHT) * self.usual_ms + NEW_WEIGHT * new_ms)
         if self.state == "proven":
             return replace(self, usual_ms=usual_ms, seen_at=now)
-        return Proof("proven", now, why, usual_ms=usual_ms, seen_at=now)
+        return BackgroundProof("proven", now, why, usual_ms=usual_ms, seen_at=now)
 
-    def refused(self, why: str, now: datetime) -> Proof:
+    def refused(self, why: str, now: datetime) -> BackgroundProof:
         refusals = self.refusals + 1
         probe_at = now + PROBE_AFTER[min(refusals, len(PROBE_AFTER)) - 1]
-        return Proof("refused", now, why, refusals, probe_at, usual_ms=self.usual_ms, seen_at=self.seen_at)
+        return BackgroundProof("refused", now, why, refusals, probe_at, usual_ms=self.usual_ms, seen_at=self.seen_at)
 
-    def inconclusive(self, request_id: str) -> Proof:
+    def inconclusive(self, request_id: str) -> BackgroundProof:
         """This canary ended in a way that says nothing of background calls: another may be sent."""
         return replace(self, canary=None, canary_until=None) if self.canary == request_id else self
 
-    def reset(self, now: datetime) -> Proof:
+    def reset(self, now: datetime) -> BackgroundProof:
         """By hand: the next call is a canary."""
-        return Proof(since=now, why="reset by hand", usual_ms=self.usual_ms, seen_at=self.seen_at)
+        return BackgroundProof(since=now, why="reset by hand", usual_ms=self.usual_ms, seen_at=self.seen_at)
 
 
 class Proofs(Stored, frozen=True):
     """The document."""
 
-    by_circuit: Mapping[str, Proof] = field(default_factory=dict)
+    by_circuit: Mapping[str, BackgroundProof] = field(default_factory=dict)
 
-    def of(self, circuit: str) -> Proof:
+    def of(self, circuit: str) -> BackgroundProof:
         return self.by_circuit.get(circuit, UNPROVEN)
 
-    def having(self, circuit: str, proof: Proof) -> Proofs:
+    def having(self, circuit: str, proof: BackgroundProof) -> Proofs:
         return Proofs({**self.by_circuit, circuit: proof})
 
 
-UNPROVEN = Proof()
+UNPROVEN = BackgroundProof()
 
 
-def shown(proof: Proof) -> dict[str, Any]:
+def shown(proof: BackgroundProof) -> dict[str, Any]:
     """For commands and pages."""
     return {
         "state": proof.state,

@@ -118,7 +118,7 @@ def _comes_before(deadline: datetime | None, now: datetime | None, time: timedel
 
 
 def _under_floor(route: Route, wanted: Route, ask: Requirements, catalogue: Catalogue) -> str | None:
-    """What is asked for is never under its floor."""
+    """Why a route is below the floor of the request; None where it is not. The wanted route never is."""
     if ask.exact:
         return None if _served_as(route) == _served_as(wanted) else "the floor is exact"
     least_size = _lower(SIZES, ask.floor_size or catalogue.default_floor_size, wanted.image_size)

@@ -15,7 +15,7 @@ from typing import Any, Generic, TypeVar
 
 from msgspec import NODEFAULT, Struct
 
-from shared.core.values.validation import ConstOrObject, Converted, Labels, ListOf, Record, Shape
+from shared.core.values.validation import ConstOrObject, Converted, Labels, ListOf, ObjectOf, Shape
 
 T = TypeVar("T", bound=Struct)
 
@@ -81,7 +81,7 @@ class Declared(Generic[T]):
                 values[member.field] = convert(member.shape, where[member.name])
         return self._kind(**values)
 
-    def _as_record(self, description: str, groups: Mapping[str, str]) -> Record:
+    def _as_record(self, description: str, groups: Mapping[str, str]) -> ObjectOf:
         shapes: dict[str, Shape] = {}
         defaults: dict[str, Any] = {}
         for member in self.members:
@@ -91,12 +91,12 @@ class Declared(Generic[T]):
                 shapes[member.name] = member.shape
                 defaults |= {member.name: default} if known_default and not member.omit_empty else {}
                 continue
-            group = shapes.setdefault(member.group, Record({}, description=groups.get(member.group, "")))
-            assert isinstance(group, Record)
-            shapes[member.group] = Record({**group.fields, member.name: member.shape}, description=group.description)
+            group = shapes.setdefault(member.group, ObjectOf({}, description=groups.get(member.group, "")))
+            assert isinstance(group, ObjectOf)
+            shapes[member.group] = ObjectOf({**group.fields, member.name: member.shape}, description=group.description)
             defaults.setdefault(member.group, {}).update({member.name: default} if known_default else {})
         required = tuple(member.name for member in self.members if member.default is NODEFAULT and not member.group)
-        return Record(shapes, required, defaults, description)
+        return ObjectOf(shapes, required, defaults, description)
 
 
 def _members(kind: type[Struct]) -> Iterator[Member]:
@@ -109,7 +109,7 @@ def _members(kind: type[Struct]) -> Iterator[Member]:
             raise TypeError(f"{kind.__name__}.{field} declares no shape: annotate it with one")
         at = next((note for note in notes if isinstance(note, At)), At())
         group, _, name = (at.path or field).rpartition(".")
-        is_plain = not isinstance(shape, (Converted, ListOf, Declared, ConstOrObject, Labels, Record))
+        is_plain = not isinstance(shape, (Converted, ListOf, Declared, ConstOrObject, Labels, ObjectOf))
         factory = getattr(default, "factory", None)  # of `field(default_factory=...)`
         given = default if factory is None else factory()
         yield Member(field, group, name, shape, given, at.omit_empty, is_plain)
@@ -126,7 +126,7 @@ def write(shape: Shape, value: Any) -> Any:
             return shape.write(value)
         case ConstOrObject():
             return value if value == shape.word else write(shape.other, value)
-        case Labels() | Record():
+        case Labels() | ObjectOf():
             return dict(value)
         case _:
             return value

@@ -132,7 +132,7 @@ class Choice(Struct, frozen=True):
         return schema
 
 
-class Flag(Struct, frozen=True):
+class Boolean(Struct, frozen=True):
     """true or false."""
 
     description: str = ""
@@ -146,7 +146,7 @@ class Flag(Struct, frozen=True):
         return {"type": "boolean"} | ({"description": self.description} if self.description else {})
 
 
-class FlagOr(Struct, frozen=True):
+class BooleanOr(Struct, frozen=True):
     """true or false, or one of a few words that say more than true."""
 
     words: tuple[str, ...]
@@ -275,7 +275,7 @@ class Converted(Struct, frozen=True):
         return self.text.schema()
 
 
-class Record(Struct, frozen=True):
+class ObjectOf(Struct, frozen=True):
     """An object with named fields. Fields it does not know are refused by name."""
 
     fields: Mapping[str, Shape]

@@ -36,7 +36,7 @@ class Attempted(Struct, frozen=True):
     """None = it was delivered."""
 
 
-class Delivery(Stored, frozen=True):
+class WebhookDelivery(Stored, frozen=True):
     tenant: str
     endpoint: str
     request_id: str

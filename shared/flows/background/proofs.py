@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from shared.core.observability import events
-from shared.core.routing.background_proof import PATH, Proof, Proofs
+from shared.core.routing.background_proof import PATH, BackgroundProof, Proofs
 from shared.core.values.documents import Absent, Committed, Create, Document, Update, Write
 from shared.ports import Ports
 from shared.ports.store import Store
@@ -21,7 +21,9 @@ async def read(ports: Ports) -> tuple[Proofs, Document | Absent]:
     return (Proofs.from_json(document.data) if isinstance(document, Document) else Proofs()), document
 
 
-async def change(ports: Ports, circuit: str, decide: Callable[[Proof], Proof]) -> tuple[Proof, Proof]:
+async def change(
+    ports: Ports, circuit: str, decide: Callable[[BackgroundProof], BackgroundProof]
+) -> tuple[BackgroundProof, BackgroundProof]:
     """The circuit's proof before and after; nothing changed: no write."""
     while True:
         proofs, document = await read(ports)
@@ -41,7 +43,7 @@ def written(proofs: Proofs, before: Document | Absent) -> Write:
 async def proven(ports: Ports, circuit: str, request_id: str, took: timedelta) -> None:
     """A background call of this circuit brought its image with its usage."""
 
-    def decide(proof: Proof) -> Proof:
+    def decide(proof: BackgroundProof) -> BackgroundProof:
         is_known = proof.state == "proven" and proof.seen_at is not None
         if is_known and proof.seen_at is not None and now - proof.seen_at < USUAL_EVERY:
             return proof
@@ -59,7 +61,7 @@ async def refused(ports: Ports, circuit: str, request_id: str, why: str) -> None
     refused first say nothing more.
     """
 
-    def decide(proof: Proof) -> Proof:
+    def decide(proof: BackgroundProof) -> BackgroundProof:
         is_known = proof.state == "refused" and proof.canary != request_id
         return proof if is_known else proof.refused(why, now)
 
@@ -76,7 +78,7 @@ async def inconclusive(ports: Ports, circuit: str, request_id: str) -> None:
     await change(ports, circuit, lambda proof: proof.inconclusive(request_id))
 
 
-async def reset(store: Store, circuit: str) -> Proof:
+async def reset(store: Store, circuit: str) -> BackgroundProof:
     """By hand: the next call is a canary. What was believed before."""
     while True:
         document = await store.get(PATH)

@@ -11,7 +11,7 @@ from typing import Literal
 from shared.core.accounting.budget import Reservation
 from shared.core.admission.allocation import Candidate
 from shared.core.lifecycle import batch, head_changes, queries, request_record, settlement, transitions
-from shared.core.lifecycle.batch import Waiting
+from shared.core.lifecycle.batch import BatchCandidate
 from shared.core.observability import events
 from shared.core.records.batch import Item
 from shared.core.records.request import RequestRecord
@@ -83,7 +83,7 @@ async def close_due(ports: Ports, now: datetime, *, full_only: bool = False) -> 
     documents = await ports.store.query(queries.collecting(MOST_COLLECTED))
     closed = 0
     rules = ports.catalogue.batch
-    for collection in batch.due_collections(map(Waiting.of, documents), now, rules, full_only=full_only):
+    for collection in batch.due_collections(map(BatchCandidate.of, documents), now, rules, full_only=full_only):
         closed += await _close(ports, [item.request_id for item in collection], now)
     return closed
 

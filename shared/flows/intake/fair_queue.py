@@ -50,6 +50,11 @@ class FairTags:
 
         return OpenSlots(self._ports)
 
+    def expect(self, model: str | None) -> None:
+        """A request that names this model is being looked up."""
+        if "open_slots" in self.__dict__:
+            self.open_slots.expect(model)
+
     async def has_budget(self, tenant: str, model: str, priority: str) -> bool:
         """What it spends is reserved by the pump, as of at most COUNT_GOOD_FOR ago."""
         return (await self._count(tenant, model, priority)).has_budget

@@ -7,7 +7,7 @@ canary, a probe that is wanted, a flag in shadow, bulk, a gateway) is queued ins
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ from shared.core.admission.model_state import path as model_state_path
 from shared.core.admission.open_slots import CalendarPart, Opening, TakenSlot, path, start_until
 from shared.core.lifecycle import head_changes, request_record
 from shared.core.lifecycle.request_record import Head, course_of
-from shared.core.messages.pubsub_messages import Release
+from shared.core.messages.pubsub_messages import ReleaseMessage
 from shared.core.messages.topics import RENDER_RELEASES
 from shared.core.observability import events, spans
 from shared.core.routing import ladder
@@ -69,6 +69,22 @@ class OpenSlots:
         """By model, of the opening as it was read last: the slots that this process knows to be taken."""
         self._left: dict[str, int] = {}
         """By model, the slots that were left then."""
+        self._pools: dict[str | None, str] = {}
+        """Where the last request took its slot, by the model that it named; None = it named none."""
+
+    def expect(self, model: str | None) -> None:
+        """Read what a request of this model needs, while it is looked up, where the last one took a slot."""
+        pool = self._pools.get(model)
+        if pool is not None:
+            self._reading("board", self._board)
+            self._reading(pool, lambda: self._opening(pool))
+
+    def took(self, model: str | None, pool: str | None) -> None:
+        """A request that named this model has taken a slot there; None: it was queued."""
+        if pool is not None:
+            self._pools[model] = pool
+        else:
+            self._pools.pop(model, None)
 
     async def take(self, key: str, record: RequestRecord, first: Planned, time: ServerTime) -> Taking | None:
         """A slot for this new request, not committed yet; None where it is to be queued. `first`: its route as far as
@@ -152,27 +168,36 @@ class OpenSlots:
         return None
 
     async def _read_board(self) -> Board:
-        board: Board = await self._fresh("board", lambda: read_board(self._ports))
+        board: Board = await self._fresh("board", self._board)
         return board
 
-    async def _read_opening(self, model: str) -> Opening:
-        async def read() -> Opening:
-            calendar = await self._ports.store.get(model_state_path(model))
-            part = CalendarPart.from_json(calendar.data) if isinstance(calendar, Document) else CalendarPart()
-            opening = part.opening
-            self._taken[model] = self._taken.get(model, set()) & opening.slots.keys()
-            return opening
+    async def _board(self) -> Board:
+        return await read_board(self._ports)
 
-        opening: Opening = await self._fresh(model, read)
+    async def _read_opening(self, model: str) -> Opening:
+        opening: Opening = await self._fresh(model, lambda: self._opening(model))
         return opening
 
-    async def _fresh(self, name: str, read: Callable[[], Awaitable[Any]]) -> Any:
-        """What `read` brings; one read serves all that ask while it is under way, and for FRESH_FOR."""
+    async def _opening(self, model: str) -> Opening:
+        calendar = await self._ports.store.get(model_state_path(model))
+        part = CalendarPart.from_json(calendar.data) if isinstance(calendar, Document) else CalendarPart()
+        opening = part.opening
+        self._taken[model] = self._taken.get(model, set()) & opening.slots.keys()
+        return opening
+
+    def _reading(self, name: str, read: Callable[[], Coroutine[Any, Any, Any]]) -> asyncio.Future[Any]:
+        """A read that serves all that ask while it is under way, and for FRESH_FOR."""
         now = self._ports.clock.monotonic()
         begun_at, reading = self._reads.get(name, (0.0, None))
         if reading is None or now - begun_at >= FRESH_FOR:
             reading = asyncio.ensure_future(read())
+            reading.add_done_callback(_heed)
             self._reads[name] = (now, reading)
+        return reading
+
+    async def _fresh(self, name: str, read: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+        """What `read` brings."""
+        reading = self._reading(name, read)
         try:
             return await asyncio.shield(reading)
         except StoreUnavailable:
@@ -184,7 +209,7 @@ async def hand_out(ports: Ports, request: Request) -> None:
     """Publish the release that is on record with the request. Raises TopicsUnavailable."""
     record, began_at = request.record, ports.clock.now()
     assert record.slot_at is not None, "it was released"
-    release = Release(request.id, record.release)
+    release = ReleaseMessage(request.id, record.release)
     await ports.topics.publish(RENDER_RELEASES, release.to_bytes(), {"traceparent": record.traceparent})
     root = tracing.root_of(record)
     tracing_waits.queue_ended(ports, Head.of_record(request.id, "", record), record.slot_at, ended_by="open slot")
@@ -196,6 +221,12 @@ async def hand_out(ports: Ports, request: Request) -> None:
         events.RELEASED, request_id=request.id, release=record.release, route=str(record.route),
         slot_at=record.slot_at, trace_id=record.trace_id,
     )  # fmt: skip
+
+
+def _heed(reading: asyncio.Future[Any]) -> None:
+    """Those that wait hear of a failure; that nobody waits is none."""
+    if not reading.cancelled():
+        reading.exception()
 
 
 def _is_of(planned: Planned, subject: str) -> bool:

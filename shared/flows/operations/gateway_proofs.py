@@ -9,7 +9,7 @@ from typing import Any
 
 from shared.core.catalogue import gateway_proof
 from shared.core.catalogue.catalogue import Catalogue, Gateway
-from shared.core.catalogue.gateway_proof import Evidence, Proof
+from shared.core.catalogue.gateway_proof import GatewayProof, ProofEvidence
 from shared.core.provider.call import Answer, Made, Order
 from shared.core.provider.failure import Failure
 from shared.core.routing import gateway
@@ -23,11 +23,11 @@ from shared.ports.store import Store
 LEAVES_WITHIN = timedelta(seconds=30)
 
 
-async def read_proofs(store: Store, names: Sequence[str]) -> dict[str, Proof]:
+async def read_proofs(store: Store, names: Sequence[str]) -> dict[str, GatewayProof]:
     """By name; an empty one where nothing was written down."""
     documents = await store.get_all([gateway_proof.path(name) for name in names])
     return {
-        name: Proof.from_json(document.data) if isinstance(document, Document) else Proof()
+        name: GatewayProof.from_json(document.data) if isinstance(document, Document) else GatewayProof()
         for name, document in zip(names, documents, strict=True)
     }
 
@@ -46,14 +46,14 @@ async def read_off(
 
 async def record(
     store: Store, catalogue: Catalogue, name: str, item: str, text: str, by: str, facts: Mapping[str, Any] | None = None
-) -> Evidence:
+) -> ProofEvidence:
     """Write one item's evidence down, in place of what stood for it. Raises ProofRefused."""
     about = gateway.fingerprint(catalogue.gateways[name])
     while True:
         document = await store.get(gateway_proof.path(name))
         now = document.read_at
-        before = Proof.from_json(document.data) if isinstance(document, Document) else Proof()
-        evidence = Evidence(text.strip(), by.strip(), now, about, facts or {})
+        before = GatewayProof.from_json(document.data) if isinstance(document, Document) else GatewayProof()
+        evidence = ProofEvidence(text.strip(), by.strip(), now, about, facts or {})
         data = before.with_item(item, evidence).to_json() | {"updated_at": now}
         write: Write = (
             Update(document.path, data, document.version)
@@ -66,7 +66,7 @@ async def record(
 
 async def prove(
     store: Store, catalogue: Catalogue, lane: Lane, clock: Clock, name: str, model: str, by: str
-) -> Evidence:
+) -> ProofEvidence:
     """The small logged test: one call that is charged, its facts written down whether it passed or not."""
     provider = catalogue.gateways[name]
     started_at = clock.now()

@@ -60,7 +60,7 @@ class Budgets(Struct):
     """Tenants whose documents were read."""
     _read_at: float = float("-inf")
     _reported: set[tuple[str, str, int]] = field(default_factory=set)
-    """Tenant, period and limit of which it was said that nothing is left."""
+    """Tenant, period and limit of each budget that was reported as used up."""
     _changed: dict[str, BudgetAccount] = field(default_factory=dict)
     """By path: accounts that differ from their documents, as far as anybody else must know of it."""
     _rewritten: set[str] = field(default_factory=set)

@@ -71,13 +71,13 @@ class PumpSight(Struct):
     _flags_at: float = float("-inf")
     _gateways_at: float = float("-inf")
 
-    async def look(self, models: Collection[str], now: datetime, *, crowded: bool, air: bool) -> None:
+    async def look(self, models: Collection[str], now: datetime, *, recounts: bool, air: bool) -> None:
         """Read what is due: reports and, where some are out, releases at each tick, the rest less often."""
         monotonic = self.ports.clock.monotonic()
         parts = [self._read_reports(now), self._read_taken(now)]
         if air or self.in_air:
             parts.append(self._count_air())
-        if crowded or monotonic - self._counted_at >= COUNT_EVERY:
+        if recounts or monotonic - self._counted_at >= COUNT_EVERY:
             self._counted_at = monotonic
             parts.append(self._count(models))
         if monotonic - self._live_at >= LIVE_EVERY:

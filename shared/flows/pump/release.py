@@ -13,7 +13,7 @@ from shared.core.admission.allocation import Grant
 from shared.core.admission.tick import LostSlot
 from shared.core.lifecycle import head_changes, queries, request_record, transitions
 from shared.core.lifecycle.request_record import Head
-from shared.core.messages.pubsub_messages import Release
+from shared.core.messages.pubsub_messages import ReleaseMessage
 from shared.core.messages.topics import RENDER_RELEASES
 from shared.core.observability import events, spans
 from shared.core.records.versioned import committed, request_in, update
@@ -64,7 +64,7 @@ async def release(
         key = f"{head.request_id}:{head.release + 1}"
         return LostSlot(key, grant.candidate.model, grant.slot_at, grant.candidate.weight)
     try:
-        message = Release(head.request_id, head.release + 1).to_bytes()
+        message = ReleaseMessage(head.request_id, head.release + 1).to_bytes()
         await ports.topics.publish(RENDER_RELEASES, message, {"traceparent": head.traceparent})
     except TopicsUnavailable as error:
         _escalate(ports, head, error)

@@ -42,7 +42,7 @@ def wait_reasons(ticked: TickResult, planning: Planning) -> dict[str, Any]:
 
 
 def tell_changes(signals: Events, before: Memory, after: Memory) -> None:
-    """What closed and what was learned."""
+    """Emit an event for each calendar that closed and each limit that was learned."""
     for model, standing in after.standings.items():
         was = before.standings[model]
         closed = standing.calendar
@@ -60,7 +60,8 @@ def tell_changes(signals: Events, before: Memory, after: Memory) -> None:
 
 
 def tell_stuck(signals: Events, planning: Planning, reported: frozenset[str]) -> frozenset[str]:
-    """Models whose requests have no route left, by anything but on-call's own `pause`; told once, unless `known`.
+    """Report each model whose requests have no route left, once: not again while it is in `reported`. A pause by
+    on-call does not count.
 
     A probe that is out ends nothing: only a request that has its route again does.
     """

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from shared.core.accounting.budget import BudgetAccount
 from shared.core.admission import model_state
 from shared.core.admission.clock_rewind import fell_by, rewound, rewound_routing
-from shared.core.admission.fleet_pace import Fleet
+from shared.core.admission.fleet_pace import FleetPace
 from shared.core.admission.model_state import ModelState
 from shared.core.admission.route_memory import Routing
 from shared.core.admission.spend_window import Spend
@@ -217,7 +217,7 @@ class _Kept(Stored, frozen=True):
 
     spend: Mapping[int, int]
     served: Mapping[str, float]
-    fleet: Fleet
+    fleet: FleetPace
     epoch: int
     limits: Mapping[str, Mapping[str, int | None]]
 
@@ -243,7 +243,7 @@ def _data(write: Write) -> Fields:
 
 
 def _saved_at_once(routing: Routing) -> Any:
-    """What is worth a write of its own: starts are written with the calendars."""
+    """The part of the routing whose change is written at once; starts are written together with the calendars."""
     probed = {name: (circuit.tripped_at, circuit.probed_at) for name, circuit in routing.circuits.items()}
     conclusions = {
         name: (case.conclusion, tuple(case.fresh)) for name, case in routing.conclusions.cases.items() if case.fresh

@@ -62,6 +62,7 @@ class TickRunner:
         """That went well."""
         self.crowded = False
         """The last tick left requests waiting for attempts in flight to end."""
+        self._recounts = False
 
     def kicked(self, queues: Collection[str]) -> None:
         """These queues have something new; none named = any may, and the flags too."""
@@ -155,7 +156,7 @@ class TickRunner:
         await sight.look(
             sorted(models),
             documents.time.now(),
-            crowded=self.crowded,
+            recounts=self._recounts,
             air=bool(heads) or documents.memory.fleet.in_air > 0,
         )
         for model in sight.late:
@@ -240,7 +241,7 @@ class TickRunner:
         await self._dormant.put(ticked.blocked, ticked.memory.epoch, now)
         await self._dormant.put_aside(planning.waiting, ticked.memory.epoch, now)
         self._held_back = ticked.blocked
-        self.crowded = ticked.crowded
+        self.crowded, self._recounts = ticked.crowded, ticked.recounts
 
     async def _expects_work(self, ticked: TickResult, planning: Planning) -> bool:
         """Something opens soon, is in the air, is to be probed, or a sleeper wakes before the next scheduled kick."""

@@ -14,7 +14,7 @@ from msgspec import Struct
 from shared.core.admission.allocation import Grant
 from shared.core.admission.open_slots import CalledBy
 from shared.core.catalogue.catalogue import Catalogue
-from shared.core.routing.background_proof import CANARY_GRACE, Proof, Proofs, Way
+from shared.core.routing.background_proof import CANARY_GRACE, BackgroundProof, Proofs, Way
 from shared.core.values.lanes import AT_ONCE
 from shared.core.values.route import Route
 from shared.flows.background import proofs
@@ -77,7 +77,7 @@ class Ways:
                 ways[route.circuit] = (way, usual_ms)
         return ways
 
-    def _way(self, route: Route, proof: Proof, request_id: str, now: datetime) -> Way:
+    def _way(self, route: Route, proof: BackgroundProof, request_id: str, now: datetime) -> Way:
         if proof.has_canary(now) and proof.canary == request_id:
             return "canary"  # its last release came to nothing
         hint = self._ports.catalogue.models[route.model].capabilities.background_in(route.lane)
@@ -87,7 +87,7 @@ class Ways:
         """Put on record that this request is the canary. False where another pump was first."""
         until = now + self._ports.catalogue.models[route.model].timeout + CANARY_GRACE
 
-        def decide(proof: Proof) -> Proof:
+        def decide(proof: BackgroundProof) -> BackgroundProof:
             is_taken = proof.has_canary(now) and proof.canary != request_id
             return proof if is_taken or proof.state == "proven" else proof.with_canary(request_id, until)
 

@@ -37,7 +37,7 @@ from shared.ports.store import StoreUnavailable
 
 SPACING = timedelta(seconds=2)
 """At most one write in this time from one process."""
-SPARE, SPARE_SPACING = 3, timedelta(seconds=0.25)
+SPARE, SPARE_SPACING = 5, timedelta(seconds=0.25)
 """Writes before that time which sick answers and probes can have in store: one comes back in each SPACING."""
 NEWS_EVERY = timedelta(seconds=5)
 NO_WAIT = 0.001

@@ -13,7 +13,7 @@ from shared.core.admission.clock_rewind import FELL
 from shared.core.lifecycle import request_record, settlement, transitions
 from shared.core.lifecycle.settlement import Effect
 from shared.core.limits.observations import StartSignal
-from shared.core.messages.pubsub_messages import BadMessage, Release
+from shared.core.messages.pubsub_messages import BadMessage, ReleaseMessage
 from shared.core.messages.render_request import RenderRequest
 from shared.core.observability import events
 from shared.core.provider import kept_image
@@ -52,7 +52,7 @@ from shared.ports.images import ReferenceUnusable
 
 async def render(ports: Ports, kicks: Kicks, evidence: Evidence, message: Message) -> None:
     """Raises StoreUnavailable, TopicsUnavailable or BadMessage; else the message may be acknowledged."""
-    release = Release.parse(message.data)
+    release = ReleaseMessage.parse(message.data)
     document = await ports.store.get(request_record.path(release.request_id))
     if isinstance(document, Absent):
         raise BadMessage(f"no such request: {release.request_id}")

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from shared.core.accounting import budget
 from shared.core.lifecycle import request_record, transitions
-from shared.core.messages.pubsub_messages import Arrival, BadMessage, BatchArrival, Release, parse_arrival
+from shared.core.messages.pubsub_messages import Arrival, BadMessage, BatchArrival, ReleaseMessage, parse_arrival
 from shared.core.messages.topics import DEAD_LETTER_SOURCE, SUBSCRIPTIONS
 from shared.core.observability import events
 from shared.core.provider.failure import Failure, FailureKind
@@ -25,7 +25,7 @@ from shared.flows.requests.message import Message
 from shared.flows.requests.result_events import ended
 from shared.flows.wakeups import Kicks
 from shared.flows.webhooks.deliver import deliver
-from shared.flows.webhooks.room import Room
+from shared.flows.webhooks.room import DeliveryRoom
 from shared.ports import Ports
 from shared.ports.images import ImagesUnavailable
 from shared.ports.messaging import TopicsUnavailable
@@ -45,7 +45,9 @@ KEPT_CRASHING = Outcome.of(
 )
 
 
-async def bury(ports: Ports, kicks: Kicks, tags: FairTags, evidence: Evidence, room: Room, message: Message) -> None:
+async def bury(
+    ports: Ports, kicks: Kicks, tags: FairTags, evidence: Evidence, room: DeliveryRoom, message: Message
+) -> None:
     """A delivery can also die of a full fleet: the message's own flow gets its work once more and decides by the store.
 
     What crashes that too is ended on record, and its publisher hears of it. Raises only what makes a message come
@@ -82,7 +84,7 @@ async def _after_intake(ports: Ports, kicks: Kicks, tags: FairTags, message: Mes
 
 
 async def _after_render(ports: Ports, kicks: Kicks, evidence: Evidence, message: Message) -> None:
-    release = Release.parse(message.data)
+    release = ReleaseMessage.parse(message.data)
     request = await ports.store.get(request_record.path(release.request_id))
     if _is_stale(request, release):
         # The pump took this release back and granted another, perhaps many while no instance was free: nothing crashed.
@@ -145,7 +147,7 @@ async def _count(ports: Ports, request: Request) -> bool:
     return False
 
 
-def _is_stale(document: Document | Absent, release: Release) -> bool:
+def _is_stale(document: Document | Absent, release: ReleaseMessage) -> bool:
     """Whether a newer release of the request is on its way: this one says nothing of it."""
     if not _is_readable(document):
         return False
@@ -153,7 +155,7 @@ def _is_stale(document: Document | Absent, release: Release) -> bool:
     return record.status == "released" and record.release != release.number
 
 
-async def _after_deliver(ports: Ports, room: Room, message: Message) -> None:
+async def _after_deliver(ports: Ports, room: DeliveryRoom, message: Message) -> None:
     """The result itself is announced and stays; what is missing is its webhook, and `webhook replay` sends it."""
     try:
         await deliver(ports, room, message)

@@ -19,14 +19,14 @@ from shared.core.values.status import FINAL
 from shared.core.values.trace_context import Place
 from shared.core.webhooks import delivery as deliveries
 from shared.core.webhooks import endpoint as endpoints
-from shared.core.webhooks.delivery import Attempted, Delivery
+from shared.core.webhooks.delivery import Attempted, WebhookDelivery
 from shared.core.webhooks.endpoint import Endpoint
 from shared.core.webhooks.signature import headers
 from shared.flows import tracing
 from shared.flows.requests.lookup import find_request
 from shared.flows.requests.message import Message
 from shared.flows.webhooks.fan_out import fan_out, fan_out_rejection
-from shared.flows.webhooks.room import NoRoom, Room
+from shared.flows.webhooks.room import DeliveryRoom, NoRoom
 from shared.ports import Ports
 from shared.ports.images import ImagesUnavailable
 from shared.ports.webhooks import AddressRefused, Answer, NoAnswer
@@ -37,7 +37,7 @@ IMAGE_LINK_LASTS = timedelta(hours=1)
 Effect: TypeAlias = Literal["delivered", "will retry", "dead"]
 
 
-async def deliver(ports: Ports, room: Room, message: Message) -> None:
+async def deliver(ports: Ports, room: DeliveryRoom, message: Message) -> None:
     """A result is fanned out; a due delivery is attempted. Raises BadMessage, StoreUnavailable, TopicsUnavailable."""
     payload = _payload(message.data)
     match payload:
@@ -71,19 +71,19 @@ class _Try(Struct, frozen=True):
     """What one attempt works on."""
 
     id: str
-    delivery: Delivery
+    delivery: WebhookDelivery
     endpoint_document: Document
     endpoint: Endpoint
     subject: Request | Rejection
     now: datetime
 
 
-async def attempt(ports: Ports, room: Room, delivery_id: str) -> None:
+async def attempt(ports: Ports, room: DeliveryRoom, delivery_id: str) -> None:
     """At most one attempt at a time: a second message for the same delivery finds it claimed, and does nothing."""
     document = await ports.store.get(deliveries.path(delivery_id))
     if not isinstance(document, Document):
         return
-    delivery, now = Delivery.from_json(document.data), document.read_at
+    delivery, now = WebhookDelivery.from_json(document.data), document.read_at
     if not delivery.is_due(now):
         return
     endpoint_document = await ports.store.get(endpoints.path(delivery.endpoint))
@@ -115,7 +115,7 @@ async def attempt(ports: Ports, room: Room, delivery_id: str) -> None:
         await _write(ports, document, delivery.deferred(now + deliveries.PAUSES[1] * (1 + ports.chance())))
 
 
-async def _subject(ports: Ports, delivery: Delivery) -> Request | Rejection | Absent:
+async def _subject(ports: Ports, delivery: WebhookDelivery) -> Request | Rejection | Absent:
     if delivery.rejected_message is not None:
         document = await ports.store.get(f"rejected/{delivery.rejected_message}")
         return rejection_in(document) if isinstance(document, Document) else document
@@ -191,7 +191,7 @@ async def _note_health(ports: Ports, work: _Try, answer: Answer | None, reason: 
         )
 
 
-def _report(ports: Ports, work: _Try, attempted: Attempted, after: Delivery, began_at: datetime) -> None:
+def _report(ports: Ports, work: _Try, attempted: Attempted, after: WebhookDelivery, began_at: datetime) -> None:
     effect: Effect = "will retry" if after.state == "pending" else "dead" if after.state == "dead" else "delivered"
     name = work.subject.id if work.delivery.rejected_message is None else work.delivery.request_id or None
     record = work.subject.record
@@ -212,7 +212,7 @@ def _report(ports: Ports, work: _Try, attempted: Attempted, after: Delivery, beg
         )  # fmt: skip
 
 
-async def _write(ports: Ports, document: Document, after: Delivery) -> str | None:
+async def _write(ports: Ports, document: Document, after: WebhookDelivery) -> str | None:
     """The new version; None where somebody else changed it first."""
     committed = await ports.store.commit(Update(document.path, after.to_json(), document.version))
     return committed.versions[0] if isinstance(committed, Committed) else None

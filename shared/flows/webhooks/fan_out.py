@@ -11,7 +11,7 @@ from shared.core.messages.topics import WEBHOOK_DELIVERIES
 from shared.core.values.codec import stored_in
 from shared.core.values.documents import Committed, Create
 from shared.core.webhooks import delivery
-from shared.core.webhooks.delivery import Delivery, Due, DueRow
+from shared.core.webhooks.delivery import Due, DueRow, WebhookDelivery
 from shared.flows.webhooks import endpoints
 from shared.ports.messaging import Topics
 from shared.ports.store import Store
@@ -46,7 +46,7 @@ async def _fan_out(
             continue
         name = delivery.delivery_id(message_id, endpoint_id)
         existing = await store.get(delivery.path(name))
-        record = Delivery.new(tenant, endpoint_id, request_id, message_id, status, existing.read_at, rejected)
+        record = WebhookDelivery.new(tenant, endpoint_id, request_id, message_id, status, existing.read_at, rejected)
         if await _is_created(store, Create(delivery.path(name), record.to_json())):
             new.append(name)
     await asyncio.gather(*(topics.publish(WEBHOOK_DELIVERIES, Due(name).to_bytes()) for name in new))

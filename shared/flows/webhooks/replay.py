@@ -9,7 +9,7 @@ from shared.core.messages.topics import WEBHOOK_DELIVERIES
 from shared.core.values.codec import stored_in
 from shared.core.values.documents import Absent, Committed, Document, Update
 from shared.core.webhooks import delivery as deliveries
-from shared.core.webhooks.delivery import Delivery, Due
+from shared.core.webhooks.delivery import Due, WebhookDelivery
 from shared.flows.requests.lookup import find_request
 from shared.flows.webhooks import endpoints
 from shared.flows.webhooks.fan_out import fan_out
@@ -42,7 +42,7 @@ async def replay_request(store: Store, topics: Topics, tenant: str, request_id: 
 async def replay_dead(store: Store, topics: Topics, tenant: str, endpoint_id: str | None = None) -> list[str]:
     """The newest thousand of the tenant's dead deliveries, of one endpoint where it is named."""
     documents = await store.query(queries.webhook_deliveries(tenant, "dead", MOST))
-    chosen = [one for one in documents if endpoint_id in (None, stored_in(one, Delivery).endpoint)]
+    chosen = [one for one in documents if endpoint_id in (None, stored_in(one, WebhookDelivery).endpoint)]
     return await _again(store, topics, chosen)
 
 
@@ -56,7 +56,7 @@ async def _again(store: Store, topics: Topics, documents: list[Document]) -> lis
 async def _is_due_again(store: Store, document: Document | Absent) -> bool:
     """An attempt that ends at this moment changes the document, too: then it is read again."""
     while isinstance(document, Document):
-        after = Delivery.from_json(document.data).replayed(document.read_at)
+        after = WebhookDelivery.from_json(document.data).replayed(document.read_at)
         if isinstance(await store.commit(Update(document.path, after.to_json(), document.version)), Committed):
             return True
         document = await store.get(document.path)

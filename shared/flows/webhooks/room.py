@@ -16,7 +16,7 @@ class NoRoom(Exception):
     """Enough of this endpoint's deliveries are in flight here."""
 
 
-class Room:
+class DeliveryRoom:
     def __init__(self, in_flight: int = IN_FLIGHT, waiting: int = WAITING) -> None:
         self._in_flight = in_flight
         self._most = in_flight + waiting

@@ -34,14 +34,14 @@ MODULE = "a_team_s_flags"
 LIVE_IDS = {name: a_catalogue().live(name).id for name in a_catalogue().names}
 OWN = Flag("use-flex-1a2b", "use-flex", "ann", "cheaper", NOW, NOW + timedelta(hours=1))
 
-Said = Mapping[str, Any]
+Values = Mapping[str, Any]
 
 
 class TheirFlags:
     """What their flag system says at the moment: the SDK's own provider asks it each time."""
 
-    def __init__(self, **said: Any) -> None:
-        self.said: dict[str, Any] = {name.replace("_", "-"): value for name, value in said.items()}
+    def __init__(self, **values: Any) -> None:
+        self.values: dict[str, Any] = {name.replace("_", "-"): value for name, value in values.items()}
 
     def provider(self) -> InMemoryProvider:
         return InMemoryProvider(
@@ -53,7 +53,7 @@ class TheirFlags:
 
     def _reader(self, name: str) -> Any:
         def read(_flag: object, _context: object) -> FlagResolutionDetails[Any]:
-            exception = self.said.get(name, {})
+            exception = self.values.get(name, {})
             if isinstance(exception, Exception):
                 raise exception
             return FlagResolutionDetails(value=exception)
@@ -64,9 +64,9 @@ class TheirFlags:
 class SlowProvider(InMemoryProvider):
     """Answers when it is allowed to."""
 
-    def __init__(self, said: Said) -> None:
+    def __init__(self, values: Values) -> None:
         super().__init__({})
-        self.said = said
+        self.values = values
         self.may_answer = threading.Event()
 
     def resolve_object_details(
@@ -76,7 +76,7 @@ class SlowProvider(InMemoryProvider):
         evaluation_context: EvaluationContext | None = None,
     ) -> FlagResolutionDetails[Sequence[FlagValueType] | Mapping[str, FlagValueType]]:
         self.may_answer.wait(10)
-        return FlagResolutionDetails(value=self.said.get(flag_key, {}))
+        return FlagResolutionDetails(value=self.values.get(flag_key, {}))
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ def source(module: ModuleType, provider: object) -> OpenFeatureFlags:
     return OpenFeatureFlags.of(f"{MODULE}:FLAGS", LIVE_IDS)
 
 
-async def seen(flags: OpenFeatureFlags, now: datetime = NOW) -> dict[str, Flag]:
+async def flags_of(flags: OpenFeatureFlags, now: datetime = NOW) -> dict[str, Flag]:
     """By name; ours left out."""
     return {flag.name: flag for flag in (await flags.beside(Board(), now)).flags.values()}
 
@@ -110,28 +110,28 @@ async def test_what_is_on_stands_beside_our_own_flags_under_the_provider_s_name(
 
 async def test_a_flag_that_is_not_there_and_an_empty_one_are_off(module: ModuleType) -> None:
     provider = InMemoryProvider({"renderlane-pause": InMemoryFlag("off", {"off": {}})})
-    assert await seen(source(module, provider)) == {}
+    assert await flags_of(source(module, provider)) == {}
 
 
 async def test_it_follows_their_system_on_and_off_again(module: ModuleType) -> None:
     theirs = TheirFlags()
     flags = source(module, theirs.provider())
-    assert await seen(flags) == {}
-    theirs.said["pause"] = {"tenant": "web", "shadow": True}
-    on = (await seen(flags))["pause"]
+    assert await flags_of(flags) == {}
+    theirs.values["pause"] = {"tenant": "web", "shadow": True}
+    on = (await flags_of(flags))["pause"]
     assert on.shadow
-    theirs.said["pause"] = {"tenant": "app"}
-    assert (await seen(flags, NOW + timedelta(minutes=1)))["pause"].scope == Scope(tenant="app")
-    theirs.said["pause"] = {}
-    assert await seen(flags) == {}
+    theirs.values["pause"] = {"tenant": "app"}
+    assert (await flags_of(flags, NOW + timedelta(minutes=1)))["pause"].scope == Scope(tenant="app")
+    theirs.values["pause"] = {}
+    assert await flags_of(flags) == {}
 
 
 async def test_a_flag_that_stays_on_is_the_same_flag_for_half_an_hour(module: ModuleType) -> None:
     """One that changed at each look would wake every sleeper and have every plan made anew."""
     flags = source(module, TheirFlags(use_flex={"reason": "r"}).provider())
-    first = (await seen(flags))["use-flex"]
-    assert first == (await seen(flags, NOW + timedelta(minutes=28)))["use-flex"]
-    later = (await seen(flags, NOW + timedelta(hours=5)))["use-flex"]
+    first = (await flags_of(flags))["use-flex"]
+    assert first == (await flags_of(flags, NOW + timedelta(minutes=28)))["use-flex"]
+    later = (await flags_of(flags, NOW + timedelta(hours=5)))["use-flex"]
     assert later.tripped_at == first.tripped_at == NOW
     for flag, now in ((first, NOW), (first, NOW + timedelta(minutes=28)), (later, NOW + timedelta(hours=5))):
         assert flag.expires_at - now >= timedelta(hours=2)
@@ -139,7 +139,7 @@ async def test_a_flag_that_stays_on_is_the_same_flag_for_half_an_hour(module: Mo
 
 async def test_a_retired_model_s_id_means_its_successor(module: ModuleType) -> None:
     theirs = TheirFlags(pause={"model": "gemini-3-pro-image-preview"})
-    assert (await seen(source(module, theirs.provider())))["pause"].scope.model == "gemini-3-pro-image"
+    assert (await flags_of(source(module, theirs.provider())))["pause"].scope.model == "gemini-3-pro-image"
 
 
 @pytest.mark.parametrize(
@@ -165,20 +165,20 @@ async def test_a_retired_model_s_id_means_its_successor(module: ModuleType) -> N
 async def test_what_is_not_well_formed_or_cannot_be_read_keeps_what_it_said_last(
     module: ModuleType, wrong: Any
 ) -> None:
-    said = {"to": "2K", "tenant": "web"}
-    theirs = TheirFlags(lower_resolution=said)
+    details = {"to": "2K", "tenant": "web"}
+    theirs = TheirFlags(lower_resolution=details)
     flags = source(module, theirs.provider())
-    before = await seen(flags)
+    before = await flags_of(flags)
     assert before["lower-resolution"].scope == Scope(tenant="web")
-    theirs.said["lower-resolution"] = said | wrong if isinstance(wrong, dict) else wrong
-    theirs.said["use-flex"] = {"lane": "standard"}
-    after = await seen(flags)
+    theirs.values["lower-resolution"] = details | wrong if isinstance(wrong, dict) else wrong
+    theirs.values["use-flex"] = {"lane": "standard"}
+    after = await flags_of(flags)
     assert after["lower-resolution"] == before["lower-resolution"]
     assert after["use-flex"].scope == Scope(lane="standard"), "one that is wrong does not hide the others"
 
 
 async def test_what_was_never_well_formed_bends_nobody(module: ModuleType) -> None:
-    assert await seen(source(module, TheirFlags(use_flex={"tennant": "web"}).provider())) == {}
+    assert await flags_of(source(module, TheirFlags(use_flex={"tennant": "web"}).provider())) == {}
 
 
 async def test_a_provider_that_takes_its_time_holds_nobody_up_and_is_heard_later(
@@ -187,10 +187,10 @@ async def test_a_provider_that_takes_its_time_holds_nobody_up_and_is_heard_later
     monkeypatch.setattr(openfeature, "PATIENCE", 0.01)
     provider = SlowProvider({"renderlane-pause": {"tenant": "web"}})
     flags = source(module, provider)
-    assert await seen(flags) == {}
+    assert await flags_of(flags) == {}
     provider.may_answer.set()
     monkeypatch.setattr(openfeature, "PATIENCE", 10.0)
-    assert (await seen(flags))["pause"].scope == Scope(tenant="web")
+    assert (await flags_of(flags))["pause"].scope == Scope(tenant="web")
 
 
 async def test_a_provider_may_be_a_class_or_a_function_that_makes_one(module: ModuleType) -> None:
@@ -198,8 +198,8 @@ async def test_a_provider_may_be_a_class_or_a_function_that_makes_one(module: Mo
         def __init__(self) -> None:
             super().__init__({"renderlane-pause": InMemoryFlag("on", {"on": {"tenant": "web"}})})
 
-    assert set(await seen(source(module, Made))) == {"pause"}
-    assert set(await seen(source(module, lambda: Made()))) == {"pause"}
+    assert set(await flags_of(source(module, Made))) == {"pause"}
+    assert set(await flags_of(source(module, lambda: Made()))) == {"pause"}
 
 
 async def test_a_provider_that_fails_to_get_ready_does_not_stop_the_worker(module: ModuleType) -> None:
@@ -207,7 +207,7 @@ async def test_a_provider_that_fails_to_get_ready_does_not_stop_the_worker(modul
         def initialize(self, evaluation_context: EvaluationContext) -> None:
             raise RuntimeError("their server is down")
 
-    assert await seen(source(module, Failing({}))) == {}
+    assert await flags_of(source(module, Failing({}))) == {}
 
 
 def settings(folder: Path, provider: str | None) -> Settings:
@@ -216,7 +216,7 @@ def settings(folder: Path, provider: str | None) -> Settings:
 
 
 @pytest.mark.parametrize(
-    ("named", "told"),
+    ("named", "message"),
     [
         ("no_such_module:FLAGS", "ModuleNotFoundError"),
         (f"{MODULE}:NOTHING", "AttributeError"),
@@ -226,10 +226,10 @@ def settings(folder: Path, provider: str | None) -> Settings:
     ],
 )
 def test_a_provider_that_cannot_be_made_is_a_wrong_setting_by_its_name(
-    module: ModuleType, tmp_path: Path, named: str, told: str
+    module: ModuleType, tmp_path: Path, named: str, message: str
 ) -> None:
     vars(module).update(broken=lambda: 1 / 0, number=7, dict=dict)
-    with pytest.raises(InvalidSetting, match=f"RENDERLANE_FLAG_PROVIDER: .*{told}.*allowed"):
+    with pytest.raises(InvalidSetting, match=f"RENDERLANE_FLAG_PROVIDER: .*{message}.*allowed"):
         wiring.build(settings(tmp_path, named), io.StringIO())
 
 
@@ -252,14 +252,14 @@ async def test_the_worker_reads_it_beside_the_store(module: ModuleType, tmp_path
 @pytest.mark.parametrize("share", [50, 50.0, 0.0, 100.0])
 async def test_a_whole_number_may_come_as_a_float(module: ModuleType, share: float) -> None:
     """Report: https://github.com/influxdata/flux/pull/4441"""
-    flag = (await seen(source(module, TheirFlags(pause={"share": share}).provider())))["pause"]
+    flag = (await flags_of(source(module, TheirFlags(pause={"share": share}).provider())))["pause"]
     assert flag.scope == Scope(share=int(share))
     assert type(flag.scope.share) is int
 
 
 @pytest.mark.parametrize("share", [50.5, -1.0, 100.5, float("nan"), float("inf"), True, "50", [50]])
 async def test_no_other_number_is_a_share(module: ModuleType, share: object) -> None:
-    assert await seen(source(module, TheirFlags(pause={"share": share}).provider())) == {}
+    assert await flags_of(source(module, TheirFlags(pause={"share": share}).provider())) == {}
 
 
 async def test_an_ill_formed_flag_is_an_event_once_until_it_changes(module: ModuleType, tmp_path: Path) -> None:
@@ -275,10 +275,10 @@ async def test_an_ill_formed_flag_is_an_event_once_until_it_changes(module: Modu
     ]
     assert "tennant" in lines[0]["found"]
     assert "share" in lines[0]["allowed"]
-    theirs.said["pause"] = {"share": 0.5}
+    theirs.values["pause"] = {"share": 0.5}
     await ports.flag_source.beside(Board(), NOW)
-    theirs.said["pause"] = {}
+    theirs.values["pause"] = {}
     await ports.flag_source.beside(Board(), NOW)
-    theirs.said["pause"] = {"share": 0.5}
+    theirs.values["pause"] = {"share": 0.5}
     await ports.flag_source.beside(Board(), NOW)
     assert len(events.getvalue().splitlines()) == 3

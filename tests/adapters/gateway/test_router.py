@@ -249,8 +249,8 @@ async def test_a_call_that_cannot_leave_in_time_is_not_made(form: Form) -> None:
 
 @pytest.mark.parametrize("form", FORMS)
 async def test_neither_prompt_nor_key_is_in_a_failure(form: Form) -> None:
-    said = {"error": {"message": f"no: {plain().prompt} for {KEY}", "type": "x"}}
-    async with scripted(Reply(said, 400)) as server:
+    body = {"error": {"message": f"no: {plain().prompt} for {KEY}", "type": "x"}}
+    async with scripted(Reply(body, 400)) as server:
         lane = a_lane(a_gateway(server.url, form))
         answer = await lane.generate(plain(), SOON, at_once)
         await lane.close()

@@ -159,13 +159,13 @@ NO_IMAGE: list[tuple[NoImageForm, str, FailureKind, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("form", "code", "kind", "said"), NO_IMAGE)
+@pytest.mark.parametrize(("form", "code", "kind", "expected"), NO_IMAGE)
 async def test_every_form_without_an_image_has_its_one_meaning(
-    simulated: Simulated, form: NoImageForm, code: str, kind: FailureKind, said: str
+    simulated: Simulated, form: NoImageForm, code: str, kind: FailureKind, expected: str
 ) -> None:
     answer = await simulated.answer(Fault(kind="refusal", form=form, code=code))
     assert isinstance(answer, Failure)
-    assert (answer.kind, answer.code) == (kind, said)
+    assert (answer.kind, answer.code) == (kind, expected)
     if answer.http_status == 200:
         assert answer.usage is not None, "a refusal can carry tokens, and so can cost"
         assert answer.model == "gemini-3-pro-image"
@@ -268,8 +268,8 @@ async def test_any_other_body_is_malformed(odd: Scripted, body: bytes) -> None:
 
 async def test_neither_prompt_nor_key_is_in_a_failure(odd: Scripted) -> None:
     order = an_order()
-    said = {"error": {"code": 400, "status": "INVALID_ARGUMENT", "message": f"no: {order.prompt} for {KEY}"}}
-    answer = await odd.answer(Reply(said, 400), order)
+    body = {"error": {"code": 400, "status": "INVALID_ARGUMENT", "message": f"no: {order.prompt} for {KEY}"}}
+    answer = await odd.answer(Reply(body, 400), order)
     assert isinstance(answer, Failure)
     assert KEY not in answer.message
     assert "harbour" not in answer.message

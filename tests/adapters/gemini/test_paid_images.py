@@ -158,7 +158,7 @@ async def test_the_address_that_was_checked_is_the_one_that_is_called(
     answer = await paid.fetched(elsewhere(f"{web.url}/a.png"))
     assert isinstance(answer, Made), answer
     assert looked_up == ["localhost"]
-    (request,) = web.asked
+    (request,) = web.requests
     assert "x-goog-api-key" not in request.headers, "the key goes to the provider alone"
 
 
@@ -175,8 +175,8 @@ async def test_the_second_address_is_tried_too_and_what_else_the_answer_holds_is
 
 async def test_all_tries_together_have_their_time() -> None:
     async with scripted(Reply(PNG, stall_at=10)) as cdn:
-        found = elsewhere(f"{cdn.url}/a.png")
-        answer = await PaidImages(cdn.url, sleep=Waits()).fetched(found, within=timedelta(seconds=0.2))
+        image = elsewhere(f"{cdn.url}/a.png")
+        answer = await PaidImages(cdn.url, sleep=Waits()).fetched(image, within=timedelta(seconds=0.2))
     assert missing(answer).address == f"{cdn.url}/a.png"
 
 

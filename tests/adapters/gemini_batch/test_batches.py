@@ -329,9 +329,9 @@ async def test_a_line_is_the_documented_one() -> None:
 
 def read_one(line: dict[str, Any], prompts: Mapping[str, str] | None = None, api_key: str = "") -> Result:
     """As the lane reads a line whose picture does not lie elsewhere."""
-    found = read_line(json.dumps(line).encode(), PRO, NOW)
-    assert not isinstance(found.read, Elsewhere)
-    return result_of(found.key, found.read, (prompts or {}).get(found.key, ""), api_key)
+    parsed = read_line(json.dumps(line).encode(), PRO, NOW)
+    assert not isinstance(parsed.read, Elsewhere)
+    return result_of(parsed.key, parsed.read, (prompts or {}).get(parsed.key, ""), api_key)
 
 
 async def test_a_quoted_prompt_or_key_is_taken_out_of_an_items_error() -> None:

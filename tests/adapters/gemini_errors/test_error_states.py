@@ -131,9 +131,11 @@ def test_a_spend_window_opens_by_itself_and_an_overload_is_no_quota() -> None:
     assert read(429, exhausted("This model is currently experiencing high demand.")).kind is K.OVERLOAD
 
 
-@pytest.mark.parametrize("said", ["No credits were used.", "There was no balance charged.", "No credits were charged."])
-def test_a_statement_of_innocence_is_no_lack_of_money(said: str) -> None:
-    assert read(400, openai(f"The size is wrong. {said}", "invalid_request_error")).kind is K.INVALID_REQUEST
+@pytest.mark.parametrize(
+    "sentence", ["No credits were used.", "There was no balance charged.", "No credits were charged."]
+)
+def test_a_statement_of_innocence_is_no_lack_of_money(sentence: str) -> None:
+    assert read(400, openai(f"The size is wrong. {sentence}", "invalid_request_error")).kind is K.INVALID_REQUEST
 
 
 @pytest.mark.parametrize(

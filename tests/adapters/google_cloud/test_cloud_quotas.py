@@ -19,7 +19,7 @@ from shared.adapters.google_cloud.no_live_quota import NoLiveQuota
 from shared.core.limits.live_quota import LiveLimits, UsageByModel
 from shared.ports.quota import NotAsked, QuotaUnreadable
 from tests.fakes import google_quota
-from tests.fakes.google_quota import PROJECT, GoogleQuota, Said, counted, info, page, series, value
+from tests.fakes.google_quota import PROJECT, GoogleQuota, QuotaAnswer, counted, info, page, series, value
 from tests.fakes.loopback import serving
 from tests.fakes.virtual_clock import VirtualClock
 
@@ -34,7 +34,7 @@ NOW = datetime(2026, 11, 22, 18, 0, 30, tzinfo=UTC)
 
 
 @dataclass
-class Asked:
+class Reading:
     """The stand-in, and the adapter that asks it."""
 
     google: GoogleQuota
@@ -45,9 +45,9 @@ class Asked:
         return CloudQuotas(PROJECT, self.url, IDS, VirtualClock(self.now), reads)
 
     async def limits(self) -> dict[str, dict[str, int | None]]:
-        found = await self.source("limits").limits()
-        assert not isinstance(found, NotAsked)
-        return {model: dict(limits.dims) for model, limits in found.items()}
+        live = await self.source("limits").limits()
+        assert not isinstance(live, NotAsked)
+        return {model: dict(limits.dims) for model, limits in live.items()}
 
     async def usage(self) -> UsageByModel:
         source = self.source()
@@ -63,56 +63,56 @@ class Asked:
 
 
 @pytest.fixture
-async def asked() -> AsyncIterator[Asked]:
+async def reading() -> AsyncIterator[Reading]:
     google = GoogleQuota(pages=[page(info(MINUTE, value(60, model=PRO)))])
     async with serving(google.app) as server:
-        yield Asked(google, server.url)
+        yield Reading(google, server.url)
 
 
 # -- limits -----------------------------------------------------------------------------------------------------------
 
 
-async def test_limits_are_read_page_by_page(asked: Asked) -> None:
-    asked.google.pages = [
+async def test_limits_are_read_page_by_page(reading: Reading) -> None:
+    reading.google.pages = [
         page(info(MINUTE, value(60, model=PRO), value(100, model=LITE)), following=1),
         page(following=2),
         page(info(DAY, value(1_000, model=PRO)), info(TOKENS, value(4_000_000, model=PRO), metric=TOKENS_METRIC)),
     ]
-    assert await asked.limits() == {PRO: {"rpm": 60, "rpd": 1_000, "tpm": 4_000_000}, LITE: {"rpm": 100}}
-    tokens = [request.query_params.get("pageToken") for request in asked.google.asked]
+    assert await reading.limits() == {PRO: {"rpm": 60, "rpd": 1_000, "tpm": 4_000_000}, LITE: {"rpm": 100}}
+    tokens = [request.query_params.get("pageToken") for request in reading.google.requests]
     assert tokens == [None, "1", "2"]
 
 
-async def test_a_reading_says_when_it_was_made(asked: Asked) -> None:
-    assert await asked.source("limits").limits() == {PRO: LiveLimits({"rpm": 60}, NOW)}
+async def test_a_reading_says_when_it_was_made(reading: Reading) -> None:
+    assert await reading.source("limits").limits() == {PRO: LiveLimits({"rpm": 60}, NOW)}
 
 
 @pytest.mark.parametrize("number", [-1, 9_223_372_036_854_775_807])
-async def test_unlimited_is_read_in_both_its_forms(asked: Asked, number: int) -> None:
-    asked.google.pages = [page(info(MINUTE, value(number, model=PRO)))]
-    assert await asked.limits() == {PRO: {"rpm": None}}
+async def test_unlimited_is_read_in_both_its_forms(reading: Reading, number: int) -> None:
+    reading.google.pages = [page(info(MINUTE, value(number, model=PRO)))]
+    assert await reading.limits() == {PRO: {"rpm": None}}
 
 
-async def test_a_row_without_dimensions_holds_for_each_model(asked: Asked) -> None:
-    asked.google.pages = [page(info(MINUTE, value(60)), info(DAY, value(7, model=LITE)))]
-    assert await asked.limits() == {PRO: {"rpm": 60}, LITE: {"rpm": 60, "rpd": 7}}
+async def test_a_row_without_dimensions_holds_for_each_model(reading: Reading) -> None:
+    reading.google.pages = [page(info(MINUTE, value(60)), info(DAY, value(7, model=LITE)))]
+    assert await reading.limits() == {PRO: {"rpm": 60}, LITE: {"rpm": 60, "rpd": 7}}
 
 
-async def test_a_row_without_details_says_nothing_and_a_value_that_is_left_out_is_0(asked: Asked) -> None:
+async def test_a_row_without_details_says_nothing_and_a_value_that_is_left_out_is_0(reading: Reading) -> None:
     """Protobuf's JSON leaves out what is 0."""
-    asked.google.pages = [page(info(MINUTE, {"dimensions": {"model": PRO}}), info(DAY, {"details": {}}))]
-    assert await asked.limits() == {PRO: {"rpd": 0}, LITE: {"rpd": 0}}
+    reading.google.pages = [page(info(MINUTE, {"dimensions": {"model": PRO}}), info(DAY, {"details": {}}))]
+    assert await reading.limits() == {PRO: {"rpd": 0}, LITE: {"rpd": 0}}
 
 
-async def test_fields_and_quotas_that_nobody_knows_yet_do_not_matter(asked: Asked) -> None:
+async def test_fields_and_quotas_that_nobody_knows_yet_do_not_matter(reading: Reading) -> None:
     strange = info(MINUTE, value(60, model=PRO) | {"colour": "blue"}) | {"tierInfo": {"tier": 3}, "dimensions": []}
-    asked.google.pages = [page(strange, info("SomethingPerModelPerMinute", value(1, model=PRO)), {"quotaId": "Bare"})]
-    assert await asked.limits() == {PRO: {"rpm": 60}}
+    reading.google.pages = [page(strange, info("SomethingPerModelPerMinute", value(1, model=PRO)), {"quotaId": "Bare"})]
+    assert await reading.limits() == {PRO: {"rpm": 60}}
 
 
-async def test_it_asks_for_the_quotas_of_the_gemini_api_of_its_project(asked: Asked) -> None:
-    await asked.limits()
-    (request,) = asked.google.asked
+async def test_it_asks_for_the_quotas_of_the_gemini_api_of_its_project(reading: Reading) -> None:
+    await reading.limits()
+    (request,) = reading.google.requests
     assert request.url.path.endswith(
         f"/projects/{PROJECT}/locations/global/services/generativelanguage.googleapis.com/quotaInfos"
     )
@@ -123,7 +123,7 @@ async def test_it_asks_for_the_quotas_of_the_gemini_api_of_its_project(asked: As
 
 
 @pytest.mark.parametrize(
-    ("said", "code", "message", "remedy"),
+    ("answer", "code", "message", "remedy"),
     [
         (google_quota.denied(), "denied", "cloudquotas.quotas.get", "roles/cloudquotas.viewer"),
         (
@@ -133,43 +133,43 @@ async def test_it_asks_for_the_quotas_of_the_gemini_api_of_its_project(asked: As
             "gcloud services enable cloudquotas.googleapis.com",
         ),
         (google_quota.error(503, "UNAVAILABLE", "try later"), "unreachable", "try later", "again in a minute"),
-        (Said("<html>bad gateway</html>", 502), "unreachable", "bad gateway", "again in a minute"),
+        (QuotaAnswer("<html>bad gateway</html>", 502), "unreachable", "bad gateway", "again in a minute"),
         (google_quota.error(429, "RESOURCE_EXHAUSTED", "slow down"), "unreachable", "slow down", "again in a minute"),
         (google_quota.error(401, "UNAUTHENTICATED", "who"), "no credentials", "cannot be refreshed", "service account"),
         (google_quota.error(404, "NOT_FOUND", "no project"), "refused", "no project", "GOOGLE_CLOUD_PROJECT"),
         (google_quota.error(400, "INVALID_ARGUMENT", "no"), "refused", "no", "GOOGLE_CLOUD_PROJECT"),
-        (Said("<html>sign in</html>"), "refused", "something else", "proxies"),
-        (Said({"quotaInfos": [{"dimensionsInfos": "none"}]}), "refused", "something else", "proxies"),
-        (Said({}), "empty", "name no model", "GOOGLE_CLOUD_PROJECT"),
+        (QuotaAnswer("<html>sign in</html>"), "refused", "something else", "proxies"),
+        (QuotaAnswer({"quotaInfos": [{"dimensionsInfos": "none"}]}), "refused", "something else", "proxies"),
+        (QuotaAnswer({}), "empty", "name no model", "GOOGLE_CLOUD_PROJECT"),
         (page(info(MINUTE, value(60, model="gemini-3-pro"))), "empty", "name no model", "GOOGLE_CLOUD_PROJECT"),
     ],
 )
 async def test_a_refusal_says_what_is_wrong_and_what_to_do(
-    asked: Asked, said: Said, code: str, message: str, remedy: str
+    reading: Reading, answer: QuotaAnswer, code: str, message: str, remedy: str
 ) -> None:
-    asked.google.pages = [said]
-    refused = await asked.refused()
+    reading.google.pages = [answer]
+    refused = await reading.refused()
     assert refused.code == code
     assert message in refused.message
     assert remedy in refused.remedy
     assert len(refused.message) <= 300
-    assert len(asked.google.asked) == 1  # the next minute asks again
+    assert len(reading.google.requests) == 1  # the next minute asks again
 
 
-async def test_a_page_that_fails_fails_the_reading(asked: Asked) -> None:
-    asked.google.pages = [page(info(MINUTE, value(60, model=PRO)), following=1), google_quota.error(503, "X", "no")]
-    assert (await asked.refused()).code == "unreachable"
+async def test_a_page_that_fails_fails_the_reading(reading: Reading) -> None:
+    reading.google.pages = [page(info(MINUTE, value(60, model=PRO)), following=1), google_quota.error(503, "X", "no")]
+    assert (await reading.refused()).code == "unreachable"
 
 
-async def test_a_server_that_is_not_there_is_unreachable(asked: Asked) -> None:
-    async with serving(asked.google.app) as gone:
+async def test_a_server_that_is_not_there_is_unreachable(reading: Reading) -> None:
+    async with serving(reading.google.app) as gone:
         pass
-    asked.url = gone.url
-    refused = await asked.refused()
+    reading.url = gone.url
+    refused = await reading.refused()
     assert (refused.code, refused.message) == ("unreachable", f"no connection to {gone.url} (ConnectionError)")
 
 
-async def test_a_server_that_does_not_answer_is_given_up(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_server_that_does_not_answer_is_given_up(reading: Reading, monkeypatch: pytest.MonkeyPatch) -> None:
     async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()
         writer.close()
@@ -177,9 +177,9 @@ async def test_a_server_that_does_not_answer_is_given_up(asked: Asked, monkeypat
     monkeypatch.setattr(cloud_quotas, "CALL_TIMEOUT", timedelta(milliseconds=50))
     server = await asyncio.start_server(silent, "127.0.0.1", 0)
     async with server:
-        asked.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        refused = await asked.refused()
-    assert (refused.code, refused.message) == ("unreachable", f"no answer from {asked.url} in time")
+        reading.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        refused = await reading.refused()
+    assert (refused.code, refused.message) == ("unreachable", f"no answer from {reading.url} in time")
 
 
 async def test_without_credentials_google_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -204,15 +204,15 @@ def test_what_is_unforeseen_is_told_as_what_it_is() -> None:
 # -- usage ------------------------------------------------------------------------------------------------------------
 
 
-async def test_usage_is_the_newest_minute_and_the_pacific_day(asked: Asked) -> None:
-    asked.google.pages = [page(info(MINUTE, value(60, model=PRO)), info(DAY, value(1_000, model=PRO)))]
+async def test_usage_is_the_newest_minute_and_the_pacific_day(reading: Reading) -> None:
+    reading.google.pages = [page(info(MINUTE, value(60, model=PRO)), info(DAY, value(1_000, model=PRO)))]
     minutes = series({"2026-11-22T17:58:00Z": 7, "2026-11-22T17:59:00Z": 9, "2026-11-22T17:57:00Z": 8}, PRO)
-    asked.google.series = {
+    reading.google.series = {
         f"{REQUESTS}/{MINUTE}": counted(minutes, series({"2026-11-22T17:59:00Z": 99}, "gemini-3-pro")),
         f"{REQUESTS}/{DAY}": counted(series({"2026-11-22T18:00:30Z": 640}, f"models/{PRO}"), series({}, LITE)),
     }
-    assert await asked.usage() == {PRO: {"rpm": 9, "rpd": 640}}
-    questions = {request.query_params["filter"]: request.query_params for request in asked.google.asked[1:]}
+    assert await reading.usage() == {PRO: {"rpm": 9, "rpd": 640}}
+    questions = {request.query_params["filter"]: request.query_params for request in reading.google.requests[1:]}
     by_minute = next(question for text, question in questions.items() if MINUTE in text)
     by_day = next(question for text, question in questions.items() if DAY in text)
     assert (by_minute["interval.startTime"], by_minute["interval.endTime"]) == (
@@ -232,29 +232,29 @@ async def test_usage_is_the_newest_minute_and_the_pacific_day(asked: Asked) -> N
         assert question["aggregation.groupByFields"] == "metric.labels.model"
 
 
-async def test_in_the_first_minute_of_the_day_a_whole_minute_is_asked_for(asked: Asked) -> None:
+async def test_in_the_first_minute_of_the_day_a_whole_minute_is_asked_for(reading: Reading) -> None:
     """Monitoring adds up over a minute at least."""
-    asked.now = datetime(2026, 11, 22, 8, 0, 5, tzinfo=UTC)
-    asked.google.pages = [page(info(DAY, value(1_000, model=PRO)))]
-    assert await asked.usage() == {}
-    assert asked.google.asked[-1].query_params["aggregation.alignmentPeriod"] == "60s"
+    reading.now = datetime(2026, 11, 22, 8, 0, 5, tzinfo=UTC)
+    reading.google.pages = [page(info(DAY, value(1_000, model=PRO)))]
+    assert await reading.usage() == {}
+    assert reading.google.requests[-1].query_params["aggregation.alignmentPeriod"] == "60s"
 
 
-async def test_a_metric_on_which_nothing_was_ever_counted_is_no_problem(asked: Asked) -> None:
-    assert await asked.usage() == {}
-    asked.google.series = {f"{REQUESTS}/{MINUTE}": counted()}
-    assert await asked.usage() == {}
+async def test_a_metric_on_which_nothing_was_ever_counted_is_no_problem(reading: Reading) -> None:
+    assert await reading.usage() == {}
+    reading.google.series = {f"{REQUESTS}/{MINUTE}": counted()}
+    assert await reading.usage() == {}
 
 
-async def test_usage_is_not_asked_for_where_only_limits_are_wanted(asked: Asked) -> None:
-    source = asked.source("limits")
+async def test_usage_is_not_asked_for_where_only_limits_are_wanted(reading: Reading) -> None:
+    source = reading.source("limits")
     await source.limits()
     assert await source.usage() == NotAsked()
-    assert len(asked.google.asked) == 1
+    assert len(reading.google.requests) == 1
 
 
 @pytest.mark.parametrize(
-    ("said", "code", "remedy"),
+    ("answer", "code", "remedy"),
     [
         (google_quota.denied(), "denied", "roles/monitoring.viewer"),
         (
@@ -263,13 +263,17 @@ async def test_usage_is_not_asked_for_where_only_limits_are_wanted(asked: Asked)
             "gcloud services enable monitoring.googleapis.com",
         ),
         (google_quota.error(500, "INTERNAL", "oh"), "unreachable", "again in a minute"),
-        (Said("<html>"), "refused", "not monitoring.googleapis.com"),
+        (QuotaAnswer("<html>"), "refused", "not monitoring.googleapis.com"),
     ],
 )
-async def test_limits_are_read_though_usage_cannot_be(asked: Asked, said: Said, code: str, remedy: str) -> None:
-    asked.google.pages = [page(info(MINUTE, value(60, model=PRO)), info(f"{MINUTE}-PaidTier2", value(300, model=PRO)))]
-    asked.google.series = {f"{REQUESTS}/{MINUTE}": said}
-    source = asked.source()
+async def test_limits_are_read_though_usage_cannot_be(
+    reading: Reading, answer: QuotaAnswer, code: str, remedy: str
+) -> None:
+    reading.google.pages = [
+        page(info(MINUTE, value(60, model=PRO)), info(f"{MINUTE}-PaidTier2", value(300, model=PRO)))
+    ]
+    reading.google.series = {f"{REQUESTS}/{MINUTE}": answer}
+    source = reading.source()
     assert PRO in await source.limits()  # type: ignore[operator]
     with pytest.raises(QuotaUnreadable) as refused:
         await source.usage()
@@ -305,29 +309,31 @@ TIER_2 = f"generate_content_paid_tier_2_requests/{MINUTE}-PaidTier2"
     ],
     ids=["nothing was called", "tier 1", "nothing was counted", "tier 2", "moved up from 1 to 2"],
 )
-async def test_the_tier_is_the_one_that_calls_are_counted_on(asked: Asked, used: dict[str, Said], limit: int) -> None:
-    asked.google.pages, asked.google.series = [TIERS], used
-    found = await asked.source().limits()
-    assert found == {PRO: LiveLimits({"rpm": limit}, NOW)}
+async def test_the_tier_is_the_one_that_calls_are_counted_on(
+    reading: Reading, used: dict[str, QuotaAnswer], limit: int
+) -> None:
+    reading.google.pages, reading.google.series = [TIERS], used
+    live = await reading.source().limits()
+    assert live == {PRO: LiveLimits({"rpm": limit}, NOW)}
 
 
-async def test_a_tier_that_was_known_stays_while_nothing_says_otherwise(asked: Asked) -> None:
-    asked.google.pages, asked.google.series = [TIERS], {TIER_2: counted(series({"2026-11-20T18:00:30Z": 9}))}
-    source = asked.source()
+async def test_a_tier_that_was_known_stays_while_nothing_says_otherwise(reading: Reading) -> None:
+    reading.google.pages, reading.google.series = [TIERS], {TIER_2: counted(series({"2026-11-20T18:00:30Z": 9}))}
+    source = reading.source()
     first = await source.limits()
     for silent in ({}, {f"{REQUESTS}/{MINUTE}": google_quota.error(503, "UNAVAILABLE", "no")}):
-        asked.google.series = silent
+        reading.google.series = silent
         assert await source.limits() == first
 
 
-async def test_only_the_known_tier_s_use_is_counted(asked: Asked) -> None:
-    asked.google.pages = [TIERS]
-    asked.google.series = {
+async def test_only_the_known_tier_s_use_is_counted(reading: Reading) -> None:
+    reading.google.pages = [TIERS]
+    reading.google.series = {
         TIER_2: counted(series({"2026-11-22T17:59:00Z": 9}, PRO)),
         f"{REQUESTS}/{MINUTE}": counted(series({"2026-11-21T17:59:00Z": 4}, PRO)),
     }
-    assert await asked.usage() == {PRO: {"rpm": 9}}
-    assert len(asked.google.asked) == 1 + 4 + 1
+    assert await reading.usage() == {PRO: {"rpm": 9}}
+    assert len(reading.google.requests) == 1 + 4 + 1
 
 
 # -- nobody -----------------------------------------------------------------------------------------------------------

@@ -43,12 +43,12 @@ async def sent(monkeypatch: pytest.MonkeyPatch, lost: Exception, *writes: Write)
         return batch
 
     monkeypatch.setattr(FirestoreStore, "_batch", made)
-    found: Any
+    result: Any
     try:
-        found = await FirestoreStore("a-project").commit(*writes)
+        result = await FirestoreStore("a-project").commit(*writes)
     except StoreUnavailable as error:
-        found = error
-    return batch.sent, found
+        result = error
+    return batch.sent, result
 
 
 @pytest.mark.parametrize("lost", LOST, ids=lambda lost: type(lost).__name__)
@@ -60,12 +60,12 @@ async def sent(monkeypatch: pytest.MonkeyPatch, lost: Exception, *writes: Write)
 async def test_a_commit_without_a_precondition_is_not_sent_again_after_a_lost_answer(
     monkeypatch: pytest.MonkeyPatch, lost: Exception, writes: tuple[Write, ...], repeated: bool
 ) -> None:
-    count, found = await sent(monkeypatch, lost, *writes)
+    count, result = await sent(monkeypatch, lost, *writes)
     assert count == (2 if repeated else 1)
-    assert isinstance(found, Committed if repeated else StoreUnavailable)
+    assert isinstance(result, Committed if repeated else StoreUnavailable)
 
 
 async def test_what_is_known_not_to_be_written_is_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    count, found = await sent(monkeypatch, BUSY, COUNT)
+    count, result = await sent(monkeypatch, BUSY, COUNT)
     assert count == 2
-    assert isinstance(found, Committed)
+    assert isinstance(result, Committed)

@@ -268,7 +268,7 @@ async def test_a_changed_local_file_is_read_anew(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "declared", "found"),
+    ("data", "declared", "expected"),
     [
         (PNG, None, "image/png"),
         (JPEG, "image/jpeg", "image/jpeg"),
@@ -278,9 +278,9 @@ async def test_a_changed_local_file_is_read_anew(folder: Path) -> None:
         (HEIF, "image/heic", "image/heif"),
     ],
 )
-async def test_the_type_is_that_of_the_bytes(folder: Path, data: bytes, declared: str | None, found: str) -> None:
+async def test_the_type_is_that_of_the_bytes(folder: Path, data: bytes, declared: str | None, expected: str) -> None:
     (folder / "a").write_bytes(data)
-    assert (await references([folder.as_uri()]).fetch(f"{folder.as_uri()}/a", "web", declared)).mime_type == found
+    assert (await references([folder.as_uri()]).fetch(f"{folder.as_uri()}/a", "web", declared)).mime_type == expected
 
 
 @pytest.mark.parametrize(
@@ -307,12 +307,14 @@ BMP = b"BM\x3a\0\0\0\0\0\0\0\x36\0\0\0"
 
 
 @pytest.mark.parametrize(
-    ("data", "found"),
+    ("data", "expected"),
     [(GIF, "image/gif"), (BMP, "image/bmp"), (b"II*\0\x08\0\0\0", "image/tiff"), (AVIF, "image/avif")],
 )
-async def test_an_image_that_perhaps_no_model_takes_is_named_by_its_type(folder: Path, data: bytes, found: str) -> None:
+async def test_an_image_that_perhaps_no_model_takes_is_named_by_its_type(
+    folder: Path, data: bytes, expected: str
+) -> None:
     (folder / "a").write_bytes(data)
-    assert (await references([folder.as_uri()]).fetch(f"{folder.as_uri()}/a", "web", None)).mime_type == found
+    assert (await references([folder.as_uri()]).fetch(f"{folder.as_uri()}/a", "web", None)).mime_type == expected
 
 
 @pytest.mark.parametrize("data", [PNG, JPEG, WEBP, GIF, HEIC + b"\0\0\0\x10mdat12345678"])
@@ -328,7 +330,7 @@ async def test_a_size_is_told_without_reading(folder: Path, cloud: tuple[gcs.Gcs
     allowed = web.references(folder.as_uri(), "gs://bucket", web.url, gcs_options=gcs.options(cloud[1]))
     for uri in (f"{folder.as_uri()}/a.png", "gs://bucket/a.png", f"{web.url}/a.png?signature=s"):
         assert await allowed.size(uri, "web") == len(PNG)
-    assert [request.method for request in web.asked] == ["HEAD"]
+    assert [request.method for request in web.requests] == ["HEAD"]
     for uri in (f"{folder.as_uri()}/missing.png", "gs://bucket/missing.png"):
         assert await allowed.size(uri, "web") is None
     with pytest.raises(ReferenceUnusable, match="in no allowed place"):
@@ -434,13 +436,13 @@ class Web:
     """An HTTPS server whose answers a test sets; its certificate is for `localhost` and 127.0.0.1."""
 
     answers: list[Response] = field(default_factory=list)
-    asked: list[Request] = field(default_factory=list)
+    requests: list[Request] = field(default_factory=list)
     url: str = ""
     trusted: ssl.SSLContext | None = None
 
     async def get(self, request: Request) -> Response:
-        self.asked.append(request)
-        return self.answers[min(len(self.asked), len(self.answers)) - 1]
+        self.requests.append(request)
+        return self.answers[min(len(self.requests), len(self.answers)) - 1]
 
     def references(self, *allowed: str, **options: Any) -> AllowedReferences:
         return references(allowed or [self.url], **({"tls": self.trusted} | options))
@@ -483,14 +485,14 @@ async def test_an_allowed_address_is_fetched_with_its_query_and_its_host(web: We
     web.answers = [Response(PNG)]
     reference = await web.references().fetch(f"{web.url}/a.png?signature=s%2B1", "web", "image/png")
     assert reference.data == PNG
-    assert str(web.asked[0].url) == f"{web.url}/a.png?signature=s%2B1"
+    assert str(web.requests[0].url) == f"{web.url}/a.png?signature=s%2B1"
 
 
 async def test_a_redirect_is_not_followed(web: Web) -> None:
     web.answers = [RedirectResponse(f"{web.url}/b.png"), Response(PNG)]
     with pytest.raises(ReferenceUnusable, match="HTTP 307; name the final address"):
         await web.references().fetch(f"{web.url}/a.png", "web", None)
-    assert len(web.asked) == 1
+    assert len(web.requests) == 1
 
 
 async def test_a_body_that_unpacks_without_end_is_cut_off(web: Web) -> None:
@@ -517,7 +519,7 @@ async def test_a_refusal_is_not_asked_twice_and_tells_no_query(web: Web, status:
     with pytest.raises(ReferenceUnusable, match=f"HTTP {status}; check its access") as refused:
         await web.references().fetch(f"{web.url}/a.png?signature=secret", "web", None)
     assert "secret" not in str(refused.value)
-    assert len(web.asked) == 1
+    assert len(web.requests) == 1
 
 
 async def test_a_hiccup_is_asked_again(web: Web) -> None:
@@ -531,7 +533,7 @@ async def test_a_server_that_stays_ill_is_given_up_after_three_times(web: Web) -
     web.answers = [Response(status_code=503)]
     with pytest.raises(ReferenceUnusable, match=r"could not be fetched \(HTTP 503\); check that its server answers"):
         await web.references().fetch(f"{web.url}/a.png", "web", None)
-    assert len(web.asked) == 3
+    assert len(web.requests) == 3
 
 
 async def test_a_server_that_does_not_answer_is_given_up() -> None:
@@ -546,7 +548,7 @@ async def test_an_untrusted_certificate_is_refused(web: Web) -> None:
     web.answers = [Response(PNG)]
     with pytest.raises(ReferenceUnusable, match="ConnectError"):
         await web.references(tls=ssl.create_default_context()).fetch(f"{web.url}/a.png", "web", None)
-    assert not web.asked
+    assert not web.requests
 
 
 @pytest.mark.parametrize("addresses", [["127.0.0.1"], ["10.0.0.1"], ["8.8.8.8", "169.254.169.254"], ["::1"]])
@@ -593,7 +595,7 @@ async def test_a_reference_is_fetched_once_for_ten_minutes(web: Web) -> None:
     for moment, fetches in ((0.0, 1), (599.0, 1), (600.0, 2)):
         clock.now = moment
         await allowed.fetch(f"{web.url}/a.png", "web", None)
-        assert len(web.asked) == fetches
+        assert len(web.requests) == fetches
 
 
 async def test_the_cache_holds_no_more_than_its_bytes_and_drops_what_was_not_used(web: Web) -> None:
@@ -601,9 +603,9 @@ async def test_the_cache_holds_no_more_than_its_bytes_and_drops_what_was_not_use
     allowed = web.references(cache_bytes=2 * len(PNG))
     for name in ("a", "b", "a", "c", "a"):
         await allowed.fetch(f"{web.url}/{name}", "web", None)
-    assert [request.url.path for request in web.asked] == ["/a", "/b", "/c"]
+    assert [request.url.path for request in web.requests] == ["/a", "/b", "/c"]
     await allowed.fetch(f"{web.url}/b", "web", None)
-    assert len(web.asked) == 4
+    assert len(web.requests) == 4
 
 
 async def test_an_image_larger_than_the_cache_is_not_kept(web: Web) -> None:
@@ -611,4 +613,4 @@ async def test_an_image_larger_than_the_cache_is_not_kept(web: Web) -> None:
     allowed = web.references(cache_bytes=10)
     await allowed.fetch(f"{web.url}/a", "web", None)
     await allowed.fetch(f"{web.url}/a", "web", None)
-    assert len(web.asked) == 2
+    assert len(web.requests) == 2

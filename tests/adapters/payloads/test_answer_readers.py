@@ -110,10 +110,10 @@ def answer(form: str, *data: Any) -> Any:
 
 
 def made(form: str, body: Any, picture: bytes = PNG) -> Made:
-    found = read(form, body)
-    assert isinstance(found, Made), found
-    assert found.picture.data == picture
-    return found
+    answer = read(form, body)
+    assert isinstance(answer, Made), answer
+    assert answer.picture.data == picture
+    return answer
 
 
 def failed(form: str, body: Any) -> Failure:
@@ -370,9 +370,9 @@ FAR = "https://cdn.example.com/a.png"
     ],
 )
 def test_an_address_instead_of_bytes_is_where_the_picture_is_to_be_fetched(form: str, body: Any, address: str) -> None:
-    found = read(form, body)
-    assert isinstance(found, Elsewhere), found
-    assert found.addresses == (address,)
+    answer = read(form, body)
+    assert isinstance(answer, Elsewhere), answer
+    assert answer.addresses == (address,)
 
 
 def test_a_link_in_the_models_words_is_no_picture() -> None:

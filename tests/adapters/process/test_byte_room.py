@@ -65,14 +65,14 @@ async def test_one_that_is_cancelled_in_the_moment_it_gets_in_gives_it_back() ->
 @given(st.lists(st.integers(1, 150), max_size=30))
 def test_no_more_is_taken_than_there_is(sizes: list[int]) -> None:
     async def story() -> None:
-        room, held = ByteRoom(100), [0]
+        room, taken = ByteRoom(100), [0]
 
         async def call(size: int) -> None:
             await room.take(size)
-            held[0] += min(size, 100)
-            assert held[0] <= 100
+            taken[0] += min(size, 100)
+            assert taken[0] <= 100
             await asyncio.sleep(0)
-            held[0] -= min(size, 100)
+            taken[0] -= min(size, 100)
             room.give_back(size)
 
         await asyncio.gather(*(call(size) for size in sizes))

@@ -43,9 +43,9 @@ def a_span(**changes: object) -> Span:
 
 @pytest.fixture
 def receiver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
-    with receiving() as found:
-        monkeypatch.setenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", f"{found.url}/v1/traces")
-        yield found
+    with receiving() as server:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", f"{server.url}/v1/traces")
+        yield server
 
 
 def sent_to(
@@ -88,10 +88,10 @@ async def test_a_request_arrives_at_a_collector_and_in_the_file_as_the_same_conn
 async def test_a_span_arrives_with_its_times_kind_attributes_links_and_failure(
     receiver: Receiver, tmp_path: Path
 ) -> None:
-    told = sent_to(receiver, tmp_path, tmp_path / "traces.jsonl")
+    telemetry = sent_to(receiver, tmp_path, tmp_path / "traces.jsonl")
     link = Place("c" * 32, "d" * 16)
-    told.span(a_span(links=(link,), failed="slot_passed"))
-    await told.close()
+    telemetry.span(a_span(links=(link,), failed="slot_passed"))
+    await telemetry.close()
     (span,) = receiver.spans
     began = int(NOW.timestamp()) * 10**9
     assert (span.start_time_unix_nano, span.end_time_unix_nano) == (began, began + 1_500_000_000)
@@ -111,11 +111,11 @@ async def test_a_span_arrives_with_its_times_kind_attributes_links_and_failure(
 
 
 async def test_an_undeclared_stage_or_field_is_refused() -> None:
-    told = Telemetry(JsonSignals(io.StringIO(), VirtualClock(), "local"))
+    telemetry = Telemetry(JsonSignals(io.StringIO(), VirtualClock(), "local"))
     with pytest.raises(ValueError, match="not declared"):
-        told.span(a_span(stage=Stage("slot wait", "INTERNAL", ("request_id", "release", "slot_at"))))
+        telemetry.span(a_span(stage=Stage("slot wait", "INTERNAL", ("request_id", "release", "slot_at"))))
     with pytest.raises(ValueError, match="carries"):
-        told.span(a_span(fields={"request_id": "r-1", "prompt": "a lighthouse"}))
+        telemetry.span(a_span(fields={"request_id": "r-1", "prompt": "a lighthouse"}))
 
 
 @pytest.mark.parametrize(
@@ -146,29 +146,29 @@ async def test_a_trace_that_the_caller_did_not_flag_is_kept_unless_a_sampler_is_
 
 
 async def test_spans_leave_when_the_last_delivery_in_flight_ends(receiver: Receiver, tmp_path: Path) -> None:
-    told = sent_to(receiver, tmp_path)
-    flights = Flights(told)
+    telemetry = sent_to(receiver, tmp_path)
+    flights = Flights(telemetry)
     async with flights:
         async with flights:
-            told.span(a_span())
+            telemetry.span(a_span())
         assert receiver.spans == []
     assert len(receiver.spans) == 1
-    await told.close()
+    await telemetry.close()
 
 
 async def test_a_collector_that_does_not_answer_holds_a_delivery_no_longer_than_it_may(
     receiver: Receiver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(telemetry, "FLUSH_WITHIN_S", 0.05)
-    told = sent_to(receiver, tmp_path)
+    silent = sent_to(receiver, tmp_path)
     receiver.hold.clear()
-    told.span(a_span())
+    silent.span(a_span())
     began = time.monotonic()
-    await told.flush()
-    await told.flush()
+    await silent.flush()
+    await silent.flush()
     assert time.monotonic() - began < 8, "it waited for the exporter, which gives up after 10 s"
     receiver.hold.set()
-    await told.close()
+    await silent.close()
 
 
 def test_a_file_that_cannot_be_written_loses_spans_and_nothing_else(

@@ -19,7 +19,7 @@ REQUESTS = 1_000
 PATIENCE = 150.0
 
 
-def seen(tenant: str = "web") -> dict[str, Any]:
+def budget_status(tenant: str = "web") -> dict[str, Any]:
     payload: dict[str, Any] = json.loads(renderlane("budget", tenant, "--json").stdout)
     return payload
 
@@ -27,10 +27,10 @@ def seen(tenant: str = "web") -> dict[str, Any]:
 def until(ready: Any) -> dict[str, Any]:
     """The budget as soon as it is as awaited."""
     ends = time.monotonic() + PATIENCE
-    while not ready(found := seen()):
-        assert time.monotonic() < ends, found
+    while not ready(status := budget_status()):
+        assert time.monotonic() < ends, status
         time.sleep(0.3)
-    return found
+    return status
 
 
 def test_a_thousand_requests_at_once_spend_five_dollars_exactly_and_a_raise_lets_more_go_on(
@@ -47,11 +47,11 @@ def test_a_thousand_requests_at_once_spend_five_dollars_exactly_and_a_raise_lets
     assert renderlane("budget", "web", "--limit", "5").exit_code == 0
     with started(home, "up", "--port", "0", "--latency", "fixed:0.05", RENDERLANE_CATALOGUE=str(catalogue)) as up:
         assert up.first_line, "".join(up.errors)
-        found = until(lambda found: found["waiting"] == REQUESTS - 50 and not float(found["budget"]["held_usd"]))
-        assert found["budget"]["spent_usd"] == "5.000000" == usd(50 * TEN_CENTS)
-        assert found["budget"]["available_usd"] == "0.000000"
+        status = until(lambda status: status["waiting"] == REQUESTS - 50 and not float(status["budget"]["held_usd"]))
+        assert status["budget"]["spent_usd"] == "5.000000" == usd(50 * TEN_CENTS)
+        assert status["budget"]["available_usd"] == "0.000000"
         assert renderlane("budget", "web", "--limit", "6").exit_code == 0
-        until(lambda found: found["budget"]["spent_usd"] == "6.000000")
+        until(lambda status: status["budget"]["spent_usd"] == "6.000000")
         assert up.stop() == 0
     bill = json.loads(renderlane("cost", "--by", "tenant", "--json").stdout)["google"]["total"]
     assert (bill["cost_usd"], bill["images"], bill["unknown_attempts"]) == ("6.000000", 60, 0)
@@ -66,17 +66,17 @@ def begun(home: Path) -> Path:
 
 
 def test_a_budget_is_set_in_parts_shown_and_lifted(begun: Path) -> None:
-    assert seen() == {"tenant": "web", "budget": None, "waiting": 0, "history": []}
+    assert budget_status() == {"tenant": "web", "budget": None, "waiting": 0, "history": []}
     assert "no budget" in renderlane("budget", "web").stdout
     renderlane("budget", "web", "--limit", "12.50", "--period", "month", "--over", "step-down")
     renderlane("budget", "web", "--over", "refuse")
-    budget = seen()["budget"]
+    budget = budget_status()["budget"]
     assert (budget["limit_usd"], budget["period"], budget["over"]) == ("12.500000", "month", "refuse")
     assert (budget["spent_usd"], budget["available_usd"]) == ("0.000000", "12.500000")
     output = renderlane("budget", "web").stdout
     assert "web: $12.5000 a month, more fails" in output
     renderlane("budget", "web", "--limit", "none")
-    assert seen()["budget"] is None
+    assert budget_status()["budget"] is None
 
 
 def test_a_budget_leaves_the_tenants_weight_alone(begun: Path) -> None:
@@ -86,7 +86,7 @@ def test_a_budget_leaves_the_tenants_weight_alone(begun: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (("web", "--limit", "much"), "--limit: found 'much'; allowed: dollars such as 12.50, or none"),
         (("web", "--limit", "-1"), "found '-1'"),
@@ -94,10 +94,10 @@ def test_a_budget_leaves_the_tenants_weight_alone(begun: Path) -> None:
         (("no spaces", "--limit", "1"), "tenant"),
     ],
 )
-def test_what_is_no_budget_is_refused_with_what_is_allowed(begun: Path, words: tuple[str, ...], said: str) -> None:
+def test_what_is_no_budget_is_refused_with_what_is_allowed(begun: Path, words: tuple[str, ...], message: str) -> None:
     result = renderlane("budget", *words)
     assert result.exit_code == 2
-    assert said in result.stderr
+    assert message in result.stderr
 
 
 def test_a_change_is_kept_with_who_made_it_and_why(home: Path) -> None:
@@ -105,7 +105,7 @@ def test_a_change_is_kept_with_who_made_it_and_why(home: Path) -> None:
         assert up.first_line, "".join(up.errors)
     assert renderlane("budget", "web", "--limit", "5", "--reason", "the  spring sale").exit_code == 0
     assert renderlane("budget", "web", "--limit", "none").exit_code == 0
-    newest, first = seen()["history"]
+    newest, first = budget_status()["history"]
     assert (first["actor"], first["reason"], first["before"]) == (getpass.getuser(), "the spring sale", None)
     assert (first["after"]["limit_usd"], newest["after"]) == ("5.000000", None)
     text = renderlane("budget", "web").stdout

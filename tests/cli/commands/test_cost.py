@@ -25,10 +25,10 @@ def spent(in_running_home: Path) -> dict[str, Any]:
 
 
 def test_the_bill_by_tenant_adds_up_to_the_requests_own_costs(spent: dict[str, Any]) -> None:
-    told = [json.loads(line) for line in renderlane("list", "--json").stdout.splitlines()]
+    listed = [json.loads(line) for line in renderlane("list", "--json").stdout.splitlines()]
     by_tenant = {group["tenant"]: Decimal(group["cost_usd"]) for group in spent["google"]["groups"]}
     assert by_tenant == {
-        tenant: sum(Decimal(item["cost_usd"]) for item in told if item["tenant"] == tenant)
+        tenant: sum(Decimal(item["cost_usd"]) for item in listed if item["tenant"] == tenant)
         for tenant in ("web", "shop")
     }
     assert spent["google"]["total"]["attempts"] == 3
@@ -69,7 +69,7 @@ def test_a_bill_that_differs_from_the_ledger_ends_with_one(spent: dict[str, Any]
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (("--chart", "cost.pdf"), "a name that ends in .svg or .png"),
         (("--since", "2026-12-01", "--until", "2026-11-01"), "which is after --until"),
@@ -77,8 +77,8 @@ def test_a_bill_that_differs_from_the_ledger_ends_with_one(spent: dict[str, Any]
     ],
 )
 def test_what_cannot_be_done_is_said_before_anything_is_read(
-    in_running_home: Path, words: tuple[str, ...], said: str
+    in_running_home: Path, words: tuple[str, ...], message: str
 ) -> None:
     result = renderlane("cost", *words)
     assert result.exit_code == 2
-    assert said in result.stderr
+    assert message in result.stderr

@@ -50,8 +50,8 @@ def test_every_sample_prompt_is_a_real_one() -> None:
 
 def test_what_ends_otherwise_is_named() -> None:
     rejected = Rejected("run-a", RejectedRecord("x", NOW), {})
-    found = demo.differences([rejected], {"a": "succeeded", "b": "refused"}, "run-")
-    assert found == ["a should be succeeded and is rejected", "b should be refused and is not there"]
+    texts = demo.differences([rejected], {"a": "succeeded", "b": "refused"}, "run-")
+    assert texts == ["a should be succeeded and is rejected", "b should be refused and is not there"]
     assert demo.differences([rejected], {"a": "rejected"}, "run-") == []
 
 

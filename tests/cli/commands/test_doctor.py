@@ -22,7 +22,7 @@ from scripts.simulator.engine.simulation import Simulation
 from shared import wiring
 from shared.adapters.process.system_clock import SystemClock
 from shared.config import Settings
-from shared.core.catalogue.gateway_proof import ITEMS, Evidence, Proof
+from shared.core.catalogue.gateway_proof import ITEMS, GatewayProof, ProofEvidence
 from shared.core.catalogue.toml_errors import BrokenCatalogue
 from shared.core.lifecycle import request_record
 from shared.core.limits.effective import EffectiveLimit
@@ -61,9 +61,9 @@ def an_end(**changes: Any) -> CalledRow:
     return replace(CalledRow(status="succeeded", tenant="web", finished_at=NOW, attempt_count=1), **changes)
 
 
-def held(facts: Facts, **changes: Any) -> Facts:
-    assert isinstance(facts.held, StoreFacts)
-    return replace(facts, held=replace(facts.held, **changes))
+def with_store_facts(facts: Facts, **changes: Any) -> Facts:
+    assert isinstance(facts.in_store, StoreFacts)
+    return replace(facts, in_store=replace(facts.in_store, **changes))
 
 
 def test_the_shipped_file_names_the_eight_owners_of_the_checklist_and_leaves_them_unknown() -> None:
@@ -79,21 +79,21 @@ def test_the_shipped_file_names_the_eight_owners_of_the_checklist_and_leaves_the
 
 @pytest.mark.parametrize(("days_ago", "verdict"), [(0, "pass"), (90, "pass"), (91, "unknown"), (-1, "unknown")])
 def test_what_an_owner_saw_to_counts_for_ninety_days(days_ago: int, verdict: str) -> None:
-    said = {"quota": Owner("limits", "Ada", {"tier": TODAY - timedelta(days=days_ago)})}
-    findings = owners.examine(said, TODAY, "owners.toml")
+    owners_ = {"quota": Owner("limits", "Ada", {"tier": TODAY - timedelta(days=days_ago)})}
+    findings = owners.examine(owners_, TODAY, "owners.toml")
     assert [(finding.check, finding.verdict) for finding in findings] == [("owner", "pass"), ("tier", verdict)]
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         (OWNERS.replace("[model.checked]", "[model.checked]\ntaste = 2026-11-22"), "model.checked.taste: found an"),
         (OWNERS.replace("[model.checked]", "[model.checked]\nquality-bar = 7"), "quality-bar: found 7; allowed: a day"),
         ("", "model: found nothing; allowed: a table"),
     ],
 )
-def test_a_wrong_file_is_refused_with_what_was_found_and_what_is_allowed(text: str, told: str) -> None:
-    with pytest.raises(BrokenCatalogue, match=told):
+def test_a_wrong_file_is_refused_with_what_was_found_and_what_is_allowed(text: str, message: str) -> None:
+    with pytest.raises(BrokenCatalogue, match=message):
         owners.read_owners(text)
 
 
@@ -118,10 +118,10 @@ async def test_an_auth_key_passes_and_a_standard_key_fails(key: str, verdict: st
 )
 async def test_the_planned_load_is_held_against_the_limit_in_force(limit: Any, verdict: str, tmp_path: Path) -> None:
     facts = await at_home(tmp_path)
-    assert isinstance(facts.held, StoreFacts)
-    model = facts.held.models[1]
+    assert isinstance(facts.in_store, StoreFacts)
+    model = facts.in_store.models[1]
     limits = {} if limit == "unknown" else {"rpm": EffectiveLimit(limit, "live", NOW)}
-    facts = held(facts, models=[replace(model, limits=limits)])
+    facts = with_store_facts(facts, models=[replace(model, limits=limits)])
     assert one(facts, "planned-load", {model.model: 450}).verdict == verdict
     assert one(facts, "planned-load").verdict == "unknown"
 
@@ -129,33 +129,33 @@ async def test_the_planned_load_is_held_against_the_limit_in_force(limit: Any, v
 @pytest.mark.parametrize(("minutes", "verdict"), [(1, "pass"), (11, "fail")])
 async def test_live_limits_must_be_fresh(minutes: int, verdict: str, tmp_path: Path) -> None:
     facts = await at_home(tmp_path)
-    assert isinstance(facts.held, StoreFacts)
-    read_at = facts.held.read_at - timedelta(minutes=minutes)
-    facts = held(facts, live=LiveQuota(tried_at=read_at).with_limits({}, read_at))
+    assert isinstance(facts.in_store, StoreFacts)
+    read_at = facts.in_store.read_at - timedelta(minutes=minutes)
+    facts = with_store_facts(facts, live=LiveQuota(tried_at=read_at).with_limits({}, read_at))
     assert one(facts, "live-limits").verdict == verdict
 
 
 async def test_a_model_without_balance_fails_the_billing_project(tmp_path: Path) -> None:
     facts = await at_home(tmp_path, GOOGLE_CLOUD_PROJECT="renders")
     assert one(facts, "billing-project").verdict == "pass"
-    assert isinstance(facts.held, StoreFacts)
-    later = facts.held.read_at + timedelta(minutes=5)
-    shut = replace(facts.held.models[0], closed_until=later, closed_why="balance")
-    assert one(held(facts, models=[shut]), "billing-project").verdict == "fail"
+    assert isinstance(facts.in_store, StoreFacts)
+    later = facts.in_store.read_at + timedelta(minutes=5)
+    shut = replace(facts.in_store.models[0], closed_until=later, closed_why="balance")
+    assert one(with_store_facts(facts, models=[shut]), "billing-project").verdict == "fail"
     shut = replace(shut, closed_why="credential")
-    assert one(held(facts, models=[shut]), "key-works").verdict == "fail"
+    assert one(with_store_facts(facts, models=[shut]), "key-works").verdict == "fail"
 
 
 async def test_flags_left_tripped_fail_until_they_are_reset(tmp_path: Path) -> None:
     facts = await at_home(tmp_path)
     assert one(facts, "flags-left-tripped").verdict == "pass"
-    assert isinstance(facts.held, StoreFacts)
-    now = facts.held.read_at
+    assert isinstance(facts.in_store, StoreFacts)
+    now = facts.in_store.read_at
     left = Flag("pause-1234", "pause", "ada", "a fire", now, now + timedelta(hours=1))
-    finding = one(held(facts, board=Board({left.id: left})), "flags-left-tripped")
+    finding = one(with_store_facts(facts, board=Board({left.id: left})), "flags-left-tripped")
     assert (finding.verdict, "pause-1234 by ada: a fire" in finding.found) == ("fail", True)
     shadow = replace(left, shadow=True)
-    assert one(held(facts, board=Board({left.id: shadow})), "flags-left-tripped").verdict == "pass"
+    assert one(with_store_facts(facts, board=Board({left.id: shadow})), "flags-left-tripped").verdict == "pass"
 
 
 async def test_prices_that_nobody_checked_for_sixty_days_fail(tmp_path: Path) -> None:
@@ -180,20 +180,20 @@ async def test_a_gateway_whose_proof_was_begun_and_is_not_complete_fails(tmp_pat
     name, row = next(iter(facts.catalogue.gateways.items()))
     assert one(facts, "gateway-proof").verdict == "pass"
     about = fingerprint(row)
-    items = {item: Evidence("seen in the console", "ada", facts.now, about, {"passed": True}) for item in ITEMS}
-    assert one(held(facts, proofs={name: Proof(items)}), "gateway-proof").verdict == "pass"
+    items = {item: ProofEvidence("seen in the console", "ada", facts.now, about, {"passed": True}) for item in ITEMS}
+    assert one(with_store_facts(facts, proofs={name: GatewayProof(items)}), "gateway-proof").verdict == "pass"
     begun = {item: items[item] for item in list(items)[:3]}
-    assert one(held(facts, proofs={name: Proof(begun)}), "gateway-proof").verdict == "fail"
+    assert one(with_store_facts(facts, proofs={name: GatewayProof(begun)}), "gateway-proof").verdict == "fail"
     old = replace(facts, now=facts.now + timedelta(days=400))
-    assert one(held(old, proofs={name: Proof(items)}), "gateway-proof").verdict == "fail"
+    assert one(with_store_facts(old, proofs={name: GatewayProof(items)}), "gateway-proof").verdict == "fail"
 
 
 async def test_unknown_costs_fail_and_known_ones_pass(tmp_path: Path) -> None:
     facts = await at_home(tmp_path)
     ended = an_end()
     bad = an_end(cost_unknown_attempts=1)
-    assert one(held(facts, ended=[ended] * 20 + [bad]), "costs-known").verdict == "pass"
-    assert one(held(facts, ended=[ended] * 5 + [bad]), "costs-known").verdict == "fail"
+    assert one(with_store_facts(facts, ended=[ended] * 20 + [bad]), "costs-known").verdict == "pass"
+    assert one(with_store_facts(facts, ended=[ended] * 5 + [bad]), "costs-known").verdict == "fail"
 
 
 @pytest.mark.parametrize(
@@ -202,9 +202,9 @@ async def test_unknown_costs_fail_and_known_ones_pass(tmp_path: Path) -> None:
         (lambda facts: replace(facts, images="no such bucket"), "bucket"),
         (lambda facts: replace(facts, limits=["capacity 20 instead of 200"]), "machine"),
         (lambda facts: replace(facts, topics="denied"), "permissions"),
-        (lambda facts: held(facts, slow=["requests by status: missing index"]), "indexes"),
-        (lambda facts: held(facts, outlived=["requests"]), "retention"),
-        (lambda facts: held(facts, asked_at=facts.held.asked_at - timedelta(seconds=9)), "clock"),
+        (lambda facts: with_store_facts(facts, slow=["requests by status: missing index"]), "indexes"),
+        (lambda facts: with_store_facts(facts, outlived=["requests"]), "retention"),
+        (lambda facts: with_store_facts(facts, asked_at=facts.in_store.asked_at - timedelta(seconds=9)), "clock"),
     ],
 )
 async def test_each_platform_check_passes_here_and_fails_on_its_own_fault(
@@ -217,15 +217,15 @@ async def test_each_platform_check_passes_here_and_fails_on_its_own_fault(
 
 async def test_every_index_of_the_product_is_asked_for_on_the_real_store(tmp_path: Path) -> None:
     facts = await at_home(tmp_path)
-    assert isinstance(facts.held, StoreFacts)
-    assert facts.held.slow == []
+    assert isinstance(facts.in_store, StoreFacts)
+    assert facts.in_store.slow == []
 
 
 @pytest.mark.usefixtures("home")
 def test_a_home_that_was_never_started_is_unknown_and_neither_fails_nor_is_ready() -> None:
     result = renderlane("doctor", "--json")
-    found = json.loads(result.stdout)
-    assert (result.exit_code, found["ready"], found["fail"]) == (0, False, 0)
+    report = json.loads(result.stdout)
+    assert (result.exit_code, report["ready"], report["fail"]) == (0, False, 0)
     assert "never started" in result.stdout
     assert renderlane("doctor", "--strict").exit_code == 1
 
@@ -275,10 +275,12 @@ async def test_webhooks_must_arrive_where_background_calls_end(
     facts = await at_home(tmp_path, **WEBHOOK)
     assert one(facts, "webhooks-arrive").verdict == "unknown", "no background call has ended yet"
     foreground = an_end(way="foreground")
-    assert one(held(facts, ended=[foreground]), "webhooks-arrive").verdict == "unknown", "its call needed no webhook"
+    assert one(with_store_facts(facts, ended=[foreground]), "webhooks-arrive").verdict == "unknown", (
+        "its call needed no webhook"
+    )
     ended = an_end(way="background")
     at = None if minutes_after_the_call is None else NOW + timedelta(minutes=minutes_after_the_call)
-    finding = one(held(facts, ended=[ended, foreground], webhook_at=at), "webhooks-arrive")
+    finding = one(with_store_facts(facts, ended=[ended, foreground], webhook_at=at), "webhooks-arrive")
     assert finding.verdict == verdict
     assert "https://worker.example/arrive" in one(facts, "webhooks").found
 
@@ -326,7 +328,7 @@ async def test_the_provider_is_asked_for_its_webhooks_where_any_are_set_up(tmp_p
 async def test_what_rests_with_the_provider_is_told(tmp_path: Path) -> None:
     facts = await at_home(tmp_path)
     assert "until it is collected" in one(facts, "kept-by-provider").found
-    assert one(held(facts, left_with_provider=3), "kept-by-provider").verdict == "unknown"
+    assert one(with_store_facts(facts, left_with_provider=3), "kept-by-provider").verdict == "unknown"
     off = await at_home(tmp_path, RENDERLANE_BACKGROUND="off")
     assert "nothing" in one(off, "kept-by-provider").found
 
@@ -385,11 +387,11 @@ async def test_tenants_without_a_budget_are_counted_and_five_are_named(tmp_path:
 
 async def test_models_with_live_limits_are_counted_on_the_ladder_alone(tmp_path: Path) -> None:
     facts = await at_home(tmp_path)
-    assert isinstance(facts.held, StoreFacts)
+    assert isinstance(facts.in_store, StoreFacts)
     first, *others = facts.catalogue.ladder
-    at = facts.held.read_at
+    at = facts.in_store.read_at
     live = LiveQuota(tried_at=at).with_limits({first: LiveLimits({"rpm": 5}, at), "elsewhere": LiveLimits({}, at)}, at)
-    finding = one(held(facts, live=live), "live-limits")
+    finding = one(with_store_facts(facts, live=live), "live-limits")
     total = len(facts.catalogue.ladder)
     assert (
         finding.found
@@ -399,5 +401,5 @@ async def test_models_with_live_limits_are_counted_on_the_ladder_alone(tmp_path:
 
 async def test_a_count_that_was_cut_off_says_so(tmp_path: Path) -> None:
     facts = await at_home(tmp_path)
-    assert "of 1 request are" in one(held(facts, left_with_provider=1), "kept-by-provider").found
-    assert "1,000 or more requests" in one(held(facts, left_with_provider=1_000), "kept-by-provider").found
+    assert "of 1 request are" in one(with_store_facts(facts, left_with_provider=1), "kept-by-provider").found
+    assert "1,000 or more requests" in one(with_store_facts(facts, left_with_provider=1_000), "kept-by-provider").found

@@ -89,21 +89,21 @@ def test_without_the_days_quota_deadlines_are_kept_and_others_wait(drills: Mappi
 def test_a_dead_key_loses_nothing_and_somebody_is_told(drills: Mapping[str, DrillRecording]) -> None:
     recording = drills["credential"]
     assert set(recording.statuses()) <= {"succeeded", "queued"}, "a probe lets them go within seconds of the mending"
-    assert recording.said("escalation", runbook="credential")
+    assert recording.events_of("escalation", runbook="credential")
     assert recording.wasted_micros == 0
 
 
 @pytest.mark.slow
 def test_a_model_that_is_gone_is_warned_of_once(drills: Mapping[str, DrillRecording]) -> None:
-    assert len(drills["gone"].said("route_lacking")) == 1
+    assert len(drills["gone"].events_of("route_lacking")) == 1
 
 
 @pytest.mark.slow
 def test_the_command_tells_a_timeline_and_a_verdict_and_touches_no_home(home: Path) -> None:
     result = renderlane("drill", "gone", "--seconds", "2", "--json")
-    found = json.loads(result.stdout)
-    assert found["figures"]["images"] == found["figures"]["requests"] > 0
-    assert {line["who"] for line in found["timeline"]} >= {"drill", "worker", "pump"}
+    report = json.loads(result.stdout)
+    assert report["figures"]["images"] == report["figures"]["requests"] > 0
+    assert {line["who"] for line in report["timeline"]} >= {"drill", "worker", "pump"}
     assert "DRILL on a simulator" in result.stderr
-    assert result.exit_code == (0 if found["held"] else 1)
+    assert result.exit_code == (0 if report["held"] else 1)
     assert not home.exists()

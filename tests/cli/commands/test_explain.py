@@ -15,7 +15,7 @@ from shared.core.admission.model_state import ModelState
 from shared.core.admission.route_memory import Routing
 from shared.core.admission.slot_calendar import Calendar
 from shared.core.catalogue import gateway_proof
-from shared.core.catalogue.gateway_proof import ITEMS, Evidence, Proof
+from shared.core.catalogue.gateway_proof import ITEMS, GatewayProof, ProofEvidence
 from shared.core.conclusions.claims import Claim
 from shared.core.routing.context import RequestHistory, RoutingContext
 from shared.core.routing.gateway import fingerprint
@@ -55,21 +55,21 @@ def explained(file: Path, *payloads: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def one(file: Path, **fields: Any) -> dict[str, Any]:
-    (found,) = explained(file, a_payload(**fields))
-    return found
+    (explanation,) = explained(file, a_payload(**fields))
+    return explanation
 
 
 def by_id(request_id: str) -> dict[str, Any]:
-    (found,) = json_lines(renderlane("explain", request_id, "--json").stdout)
-    return found
+    (explanation,) = json_lines(renderlane("explain", request_id, "--json").stdout)
+    return explanation
 
 
 def route(lane: str, model: str, image_size: str) -> dict[str, str]:
     return {"lane": lane, "model": model, "image_size": image_size}
 
 
-def why(found: dict[str, Any], wanted: dict[str, str]) -> str | None:
-    (rung,) = (item for item in found["rungs"] if wanted.items() <= item.items())
+def why(explanation: dict[str, Any], wanted: dict[str, str]) -> str | None:
+    (rung,) = (item for item in explanation["rungs"] if wanted.items() <= item.items())
     assert rung["kept"] == (rung["reason"] is None)
     return None if rung["reason"] is None else str(rung["reason"])
 
@@ -86,13 +86,13 @@ def test_a_request_that_was_never_sent_is_explained_without_any_store(home: Path
 
 
 def test_every_rung_is_there_in_the_ladder_s_own_order_with_its_reason(home: Path, file: Path) -> None:
-    found = one(file, **FINAL_4K)
+    explanation = one(file, **FINAL_4K)
     expected = ladder(
         Requirements.of(a_request(**FINAL_4K)), RoutingContext(a_catalogue(), BUILT), RequestHistory("spring-hero-001")
     )
     assert isinstance(expected, Ladder)
-    assert found["rungs"] == [rung.to_json() for rung in expected.rungs]
-    assert (found["takes"], found["estimate_usd"]) == (route("standard", PRO, "4K"), "0.252014")
+    assert explanation["rungs"] == [rung.to_json() for rung in expected.rungs]
+    assert (explanation["takes"], explanation["estimate_usd"]) == (route("standard", PRO, "4K"), "0.252014")
 
 
 def test_the_table_fits_the_terminal(home: Path, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -142,26 +142,26 @@ def test_of_json_lines_each_is_explained_and_a_rejected_one_makes_the_exit_code_
 def test_what_intake_would_reject_is_shown_with_its_problem(
     home: Path, file: Path, fields: dict[str, Any], field: str
 ) -> None:
-    found = one(file, **fields)
-    assert [problem["field"] for problem in found["problems"]] == [field]
-    assert (found["takes"], found["rungs"]) == (None, [])
-    assert all(found["problems"][0].values())
+    explanation = one(file, **fields)
+    assert [problem["field"] for problem in explanation["problems"]] == [field]
+    assert (explanation["takes"], explanation["rungs"]) == (None, [])
+    assert all(explanation["problems"][0].values())
 
 
 def test_a_cancellation_has_no_route(home: Path, file: Path) -> None:
-    (found,) = explained(file, {"cancel": "hero"})
-    assert found["request_id"] == "hero"
-    assert "a cancellation" in found["problems"][0]["found"]
+    (explanation,) = explained(file, {"cancel": "hero"})
+    assert explanation["request_id"] == "hero"
+    assert "a cancellation" in explanation["problems"][0]["found"]
 
 
 def test_flags_in_the_store_bend_it_and_those_without_effect_say_so(home: Path, file: Path) -> None:
     down = a_flag("lower-resolution", to="2K", tenant="web")
     write(home, flags(down, a_flag("use-gateway"), a_flag("use-flex", shadow=True), a_flag("pause", tenant="other")))
-    found = one(file, **FINAL_4K, tenant="web")
-    assert found["takes"] == route("standard", PRO, "2K")
-    assert why(found, route("standard", PRO, "4K")) == "flag lower-resolution by ann: quota is short"
-    assert (found["flags"], found["saved_usd"]) == ([down.id], "0.105600")
-    assert found["without_effect"] == [
+    explanation = one(file, **FINAL_4K, tenant="web")
+    assert explanation["takes"] == route("standard", PRO, "2K")
+    assert why(explanation, route("standard", PRO, "4K")) == "flag lower-resolution by ann: quota is short"
+    assert (explanation["flags"], explanation["saved_usd"]) == ([down.id], "0.105600")
+    assert explanation["without_effect"] == [
         "flag use-gateway by ann: quota is short: no route within the request's floor, cap and consent"
     ]
     assert one(file, **FINAL_4K, tenant="app")["takes"] == route("standard", PRO, "4K")
@@ -177,22 +177,25 @@ def test_a_flag_whose_time_is_over_bends_nothing(home: Path, file: Path) -> None
 def test_an_open_breaker_a_model_that_is_gone_and_a_closed_one_strike_their_routes(home: Path, file: Path) -> None:
     gone = Routing(conclusions=concluded(a_conclusion(Claim.MODEL_GONE, f"*/{NB21}")))
     write(home, flags(a_breaker(PRO)), pump(gone))
-    found = one(file, **FINAL_4K)
-    assert found["takes"] == route("flex", PRO, "4K")
-    assert why(found, route("standard", PRO, "2K")) == f"breaker: standard/{PRO}: overload, 9 of 9 calls in 10 s"
-    assert (why(found, route("standard", NB21, "4K")) or "").startswith(f"{NB21} is gone (404)")
+    explanation = one(file, **FINAL_4K)
+    assert explanation["takes"] == route("flex", PRO, "4K")
+    assert why(explanation, route("standard", PRO, "2K")) == f"breaker: standard/{PRO}: overload, 9 of 9 calls in 10 s"
+    assert (why(explanation, route("standard", NB21, "4K")) or "").startswith(f"{NB21} is gone (404)")
 
 
 @pytest.mark.parametrize("known_by", ["calendar", "pump"])
 def test_a_model_that_opens_after_the_deadline_is_passed_over(home: Path, file: Path, known_by: str) -> None:
     closed = ModelState(calendar=Calendar().close(UNTIL, "quota_day") if known_by == "calendar" else Calendar())
-    held = {PRO: {"reason": "day", "until": UNTIL, "why": ""}} if known_by == "pump" else {}
-    write(home, Create(model_state.path(PRO), closed.to_json()), pump(held=held))
+    blocked = {PRO: {"reason": "day", "until": UNTIL, "why": ""}} if known_by == "pump" else {}
+    write(home, Create(model_state.path(PRO), closed.to_json()), pump(held=blocked))
     soon = (datetime.now(UTC) + timedelta(hours=1)).isoformat(timespec="seconds")
-    found = one(file, **FINAL_4K, deadline=soon)
-    assert found["takes"] == route("standard", NB21, "4K")
-    assert why(found, route("standard", PRO, "4K")) == f"quota: {PRO} opens at 2096-11-23T08:00:00Z, after the deadline"
-    assert found["opens_at"] is None
+    explanation = one(file, **FINAL_4K, deadline=soon)
+    assert explanation["takes"] == route("standard", NB21, "4K")
+    assert (
+        why(explanation, route("standard", PRO, "4K"))
+        == f"quota: {PRO} opens at 2096-11-23T08:00:00Z, after the deadline"
+    )
+    assert explanation["opens_at"] is None
     patient = one(file, **FINAL_4K)
     assert patient["takes"] == route("standard", PRO, "4K"), "without a deadline it can wait"
     assert patient["opens_at"] == "2096-11-23T08:00:00Z"
@@ -201,9 +204,9 @@ def test_a_model_that_opens_after_the_deadline_is_passed_over(home: Path, file: 
 
 def test_a_pause_says_that_it_waits_and_for_whom(home: Path, file: Path) -> None:
     write(home, flags(a_flag("pause", tenant="web")))
-    found = one(file, tenant="web")
-    assert found["waits"] == {"reason": "flag pause by ann: quota is short", "paused": True}
-    assert found["takes"] is None
+    explanation = one(file, tenant="web")
+    assert explanation["waits"] == {"reason": "flag pause by ann: quota is short", "paused": True}
+    assert explanation["takes"] is None
     assert "blocked, paused: flag pause by ann" in renderlane("explain", str(file)).stdout
 
 
@@ -211,10 +214,10 @@ def test_a_request_of_the_store_is_planned_by_what_it_has_been_through(home: Pat
     been = {"avoided": {f"standard/{PRO}": "timeout"}, "cost_micros": 60_000}
     write(home, queued("r-1", **FINAL_4K, max_cost_usd="0.30", changes=been), queued("r-2", **FINAL_4K))
     before = {document.path: document.version for document in read("requests")}
-    found = by_id("r-1")
-    assert found["takes"] == route("standard", NB21, "4K")
-    assert why(found, route("standard", PRO, "4K")) == "over the cap of 0.300000: 0.252014 after 0.060000"
-    assert why(found, route("standard", PRO, "2K")) == "this request met timeout there"
+    explanation = by_id("r-1")
+    assert explanation["takes"] == route("standard", NB21, "4K")
+    assert why(explanation, route("standard", PRO, "4K")) == "over the cap of 0.300000: 0.252014 after 0.060000"
+    assert why(explanation, route("standard", PRO, "2K")) == "this request met timeout there"
     assert by_id("r-2")["takes"] == route("standard", PRO, "4K")
     assert before == {document.path: document.version for document in read("requests")}
 
@@ -246,9 +249,9 @@ def test_one_id_of_two_tenants_is_two_second_tries(home: Path, file: Path) -> No
 
 
 def test_a_draft_s_ladder_begins_at_the_cheapest_model(home: Path, file: Path) -> None:
-    found = one(file, purpose="draft")
-    assert found["takes"] == route("standard", LITE, "1K")
-    assert found["asked_model"] == LITE
+    explanation = one(file, purpose="draft")
+    assert explanation["takes"] == route("standard", LITE, "1K")
+    assert explanation["asked_model"] == LITE
 
 
 def test_what_is_neither_a_file_nor_a_request_is_told_so(home: Path) -> None:
@@ -268,8 +271,8 @@ GATEWAY = "laozhang"
 def a_proof(*but: str) -> Create:
     """Everything about the shipped row, as of now, but some items."""
     about, now = fingerprint(a_catalogue().gateways[GATEWAY]), datetime.now(UTC)
-    items = {item: Evidence("seen", "ann", now, about, {"passed": True}) for item in ITEMS if item not in but}
-    return Create(gateway_proof.path(GATEWAY), Proof(items).to_json())
+    items = {item: ProofEvidence("seen", "ann", now, about, {"passed": True}) for item in ITEMS if item not in but}
+    return Create(gateway_proof.path(GATEWAY), GatewayProof(items).to_json())
 
 
 def test_a_proven_gateway_is_on_the_ladder_as_the_pump_would_plan_it(
@@ -277,9 +280,9 @@ def test_a_proven_gateway_is_on_the_ladder_as_the_pump_would_plan_it(
 ) -> None:
     monkeypatch.setenv("RENDERLANE_GATEWAY_KEY_LAOZHANG", "sk-a-key")
     write(home, a_proof(), flags(a_flag("use-gateway")))
-    found = one(file, **CONSENT)
-    assert found["takes"] == route("gateway", PRO, "1K")
-    assert found["estimate_usd"] == "0.090000"
+    explanation = one(file, **CONSENT)
+    assert explanation["takes"] == route("gateway", PRO, "1K")
+    assert explanation["estimate_usd"] == "0.090000"
     assert one(file, purpose="final")["takes"] == route("standard", PRO, "1K"), "without consent nothing leaves"
 
 
@@ -288,9 +291,9 @@ def test_what_the_proof_of_a_gateway_lacks_is_its_reason(
 ) -> None:
     monkeypatch.setenv("RENDERLANE_GATEWAYS", "laozhang")
     write(home, a_proof("price"), flags(a_flag("use-gateway")))
-    found = one(file, **CONSENT)
-    assert found["takes"] == route("standard", PRO, "1K")
-    assert "its proof is incomplete: price is missing" in (why(found, route("gateway", PRO, "1K")) or "")
+    explanation = one(file, **CONSENT)
+    assert explanation["takes"] == route("standard", PRO, "1K")
+    assert "its proof is incomplete: price is missing" in (why(explanation, route("gateway", PRO, "1K")) or "")
 
 
 def test_a_gateway_whose_key_is_only_where_the_pump_runs_is_known_from_the_pump(home: Path, file: Path) -> None:
@@ -301,9 +304,9 @@ def test_a_gateway_whose_key_is_only_where_the_pump_runs_is_known_from_the_pump(
 def test_a_gateway_without_balance_is_passed_over_while_it_is_not_asked(home: Path, file: Path) -> None:
     denied = Routing(conclusions=concluded(a_conclusion(Claim.BALANCE, f"gateway:{PRO}")))
     write(home, a_proof(), flags(a_flag("use-gateway")), pump(denied, gateways=[GATEWAY]))
-    found = one(file, **CONSENT)
-    assert found["takes"] == route("standard", PRO, "1K")
-    text = why(found, route("gateway", PRO, "1K"))
+    explanation = one(file, **CONSENT)
+    assert explanation["takes"] == route("standard", PRO, "1K")
+    text = why(explanation, route("gateway", PRO, "1K"))
     assert text is not None
     assert text.startswith(f"gateway {GATEWAY}: gateway:{PRO} has no balance")
     assert "next probe 2096-11-23T08:00:00Z" in text

@@ -109,7 +109,7 @@ def test_a_retired_model_stands_for_its_successor(home: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (("lower-colour",), "lower-resolution"),
         (("lower-resolution",), "allowed with lower-resolution: --to 2K or 1K"),
@@ -129,14 +129,14 @@ def test_a_retired_model_stands_for_its_successor(home: Path) -> None:
     ],
 )
 def test_a_wrong_value_is_told_what_is_allowed_and_trips_nothing(
-    home: Path, arguments: tuple[str, ...], told: str
+    home: Path, arguments: tuple[str, ...], message: str
 ) -> None:
     write(home)
     given = {*arguments}
     why = [word for name, value in (WHY[:2], WHY[2:]) if name not in given for word in (name, value)]
     result = renderlane("flags", "trip", *arguments, *why)
     assert result.exit_code == 2
-    assert told in " ".join(result.stderr.split())
+    assert message in " ".join(result.stderr.split())
     assert tripped().flags == {}
     assert read("flag_history") == []
 
@@ -197,9 +197,9 @@ def test_a_preview_counts_what_is_in_scope_and_trips_nothing(home: Path) -> None
     before = {document.path: document.version for document in read("requests")}
     result = renderlane("flags", "trip", "pause", "--tenant", "app", "--preview", "--json")
     assert result.exit_code == 0, result.output
-    found = json.loads(result.stdout)
-    assert found["flag"] is None
-    (queue,) = found["preview"]
+    result_ = json.loads(result.stdout)
+    assert result_["flag"] is None
+    (queue,) = result_["preview"]
     assert queue == {
         "queue": f"{PRO}/bulk", "waiting": 5, "looked_at": 5, "in_scope": 5, "changed": 5,
         "changes": {"waits, paused": 5}, "saved_usd": "0.000000",
@@ -293,8 +293,8 @@ def test_the_list_fits_a_narrow_terminal_and_keeps_ids_whole(home: Path, monkeyp
 
 def test_the_list_for_a_program_tells_kinds_apart(home: Path) -> None:
     everything(home)
-    found = json_lines(renderlane("flags", "--json").stdout)
-    assert [item["kind"] for item in found] == [
+    flags = json_lines(renderlane("flags", "--json").stdout)
+    assert [item["kind"] for item in flags] == [
         "flag",
         "flag",
         "breaker",
@@ -303,7 +303,7 @@ def test_the_list_for_a_program_tells_kinds_apart(home: Path) -> None:
         "lacking",
         "elsewhere",
     ]
-    shadow, flex, breaker = found[:3]
+    shadow, flex, breaker = flags[:3]
     assert (flex["id"], flex["scope"]["tenant"], flex["changed_requests"], flex["saved_usd"]) == (
         FLEX.id, "web", 57, "3.200000",
     )  # fmt: skip
@@ -368,8 +368,8 @@ def test_history_names_who_did_what_and_why_newest_first(home: Path) -> None:
     output = renderlane("flags", "history").stdout
     for part in (f"{flag_id} to 2K", "trip (shadow)", "everybody", "not yet over"):
         assert part in output
-    found = json_lines(renderlane("flags", "history", "--json").stdout)
-    assert [(item["action"], item["actor"]) for item in found] == [
+    history = json_lines(renderlane("flags", "history", "--json").stdout)
+    assert [(item["action"], item["actor"]) for item in history] == [
         ("reset", "cleo"),
         ("extend", "bob"),
         ("trip", "ann"),

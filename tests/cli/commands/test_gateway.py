@@ -110,7 +110,7 @@ def test_the_logged_test_is_charged_and_so_asks_first(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (("show", "nobody"), "found 'nobody'; allowed: laozhang"),
         (("record", "laozhang", "logged-test", "--evidence", "x", "--by", "ann"), "'logged-test' is not one of"),
@@ -120,10 +120,10 @@ def test_the_logged_test_is_charged_and_so_asks_first(
         (("prove", "laozhang", "--by", "ann", "--yes", "--model", "gpt"), "found 'gpt'; allowed: gemini-3-pro-image"),
     ],
 )
-def test_wrong_usage_is_told(home: Path, arguments: tuple[str, ...], said: str) -> None:
+def test_wrong_usage_is_told(home: Path, arguments: tuple[str, ...], message: str) -> None:
     result = renderlane("gateway", *arguments)
     assert result.exit_code == 2
-    assert said in result.stderr
+    assert message in result.stderr
 
 
 def test_a_key_of_a_gateway_that_nobody_knows_is_refused_at_start(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -160,8 +160,8 @@ def test_a_home_renders_through_a_proven_gateway_on_call_s_word(
         assert up.first_line, "".join(up.errors)
         result = renderlane("submit", str(path), "--wait", "--raw")
     assert result.exit_code == 0, result.stdout + result.stderr
-    (found,) = json_lines(result.stdout)
-    assert (found["route"]["lane"], found["cost_usd"]) == ("gateway", "0.090000")
-    (attempt,) = found["attempts"]
+    (request,) = json_lines(result.stdout)
+    assert (request["route"]["lane"], request["cost_usd"]) == ("gateway", "0.090000")
+    (attempt,) = request["attempts"]
     assert (attempt["contract"], attempt["operating_owner"]) == ("gateway:laozhang", "laozhang.ai")
-    assert found["receipt"]["delivered"]["image_size"] == "4K"
+    assert request["receipt"]["delivered"]["image_size"] == "4K"

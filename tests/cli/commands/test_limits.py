@@ -29,10 +29,10 @@ def test_the_capacity_that_is_taken_needs_no_more_descriptors_than_there_are(cap
         with pytest.raises(InvalidSetting, match=f"ulimit -n {descriptors_for(capacity)}"):
             fit(capacity, descriptors)
         return
-    found = fit(capacity, descriptors)
-    assert 1 <= found.capacity <= capacity
-    assert descriptors_for(found.capacity) <= descriptors
-    assert bool(found.notes) == (found.capacity < capacity)
+    fitted = fit(capacity, descriptors)
+    assert 1 <= fitted.capacity <= capacity
+    assert descriptors_for(fitted.capacity) <= descriptors
+    assert bool(fitted.notes) == (fitted.capacity < capacity)
 
 
 def test_the_remedy_that_is_named_is_enough() -> None:
@@ -44,25 +44,25 @@ def test_the_remedy_that_is_named_is_enough() -> None:
 
 def test_a_small_machine_carries_less_and_says_so() -> None:
     assert fit_memory(200, 1_000_000_000).notes == ()
-    found = fit_memory(200, 500_000_000)
-    assert found.capacity == 100
-    assert "RENDERLANE_CAPACITY=100" in found.notes[0]
+    fitted = fit_memory(200, 500_000_000)
+    assert fitted.capacity == 100
+    assert "RENDERLANE_CAPACITY=100" in fitted.notes[0]
     assert fit_memory(200, 1).capacity == 1
 
 
 def test_a_moment_without_descriptors_is_reported_once_a_second() -> None:
-    said: list[str] = []
+    lines: list[str] = []
     now = [0.0]
-    report = AcceptReports(said.append, lambda: now[0])
+    report = AcceptReports(lines.append, lambda: now[0])
     loop = asyncio.new_event_loop()
     for moment in range(30):
         now[0] = moment * 0.1
         for _ in range(1000):
             report(loop, {"message": "socket.accept()", "exception": OSError(errno.EMFILE, "Too many open files")})
     loop.close()
-    assert len(said) == 3
-    assert "9999 more" in said[1]
-    assert "ulimit -n" in said[0]
+    assert len(lines) == 3
+    assert "9999 more" in lines[1]
+    assert "ulimit -n" in lines[0]
 
 
 def test_other_errors_of_the_loop_are_reported_as_ever() -> None:

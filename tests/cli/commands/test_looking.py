@@ -63,8 +63,8 @@ def test_a_read_only_copy_can_be_looked_at(home: Path, tmp_path: Path, monkeypat
         path.chmod(0o400)
     copy.chmod(0o500)
     monkeypatch.setenv("RENDERLANE_HOME", str(copy))
-    (found,) = json_lines(renderlane("list", "--json").stdout)
-    assert found["request_id"] == "r-1"
+    (request,) = json_lines(renderlane("list", "--json").stdout)
+    assert request["request_id"] == "r-1"
     copy.chmod(0o700)
 
 

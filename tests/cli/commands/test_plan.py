@@ -47,14 +47,14 @@ def test_a_plan_names_time_waits_cost_and_what_holds_it(home: Path, monkeypatch:
 
 
 def test_the_same_plan_as_one_object(home: Path) -> None:
-    found = planned(*SMALL)
-    asked, batch = found["alternatives"]
-    assert (asked["name"], batch["name"]) == ("as asked", "batch lane")
-    assert 60 <= asked["course"]["begun"] < 67
-    assert asked["cost_usd"]["listed"] == usd(40 * 33_600)
+    plan = planned(*SMALL)
+    standard, batch = plan["alternatives"]
+    assert (standard["name"], batch["name"]) == ("as asked", "batch lane")
+    assert 60 <= standard["course"]["begun"] < 67
+    assert standard["cost_usd"]["listed"] == usd(40 * 33_600)
     assert batch["course"] is None
-    assert found["limits"][BANANA]["rpm"] == {"value": 20, "source": "--limits", "at": None}
-    assert found == planned(*SMALL)
+    assert plan["limits"][BANANA]["rpm"] == {"value": 20, "source": "--limits", "at": None}
+    assert plan == planned(*SMALL)
 
 
 def test_what_never_begins_is_null(home: Path, tmp_path: Path) -> None:
@@ -70,8 +70,8 @@ def test_limits_come_from_the_configuration_where_nothing_was_started(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RENDERLANE_QUOTA", "*=rpm:30")
-    found = planned("--backlog", "5", "--limits", "*=rpd:100", *AT)["limits"][BANANA]
-    assert {name: (item["value"], item["source"]) for name, item in found.items()} == {
+    limits = planned("--backlog", "5", "--limits", "*=rpd:100", *AT)["limits"][BANANA]
+    assert {name: (item["value"], item["source"]) for name, item in limits.items()} == {
         "rpm": (30, "configured"),
         "rpd": (100, "--limits"),
     }
@@ -124,7 +124,7 @@ def test_a_chart_that_cannot_be_written_is_told(home: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         ((), "give a load: FILE"),
         (("a.jsonl", "--backlog", "3"), "give either FILE or a synthetic load"),
@@ -141,8 +141,8 @@ def test_a_chart_that_cannot_be_written_is_told(home: Path, tmp_path: Path) -> N
         (("--backlog", "3", "--chart", "plan.gif"), "ends in .svg or .png"),
     ],
 )
-def test_what_cannot_be_planned_is_told_what_is_allowed(home: Path, arguments: tuple[str, ...], said: str) -> None:
-    assert said in " ".join(refused(*arguments).split())
+def test_what_cannot_be_planned_is_told_what_is_allowed(home: Path, arguments: tuple[str, ...], message: str) -> None:
+    assert message in " ".join(refused(*arguments).split())
 
 
 def test_the_plan_that_the_documentation_shows_can_be_repeated(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

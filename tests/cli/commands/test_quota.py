@@ -20,7 +20,7 @@ from shared.core.limits.enforced import Enforced
 from shared.core.limits.live_quota import PATH, LiveLimits, LiveQuota
 from shared.core.limits.quota import Limits
 from shared.core.routing.background_proof import PATH as BACKGROUND
-from shared.core.routing.background_proof import Proof, Proofs
+from shared.core.routing.background_proof import BackgroundProof, Proofs
 from shared.core.values.documents import Create
 from shared.core.values.pacific import pacific_day
 from shared.flows.pump_status import PUMP
@@ -152,7 +152,7 @@ def test_a_reading_that_nobody_repeats_is_told(home: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("environment", "told"),
+    ("environment", "message"),
     [
         ({}, "not read yet"),  # the built-in simulator would be asked
         ({"GEMINI_API_KEY": "AQ.key"}, "off (RENDERLANE_LIVE_QUOTA)"),
@@ -161,12 +161,12 @@ def test_a_reading_that_nobody_repeats_is_told(home: Path) -> None:
     ],
 )
 def test_without_a_reading_it_is_said_why(
-    home: Path, monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], told: str
+    home: Path, monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], message: str
 ) -> None:
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     a_store(home)
-    assert told in " ".join(renderlane("quota").stdout.split())
+    assert message in " ".join(renderlane("quota").stdout.split())
 
 
 @pytest.mark.parametrize("columns", [60, 80])
@@ -195,21 +195,21 @@ async def _in_a_home(story: Callable[[Home], Awaitable[None]], limits: str) -> N
 
 
 def test_the_simulator_s_limits_are_live_from_the_start_and_follow_it(home: Path) -> None:
-    seen: list[str] = []
+    outputs: list[str] = []
 
     async def story(running_home: Home) -> None:
-        seen.append((await asyncio.to_thread(renderlane, "quota", "--json")).stdout)
+        outputs.append((await asyncio.to_thread(renderlane, "quota", "--json")).stdout)
         assert running_home.simulator_url is not None
         async with httpx2.AsyncClient(base_url=running_home.simulator_url, trust_env=False) as simulator:
             await simulator.post("/control/limits", json={"limits": "*=rpm:600"})
         await read_live_quota(running_home.worker.ports, every=timedelta(0))
-        seen.append((await asyncio.to_thread(renderlane, "quota", "--json")).stdout)
+        outputs.append((await asyncio.to_thread(renderlane, "quota", "--json")).stdout)
 
     asyncio.run(_in_a_home(story, "*=rpm:60"))
-    found = [{json_line["model"]: json_line for json_line in json_lines(text)}[PRO] for text in seen]
-    assert [item["limits"]["rpm"]["value"] for item in found] == [60, 600]
-    assert [item["limits"]["rpm"]["source"] for item in found] == ["live", "live"]
-    assert found[0]["project_used"]["rpm"] == 0
+    rows = [{json_line["model"]: json_line for json_line in json_lines(text)}[PRO] for text in outputs]
+    assert [item["limits"]["rpm"]["value"] for item in rows] == [60, 600]
+    assert [item["limits"]["rpm"]["source"] for item in rows] == ["live", "live"]
+    assert rows[0]["project_used"]["rpm"] == 0
     events = [json.loads(line) for line in (home / "events.jsonl").read_text().splitlines()]
     changed = [event for event in events if event["message"] == "live_limit_changed"]
     assert {(item["dimension"], item["old"], item["new"]) for item in changed} == {("rpm", 60, 600)}
@@ -225,15 +225,15 @@ def test_the_simulator_is_not_asked_where_that_is_meant(
 ) -> None:
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    seen: list[str] = []
+    outputs: list[str] = []
 
     async def story(running_home: Home) -> None:
-        seen.append((await asyncio.to_thread(renderlane, "quota", "--json")).stdout)
+        outputs.append((await asyncio.to_thread(renderlane, "quota", "--json")).stdout)
 
     asyncio.run(_in_a_home(story, limits))
-    found = {json_line["model"]: json_line for json_line in json_lines(seen[0])}[PRO]
-    assert found["live_tried_at"] is None
-    assert found["limits"].get("rpm", {}).get("value") == (6 if "RENDERLANE_QUOTA" in environment else None)
+    row = {json_line["model"]: json_line for json_line in json_lines(outputs[0])}[PRO]
+    assert row["live_tried_at"] is None
+    assert row["limits"].get("rpm", {}).get("value") == (6 if "RENDERLANE_QUOTA" in environment else None)
 
 
 def test_what_is_known_of_background_calls_stands_below_the_limits(home: Path) -> None:
@@ -260,7 +260,7 @@ def test_a_refusal_of_background_calls_is_reset_by_hand(home: Path) -> None:
 
 
 def a_refused_proof(home: Path) -> None:
-    proof = Proof().refused("background is not supported", now() - timedelta(hours=1))
+    proof = BackgroundProof().refused("background is not supported", now() - timedelta(hours=1))
     document = Create(BACKGROUND, Proofs({f"standard/{PRO}": proof}).to_json())
 
     async def write() -> None:

@@ -85,8 +85,8 @@ def test_a_file_ends_with_one_line_a_request(tmp_path: Path) -> None:
     file.write_text("".join(json.dumps(line) + "\n" for line in lines))
     result = renderlane("submit", str(file), "--no-check", "--prefix", "file-", "--wait", "--timeout", "60", "--json")
     assert result.exit_code == 1
-    found = [(json_line["request_id"], json_line["status"]) for json_line in json_lines(result.stdout)]
-    assert found == [
+    statuses = [(json_line["request_id"], json_line["status"]) for json_line in json_lines(result.stdout)]
+    assert statuses == [
         ("file-good", "succeeded"),
         ("file-good", "rejected"),
         ("file-bad", "rejected"),

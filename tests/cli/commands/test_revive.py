@@ -169,8 +169,8 @@ def test_cancel_by_filter_shows_first_and_asks_with_yes(home: Path) -> None:
     assert sent(home) == []
     assert renderlane("cancel", "--tenant", "web", "--priority", "bulk", "--yes").exit_code == 0
     assert sent(home) == [{"cancel": "a", "tenant": "web"}]
-    (told,) = json_lines(renderlane("cancel", "--status", "queued", "--yes", "--json").stdout)
-    assert (told["chosen"], told["asked"]) == (3, True)
+    (cancelled,) = json_lines(renderlane("cancel", "--status", "queued", "--yes", "--json").stdout)
+    assert (cancelled["chosen"], cancelled["asked"]) == (3, True)
     assert "no such requests" in renderlane("cancel", "--tenant", "nobody").stderr
 
 
@@ -204,8 +204,8 @@ def test_a_list_is_filtered_by_everything_that_a_request_is_known_by(burnt: Path
 def test_a_list_knows_which_routes_a_flag_bent(home: Path) -> None:
     stores.write(home, stores.queued("bent", changes={"flags": ["lower-resolution-1a2b"]}), stores.queued("straight"))
     for named in ("lower-resolution", "lower-resolution-1a2b"):
-        found = json_lines(renderlane("list", "--flag", named, "--json").stdout)
-        assert [item["request_id"] for item in found] == ["bent"]
+        rows = json_lines(renderlane("list", "--flag", named, "--json").stdout)
+        assert [item["request_id"] for item in rows] == ["bent"]
 
 
 @pytest.mark.parametrize("columns", ["80", "120"])

@@ -62,12 +62,12 @@ def _spans_of(request_id: str) -> dict[str, dict[str, Any]]:
     """Of a request that is made now: its spans by name, as one tree."""
     done = renderlane("submit", MARKER, "--id", request_id, "--wait")
     assert done.exit_code == 0, done.stderr
-    said = json.loads(renderlane("trace", request_id, "--json").stdout)
-    assert said["source"] == "file"
-    spans = {span["name"]: span for span in said["spans"]}
-    assert len(spans) == len(said["spans"]), "each stage once"
-    ids = {span["span_id"] for span in said["spans"]}
-    assert [span["name"] for span in said["spans"] if span["parent_id"] not in ids] == ["request"]
+    trace = json.loads(renderlane("trace", request_id, "--json").stdout)
+    assert trace["source"] == "file"
+    spans = {span["name"]: span for span in trace["spans"]}
+    assert len(spans) == len(trace["spans"]), "each stage once"
+    ids = {span["span_id"] for span in trace["spans"]}
+    assert [span["name"] for span in trace["spans"] if span["parent_id"] not in ids] == ["request"]
     assert spans["request"]["parent_id"] is None
     return spans
 

@@ -115,11 +115,11 @@ async def _dead_delivery(home: Path) -> None:
     from shared.core.lifecycle.queries import INDEXES
     from shared.core.values.documents import Create
     from shared.core.webhooks import delivery as deliveries
-    from shared.core.webhooks.delivery import Attempted, Delivery
+    from shared.core.webhooks.delivery import Attempted, WebhookDelivery
 
     clock = SystemClock()
     store = SqliteStore(home / "state.db", clock, INDEXES)
-    dead = Delivery.new("web", "we_1", "r-1", "msg_1", "succeeded", clock.now()).dead(
+    dead = WebhookDelivery.new("web", "we_1", "r-1", "msg_1", "succeeded", clock.now()).dead(
         Attempted(clock.now(), 500, "the endpoint answered HTTP 500")
     )
     await store.commit(Create(deliveries.path("msg_1-we_1"), dead.to_json()))

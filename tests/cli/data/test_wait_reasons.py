@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from scripts.cli.data import worker_home
 from scripts.cli.data.json_output import JsonForm
 from scripts.cli.data.see import wait_reasons
-from scripts.cli.data.see.requests import Found
+from scripts.cli.data.see.requests import StoredRequest
 from scripts.cli.data.see.wait_reasons import WaitReasons
 from shared.core.lifecycle import request_record
 from shared.core.routing import flag_board
@@ -66,7 +66,7 @@ def test_a_closed_model_is_named_with_its_opening(home: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("reason", "until", "told"),
+    ("reason", "until", "text"),
     [
         ("day", UNTIL, "the daily quota is used up until 2096-11-23 08:00 UTC"),
         ("minute", UNTIL, "the quota of this minute is used up"),
@@ -74,10 +74,10 @@ def test_a_closed_model_is_named_with_its_opening(home: Path) -> None:
         ("spend", None, "the ten-minute spend limit is reached"),
     ],
 )
-def test_every_reason_has_words(home: Path, reason: str, until: datetime | None, told: str) -> None:
+def test_every_reason_has_words(home: Path, reason: str, until: datetime | None, text: str) -> None:
     a_store(home, {"held": {MODEL: {"reason": reason, "until": until, "why": ""}}})
-    assert told in renderlane("status", "waiting").stdout
-    assert f"waits: {MODEL}: {told}" in renderlane("list").stdout
+    assert text in renderlane("status", "waiting").stdout
+    assert f"waits: {MODEL}: {text}" in renderlane("list").stdout
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_one_look_is_taken_and_only_for_those_that_wait() -> None:
             at = UNTIL.replace(year=2090)
             return [Document(PUMP, {"held": CLOSED}, "1", at), Absent(flag_board.PATH, at)]
 
-    queued, done = Found("a", a_request_record()), Found("b", a_request_record(status="succeeded"))
+    queued, done = StoredRequest("a", a_request_record()), StoredRequest("b", a_request_record(status="succeeded"))
     store: Any = Store()
     assert asyncio.run(wait_reasons.read(store, [done], a_catalogue())) == WaitReasons()
     assert store.looks == 0
@@ -128,8 +128,8 @@ def test_one_look_is_taken_and_only_for_those_that_wait() -> None:
 
 
 def test_a_field_of_the_document_is_not_overwritten() -> None:
-    found = Found("a", a_request_record(a_request(purpose="final")), stored={"held": "its own"})
-    assert wait_reasons.in_document(found, WaitReasons(CLOSED), JsonForm(raw=True))["held"] == "its own"
+    request = StoredRequest("a", a_request_record(a_request(purpose="final")), stored={"held": "its own"})
+    assert wait_reasons.in_document(request, WaitReasons(CLOSED), JsonForm(raw=True))["held"] == "its own"
 
 
 PAUSED = {MODEL: {"reason": "paused", "until": None, "why": "flag pause by ann: asked to"}}

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.cli.data.see.requests import Found
+from scripts.cli.data.see.requests import StoredRequest
 from scripts.cli.data.see.wait_reasons import WaitReasons
 from scripts.cli.views.see.follow import line
 from shared.core.lifecycle import head_changes
@@ -81,9 +81,12 @@ def test_an_interrupt_ends_it_without_a_trace(home: Path) -> None:
 def test_a_line_says_when_which_and_what() -> None:
     at = datetime(2026, 11, 22, 12, 30, 5, tzinfo=UTC)
     rendering = a_request_record(status="rendering", reason=None, attempt_count=2, updated_at=at)
-    assert line(Found("a", rendering), WaitReasons()) == "12:30:05 UTC  a  rendering  attempt 2 on nano-banana-2.1 1K"
+    assert (
+        line(StoredRequest("a", rendering), WaitReasons())
+        == "12:30:05 UTC  a  rendering  attempt 2 on nano-banana-2.1 1K"
+    )
     over = RequestRecord.from_json(a_record() | head_changes.ended("expired", EXPIRED, at))
-    assert line(Found("a", over), WaitReasons()) == "12:30:05 UTC  a  expired    expired, $0.0000"
+    assert line(StoredRequest("a", over), WaitReasons()) == "12:30:05 UTC  a  expired    expired, $0.0000"
 
 
 def _all_of(terminal: int) -> str:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from rich.console import Console, RenderableType
 
-from scripts.cli.data.see.requests import Found, Rejected
+from scripts.cli.data.see.requests import Rejected, StoredRequest
 from scripts.cli.views.see import request_view
 from shared.core.records.attempt import AttemptRecord
 from shared.core.records.note import RejectedRecord
@@ -26,7 +26,7 @@ def drawn(table: RenderableType, width: int) -> str:
     return console.file.getvalue()
 
 
-def a_found(request_id: str, status: str, *, unknown: int = 0) -> Found:
+def a_found(request_id: str, status: str, *, unknown: int = 0) -> StoredRequest:
     route = Route("priority", "gemini-3.1-flash-image", "1K")
     record = a_request_record(
         a_request(image_size="512", tenant="newsroom-of-the-west"),
@@ -39,17 +39,17 @@ def a_found(request_id: str, status: str, *, unknown: int = 0) -> Found:
         cost_unknown_attempts=unknown,
     )
     started_at = NOW + timedelta(seconds=12.3)
-    return Found(request_id, record, (AttemptRecord(1, route, started_at, 134_000, latency_ms=14_200),))
+    return StoredRequest(request_id, record, (AttemptRecord(1, route, started_at, 134_000, latency_ms=14_200),))
 
 
-FOUND = [a_found("an-id-that-is-longer-than-its-column", "succeeded", unknown=1), a_found("b", "cancelled")]
+REQUESTS = [a_found("an-id-that-is-longer-than-its-column", "succeeded", unknown=1), a_found("b", "cancelled")]
 
 
 @pytest.mark.parametrize("width", [44, 50, 60, 80, 120])
 def test_status_and_cost_are_never_cut(width: int) -> None:
     for table in (
-        request_view.results([*FOUND, Rejected("c", RejectedRecord("x", NOW), {})]),
-        request_view.listed(FOUND, NOW),
+        request_view.results([*REQUESTS, Rejected("c", RejectedRecord("x", NOW), {})]),
+        request_view.listed(REQUESTS, NOW),
     ):
         text = drawn(table, width)
         assert max(len(line) for line in text.splitlines()) <= width
@@ -58,11 +58,11 @@ def test_status_and_cost_are_never_cut(width: int) -> None:
 
 
 def test_columns_come_back_with_the_room() -> None:
-    assert "route" not in drawn(request_view.results(FOUND), 60)
-    wide = drawn(request_view.results(FOUND), 120)
+    assert "route" not in drawn(request_view.results(REQUESTS), 60)
+    wide = drawn(request_view.results(REQUESTS), 120)
     for part in ("an-id-that-is-longer-than-its-column", "3.1-flash (priority)", "512 > 1K", "12.3 s", "14.2 s"):
         assert part in wide
-    assert "newsroom-of-the-west" in drawn(request_view.listed(FOUND, NOW), 140)
+    assert "newsroom-of-the-west" in drawn(request_view.listed(REQUESTS, NOW), 140)
 
 
 def test_a_table_without_rows_has_its_head() -> None:

@@ -86,17 +86,17 @@ def amounts(moved: BudgetDelta) -> dict[str, dict[str, int]]:
     return {str(write.also["period"]): dict(write.amounts) for write in moved.writes()}
 
 
-HELD = Reservation("2026-11-22", 100_000)
+RESERVED = Reservation("2026-11-22", 100_000)
 
 
 def test_an_attempt_that_ends_returns_its_reservation_and_adds_its_cost() -> None:
-    moved = budget.settle_reservation("web", "r-1", HELD, 80_000, may_be_billed=False)
+    moved = budget.settle_reservation("web", "r-1", RESERVED, 80_000, may_be_billed=False)
     assert amounts(moved) == {"2026-11-22": {"returned_micros": 100_000, "cost_micros": 80_000}}
 
 
 def test_one_that_may_have_been_billed_stays_reserved_until_it_is_known() -> None:
-    assert amounts(budget.settle_reservation("web", "r-1", HELD, 0, may_be_billed=True)) == {}
-    settled = amounts(budget.settle_reservation("web", "r-1", HELD, 80_000, may_be_billed=False))
+    assert amounts(budget.settle_reservation("web", "r-1", RESERVED, 0, may_be_billed=True)) == {}
+    settled = amounts(budget.settle_reservation("web", "r-1", RESERVED, 80_000, may_be_billed=False))
     assert settled["2026-11-22"]["returned_micros"] == 100_000
 
 
@@ -106,16 +106,16 @@ def test_without_a_reservation_nothing_is_written() -> None:
 
 
 def test_a_request_that_will_not_begin_gives_back_all_of_it() -> None:
-    [write] = budget.refund("web", "r-1", HELD)
+    [write] = budget.refund("web", "r-1", RESERVED)
     assert isinstance(write, Increment)
     assert write.path in budget.shard_paths("web", "2026-11-22")
     assert write.amounts == {"returned_micros": 100_000, "cost_micros": 0}
 
 
 def test_two_movements_of_one_commit_are_one_write_a_period() -> None:
-    first = budget.settle_reservation("web", "r-1", HELD, 80_000, may_be_billed=False)
+    first = budget.settle_reservation("web", "r-1", RESERVED, 80_000, may_be_billed=False)
     other = budget.settle_reservation("web", "r-1", Reservation("2026-11-23", 50_000), 0, may_be_billed=False)
-    assert amounts(first.plus(budget.settle_reservation("web", "r-1", HELD, 0, may_be_billed=False))) == {
+    assert amounts(first.plus(budget.settle_reservation("web", "r-1", RESERVED, 0, may_be_billed=False))) == {
         "2026-11-22": {"returned_micros": 200_000, "cost_micros": 80_000}
     }
     assert set(amounts(first.plus(other))) == {"2026-11-22", "2026-11-23"}
@@ -125,7 +125,7 @@ def test_two_movements_of_one_commit_are_one_write_a_period() -> None:
 
 
 def test_every_end_of_a_request_takes_its_reservation_off_it() -> None:
-    record = a_request_record(budget=HELD.to_json())
+    record = a_request_record(budget=RESERVED.to_json())
     assert transitions.requeued(record, "again", NOW).budget is None
     refusal = budget.refusal("web", a_purse(), 1)
     assert transitions.finished(record, "cancelled", refusal, NOW).budget is None
@@ -213,13 +213,13 @@ def test_whatever_happens_in_whatever_order_no_more_is_billed_than_the_limit(hap
             case "next lead":
                 account = account.give_back(["dead"])
             case "end" if flying:
-                held = flying.pop(0)
-                cost = held * value // 100
+                reserved = flying.pop(0)
+                cost = reserved * value // 100
                 billed += cost
-                true = WorkerTotals(true.returned_micros + held, true.cost_micros + cost)
+                true = WorkerTotals(true.returned_micros + reserved, true.cost_micros + cost)
             case "time out" if flying:
-                held = flying.pop(0)
-                billed += held if value else 0  # nobody says so: it stays reserved
+                reserved = flying.pop(0)
+                billed += reserved if value else 0  # nobody says so: it stays reserved
             case "give back" if flying:
                 true = replace(true, returned_micros=true.returned_micros + flying.pop(0))
             case "read":

@@ -51,10 +51,12 @@ def test_a_providers_price_stands_in_a_table_of_its_own_and_is_no_rate_of_google
         assert price.of_made(catalogue, usage, PRO, "gateway", PRO, "1K") == price.UNKNOWN
 
 
-@pytest.mark.parametrize(("asked", "served"), [(asked, name) for asked, served in MOVED.items() for name in served])
-def test_a_tier_that_was_moved_up_or_down_is_paid_at_the_tier_that_served(asked: str, served: str) -> None:
-    _, attempt = an_attempt(a_request(model=PRO, lane=asked))
-    assert attempt.record.route.lane == asked
+@pytest.mark.parametrize(
+    ("ordered", "served"), [(ordered, name) for ordered, served in MOVED.items() for name in served]
+)
+def test_a_tier_that_was_moved_up_or_down_is_paid_at_the_tier_that_served(ordered: str, served: str) -> None:
+    _, attempt = an_attempt(a_request(model=PRO, lane=ordered))
+    assert attempt.record.route.lane == ordered
     delivered = a_delivered(model=PRO, lane=served)
     rates = a_catalogue().models[PRO].lanes[served]
     assert cost_of(delivered, attempt.record, a_catalogue()) == price.metered(a_usage(), rates)

@@ -27,9 +27,9 @@ def row_of(world: Books) -> dict[str, Any]:
 @given(st.dictionaries(st.sampled_from([*PARTS, "other"]), st.integers(0, 10**6), max_size=6), st.integers(-5, 5))
 def test_parts_that_were_rounded_each_for_itself_add_up_to_the_cost(parts: dict[str, int], off: int) -> None:
     cost = Cost(max(sum(parts.values()) + off, 0), "metered", parts)
-    found = exact_parts(cost)
-    assert sum(found.values()) == cost.micros
-    assert set(found) <= set(PARTS)
+    rounded = exact_parts(cost)
+    assert sum(rounded.values()) == cost.micros
+    assert set(rounded) <= set(PARTS)
 
 
 @pytest.mark.parametrize(
@@ -168,6 +168,6 @@ def test_a_providers_calls_are_a_bill_of_their_own() -> None:
         a_ledger_row(lane="standard", cost_micros=134_000),
         a_ledger_row(lane="gateway", cost_micros=90_000),
     ]
-    found = bills(rows, "model")
-    assert (found.google.total.micros, found.gateways.total.micros) == (134_000, 90_000)
-    assert found.gateways.total.saved_micros == 0
+    bill = bills(rows, "model")
+    assert (bill.google.total.micros, bill.gateways.total.micros) == (134_000, 90_000)
+    assert bill.gateways.total.saved_micros == 0

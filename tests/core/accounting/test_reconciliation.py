@@ -101,7 +101,7 @@ def test_the_consoles_own_report_is_read_too() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("", "the header: found no column for day"),
         ("cost,day\n", "allowed: usage_start_time"),
@@ -113,8 +113,8 @@ def test_the_consoles_own_report_is_read_too() -> None:
         (HEADER + "2026-11-22,Gemini API\n", "line 2: found 2 fields; allowed: 7"),
     ],
 )
-def test_an_export_that_cannot_be_read_is_refused_with_its_line(text: str, said: str) -> None:
-    with pytest.raises(UnreadableExport, match=said.replace("(", r"\(").replace(")", r"\)")):
+def test_an_export_that_cannot_be_read_is_refused_with_its_line(text: str, message: str) -> None:
+    with pytest.raises(UnreadableExport, match=message.replace("(", r"\(").replace(")", r"\)")):
         read_export(text)
 
 

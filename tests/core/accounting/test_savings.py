@@ -35,24 +35,24 @@ def test_what_came_as_it_was_asked_saved_nothing() -> None:
 
 
 def test_each_step_down_is_counted_for_itself() -> None:
-    found = saved(an_ask(), Route("flex", PRO, "1K"), usage(1120), 67_000, a_catalogue())
-    assert found["lane"] == (100 * 2 + 200 * 12 + 2000 * 120) // 2
-    assert found["size"] == (2000 - 1120) * 60
-    assert "model" not in found
+    steps = saved(an_ask(), Route("flex", PRO, "1K"), usage(1120), 67_000, a_catalogue())
+    assert steps["lane"] == (100 * 2 + 200 * 12 + 2000 * 120) // 2
+    assert steps["size"] == (2000 - 1120) * 60
+    assert "model" not in steps
     down = saved(an_ask(), Route("standard", NB21, "4K"), usage(3780), 115_050, a_catalogue())
     assert set(down) == {"model"}
 
 
 def test_a_size_the_next_model_does_not_make_counts_as_its_own_step_where_both_exist() -> None:
-    found = saved(an_ask(model=NB21), Route("standard", LITE, "1K"), usage(1120), 33_925, a_catalogue())
-    assert sum(found.values()) == 150 + 1_500 + 113_400 - 33_925
+    steps = saved(an_ask(model=NB21), Route("standard", LITE, "1K"), usage(1120), 33_925, a_catalogue())
+    assert sum(steps.values()) == 150 + 1_500 + 113_400 - 33_925
 
 
 def test_what_the_provider_served_otherwise_stands_apart_and_may_be_dearer() -> None:
     pro = price.metered(usage(1120), a_catalogue().models[PRO].lanes["standard"]).micros
-    found = saved(an_ask(model=NB21, image_size="1K"), Route("standard", NB21, "1K"), usage(1120), pro, a_catalogue())
-    assert set(found) == {"served"}
-    assert found["served"] < 0
+    steps = saved(an_ask(model=NB21, image_size="1K"), Route("standard", NB21, "1K"), usage(1120), pro, a_catalogue())
+    assert set(steps) == {"served"}
+    assert steps["served"] < 0
 
 
 def test_a_providers_price_is_no_saving_on_googles() -> None:
@@ -65,7 +65,7 @@ def test_the_steps_add_up_to_what_was_asked_less_what_was_booked(
 ) -> None:
     tokens = a_catalogue().models[route.model].image_tokens[route.image_size]
     counted = usage(tokens) if metered else None
-    found = saved(an_ask(image_size=size), route, counted, booked, a_catalogue())
-    rates, asked = a_catalogue().models[PRO].lanes["standard"], a_catalogue().models[PRO].image_tokens[size]
-    worth = price.metered(usage(asked), rates).micros if metered else rates.listed[size]
-    assert sum(found.values()) == worth - booked
+    steps = saved(an_ask(image_size=size), route, counted, booked, a_catalogue())
+    rates, wanted_size = a_catalogue().models[PRO].lanes["standard"], a_catalogue().models[PRO].image_tokens[size]
+    worth = price.metered(usage(wanted_size), rates).micros if metered else rates.listed[size]
+    assert sum(steps.values()) == worth - booked

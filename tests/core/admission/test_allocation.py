@@ -295,14 +295,14 @@ queues = st.lists(
 TEMPLATES = {(model, priority): a_candidate(model=model, priority=priority) for model in MODELS for priority in RANK}
 
 
-def queue_of(asked: list[tuple[str, str, int, int]]) -> list[Candidate]:
-    found: list[Candidate] = []
-    for number, (model, priority, late, tokens) in enumerate(asked):
+def queue_of(wanted: list[tuple[str, str, int, int]]) -> list[Candidate]:
+    candidates: list[Candidate] = []
+    for number, (model, priority, late, tokens) in enumerate(wanted):
         template = TEMPLATES[model, priority]
         head = replace(template.head, request_id=f"r{number}", late_count=late)
         planned: Planned = replace(template.planned, input_tokens=tokens)
-        found.append(Candidate(head, planned))
-    return found
+        candidates.append(Candidate(head, planned))
+    return candidates
 
 
 @given(
@@ -318,9 +318,9 @@ def queue_of(asked: list[tuple[str, str, int, int]]) -> list[Candidate]:
     st.integers(0, 20),
 )
 def test_every_candidate_is_granted_once_or_its_model_is_held_and_nobody_is_overtaken_in_its_queue(
-    asked: list[tuple[str, str, int, int]], limits: Limits, room: int, fleet_room: int
+    wanted: list[tuple[str, str, int, int]], limits: Limits, room: int, fleet_room: int
 ) -> None:
-    queue = queue_of(asked)
+    queue = queue_of(wanted)
     admission = admitted(queue, limits, room=room, shared=Shared(room=fleet_room))
     given_out = names(admission)
     assert len(set(given_out)) == len(given_out) <= fleet_room

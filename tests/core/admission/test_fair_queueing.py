@@ -92,7 +92,7 @@ def test_a_weight_out_of_all_bounds_is_held_within_them(weight: float) -> None:
     st.lists(st.tuples(st.sampled_from(["a", "b", "c"]), st.integers(0, 9), st.none() | st.integers(0, 9)), max_size=30)
 )
 def test_deadlines_reorder_a_tenants_own_requests_and_take_no_place_of_another(
-    asked: list[tuple[str, int, int | None]],
+    wanted: list[tuple[str, int, int | None]],
 ) -> None:
     heads = [
         replace(
@@ -102,7 +102,7 @@ def test_deadlines_reorder_a_tenants_own_requests_and_take_no_place_of_another(
             fair_tag=float(tag),
             deadline=None if minutes is None else NOW + timedelta(minutes=minutes),
         )
-        for number, (tenant, tag, minutes) in enumerate(asked)
+        for number, (tenant, tag, minutes) in enumerate(wanted)
     ]
     ordered = in_order(heads)
     by_tag = sorted(heads, key=lambda head: (head.fair_tag, head.request_id))
@@ -113,7 +113,7 @@ def test_deadlines_reorder_a_tenants_own_requests_and_take_no_place_of_another(
         own[head.tenant].append(head)
     for items in own.values():
         deadlines = [head.deadline for head in items]
-        known = [deadline for deadline in deadlines if deadline is not None]
-        assert deadlines == [*sorted(known), *[None] * (len(deadlines) - len(known))]
+        set_deadlines = [deadline for deadline in deadlines if deadline is not None]
+        assert deadlines == [*sorted(set_deadlines), *[None] * (len(deadlines) - len(set_deadlines))]
         patient = [head for head in items if head.deadline is None]
         assert patient == sorted(patient, key=lambda head: (head.fair_tag, head.request_id))

@@ -255,6 +255,40 @@ def test_models_share_the_room_of_the_fleet_evenly_and_leave_some() -> None:
     assert min(counts) >= max(counts) - 1 > 1
 
 
+def test_slots_of_a_model_that_takes_nothing_do_not_starve_the_one_that_stands_in_for_it() -> None:
+    world = World(Limits())
+    for _ in range(8):
+        world.come(8)
+        world.tick()
+        world.now += SECOND
+    most = len(world.opening().slots)
+    assert most >= 12
+    sick = {PRO: ModelObservations(closing=Closing(world.now + timedelta(minutes=5), "test"))}
+    for _ in range(6):
+        world.come(4, model=MODELS[1])
+        world.tick(reports=sick)
+        world.now += SECOND
+    assert not world.opening().slots
+    assert len(world.memory.standings[MODELS[1]].opening.slots) >= 10
+
+
+@pytest.mark.parametrize(
+    ("counts", "wants", "most", "surplus"),
+    [
+        ({"a": 0, "b": 0}, {"a": 18, "b": 4}, {"a": 11, "b": 4}, {}),
+        ({"a": 12, "b": 3}, {"b": 10}, {"b": 3}, {"a": 12}),
+        ({"a": 11, "b": 4}, {"a": 4, "b": 18}, {"a": 4, "b": 4}, {"a": 7}),
+        ({"a": 8, "b": 7}, {"a": 7, "b": 9}, {"a": 7, "b": 7}, {}),
+        ({"a": 5}, {}, {}, {}),
+        ({"a": 20, "b": 0}, {"a": 18, "b": 18}, {"a": 7, "b": 0}, {"a": 13}),
+    ],
+)
+def test_open_slots_are_shared_evenly_and_taken_back_where_traffic_has_moved(
+    counts: dict[str, int], wants: dict[str, int], most: dict[str, int], surplus: dict[str, int]
+) -> None:
+    assert open_slots.shared_out(counts, wants, 15) == (most, surplus)
+
+
 def test_a_fleet_whose_room_is_all_held_open_takes_it_back_for_what_is_queued() -> None:
     """As a pump of an earlier release left it: it gave each model as much of the fleet's room as if it were alone."""
     world = World(Limits())
@@ -277,6 +311,15 @@ def test_a_fleet_whose_room_is_all_held_open_takes_it_back_for_what_is_queued() 
 def test_nothing_is_open_where_nothing_was_used() -> None:
     world = World(Limits(rpm=100))
     world.tick(reports={PRO: ModelObservations()})
+    assert world.opening().slots == {}
+
+
+@pytest.mark.parametrize("limits", [Limits(rpm=19), Limits(ipm=19), Limits(rpm=1_000, rpd=19)])
+def test_a_small_limit_leaves_nothing_open(limits: Limits) -> None:
+    world = World(limits)
+    world.come(1)
+    world.tick()
+    assert world.opening().is_offered
     assert world.opening().slots == {}
 
 
@@ -313,7 +356,7 @@ def test_a_slot_is_counted_once_and_its_document_goes_when_nobody_can_take_it_in
 
 
 def test_the_slot_of_a_request_that_came_late_is_given_back_once() -> None:
-    world = World(Limits(rpm=10))
+    world = World(Limits(rpm=20))
     world.come(1)
     world.tick()
     assert world.take(leaves_after=9)

@@ -26,7 +26,7 @@ from tests.builders import NOW
 ALL = ("interactive", "normal", "bulk")
 
 
-def seen(starts: int, *, minutes_ago: float, tokens: int = 0) -> PriorityState:
+def after_starts(starts: int, *, minutes_ago: float, tokens: int = 0) -> PriorityState:
     """So many interactive starts at one moment."""
     turns = PriorityState()
     for _ in range(starts):
@@ -96,33 +96,35 @@ def test_every_priority_that_waits_is_in_the_order_once(steps: list[tuple[str, s
 
 def test_where_no_interactive_request_came_for_ten_minutes_nothing_is_kept() -> None:
     assert PriorityState().reserve(Limits(rpm=60), NOW) == NO_WEIGHT
-    assert seen(50, minutes_ago=10.2).reserve(Limits(rpm=60), NOW) == NO_WEIGHT
-    assert seen(50, minutes_ago=9.8).reserve(Limits(rpm=60), NOW) != NO_WEIGHT
+    assert after_starts(50, minutes_ago=10.2).reserve(Limits(rpm=60), NOW) == NO_WEIGHT
+    assert after_starts(50, minutes_ago=9.8).reserve(Limits(rpm=60), NOW) != NO_WEIGHT
 
 
 def test_the_reserve_covers_what_a_minute_brought_on_average_and_a_little_more() -> None:
-    assert seen(10, minutes_ago=5).reserve(Limits(rpm=600), NOW).requests == 2  # 1 a minute, and its square root
-    assert seen(20, minutes_ago=2).reserve(Limits(rpm=600), NOW).requests == 14  # 10 a minute lately
+    assert (
+        after_starts(10, minutes_ago=5).reserve(Limits(rpm=600), NOW).requests == 2
+    )  # 1 a minute, and its square root
+    assert after_starts(20, minutes_ago=2).reserve(Limits(rpm=600), NOW).requests == 14  # 10 a minute lately
 
 
 def test_a_rush_that_is_over_is_not_waited_for() -> None:
-    quiet = seen(20, minutes_ago=5)
-    rush = replace(quiet, interactive={**seen(500, minutes_ago=8).interactive, **quiet.interactive})
+    quiet = after_starts(20, minutes_ago=5)
+    rush = replace(quiet, interactive={**after_starts(500, minutes_ago=8).interactive, **quiet.interactive})
     assert rush.reserve(Limits(rpm=600), NOW) == quiet.reserve(Limits(rpm=600), NOW)
 
 
 @pytest.mark.parametrize("limits", [Limits(rpm=20), Limits(ipm=20), Limits(rpm=100, ipm=20), Limits(rpm=20, ipm=100)])
 def test_no_more_than_half_of_a_limit_is_kept_however_many_came(limits: Limits) -> None:
-    assert seen(1_000, minutes_ago=1).reserve(limits, NOW).requests == 20 * MOST_RESERVED
+    assert after_starts(1_000, minutes_ago=1).reserve(limits, NOW).requests == 20 * MOST_RESERVED
 
 
 def test_the_reserve_keeps_the_tokens_that_interactive_requests_take() -> None:
-    reserve = seen(100, minutes_ago=5, tokens=300).reserve(Limits(rpm=600, tpm=1_000_000), NOW)
+    reserve = after_starts(100, minutes_ago=5, tokens=300).reserve(Limits(rpm=600, tpm=1_000_000), NOW)
     assert reserve.tokens == 300 * reserve.requests
 
 
 def test_interactive_starts_of_this_window_are_counted_once() -> None:
-    turns = seen(3, minutes_ago=0.5, tokens=7)
+    turns = after_starts(3, minutes_ago=0.5, tokens=7)
     assert turns.interactive_in_window(NOW) == Weight(3, 3, 21)
     assert turns.interactive_in_window(NOW + timedelta(seconds=40)) == NO_WEIGHT
 
@@ -139,10 +141,10 @@ def test_interactive_starts_of_this_window_are_counted_once() -> None:
 )
 def test_a_reserve_never_leaves_others_nothing(limits: Limits, starts: int, tokens: int) -> None:
     """A limit that is zero would close the model."""
-    left = limits_minus(limits, seen(starts, minutes_ago=1, tokens=tokens).reserve(limits, NOW))
-    for known, rest in ((limits.rpm, left.rpm), (limits.ipm, left.ipm), (limits.tpm, left.tpm)):
-        assert (rest is None) == (known is None)
-        assert rest is None or known is None or known // 2 <= rest <= known
+    left = limits_minus(limits, after_starts(starts, minutes_ago=1, tokens=tokens).reserve(limits, NOW))
+    for limit, rest in ((limits.rpm, left.rpm), (limits.ipm, left.ipm), (limits.tpm, left.tpm)):
+        assert (rest is None) == (limit is None)
+        assert rest is None or limit is None or limit // 2 <= rest <= limit
         assert rest is None or rest > 0
 
 
@@ -177,13 +179,15 @@ def test_paces_do_not_know_of_each_other() -> None:
 
 
 def test_what_is_older_than_ten_minutes_is_forgotten() -> None:
-    turns = seen(5, minutes_ago=3)
+    turns = after_starts(5, minutes_ago=3)
     assert turns.forget(NOW) == turns
     assert turns.forget(NOW + SEEN_FOR).interactive == {}
 
 
 def test_turns_are_written_with_text_keys_only() -> None:
-    turns = seen(5, minutes_ago=1).paced("bulk", timedelta(seconds=1), NOW).granted("normal", ALL, Weight(), NOW)
+    turns = (
+        after_starts(5, minutes_ago=1).paced("bulk", timedelta(seconds=1), NOW).granted("normal", ALL, Weight(), NOW)
+    )
     written = turns.to_json()
     assert PriorityState.from_json(written) == turns
     assert all(isinstance(key, str) for part in written.values() for key in part)

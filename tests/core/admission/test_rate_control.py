@@ -43,9 +43,9 @@ def steady(a_second: int, seconds: int = 60) -> Calendar:
 class Course:
     """A controller over many ticks of a second: each second's starts, how many of them came back with a sign."""
 
-    def __init__(self, pressure: Pressure = Pressure(), known: Limits = Limits()) -> None:  # noqa: B008
-        self.pressure, self.known, self.now = pressure, known, NOW
-        self.calendar, self.seen = Calendar(), NOTHING_SEEN
+    def __init__(self, pressure: Pressure = Pressure(), limits: Limits = Limits()) -> None:  # noqa: B008
+        self.pressure, self.limits, self.now = pressure, limits, NOW
+        self.calendar, self.observations = Calendar(), NOTHING_SEEN
         self.closed_until = NOW
         self.caps: list[float | None] = []
 
@@ -57,9 +57,9 @@ class Course:
         bucket = bucket_of(self.now)
         self.calendar = Calendar({**self.calendar.buckets, bucket: Weight(starts, starts, 0)})
         for _ in range(round(starts * share)):
-            self.seen = self.seen.with_sign(sign, self.now, self.now)
+            self.observations = self.observations.with_sign(sign, self.now, self.now)
         self.now += SECOND
-        felt = updated(self.pressure, self.seen, self.calendar.forget(self.now), self.known, self.now)
+        felt = updated(self.pressure, self.observations, self.calendar.forget(self.now), self.limits, self.now)
         self.calendar, self.pressure = self.calendar.forget(self.now), felt.pressure
         self.closed_until = max(self.closed_until, felt.close_until or self.now)
         self.caps.append(self.pressure.cap)
@@ -95,7 +95,7 @@ def test_a_share_is_of_every_limit_of_a_minute_and_leaves_at_least_one() -> None
 
 
 def test_the_limit_is_cut_at_most_once_in_twenty_seconds_however_many_are_rejected() -> None:
-    course = Course(known=RPM)
+    course = Course(limits=RPM)
     course.calendar = steady(10)
     course.run(61, 10, 0.5, StartSignal.MINUTE)
     assert course.pressure.share_cuts in (3, 4)
@@ -345,7 +345,7 @@ def test_the_smaller_of_two_caps_holds() -> None:
 def test_whatever_is_reported_and_however_time_jumps_something_may_start_and_no_pause_is_long(
     steps: list[tuple[int, StartSignal, float, float]], limits: Limits
 ) -> None:
-    course = Course(known=limits)
+    course = Course(limits=limits)
     for wanted, sign, share, seconds in steps:
         course.now += timedelta(seconds=seconds - 1)
         felt = course.second(wanted, share, sign)

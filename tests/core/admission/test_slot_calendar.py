@@ -40,9 +40,9 @@ def granted(calendar: Calendar, limits: Limits, weight: Weight = Weight(), *, at
 
 
 def refused(calendar: Calendar, limits: Limits, weight: Weight = Weight(), *, at: datetime = NOW) -> Blocked:  # noqa: B008
-    found = calendar.grant(limits, weight, earliest=at, horizon=at + HORIZON)
-    assert isinstance(found, Blocked), found
-    return found
+    blocked = calendar.grant(limits, weight, earliest=at, horizon=at + HORIZON)
+    assert isinstance(blocked, Blocked), blocked
+    return blocked
 
 
 def filled(limits: Limits, number: int, *, at: datetime = NOW) -> Calendar:
@@ -58,10 +58,10 @@ def filled(limits: Limits, number: int, *, at: datetime = NOW) -> Calendar:
 def test_a_slot_lies_early_in_a_half_second_and_is_good_until_four_tenths_of_it() -> None:
     limits = Limits(rpm=60)
     for milliseconds, slot_after in ((0, 0), (1, 1), (199, 199), (200, 500), (499, 500), (500, 500), (501, 501)):
-        found = granted(Calendar(), limits, at=NOW + timedelta(milliseconds=milliseconds))
-        assert found.slot_at == NOW + timedelta(milliseconds=slot_after)
-        assert found.slot_until == begin_of(bucket_of(found.slot_at)) + SLOT_GOOD_FOR
-        assert found.slot_until - found.slot_at >= LEEWAY
+        slot = granted(Calendar(), limits, at=NOW + timedelta(milliseconds=milliseconds))
+        assert slot.slot_at == NOW + timedelta(milliseconds=slot_after)
+        assert slot.slot_until == begin_of(bucket_of(slot.slot_at)) + SLOT_GOOD_FOR
+        assert slot.slot_until - slot.slot_at >= LEEWAY
 
 
 def test_an_empty_minute_may_be_filled_at_once_and_then_is_full() -> None:
@@ -135,10 +135,10 @@ def test_a_half_second_holds_no_more_starts_than_the_pace_and_the_next_one_takes
     limits, calendar = Limits(rpm=60), Calendar()
     slots: Counter[datetime] = Counter()
     for _ in range(9):
-        found = calendar.grant(limits, Weight(), earliest=NOW, horizon=NOW + HORIZON, pace=3)
-        assert isinstance(found, Granted)
-        calendar = found.calendar
-        slots[found.slot_at] += 1
+        slot = calendar.grant(limits, Weight(), earliest=NOW, horizon=NOW + HORIZON, pace=3)
+        assert isinstance(slot, Granted)
+        calendar = slot.calendar
+        slots[slot.slot_at] += 1
     assert slots == {NOW + BUCKET * number: 3 for number in range(3)}
     assert calendar.grant(limits, Weight(), earliest=NOW, horizon=NOW + HORIZON, pace=3) == Blocked("minute", None)
 
@@ -301,16 +301,16 @@ class Drive:
     def grant(self, lead: timedelta, weight: Weight, *, patient: bool = False) -> None:
         self.calendar = self.calendar.forget(self.now)
         earliest = self.now + lead
-        found = self.calendar.grant(self.limits, weight, earliest=earliest, horizon=earliest + HORIZON, patient=patient)
-        if isinstance(found, Granted):
-            assert earliest <= found.slot_at <= earliest + HORIZON
-            assert found.slot_at + LEEWAY <= found.slot_until
-            self.calendar = found.calendar
+        slot = self.calendar.grant(self.limits, weight, earliest=earliest, horizon=earliest + HORIZON, patient=patient)
+        if isinstance(slot, Granted):
+            assert earliest <= slot.slot_at <= earliest + HORIZON
+            assert slot.slot_at + LEEWAY <= slot.slot_until
+            self.calendar = slot.calendar
             release = f"r:{len(self.slots) + len(self.given_back)}"
-            self.good_until[release] = found.slot_until
-            self.slots[release] = (found.slot_at, weight)
+            self.good_until[release] = slot.slot_until
+            self.slots[release] = (slot.slot_at, weight)
             if patient:
-                self.patient_until = found.slot_until + MINUTE
+                self.patient_until = slot.slot_until + MINUTE
         elif not patient and (self.patient_until is None or earliest > self.patient_until + BUCKET):
             assert not self.has_room(earliest, weight), "a slot was lost"
 
@@ -409,11 +409,11 @@ def test_an_endless_queue_gets_98_percent_of_the_limit(rpm: int) -> None:
         calendar = calendar.forget(now)
         while True:
             earliest = now + MIN_LEAD_TIME
-            found = calendar.grant(limits, Weight(), earliest=earliest, horizon=earliest + HORIZON)
-            if isinstance(found, Blocked):
+            answer = calendar.grant(limits, Weight(), earliest=earliest, horizon=earliest + HORIZON)
+            if isinstance(answer, Blocked):
                 break
-            calendar = found.calendar
-            slots.append(found.slot_at)
+            calendar = answer.calendar
+            slots.append(answer.slot_at)
     in_ten_minutes = [slot for slot in slots if slot < NOW + 10 * MINUTE]
     assert 0.98 * 10 * rpm <= len(in_ten_minutes) <= 10 * rpm
     after_the_first = [slot for slot in slots if NOW + MINUTE <= slot < NOW + 10 * MINUTE]
@@ -431,9 +431,9 @@ def patiently(calendar: Calendar, limits: Limits, *, at: datetime = NOW, pace: f
 
 
 def test_a_patient_slot_is_good_for_two_seconds_more() -> None:
-    found = patiently(Calendar(), Limits(rpm=60))
-    assert isinstance(found, Granted)
-    assert found.slot_until == found.slot_at + SLOT_GOOD_FOR + timedelta(seconds=2)
+    slot = patiently(Calendar(), Limits(rpm=60))
+    assert isinstance(slot, Granted)
+    assert slot.slot_until == slot.slot_at + SLOT_GOOD_FOR + timedelta(seconds=2)
 
 
 def test_after_a_patient_slot_a_minute_is_two_seconds_longer_and_then_as_before() -> None:
@@ -462,9 +462,9 @@ def test_no_patient_slot_reaches_into_another_day() -> None:
 def test_a_pace_between_two_numbers_is_kept_on_average() -> None:
     calendar, starts = Calendar(), []
     for second in range(30):
-        while isinstance(found := patiently(calendar, Limits(rpm=600), at=NOW + second * SECOND, pace=1.25), Granted):
-            calendar = found.calendar
-            starts.append(found.slot_at)
+        while isinstance(slot := patiently(calendar, Limits(rpm=600), at=NOW + second * SECOND, pace=1.25), Granted):
+            calendar = slot.calendar
+            starts.append(slot.slot_at)
     in_twenty = Counter(bucket_of(at) for at in starts if NOW <= at < NOW + 20 * SECOND)
     assert sum(in_twenty.values()) == 50
     assert set(in_twenty.values()) == {1, 2}

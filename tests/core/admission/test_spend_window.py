@@ -28,19 +28,19 @@ def test_no_ten_minutes_hold_more_than_the_limit_and_nothing_is_held_back_that_f
     limit: int, steps: list[tuple[timedelta, int]]
 ) -> None:
     now, spend = NOW, NOTHING_SPENT
-    held: list[tuple[timedelta, int]] = []
+    spent: list[tuple[timedelta, int]] = []
     for wait, micros in steps:
         now += wait
         more = spend.hold(micros, limit, now)
         since = now - NOW
         if more is None:
-            recent = sum(amount for at, amount in held if since - at < WINDOW_BUCKETS * BUCKET)
+            recent = sum(amount for at, amount in spent if since - at < WINDOW_BUCKETS * BUCKET)
             assert recent + micros > limit or limit == 0
         else:
             spend = Spend.from_json(more.to_json())
-            held.append((since, min(micros, limit)))  # what is dearer than the window takes all of it
-    for begins, _ in held:
-        assert sum(amount for at, amount in held if begins <= at <= begins + TEN_MINUTES) <= limit
+            spent.append((since, min(micros, limit)))  # what is dearer than the window takes all of it
+    for begins, _ in spent:
+        assert sum(amount for at, amount in spent if begins <= at <= begins + TEN_MINUTES) <= limit
 
 
 def test_without_a_limit_nothing_is_written_down() -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from shared.core.admission.allocation import Candidate, Grant
-from shared.core.admission.fleet_pace import Fleet
+from shared.core.admission.fleet_pace import FleetPace
 from shared.core.admission.model_state import ModelState
 from shared.core.admission.slot_calendar import Blocked, Calendar, Weight
 from shared.core.admission.spend_window import Spend
@@ -35,9 +35,9 @@ def a_sight(
     quota: Limits = Limits(),  # noqa: B008
     *,
     now: datetime = NOW,
-    **seen: object,
+    **facts: object,
 ) -> Observation:
-    fields: dict[str, object] = {"capacity": 1_000} | seen
+    fields: dict[str, object] = {"capacity": 1_000} | facts
     return Observation(now=now, candidates=queue, configured=Quota({"*": quota}), **fields)  # type: ignore[arg-type]
 
 
@@ -49,7 +49,7 @@ def through_the_store(memory: Memory) -> Memory:
         },
         spend=Spend.from_json(memory.spend.to_json()),
         served=dict(memory.served),
-        fleet=Fleet.from_json(memory.fleet.to_json()),
+        fleet=FleetPace.from_json(memory.fleet.to_json()),
         epoch=memory.epoch,
         limits={model: dict(numbers) for model, numbers in memory.limits.items()},
     )
@@ -147,10 +147,10 @@ known_limits = st.builds(
 @settings(max_examples=60)
 @given(known_limits, steps)
 def test_every_request_starts_once_or_is_cancelled_and_a_slot_given_back_is_given_again(
-    limits: Limits, asked: list[tuple[str, int, int, list[str], float]]
+    limits: Limits, wanted: list[tuple[str, int, int, list[str], float]]
 ) -> None:
     world = World(limits)
-    for priority, tokens, number, became, wait in asked:
+    for priority, tokens, number, became, wait in wanted:
         world.come(priority, tokens, number)
         world.tick(became)
         world.now += timedelta(seconds=wait)
@@ -235,11 +235,11 @@ def test_a_concluded_pool_starts_nothing_but_its_probe_and_opens_when_the_conclu
 
 def test_a_probe_of_a_used_up_day_passes_the_limit_that_a_429_named() -> None:
     concluded = {PRO: Closing(NOW, "quota_day")}
-    seen = {PRO: ModelObservations(named={"rpd": NamedLimit(0, NOW - SECOND)})}
+    observations = {PRO: ModelObservations(named={"rpd": NamedLimit(0, NOW - SECOND)})}
     (asks,) = candidates(1, "asks")
     asks = replace(asks, planned=replace(asks.planned, probe=f"quota_day:{PRO}"))
-    assert names(tick(Memory(), replace(a_sight([asks], reports=seen), concluded=concluded))) == ["asks-0"]
-    refuted = replace(a_sight(candidates(2), reports=seen), day_goes_on={PRO: NOW})
+    assert names(tick(Memory(), replace(a_sight([asks], reports=observations), concluded=concluded))) == ["asks-0"]
+    refuted = replace(a_sight(candidates(2), reports=observations), day_goes_on={PRO: NOW})
     assert len(tick(Memory(), refuted).grants) == 2
 
 
@@ -380,6 +380,22 @@ def test_where_nothing_is_known_twenty_are_in_flight_and_twice_as_many_every_fiv
     assert max(in_flight[:10]) <= 40
     assert in_flight[15] <= 160
     assert in_flight[15] > 40
+
+
+@pytest.mark.parametrize(
+    ("limits", "crowded", "recounts"),
+    [
+        (Limits(concurrency=3), True, True),
+        (Limits(rpm=600, concurrency=3), False, True),
+        (Limits(rpm=3), False, False),
+    ],
+)
+def test_attempts_are_counted_at_each_tick_where_a_limit_of_concurrency_holds_a_queue(
+    limits: Limits, crowded: bool, recounts: bool
+) -> None:
+    ticked = tick(Memory(), a_sight(candidates(10, "t"), limits, now=NOW))
+    assert len(ticked.grants) == 3
+    assert (ticked.crowded, ticked.recounts) == (crowded, recounts)
 
 
 def test_a_429_where_nothing_is_known_begins_the_doubling_anew() -> None:

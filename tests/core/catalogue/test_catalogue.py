@@ -356,8 +356,8 @@ def test_a_gateways_answer_other_than_200_is_free_and_a_200_without_an_image_is_
 
 def line_of(text: str, nth: int = 1) -> int:
     """The number of the nth line that starts so."""
-    found = [number for number, line in enumerate(TEXT.split("\n"), 1) if line.startswith(text)]
-    return found[nth - 1]
+    numbers = [number for number, line in enumerate(TEXT.split("\n"), 1) if line.startswith(text)]
+    return numbers[nth - 1]
 
 
 def with_line(number: int, line: str) -> str:
@@ -626,7 +626,7 @@ def test_any_value_in_place_of_a_top_level_table_is_refused_or_harmless(name: st
 
 
 @pytest.mark.parametrize(
-    ("written", "instead", "said"),
+    ("written", "instead", "message"),
     [
         ('owner = "laozhang.ai"', "owner = 7", "gateways.laozhang.owner: found 7"),
         (
@@ -639,16 +639,16 @@ def test_any_value_in_place_of_a_top_level_table_is_refused_or_harmless(name: st
         ('form = "native"', 'form = "native"\nimage_hosts = ["https://a.b/c"]', "names of hosts, as cdn.example.com"),
     ],
 )
-def test_a_broken_gateway_is_refused_with_its_line(written: str, instead: str, said: str) -> None:
+def test_a_broken_gateway_is_refused_with_its_line(written: str, instead: str, message: str) -> None:
     text = CATALOGUE_FILE.read_text("utf-8")
     assert written in text
-    with pytest.raises(BrokenCatalogue, match=re.escape(said)) as broken:
+    with pytest.raises(BrokenCatalogue, match=re.escape(message)) as broken:
         read_catalogue(text.replace(written, instead))
     assert str(broken.value).startswith("line ")
 
 
 @pytest.mark.parametrize(
-    ("written", "instead", "said"),
+    ("written", "instead", "message"),
     [
         (
             "collect_seconds = 300",
@@ -665,11 +665,11 @@ def test_a_broken_gateway_is_refused_with_its_line(written: str, instead: str, s
     ],
 )
 def test_rules_of_the_batch_lane_that_cannot_be_are_refused_with_their_line(
-    written: str, instead: str, said: str
+    written: str, instead: str, message: str
 ) -> None:
     text = CATALOGUE_FILE.read_text("utf-8")
     assert written in text
-    with pytest.raises(BrokenCatalogue, match=re.escape(said)) as broken:
+    with pytest.raises(BrokenCatalogue, match=re.escape(message)) as broken:
         read_catalogue(text.replace(written, instead))
     assert str(broken.value).startswith("line ")
 

@@ -9,19 +9,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from shared.core.catalogue.gateway_proof import ITEMS, LONGEST_EVIDENCE, TEST, Evidence, Lack, Proof, ProofRefused
+from shared.core.catalogue.gateway_proof import (
+    ITEMS,
+    LONGEST_EVIDENCE,
+    TEST,
+    GatewayProof,
+    Lack,
+    ProofEvidence,
+    ProofRefused,
+)
 from tests.builders import NOW
 
 DAY = timedelta(days=1)
 
 
-def evidence(text: str = "seen in the console", by: str = "ann", at: datetime = NOW, **facts: object) -> Evidence:
-    return Evidence(text, by, at, "row-1", facts)
+def evidence(text: str = "seen in the console", by: str = "ann", at: datetime = NOW, **facts: object) -> ProofEvidence:
+    return ProofEvidence(text, by, at, "row-1", facts)
 
 
-def a_proof(**changes: Evidence) -> Proof:
+def a_proof(**changes: ProofEvidence) -> GatewayProof:
     items = {item: evidence(passed=True) if item == TEST else evidence() for item in ITEMS}
-    return Proof(items | {name.replace("_", "-"): change for name, change in changes.items()})
+    return GatewayProof(items | {name.replace("_", "-"): change for name, change in changes.items()})
 
 
 def test_the_items_are_the_six_that_a_gateway_must_prove() -> None:
@@ -35,7 +43,7 @@ def test_a_complete_proof_lacks_nothing() -> None:
 
 @given(st.sets(st.sampled_from(list(ITEMS)), min_size=1))
 def test_whatever_is_missing_is_named(missing: set[str]) -> None:
-    proof = Proof({item: element for item, element in a_proof().items.items() if item not in missing})
+    proof = GatewayProof({item: element for item, element in a_proof().items.items() if item not in missing})
     assert {item.item for item in proof.lacks("row-1", NOW)} == missing
     text = proof.off("g", "row-1", NOW)
     assert text is not None
@@ -56,7 +64,7 @@ def test_whatever_is_missing_is_named(missing: set[str]) -> None:
         ),
     ],
 )
-def test_an_item_that_does_not_count_says_why(proof: Proof, lack: Lack) -> None:
+def test_an_item_that_does_not_count_says_why(proof: GatewayProof, lack: Lack) -> None:
     assert proof.lacks("row-1", NOW) == (lack,)
 
 
@@ -74,9 +82,9 @@ def test_evidence_is_fresh_to_the_end_of_its_time_and_no_longer() -> None:
         ("price", evidence(text="x" * (LONGEST_EVIDENCE + 1))),
     ],
 )
-def test_evidence_that_is_none_is_refused(item: str, given_evidence: Evidence) -> None:
+def test_evidence_that_is_none_is_refused(item: str, given_evidence: ProofEvidence) -> None:
     with pytest.raises(ProofRefused):
-        Proof().with_item(item, given_evidence)
+        GatewayProof().with_item(item, given_evidence)
 
 
 def test_newer_evidence_stands_in_place_of_the_older() -> None:
@@ -85,4 +93,4 @@ def test_newer_evidence_stands_in_place_of_the_older() -> None:
 
 
 def test_a_proof_comes_back_from_the_store_as_it_went() -> None:
-    assert Proof.from_json(a_proof().to_json()) == a_proof()
+    assert GatewayProof.from_json(a_proof().to_json()) == a_proof()

@@ -56,9 +56,9 @@ def began(*seconds_ago: float, now: datetime = NOW, circuit: str = ROUTE.circuit
 
 def concluded(
     claim: Claim, heard: Heard, starts: Mapping[str, Mapping[int, int]] | None = None, now: datetime = NOW,
-    known: Conclusions | None = None, **more: object,
+    before: Conclusions | None = None, **more: object,
 ) -> Conclusions:  # fmt: skip
-    return judge(known or Conclusions(), {the_id(claim): heard}, starts or {}, now, **more)  # type: ignore[arg-type]
+    return judge(before or Conclusions(), {the_id(claim): heard}, starts or {}, now, **more)  # type: ignore[arg-type]
 
 
 def enough(claim: Claim, ago: float = 5) -> Heard:
@@ -87,9 +87,9 @@ def test_one_request_that_fails_again_and_again_is_one_voice(claim: Claim) -> No
 
 @pytest.mark.parametrize("claim", CLAIMS)
 def test_one_plain_statement_in_a_lull_closes_a_pool_and_never_strikes_a_route(claim: Claim) -> None:
-    found = concluded(claim, failing(1, explicit=True)).reached
-    assert bool(found) == POLICIES[claim].statement
-    for conclusion in found.values():
+    conclusions = concluded(claim, failing(1, explicit=True)).reached
+    assert bool(conclusions) == POLICIES[claim].statement
+    for conclusion in conclusions.values():
         assert conclusion.next_probe_at == NOW, "it is asked about at once"
 
 
@@ -130,13 +130,13 @@ def test_a_success_since_the_first_failure_or_in_its_second_keeps_it_from_being_
 def test_a_success_clears_a_conclusion_at_once_and_the_same_voices_do_not_speak_again(claim: Claim) -> None:
     conclusions = concluded(claim, enough(claim))
     well = enough(claim).with_success(NOW)
-    cleared = concluded(claim, well, now=NOW + SECOND, known=conclusions)
+    cleared = concluded(claim, well, now=NOW + SECOND, before=conclusions)
     assert cleared.reached == {}
     again = well
     for number in range(POLICIES[claim].requests):
         voice = Voice(int((NOW + 5 * SECOND).timestamp()), short("web"), explicit=True)
         again = again.with_failure(short(f"r-{number}"), voice, NOW)
-    assert concluded(claim, again, now=NOW + 20 * SECOND, known=cleared).reached == {}
+    assert concluded(claim, again, now=NOW + 20 * SECOND, before=cleared).reached == {}
 
 
 @pytest.mark.parametrize("claim", CLAIMS)
@@ -155,26 +155,26 @@ def test_an_older_success_that_comes_in_late_leaves_what_failed_since(claim: Cla
     needed = POLICIES[claim].requests
     conclusions = concluded(claim, failing(8, *[4] * needed))
     late = failing(8, *[4] * needed).with_success(NOW - 6 * SECOND)
-    assert the_id(claim) in concluded(claim, late, known=conclusions, now=NOW + SECOND).reached
+    assert the_id(claim) in concluded(claim, late, before=conclusions, now=NOW + SECOND).reached
 
 
 @pytest.mark.parametrize("claim", CLAIMS)
 def test_on_call_resets_it_and_only_new_failures_count(claim: Claim) -> None:
     conclusions = concluded(claim, enough(claim))
     resets = {the_id(claim): NOW + SECOND}
-    cleared = concluded(claim, enough(claim), known=conclusions, now=NOW + 2 * SECOND, resets=resets)
+    cleared = concluded(claim, enough(claim), before=conclusions, now=NOW + 2 * SECOND, resets=resets)
     assert cleared.reached == {}
     later = NOW + MINUTE
     anew = summed([enough(claim), failing(*[5] * POLICIES[claim].requests, now=later, prefix="new")], later)
-    assert the_id(claim) in concluded(claim, anew, known=cleared, now=later, resets=resets).reached
+    assert the_id(claim) in concluded(claim, anew, before=cleared, now=later, resets=resets).reached
 
 
 def test_a_used_up_day_is_over_at_midnight_in_los_angeles() -> None:
     claim = Claim.QUOTA_DAY
     conclusions = concluded(claim, enough(claim))
     midnight = next_pacific_midnight(NOW)
-    assert concluded(claim, NOTHING_HEARD, known=conclusions, now=midnight - SECOND).reached
-    assert concluded(claim, NOTHING_HEARD, known=conclusions, now=midnight).reached == {}
+    assert concluded(claim, NOTHING_HEARD, before=conclusions, now=midnight - SECOND).reached
+    assert concluded(claim, NOTHING_HEARD, before=conclusions, now=midnight).reached == {}
 
 
 # -- how it is probed -------------------------------------------------------------------------------------------------
@@ -193,7 +193,7 @@ def test_probes_come_five_seconds_apart_at_first_then_ever_more_seldom_and_never
         assert conclusions.due(now + SECOND) == (), "one at a time"
         voice = Voice(int(now.timestamp()), short("web"), explicit=False)
         heard = heard.with_failure(short(f"probe-{number}"), voice, now)
-        conclusions = concluded(claim, heard, known=conclusions, now=now)
+        conclusions = concluded(claim, heard, before=conclusions, now=now)
     longest = POLICIES[claim].longest.total_seconds()
     assert gaps[:5] == [5, 10, 20, 40, 80]
     assert gaps == sorted(gaps)
@@ -206,9 +206,9 @@ def test_a_probe_that_is_lost_or_says_nothing_of_it_lets_another_go(claim: Claim
     (conclusion,) = conclusions.reached.values()
     at = conclusion.next_probe_at
     out = conclusions.probed(conclusion.id, at)
-    lost = concluded(claim, enough(claim), known=out, now=at + PROBE_ANSWERS_WITHIN)
+    lost = concluded(claim, enough(claim), before=out, now=at + PROBE_ANSWERS_WITHIN)
     assert lost.due(at + PROBE_ANSWERS_WITHIN)
-    vain = concluded(claim, enough(claim).with_vain_probe(at), known=out, now=at + SECOND)
+    vain = concluded(claim, enough(claim).with_vain_probe(at), before=out, now=at + SECOND)
     assert vain.due(at + SECOND)
     assert next(iter(vain.reached.values())).interval == conclusion.interval
 
@@ -230,9 +230,9 @@ def test_a_gateways_row_in_the_catalogue_says_the_longest_time_between_probes() 
 
 def test_who_asks_is_not_who_said_so_and_best_another_tenant() -> None:
     voices = {short("bad"): Voice(1, short("a"), explicit=False)}
-    asked = [asks_best(voices, short(request), short(tenant)) for request, tenant in
+    answers = [asks_best(voices, short(request), short(tenant)) for request, tenant in
              (("good", "b"), ("good", "a"), ("bad", "a"))]  # fmt: skip
-    assert asked == [0, 1, 2]
+    assert answers == [0, 1, 2]
 
 
 def test_a_lone_request_that_is_turned_away_again_and_again_is_worth_a_word_and_no_conclusion() -> None:
@@ -307,7 +307,7 @@ def test_the_same_evidence_again_in_any_order_changes_nothing(
     assert summed(reversed(heard), NOW).voices == total.voices
     once = concluded(claim, total)
     assert Conclusions.from_json(once.to_json()) == once
-    assert concluded(claim, total, known=once) == once
+    assert concluded(claim, total, before=once) == once
     worst = [pair for report in reports for pair in report]
     if once.reached:
         last_well = max((NOW - ago * SECOND for _, ago, is_well, _ in worst if is_well), default=None)

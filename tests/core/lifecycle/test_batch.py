@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from shared.core.catalogue.batch_rules import DEFAULT_RULES, LARGEST_FILE, BatchRules
 from shared.core.lifecycle import batch, batch_schedule, settlement
-from shared.core.lifecycle.batch import MOST_REFERENCES, Progress, Waiting
+from shared.core.lifecycle.batch import MOST_REFERENCES, BatchCandidate, Progress
 from shared.core.lifecycle.settlement import book_extra
 from shared.core.provider.failure import Failure, FailureKind
 from shared.core.records.batch import Item, ProviderState
@@ -21,8 +21,10 @@ from tests.builders import NOW, a_catalogue, a_delivered, a_failure, a_usage, an
 ROUTE = Route("batch", "gemini-3-pro-image", "1K")
 
 
-def waiting(count: int, *, since: timedelta = timedelta(0), size: str = "1K", references: int = 0) -> list[Waiting]:
-    return [Waiting(f"{size}-{n}", ROUTE.model, size, references, NOW - since) for n in range(count)]
+def waiting(
+    count: int, *, since: timedelta = timedelta(0), size: str = "1K", references: int = 0
+) -> list[BatchCandidate]:
+    return [BatchCandidate(f"{size}-{n}", ROUTE.model, size, references, NOW - since) for n in range(count)]
 
 
 def test_a_young_collection_with_room_stays_open() -> None:

@@ -15,7 +15,7 @@ from tests.builders import a_catalogue
 PRO = "gemini-3-pro-image"
 
 
-def found(route: Route | None = None, ratio: str | None = None, **came: Any) -> list[str]:
+def members(route: Route | None = None, ratio: str | None = None, **came: Any) -> list[str]:
     delivered: dict[str, Any] = {
         "width": 4096, "height": 4096, "usage": Usage(image_out=2000), "model": PRO, "lane": "standard",
     }  # fmt: skip
@@ -41,7 +41,7 @@ def found(route: Route | None = None, ratio: str | None = None, **came: Any) -> 
     ],
 )
 def test_each_thing_that_differs_is_named_and_nothing_else(came: dict[str, Any], what: list[str]) -> None:
-    assert found(**came) == what
+    assert members(**came) == what
 
 
 @pytest.mark.parametrize("ratio", a_catalogue().models["gemini-nano-banana-2.1"].aspect_ratios)
@@ -51,16 +51,16 @@ def test_the_pixels_that_google_documents_are_no_difference(size: str, ratio: st
     route = Route("standard", "gemini-nano-banana-2.1", size)
     tokens = a_catalogue().models[route.model].image_tokens[size]
     came = {"width": width, "height": height, "usage": Usage(image_out=tokens), "model": route.model}
-    assert found(route, ratio, **came) == []
+    assert members(route, ratio, **came) == []
 
 
 def test_a_reason_names_both_sides() -> None:
     route = Route("standard", PRO, "4K")
-    said = mismatches(
+    found_mismatches = mismatches(
         route, None, width=1024, height=1024, usage=Usage(image_out=1120), model=PRO, lane="standard",
         catalogue=a_catalogue(),
     )  # fmt: skip
-    assert [mismatch.reason for mismatch in said] == [
+    assert [mismatch.reason for mismatch in found_mismatches] == [
         "size 4K was ordered; 1024x1024 came, which is 1K",
         "2,000 image tokens are priced for gemini-3-pro-image 4K; 1,120 came",
     ]

@@ -295,8 +295,13 @@ def test_a_server_that_is_short_of_capacity_for_longer_than_a_minute_is_left_at_
 @pytest.mark.parametrize("kind", sorted(CAPACITY))
 def test_one_hint_parks_no_request_for_ever_and_an_interactive_one_for_minutes(kind: FailureKind) -> None:
     hint = timedelta(days=2)
-    waits = {asked: decided(kind, a_tally(interactive=asked), 0.0, hint) for asked in (False, True)}
-    assert {asked: wait.wake_at - NOW for asked, wait in waits.items() if isinstance(wait, Again)} == {
+    waits = {
+        is_interactive: decided(kind, a_tally(interactive=is_interactive), 0.0, hint)
+        for is_interactive in (False, True)
+    }
+    assert {
+        is_interactive: wait.wake_at - NOW for is_interactive, wait in waits.items() if isinstance(wait, Again)
+    } == {
         False: LONGEST_PARKING,
         True: LONGEST_PARKING_INTERACTIVE,
     }

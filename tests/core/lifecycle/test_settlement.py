@@ -208,8 +208,8 @@ def test_a_cost_that_nobody_stated_is_unknown_and_not_zero(kind: FailureKind) ->
     assert (attempt["cost_basis"] == "unknown") == unknown
     assert (request["cost_basis"] == "unknown") == unknown
     assert request["cost_unknown_attempts"] == world.sum("unknown_attempts") == int(unknown)
-    held = request["estimate_micros"] if unknown and RULES[kind].ambiguous else 0
-    assert request["unknown_estimate_micros"] == held
+    reserved = request["estimate_micros"] if unknown and RULES[kind].ambiguous else 0
+    assert request["unknown_estimate_micros"] == reserved
 
 
 def test_a_sum_of_nothing_beside_an_unknown_cost_stays_unknown() -> None:
@@ -492,8 +492,8 @@ def stored_receipt(request: Request, attempt: Attempt, delivered: Delivered) -> 
     return stored
 
 
-def receipt_of(delivered: Delivered, **asked: Any) -> dict[str, Any]:
-    request, attempt = an_attempt(a_request(**({"model": "nano-banana-2.1"} | asked)))
+def receipt_of(delivered: Delivered, **fields: Any) -> dict[str, Any]:
+    request, attempt = an_attempt(a_request(**({"model": "nano-banana-2.1"} | fields)))
     return stored_receipt(request, attempt, delivered)
 
 
@@ -527,7 +527,7 @@ def test_a_receipt_without_a_difference_has_no_reasons() -> None:
 
 
 @pytest.mark.parametrize(
-    ("delivered", "asked", "reason"),
+    ("delivered", "fields", "reason"),
     [
         ({}, {"image_size": "4K"}, "size 4K was ordered; 1024x1024 came, which is 1K"),
         ({"model": "gemini-3-pro-image"}, {}, "model gemini-nano-banana-2.1 was ordered; gemini-3-pro-image served"),
@@ -541,26 +541,26 @@ def test_a_receipt_without_a_difference_has_no_reasons() -> None:
     ],
 )
 def test_a_receipt_names_each_difference_between_asked_ordered_and_delivered(
-    delivered: dict[str, Any], asked: dict[str, Any], reason: str
+    delivered: dict[str, Any], fields: dict[str, Any], reason: str
 ) -> None:
-    found = receipt_of(a_delivered(**delivered), **asked)
-    assert found["reasons"][0] == reason
+    receipt = receipt_of(a_delivered(**delivered), **fields)
+    assert receipt["reasons"][0] == reason
     ordered_otherwise = "was ordered" in reason
-    assert bool(found["mismatches"]) == ordered_otherwise
+    assert bool(receipt["mismatches"]) == ordered_otherwise
 
 
 def test_a_receipt_names_the_model_that_was_asked_for_and_not_its_successor() -> None:
     assert receipt_of(a_delivered(), model="nano-banana-2")["requested"]["model"] == "gemini-3.1-flash-image"
     assert receipt_of(a_delivered(), model="nano-banana-pro")["requested"]["model"] == "gemini-3-pro-image"
     request, attempt = an_attempt(a_request(purpose="draft"))
-    found = stored_receipt(request, attempt, a_delivered())
-    assert found["requested"]["model"] == "gemini-3.1-flash-lite-image"
+    receipt = stored_receipt(request, attempt, a_delivered())
+    assert receipt["requested"]["model"] == "gemini-3.1-flash-lite-image"
 
 
 def test_the_providers_prefix_of_a_model_is_no_difference() -> None:
-    found = receipt_of(a_delivered(model="models/gemini-nano-banana-2.1"))
-    assert found["reasons"] == []
-    assert found["delivered"]["model"] == "gemini-nano-banana-2.1"
+    receipt = receipt_of(a_delivered(model="models/gemini-nano-banana-2.1"))
+    assert receipt["reasons"] == []
+    assert receipt["delivered"]["model"] == "gemini-nano-banana-2.1"
 
 
 @pytest.mark.parametrize(
@@ -702,12 +702,12 @@ def test_attempts_request_and_ledger_hold_the_same_sum_after_any_order_of_ending
     assert world.sum("attempts") == len(closed)
     images = [item for item in closed if item["image_uri"]]
     assert world.sum("images") == len(images)
-    held = [item for item in unknown if item["outcome"]["code"] in AMBIGUOUS]
-    assert request["unknown_estimate_micros"] == sum(item["estimate_micros"] for item in held)
+    ambiguous = [item for item in unknown if item["outcome"]["code"] in AMBIGUOUS]
+    assert request["unknown_estimate_micros"] == sum(item["estimate_micros"] for item in ambiguous)
     assert (request["status"] == "succeeded") == (sum(item["outcome"]["code"] == "succeeded" for item in closed) == 1)
     if closed:
-        known = {item["cost_basis"] for item in closed if item["cost_micros"]}
-        expected = "listed" if "listed" in known else "metered" if known else None
+        bases = {item["cost_basis"] for item in closed if item["cost_micros"]}
+        expected = "listed" if "listed" in bases else "metered" if bases else None
         assert request["cost_basis"] == (expected or ("unknown" if unknown else request["cost_basis"]))
     assert all(item["ended_at"] == LATER for item in closed)
 

@@ -46,19 +46,19 @@ def test_a_reading_holds_over_what_is_configured_in_both_directions() -> None:
 
 
 def test_a_reading_without_a_dimension_leaves_the_configured_one() -> None:
-    held = effective_limits(Limits(rpm=10, concurrency=5), live(rpd=1_000), {})
-    assert held == {
+    effective = effective_limits(Limits(rpm=10, concurrency=5), live(rpd=1_000), {})
+    assert effective == {
         "rpm": EffectiveLimit(10, "configured", None),
         "rpd": EffectiveLimit(1_000, "live", NOW),
         "concurrency": EffectiveLimit(5, "configured", None),
     }
-    assert limits(held) == Limits(rpm=10, rpd=1_000, concurrency=5)
+    assert limits(effective) == Limits(rpm=10, rpd=1_000, concurrency=5)
 
 
 def test_unlimited_is_an_answer_and_no_number() -> None:
-    held = effective_limits(Limits(rpm=10), live(rpm=None), {})
-    assert held == {"rpm": EffectiveLimit(None, "live", NOW)}
-    assert limits(held).rpm is None
+    effective = effective_limits(Limits(rpm=10), live(rpm=None), {})
+    assert effective == {"rpm": EffectiveLimit(None, "live", NOW)}
+    assert limits(effective).rpm is None
 
 
 def test_a_limit_of_nothing_is_a_limit() -> None:
@@ -66,13 +66,15 @@ def test_a_limit_of_nothing_is_a_limit() -> None:
     assert limits(effective_limits(Limits(rpm=0), None, {})) == Limits(rpm=0)
 
 
-@pytest.mark.parametrize("said", [60, None, 0])
-def test_what_a_rejection_named_holds_until_the_reading_says_something_else(said: int | None) -> None:
-    then = live(rpm=said)
-    known = learned(30, then.value("rpm"))
-    assert effective_limits(Limits(), then, known)["rpm"] == EffectiveLimit(30, "learned", LATER)
-    for now_said in (61, 30, None if said is not None else 60):
-        assert effective_limits(Limits(), live(rpm=now_said), known)["rpm"] == EffectiveLimit(now_said, "live", NOW)
+@pytest.mark.parametrize("reported", [60, None, 0])
+def test_what_a_rejection_named_holds_until_the_reading_says_something_else(reported: int | None) -> None:
+    then = live(rpm=reported)
+    learned_limits = learned(30, then.value("rpm"))
+    assert effective_limits(Limits(), then, learned_limits)["rpm"] == EffectiveLimit(30, "learned", LATER)
+    for now_said in (61, 30, None if reported is not None else 60):
+        assert effective_limits(Limits(), live(rpm=now_said), learned_limits)["rpm"] == EffectiveLimit(
+            now_said, "live", NOW
+        )
 
 
 def test_a_rejection_may_name_more_than_the_reading_said() -> None:
@@ -84,22 +86,22 @@ def test_the_first_reading_holds_over_what_was_learned_before_it() -> None:
 
 
 @pytest.mark.parametrize("reading", [None, live(), live(rpd=7)])
-@pytest.mark.parametrize("said", [None, 60, UNLIMITED])
+@pytest.mark.parametrize("reported", [None, 60, UNLIMITED])
 def test_without_a_reading_the_smaller_of_learned_and_configured_holds(
-    reading: LiveLimits | None, said: int | None
+    reading: LiveLimits | None, reported: int | None
 ) -> None:
-    def held(configured: int | None) -> EffectiveLimit:
-        known = {"rpm": Learned(30, LATER, said, configured)}
-        return effective_limits(Limits(rpm=configured), reading, known)["rpm"]
+    def in_force(configured: int | None) -> EffectiveLimit:
+        learned_limits = {"rpm": Learned(30, LATER, reported, configured)}
+        return effective_limits(Limits(rpm=configured), reading, learned_limits)["rpm"]
 
-    assert held(None) == EffectiveLimit(30, "learned", LATER)
-    assert held(40) == EffectiveLimit(30, "learned", LATER)
-    assert held(20) == EffectiveLimit(20, "configured", None)
+    assert in_force(None) == EffectiveLimit(30, "learned", LATER)
+    assert in_force(40) == EffectiveLimit(30, "learned", LATER)
+    assert in_force(20) == EffectiveLimit(20, "configured", None)
 
 
 def test_what_was_learned_beside_another_configuration_is_out_of_date() -> None:
-    known = {"rpm": Learned(30, LATER, None, configured=40)}
-    assert effective_limits(Limits(rpm=900), None, known)["rpm"] == EffectiveLimit(900, "configured", None)
+    learned_limits = {"rpm": Learned(30, LATER, None, configured=40)}
+    assert effective_limits(Limits(rpm=900), None, learned_limits)["rpm"] == EffectiveLimit(900, "configured", None)
 
 
 def test_what_was_learned_comes_back_from_its_document() -> None:
@@ -111,15 +113,17 @@ def test_what_was_learned_comes_back_from_its_document() -> None:
 values = st.none() | st.integers(0, 100)
 
 
-@given(configured=values, said=values, known=values, then=st.sampled_from([None, UNLIMITED, 50]), present=st.booleans())
+@given(
+    configured=values, reported=values, named=values, then=st.sampled_from([None, UNLIMITED, 50]), present=st.booleans()
+)
 def test_each_limit_has_exactly_one_source_that_did_say_it(
-    configured: int | None, said: int | None, known: int | None, then: int | None, present: bool
+    configured: int | None, reported: int | None, named: int | None, then: int | None, present: bool
 ) -> None:
-    reading = live(rpm=said) if present else None
-    held = effective_limits(Limits(rpm=configured), reading, {} if known is None else learned(known, then))
-    if not held:
+    reading = live(rpm=reported) if present else None
+    effective = effective_limits(Limits(rpm=configured), reading, {} if named is None else learned(named, then))
+    if not effective:
         assert (configured, reading) == (None, None)
         return
-    said_by = {"configured": configured, "live": said, "learned": known}
-    assert held["rpm"].value == said_by[held["rpm"].source]
-    assert (held["rpm"].source == "configured") <= (reading is None)
+    said_by = {"configured": configured, "live": reported, "learned": named}
+    assert effective["rpm"].value == said_by[effective["rpm"].source]
+    assert (effective["rpm"].source == "configured") <= (reading is None)

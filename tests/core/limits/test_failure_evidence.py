@@ -23,9 +23,9 @@ SIGNS = {
 @pytest.mark.parametrize(("hinted", "closed"), [(None, 1.0), (0.3, 0.3), (17, 17), (60, 60), (3_600, 60)])
 def test_a_minutes_429_closes_for_its_retry_delay_a_minute_at_most(hinted: float | None, closed: float) -> None:
     retry_after = None if hinted is None else timedelta(seconds=hinted)
-    found = closing(a_failure(FailureKind.QUOTA_MINUTE, retry_after=retry_after), NOW)
-    assert found is not None
-    assert found.until == NOW + timedelta(seconds=closed)
+    closed_ = closing(a_failure(FailureKind.QUOTA_MINUTE, retry_after=retry_after), NOW)
+    assert closed_ is not None
+    assert closed_.until == NOW + timedelta(seconds=closed)
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ def test_spaces_and_empty_parts_do_not_matter(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "found", "allowed"),
+    ("text", "quoted", "allowed"),
     [
         ("a", "'a'", "MODEL=dim:n"),
         ("a=", "'a='", "MODEL=dim:n"),
@@ -62,10 +62,10 @@ def test_spaces_and_empty_parts_do_not_matter(text: str) -> None:
         ("a=spend10m_usd:ten", "spend10m_usd:ten", "a number of zero or more"),
     ],
 )
-def test_a_text_that_cannot_be_read_is_refused_with_found_and_allowed(text: str, found: str, allowed: str) -> None:
+def test_a_text_that_cannot_be_read_is_refused_with_found_and_allowed(text: str, quoted: str, allowed: str) -> None:
     with pytest.raises(InvalidQuota) as refused:
         Quota.parse(text)
-    assert found in str(refused.value)
+    assert quoted in str(refused.value)
     assert allowed in str(refused.value)
 
 

@@ -85,16 +85,16 @@ def instances(schema: dict[str, Any]) -> st.SearchStrategy[Any]:
             return st.from_regex(pattern).filter(lambda text: least <= len(text) <= most)
         case {"type": "string", "minLength": least, "maxLength": most, **others} if not others:
             return st.text(st.characters(exclude_categories=["Cs"]), min_size=least, max_size=most)
-        case {"type": "array", "maxItems": most, "items": each, **others} if not others:
-            return st.lists(instances(each), max_size=most)
+        case {"type": "array", "maxItems": most, "items": element, **others} if not others:
+            return st.lists(instances(element), max_size=most)
         case {
             "type": "object",
             "maxProperties": most,
             "propertyNames": key,
-            "additionalProperties": each,
+            "additionalProperties": element,
             **others,
         } if not others:
-            return st.dictionaries(instances(key), instances(each), max_size=most)
+            return st.dictionaries(instances(key), instances(element), max_size=most)
         case {"type": "object", "properties": fields, "additionalProperties": False, **others}:
             required = others.pop("required", [])
             assert not others, others
@@ -152,10 +152,10 @@ def mutated(draw: st.DrawFn) -> Any:
     """A good message with one to three things changed, left out, added or repeated."""
     message = copy.deepcopy(draw(st.sampled_from(SEEDS)))
     for _ in range(draw(st.integers(1, 3))):
-        found = places(message)
-        if not found:
+        spots = places(message)
+        if not spots:
             break
-        container, key = draw(st.sampled_from(found))
+        container, key = draw(st.sampled_from(spots))
         match draw(st.sampled_from(["change", "leave out", "add", "repeat"])):
             case "change":
                 container[key] = copy.deepcopy(draw(st.sampled_from(AT_THE_BORDER)))

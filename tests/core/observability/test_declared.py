@@ -108,13 +108,13 @@ def test_the_topics_are_those_of_the_contract() -> None:
     }
 
 
-@pytest.mark.parametrize("each", topics.SUBSCRIPTIONS, ids=lambda item: item.name)
-def test_every_subscription_keeps_the_bounds_of_pub_sub(each: topics.Subscription) -> None:
-    assert each.topic in topics.TOPICS
-    assert timedelta(seconds=10) <= each.ack_deadline <= timedelta(seconds=600)
-    assert each.max_deliveries == 0 or 5 <= each.max_deliveries <= 100
-    assert timedelta(0) <= each.minimum_backoff <= each.maximum_backoff <= timedelta(seconds=600)
-    assert topics.subscription(each.name) == each
+@pytest.mark.parametrize("declared", topics.SUBSCRIPTIONS, ids=lambda item: item.name)
+def test_every_subscription_keeps_the_bounds_of_pub_sub(declared: topics.Subscription) -> None:
+    assert declared.topic in topics.TOPICS
+    assert timedelta(seconds=10) <= declared.ack_deadline <= timedelta(seconds=600)
+    assert declared.max_deliveries == 0 or 5 <= declared.max_deliveries <= 100
+    assert timedelta(0) <= declared.minimum_backoff <= declared.maximum_backoff <= timedelta(seconds=600)
+    assert topics.subscription(declared.name) == declared
 
 
 def test_a_dead_letter_never_dies_again() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from shared.core.provider.call import Picture
-from shared.core.provider.output_format import Converted, FormatRequest, failed_note, note, wish
+from shared.core.provider.output_format import ConvertedPicture, FormatRequest, failed_note, note, wish
 
 CHOSEN = {"interactions": ("jpeg",), "vertex": ("jpeg", "png")}
 QUALITY = {"vertex": ("jpeg",)}
@@ -53,14 +53,14 @@ def test_bytes_of_the_wanted_format_stay_untouched_unless_a_quality_has_to_be_se
 
 
 def test_a_receipt_says_what_was_done_and_what_that_lost() -> None:
-    plain = note(JPEG, FormatRequest("png", None, False, False), Converted(PNG, False, False))
+    plain = note(JPEG, FormatRequest("png", None, False, False), ConvertedPicture(PNG, False, False))
     assert plain == "output format jpeg -> png: converted by the worker"
-    lossy = note(PNG, FormatRequest("jpeg", 80, True, False), Converted(JPEG, True, True))
+    lossy = note(PNG, FormatRequest("jpeg", 80, True, False), ConvertedPicture(JPEG, True, True))
     assert lossy == (
         "output format png -> jpeg at quality 80: converted by the worker, its content credentials (C2PA) stayed"
         " behind, its transparency became white"
     )
-    again = note(JPEG, FormatRequest("jpeg", 30, True, False), Converted(JPEG, False, False))
+    again = note(JPEG, FormatRequest("jpeg", 30, True, False), ConvertedPicture(JPEG, False, False))
     assert again == "output format jpeg encoded again at quality 30: converted by the worker"
     failed = failed_note(JPEG, FormatRequest("webp", None, False, False), "it has too many pixels")
     assert failed == "output format webp: not converted, it has too many pixels; delivered as jpeg"

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.core.catalogue.capabilities import Background
-from shared.core.routing.background_proof import PROBE_AFTER, UNPROVEN, Proof, Proofs, Setting, Way
+from shared.core.routing.background_proof import PROBE_AFTER, UNPROVEN, BackgroundProof, Proofs, Setting, Way
 from tests.builders import NOW
 
 HOUR, DAY, TOOK = timedelta(hours=1), timedelta(days=1), timedelta(seconds=20)
@@ -34,7 +34,7 @@ REFUSED = UNPROVEN.refused("a 400", NOW)
         (UNPROVEN.with_canary("r-1", NOW + HOUR), "unknown", "auto", "foreground"),
     ],
 )
-def test_the_way_of_the_next_call(proof: Proof, hint: Background, setting: Setting, way: Way) -> None:
+def test_the_way_of_the_next_call(proof: BackgroundProof, hint: Background, setting: Setting, way: Way) -> None:
     assert proof.way(hint, setting, NOW + timedelta(minutes=1)) == way
 
 

@@ -215,9 +215,9 @@ def test_a_flapping_route_must_go_well_for_longer_each_time() -> None:
     circuit, needed = started(9), []
     now = NOW
     for _ in range(5):
-        found = judge({ROUTE: circuit}, {ROUTE: _moved(sick(9), now)}, (), {}, a_catalogue(), now)
-        assert found.trips
-        circuit = found.circuits[ROUTE]
+        judged = judge({ROUTE: circuit}, {ROUTE: _moved(sick(9), now)}, (), {}, a_catalogue(), now)
+        assert judged.trips
+        circuit = judged.circuits[ROUTE]
         needed.append(circuit.well_probes)
         now += timedelta(minutes=5)
     assert needed == [2, 4, 8, MOST_WELL_PROBES, MOST_WELL_PROBES]
@@ -257,7 +257,7 @@ def test_a_breakers_flag_that_on_call_reset_is_overruled_for_a_while() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         (lambda board, flag: board.tripped(flag), "is already active"),
         (lambda board, _: board.reset("nobody", "ann", NOW), "found 'nobody'; allowed: breaker-standard"),
@@ -269,9 +269,9 @@ def test_a_breakers_flag_that_on_call_reset_is_overruled_for_a_while() -> None:
         ),
     ],
 )
-def test_a_change_of_a_flag_that_cannot_be_is_refused_with_what_is_allowed(change: object, said: str) -> None:
+def test_a_change_of_a_flag_that_cannot_be_is_refused_with_what_is_allowed(change: object, message: str) -> None:
     (flag,) = judged(started(9), sick(9)).trips
-    with pytest.raises(FlagRefused, match=said):
+    with pytest.raises(FlagRefused, match=message):
         change(Board().tripped(flag), flag)  # type: ignore[operator]
 
 

@@ -53,24 +53,24 @@ def terms(*flags: Flag, lanes: Sequence[str] = BUILT, **more: Any) -> RoutingCon
     return RoutingContext(a_catalogue(), lanes, flags, now=NOW, **more)
 
 
-def planned(asked: dict[str, Any], *flags: Flag, course: RequestHistory | None = None, **more: Any) -> Planned:
-    ask = Requirements.of(a_request(**asked))
-    found = plan(ask, terms(*flags, **more), course or RequestHistory("r-1"))
-    assert isinstance(found, Planned), found
-    return found
+def planned(fields: dict[str, Any], *flags: Flag, course: RequestHistory | None = None, **more: Any) -> Planned:
+    ask = Requirements.of(a_request(**fields))
+    plan_ = plan(ask, terms(*flags, **more), course or RequestHistory("r-1"))
+    assert isinstance(plan_, Planned), plan_
+    return plan_
 
 
-def struck(asked: dict[str, Any], route: Route, *flags: Flag, **more: Any) -> str | None:
-    found = ladder(Requirements.of(a_request(**asked)), terms(*flags, **more))
-    assert isinstance(found, Ladder)
-    return next(rung.struck for rung in found.rungs if rung.route == route)
+def struck(fields: dict[str, Any], route: Route, *flags: Flag, **more: Any) -> str | None:
+    routes = ladder(Requirements.of(a_request(**fields)), terms(*flags, **more))
+    assert isinstance(routes, Ladder)
+    return next(rung.struck for rung in routes.rungs if rung.route == route)
 
 
 PRO_4K: dict[str, Any] = {"purpose": "final", "image_size": "4K"}
 
 
 @pytest.mark.parametrize(
-    ("asked", "flags", "route"),
+    ("fields", "flags", "route"),
     [
         (PRO_4K, [], Route("standard", PRO, "4K")),
         (PRO_4K, [a_flag("lower-resolution")], Route("standard", PRO, "2K")),
@@ -95,9 +95,9 @@ PRO_4K: dict[str, Any] = {"purpose": "final", "image_size": "4K"}
     ],
 )  # fmt: skip
 def test_flags_and_breakers_bend_a_request_as_far_as_its_floor_allows(
-    asked: dict[str, Any], flags: list[Flag], route: Route
+    fields: dict[str, Any], flags: list[Flag], route: Route
 ) -> None:
-    assert planned(asked, *flags).route == route
+    assert planned(fields, *flags).route == route
 
 
 @pytest.mark.parametrize(
@@ -118,9 +118,9 @@ def test_flags_and_breakers_bend_a_request_as_far_as_its_floor_allows(
 )
 def test_a_flag_bends_only_what_is_in_its_scope(scope: dict[str, Any], *, bent: bool) -> None:
     flag = a_flag("lower-resolution", **scope)
-    found = planned({**PRO_4K, "tenant": "web"}, flag, course=RequestHistory("r-1", "web"))
-    assert (found.route.image_size == "2K") == bent
-    assert found.flags == ((flag.id,) if bent else ())
+    planned_ = planned({**PRO_4K, "tenant": "web"}, flag, course=RequestHistory("r-1", "web"))
+    assert (planned_.route.image_size == "2K") == bent
+    assert planned_.flags == ((flag.id,) if bent else ())
 
 
 def test_a_share_takes_the_same_requests_each_time_and_a_wider_one_keeps_them() -> None:
@@ -133,16 +133,16 @@ def test_a_share_takes_the_same_requests_each_time_and_a_wider_one_keeps_them() 
 
 
 def test_a_reason_names_what_changed_the_flag_who_tripped_it_and_why() -> None:
-    found = planned(PRO_4K, a_flag("lower-resolution"))
-    assert found.reasons == ("image_size 4K -> 2K: flag lower-resolution by ann: quota is short",)
-    assert found.flags == ("lower-resolution-ann-2K",)
-    assert found.saved_micros == 105_600, "4K of Pro costs 0.24, 2K 0.1344"
+    planned_ = planned(PRO_4K, a_flag("lower-resolution"))
+    assert planned_.reasons == ("image_size 4K -> 2K: flag lower-resolution by ann: quota is short",)
+    assert planned_.flags == ("lower-resolution-ann-2K",)
+    assert planned_.saved_micros == 105_600, "4K of Pro costs 0.24, 2K 0.1344"
 
 
 def test_a_flag_that_changes_nothing_says_so_and_stands_in_no_receipt() -> None:
-    found = ladder(Requirements.of(a_request()), terms(a_flag("lower-resolution"), a_flag("use-gateway")))
-    assert isinstance(found, Ladder)
-    assert [text.rpartition(": ")[2] for text in found.without_effect] == [
+    routes = ladder(Requirements.of(a_request()), terms(a_flag("lower-resolution"), a_flag("use-gateway")))
+    assert isinstance(routes, Ladder)
+    assert [text.rpartition(": ")[2] for text in routes.without_effect] == [
         "nothing to change",
         "no route within the request's floor, cap and consent",
     ]
@@ -165,7 +165,7 @@ def test_when_every_route_is_out_the_request_waits_and_says_for_what() -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "route", "reason"),
+    ("fields", "route", "reason"),
     [
         (PRO_4K, Route("batch", PRO, "4K"), "lane unavailable: batch"),
         (PRO_4K, Route("standard", LITE, "1K"), f"under the floor: {NB21}"),
@@ -177,8 +177,8 @@ def test_when_every_route_is_out_the_request_waits_and_says_for_what() -> None:
         (PRO_4K, Route("gateway", PRO, "4K"), "lane unavailable: gateway"),
     ],
 )
-def test_every_route_that_is_struck_out_says_why(asked: dict[str, Any], route: Route, reason: str | None) -> None:
-    text = struck(asked, route)
+def test_every_route_that_is_struck_out_says_why(fields: dict[str, Any], route: Route, reason: str | None) -> None:
+    text = struck(fields, route)
     assert text == reason if reason is None else text is not None and text.startswith(reason)
 
 
@@ -194,19 +194,19 @@ def test_batch_and_gateway_need_the_consent_of_the_request() -> None:
 
 
 def test_a_cap_that_does_not_pay_for_what_is_asked_takes_the_best_route_that_it_pays_for() -> None:
-    found = planned({**PRO_4K, "max_cost_usd": "0.20"})
-    assert found.route == Route("standard", PRO, "2K")
-    assert "over the cap" in found.reasons[0]
+    planned_ = planned({**PRO_4K, "max_cost_usd": "0.20"})
+    assert planned_.route == Route("standard", PRO, "2K")
+    assert "over the cap" in planned_.reasons[0]
     spent = RequestHistory("r-1", spent_micros=150_000)
-    found = planned({**PRO_4K, "max_cost_usd": "0.20"}, course=spent)
-    assert found.route == Route("standard", NB21, "1K")
+    planned_ = planned({**PRO_4K, "max_cost_usd": "0.20"}, course=spent)
+    assert planned_.route == Route("standard", NB21, "1K")
 
 
 def test_a_route_that_failed_this_request_is_left_for_the_next_and_taken_again_when_none_is_left() -> None:
     course = RequestHistory("r-1", avoided={f"standard/{PRO}": "timeout"})
-    found = planned(PRO_4K, course=course)
-    assert found.route == Route("standard", NB21, "4K"), "one attempt changes one thing"
-    assert f"model {PRO} -> {NB21}: this request met timeout there" in found.reasons[0]
+    planned_ = planned(PRO_4K, course=course)
+    assert planned_.route == Route("standard", NB21, "4K"), "one attempt changes one thing"
+    assert f"model {PRO} -> {NB21}: this request met timeout there" in planned_.reasons[0]
     assert planned({**PRO_4K, "floor": "exact"}, course=course).route == Route("standard", PRO, "4K")
 
 
@@ -230,9 +230,9 @@ def test_a_model_that_is_gone_is_left_for_its_successor_or_the_next_of_the_ladde
 def test_who_was_not_content_with_a_model_beside_the_ladder_gets_its_successor_or_better(
     purpose: str, model: str
 ) -> None:
-    found = first_plan(Requirements.of(a_request(purpose=purpose), above=NB2), a_catalogue(), LANES)
-    assert isinstance(found, Planned)
-    assert found.route.model == model
+    planned_ = first_plan(Requirements.of(a_request(purpose=purpose), above=NB2), a_catalogue(), LANES)
+    assert isinstance(planned_, Planned)
+    assert planned_.route.model == model
     lacking = {f"*/{NB21}": "gone"}
     later = plan(
         Requirements.of(a_request(purpose=purpose), above=NB2), RoutingContext(a_catalogue(), LANES, lacking=lacking)
@@ -242,16 +242,16 @@ def test_who_was_not_content_with_a_model_beside_the_ladder_gets_its_successor_o
 
 def test_a_lane_that_the_provider_refuses_is_left_for_the_next() -> None:
     lacking = {f"flex/{PRO}": "no flex"}
-    found = planned({**PRO_4K, "lane": "flex"}, lacking=lacking)
-    assert found.route == Route("standard", PRO, "4K")
+    planned_ = planned({**PRO_4K, "lane": "flex"}, lacking=lacking)
+    assert planned_.route == Route("standard", PRO, "4K")
 
 
 def test_an_escalation_takes_the_model_above_the_one_that_failed_and_nothing_at_or_below_it() -> None:
     ask = Requirements.of(a_request(), above=NB21)
-    found = plan(ask, terms(), RequestHistory("r-2"))
-    assert isinstance(found, Planned)
-    assert found.route.model == PRO
-    assert found.reasons == (f"{NB21} failed the quality bar: {PRO}",)
+    planned_ = plan(ask, terms(), RequestHistory("r-2"))
+    assert isinstance(planned_, Planned)
+    assert planned_.route.model == PRO
+    assert planned_.reasons == (f"{NB21} failed the quality bar: {PRO}",)
     waits = plan(ask, terms(a_breaker("standard", PRO), a_breaker("flex", PRO)), RequestHistory("r-2"))
     assert isinstance(waits, Waits)
 
@@ -290,32 +290,32 @@ def test_no_flag_breaker_or_bad_luck_breaks_floor_cap_consent_or_capability(
     ask: Requirements, lanes: set[str], tripped: list[Flag], course: RequestHistory, closed: bool
 ) -> None:
     opens = {PRO: NOW + timedelta(hours=9)} if closed else {}
-    found = plan(ask, RoutingContext(a_catalogue(), lanes - {"gateway"}, tripped, opens, now=NOW), course)
+    planned_ = plan(ask, RoutingContext(a_catalogue(), lanes - {"gateway"}, tripped, opens, now=NOW), course)
     calm = plan(ask, RoutingContext(a_catalogue(), lanes - {"gateway"}, now=NOW), course)
-    assert not isinstance(found, Unroutable) or isinstance(calm, Unroutable), "what is only for now ends no request"
-    if not isinstance(found, Planned) or not isinstance(calm, Planned):
+    assert not isinstance(planned_, Unroutable) or isinstance(calm, Unroutable), "what is only for now ends no request"
+    if not isinstance(planned_, Planned) or not isinstance(calm, Planned):
         return
-    model = a_catalogue().models[found.route.model]
-    assert found.route.lane in lanes
-    assert found.route.lane in model.lanes
+    model = a_catalogue().models[planned_.route.model]
+    assert planned_.route.lane in lanes
+    assert planned_.route.lane in model.lanes
     assert not (
-        ask.priority == "interactive" and found.route.lane in ("flex", "batch") and ask.lane != found.route.lane
+        ask.priority == "interactive" and planned_.route.lane in ("flex", "batch") and ask.lane != planned_.route.lane
     )
-    assert found.route.lane != "batch" or ask.allow_batch
+    assert planned_.route.lane != "batch" or ask.allow_batch
     assert ask.aspect_ratio in (None, *model.aspect_ratios)
     assert ask.references <= model.max_references
     if ask.max_cost_micros is not None:
-        assert course.spent_micros + found.estimate_micros <= ask.max_cost_micros
+        assert course.spent_micros + planned_.estimate_micros <= ask.max_cost_micros
     if ask.exact:
-        assert found.route == calm.route
+        assert planned_.route == calm.route
     elif ask.floor_size is not None and SIZES.index(ask.floor_size) <= SIZES.index(ask.image_size):
-        assert SIZES.index(found.route.image_size) >= SIZES.index(ask.floor_size)
-    assert (found.route == calm.route) or found.reasons
-    assert found.route.circuit not in {flag.circuit for flag in tripped if flag.actor == BREAKER}
+        assert SIZES.index(planned_.route.image_size) >= SIZES.index(ask.floor_size)
+    assert (planned_.route == calm.route) or planned_.reasons
+    assert planned_.route.circuit not in {flag.circuit for flag in tripped if flag.actor == BREAKER}
 
 
 def test_a_floor_that_the_catalogue_no_longer_has_ends_the_request_and_not_the_pump() -> None:
-    found = plan(replace(Requirements.of(a_request()), floor_model="gone-since"), terms())
-    assert isinstance(found, Unroutable)
-    assert found.problem.field == "floor.model"
-    assert NB21 in found.problem.allowed
+    planned_ = plan(replace(Requirements.of(a_request()), floor_model="gone-since"), terms())
+    assert isinstance(planned_, Unroutable)
+    assert planned_.problem.field == "floor.model"
+    assert NB21 in planned_.problem.allowed

@@ -40,10 +40,10 @@ def terms(off: str | None = None, **changes: Any) -> RoutingContext:
     return RoutingContext(a_catalogue(), (*LANES, "gateway"), offers=offers, now=NOW)
 
 
-def struck(asked: dict[str, Any], route: Route, under: RoutingContext) -> str | None:
-    found = ladder(Requirements.of(a_request(**asked)), under)
-    assert isinstance(found, Ladder)
-    return next(rung.struck for rung in found.rungs if rung.route == route)
+def struck(fields: dict[str, Any], route: Route, under: RoutingContext) -> str | None:
+    routes = ladder(Requirements.of(a_request(**fields)), under)
+    assert isinstance(routes, Ladder)
+    return next(rung.struck for rung in routes.rungs if rung.route == route)
 
 
 CONSENT: dict[str, Any] = {"purpose": "final", "image_size": "4K", "allow": {"gateway": True}}
@@ -63,16 +63,16 @@ def test_a_calls_time_out_stays_under_what_a_push_allows() -> None:
 
 
 def test_its_route_is_estimated_at_its_own_price_and_kept_last() -> None:
-    found = ladder(Requirements.of(a_request(**CONSENT)), terms())
-    assert isinstance(found, Ladder)
-    kept = [rung for rung in found.rungs if rung.struck is None]
+    routes = ladder(Requirements.of(a_request(**CONSENT)), terms())
+    assert isinstance(routes, Ladder)
+    kept = [rung for rung in routes.rungs if rung.struck is None]
     assert [rung.route.lane for rung in kept][-1] == "gateway"
     rung = next(rung for rung in kept if rung.route == GATEWAY_4K)
     assert rung.estimate_micros == 90_000
 
 
 @pytest.mark.parametrize(
-    ("asked", "under", "reason"),
+    ("fields", "under", "reason"),
     [
         (CONSENT, terms(), None),
         ({**CONSENT, "allow": {}}, terms(), "data boundary, no consent: allow.gateway"),
@@ -90,9 +90,9 @@ def test_its_route_is_estimated_at_its_own_price_and_kept_last() -> None:
     ],
 )
 def test_what_speaks_against_the_route_is_said(
-    asked: dict[str, Any], under: RoutingContext, reason: str | None
+    fields: dict[str, Any], under: RoutingContext, reason: str | None
 ) -> None:
-    text = struck(asked, GATEWAY_4K, under)
+    text = struck(fields, GATEWAY_4K, under)
     assert text == reason if reason is None else text is not None and text.startswith(reason)
 
 
@@ -242,7 +242,7 @@ def test_a_gateway_names_a_level_where_its_form_has_a_place_for_it(
 
 
 @pytest.mark.parametrize(
-    ("written", "instead", "said"),
+    ("written", "instead", "message"),
     [
         ('form = "native"', 'form = "soap"', "gateways.laozhang.form: found 'soap'; allowed: native, chat, images"),
         ('form = "native"', 'form = "chat"\nsizes = ["4K"]', "gateways.laozhang.sizes: found ['4K']; allowed"),
@@ -255,9 +255,9 @@ def test_a_gateway_names_a_level_where_its_form_has_a_place_for_it(
         ('image_output = 120.00\n', 'image_output = 120.00\napi = "rest"\n', "api: found 'rest'; allowed"),
     ],
 )  # fmt: skip
-def test_a_broken_row_is_refused_with_its_line(written: str, instead: str, said: str) -> None:
+def test_a_broken_row_is_refused_with_its_line(written: str, instead: str, message: str) -> None:
     assert written in TEXT
-    with pytest.raises(BrokenCatalogue, match=re.escape(said)):
+    with pytest.raises(BrokenCatalogue, match=re.escape(message)):
         read_catalogue(TEXT.replace(written, instead, 1))
 
 

@@ -27,14 +27,14 @@ PRO, NB21, LITE = "gemini-3-pro-image", "gemini-nano-banana-2.1", "gemini-3.1-fl
 NB2, LEGACY = "gemini-3.1-flash-image", "gemini-2.5-flash-image"
 
 
-def refused(**asked: Any) -> Problem:
-    planned = first_plan(Requirements.of(a_request(**asked)), a_catalogue(), BUILT)
+def refused(**fields: Any) -> Problem:
+    planned = first_plan(Requirements.of(a_request(**fields)), a_catalogue(), BUILT)
     assert isinstance(planned, Unroutable), planned
     return planned.problem
 
 
 @pytest.mark.parametrize(
-    ("asked", "route", "reasons"),
+    ("fields", "route", "reasons"),
     [
         ({"purpose": "draft"}, Route("standard", LITE, "1K"), []),
         ({"purpose": "final"}, Route("standard", PRO, "1K"), []),
@@ -74,9 +74,9 @@ def refused(**asked: Any) -> Problem:
     ],
 )  # fmt: skip
 def test_a_request_takes_the_cheapest_route_that_can_do_it_and_says_why_it_differs(
-    asked: dict[str, Any], route: Route, reasons: list[str]
+    fields: dict[str, Any], route: Route, reasons: list[str]
 ) -> None:
-    planned = a_planned(a_request(**asked), BUILT)
+    planned = a_planned(a_request(**fields), BUILT)
     assert planned.route == route
     assert len(planned.reasons) == len(reasons)
     for reason, part in zip(planned.reasons, reasons, strict=True):
@@ -84,7 +84,7 @@ def test_a_request_takes_the_cheapest_route_that_can_do_it_and_says_why_it_diffe
 
 
 @pytest.mark.parametrize(
-    ("asked", "field", "found", "allowed"),
+    ("fields", "field", "value", "allowed"),
     [
         ({"lane": "batch"}, "lane", '"batch"', "flex, priority, standard"),
         ({"model": "gemini-9"}, "model", '"gemini-9"', "nano-banana-pro"),
@@ -104,10 +104,10 @@ def test_a_request_takes_the_cheapest_route_that_can_do_it_and_says_why_it_diffe
     ],
 )
 def test_what_no_route_can_do_is_refused_with_field_found_allowed_and_remedy(
-    asked: dict[str, Any], field: str, found: str, allowed: str
+    fields: dict[str, Any], field: str, value: str, allowed: str
 ) -> None:
-    problem = refused(**asked)
-    assert (problem.field, problem.found) == (field, found)
+    problem = refused(**fields)
+    assert (problem.field, problem.found) == (field, value)
     assert allowed in problem.allowed
     assert problem.remedy.endswith(".")
 
@@ -125,11 +125,11 @@ def test_a_plain_request_is_served_as_asked_and_its_receipt_has_nothing_to_expla
 @pytest.mark.parametrize("floor", ["nano-banana-2", "gemini-3.1-flash-image-preview"])
 def test_a_floor_beside_the_ladder_holds_by_its_successor(floor: str) -> None:
     request = a_request(purpose="final", floor={"model": floor}, grounding=True)
-    found = ladder(Requirements.of(request), RoutingContext(a_catalogue(), LANES))
-    assert isinstance(found, Ladder)
-    kept = {rung.route.model for rung in found.kept}
+    routes = ladder(Requirements.of(request), RoutingContext(a_catalogue(), LANES))
+    assert isinstance(routes, Ladder)
+    kept = {rung.route.model for rung in routes.kept}
     assert kept == {PRO, NB21}
-    struck = {rung.struck for rung in found.rungs if rung.route == Route("standard", LITE, "1K")}
+    struck = {rung.struck for rung in routes.rungs if rung.route == Route("standard", LITE, "1K")}
     assert struck == {f"{LITE} cannot do it: grounding true, allowed: false (for {LITE})"}
     without = ladder(
         Requirements.of(a_request(purpose="final", floor={"model": floor})), RoutingContext(a_catalogue(), LANES)
@@ -243,7 +243,7 @@ def test_every_plan_is_a_route_that_exists_within_the_cap_or_a_problem_with_a_re
 
 
 @pytest.mark.parametrize(
-    ("asked", "floor", "field"),
+    ("fields", "floor", "field"),
     [
         ({"purpose": "draft"}, Floor(model="nano-banana-pro"), "floor.model"),
         ({"image_size": "1K"}, Floor(image_size="4K"), "floor.image_size"),
@@ -258,9 +258,9 @@ def test_every_plan_is_a_route_that_exists_within_the_cap_or_a_problem_with_a_re
     ],
 )
 def test_a_floor_above_what_was_asked_for_contradicts_it(
-    asked: dict[str, Any], floor: Floor, field: str | None
+    fields: dict[str, Any], floor: Floor, field: str | None
 ) -> None:
-    planned = first_plan(Requirements.of(a_request(**asked)), a_catalogue(), BUILT)
+    planned = first_plan(Requirements.of(a_request(**fields)), a_catalogue(), BUILT)
     assert isinstance(planned, Planned)
     problem = below_floor(planned.route, floor, a_catalogue())
     assert (problem.field if problem else None) == field

@@ -7,7 +7,7 @@ from msgspec import Struct, field
 
 from shared.core.values.declared import At, Declared
 from shared.core.values.money import micros_from_usd, usd
-from shared.core.values.validation import ConstOrObject, Converted, Flag, Labels, ListOf, ShapeError, Text, Whole
+from shared.core.values.validation import Boolean, ConstOrObject, Converted, Labels, ListOf, ShapeError, Text, Whole
 
 NAME = Text(1, 5)
 
@@ -20,8 +20,8 @@ class Side(Struct, frozen=True):
 class Order(Struct, frozen=True):
     name: Annotated[str, NAME]
     price_micros: Annotated[int | None, At("price_usd"), Converted(Text(1, 9), micros_from_usd, usd)] = None
-    is_hot: Annotated[bool, At("allow.hot"), Flag()] = False
-    is_cold: Annotated[bool | None, At("allow.cold"), Flag()] = None
+    is_hot: Annotated[bool, At("allow.hot"), Boolean()] = False
+    is_cold: Annotated[bool | None, At("allow.cold"), Boolean()] = None
     sides: Annotated[tuple[Side, ...], ListOf(Declared(Side), 3)] = ()
     table: Annotated[Side | str, ConstOrObject("any", Declared(Side))] = "any"
     labels: Annotated[dict[str, str], Labels(2, NAME, NAME)] = field(default_factory=dict)

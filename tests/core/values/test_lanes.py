@@ -67,14 +67,14 @@ def test_the_simulator_serves_every_tier_the_batch_lane_and_vertex() -> None:
 
 
 def test_no_code_outside_the_table_decides_by_a_lane_s_name_in_quotes() -> None:
-    found = [
+    offenders = [
         f"{path.relative_to(ROOT)}:{line}"
         for folder in PRODUCT
         for path in sorted((ROOT / folder).rglob("*.py"))
         if str(path.relative_to(ROOT)) not in APART
         for line in _decisions(ast.parse(path.read_text(encoding="utf-8")))
     ]
-    assert found == []
+    assert offenders == []
 
 
 @pytest.mark.parametrize(
@@ -144,8 +144,8 @@ def _is_lane(node: ast.AST) -> bool:
 def _all_lanes(nodes: Sequence[ast.AST | None]) -> set[str]:
     """Their names where all are lanes, and at least one is nothing but a lane (`batch` is a field too)."""
     names = [_names(node) for node in nodes if node is not None]
-    found = set().union(*names)
-    return found if names and all(names) and found & {lanes.STANDARD, lanes.FLEX} else set()
+    names_ = set().union(*names)
+    return names_ if names and all(names) and names_ & {lanes.STANDARD, lanes.FLEX} else set()
 
 
 def _names(node: ast.AST) -> set[str]:

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from shared.core.lifecycle import transitions
 from shared.core.lifecycle.request_view import result_event
-from shared.core.messages.pubsub_messages import LONGEST_ID, BadMessage, Release, rejection_event
+from shared.core.messages.pubsub_messages import LONGEST_ID, BadMessage, ReleaseMessage, rejection_event
 from shared.core.messages.render_request import ID_PATTERN, InvalidRequest, RenderRequest
 from shared.core.provider.call import Picture
 from shared.core.provider.outcome import SUCCEEDED
@@ -93,7 +93,7 @@ def test_a_malformed_context_is_no_context(malformed: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "said"),
+    ("value", "text"),
     [
         (None, "null"),
         (True, "a boolean"),
@@ -104,8 +104,8 @@ def test_a_malformed_context_is_no_context(malformed: str) -> None:
         ({"a": 1}, "an object"),
     ],
 )
-def test_the_kind_of_a_value_says_nothing_of_its_content(value: object, said: str) -> None:
-    assert kind(value) == said
+def test_the_kind_of_a_value_says_nothing_of_its_content(value: object, text: str) -> None:
+    assert kind(value) == text
 
 
 @given(st.text(max_size=300))
@@ -138,8 +138,8 @@ def test_a_picture_is_stored_under_the_extension_of_its_type(content_type: str, 
 
 @given(st.from_regex(ID_PATTERN, fullmatch=True).filter(lambda text: len(text) <= LONGEST_ID), st.integers(0, 10**6))
 def test_a_release_is_read_as_it_was_written(request_id: str, number: int) -> None:
-    release = Release(request_id, number)
-    assert Release.parse(release.to_bytes()) == release
+    release = ReleaseMessage(request_id, number)
+    assert ReleaseMessage.parse(release.to_bytes()) == release
 
 
 @pytest.mark.parametrize(
@@ -157,7 +157,7 @@ def test_a_release_is_read_as_it_was_written(request_id: str, number: int) -> No
 )  # fmt: skip
 def test_a_release_that_none_of_us_wrote_is_a_bad_message(data: bytes) -> None:
     with pytest.raises(BadMessage):
-        Release.parse(data)
+        ReleaseMessage.parse(data)
 
 
 def read(event_data: bytes) -> dict[str, Any]:

@@ -16,12 +16,12 @@ from msgspec import ValidationError
 
 from shared.adapters.sqlite.store import _decode_map, encoded
 from shared.core.accounting.budget import Budget, BudgetAccount, Reservation
-from shared.core.admission.fleet_pace import Fleet
+from shared.core.admission.fleet_pace import FleetPace
 from shared.core.admission.model_state import ModelState
 from shared.core.admission.route_memory import Effect, Routing
 from shared.core.admission.slot_calendar import Calendar
 from shared.core.admission.spend_window import Spend
-from shared.core.catalogue.gateway_proof import Proof
+from shared.core.catalogue.gateway_proof import GatewayProof
 from shared.core.conclusions.evidence import Heard
 from shared.core.limits.effective import Learned
 from shared.core.limits.live_quota import LiveLimits, LiveQuota
@@ -39,7 +39,7 @@ from shared.core.routing.flag_history import HistoryLine
 from shared.core.routing.requirements import Requirements
 from shared.core.values.documents import UnreadableDocument, UnreadableFields
 from shared.core.values.route import Route
-from shared.core.webhooks.delivery import Delivery
+from shared.core.webhooks.delivery import WebhookDelivery
 from shared.core.webhooks.endpoint import Endpoint
 
 GOLDEN = Path("tests/golden")
@@ -64,7 +64,7 @@ FORMS: dict[str, list[tuple[tuple[str, ...], Read]]] = {
         reads("budget", by=Reservation),
     ],
     "calendars": [reads(by=ModelState)],
-    "pump": [reads("spend", by=Spend), reads("fleet", by=Fleet), reads("routing", by=Routing)],
+    "pump": [reads("spend", by=Spend), reads("fleet", by=FleetPace), reads("routing", by=Routing)],
     "evidence": [
         reads("models", "*", by=ModelObservations),
         reads("routes", "*", by=Health),
@@ -73,13 +73,13 @@ FORMS: dict[str, list[tuple[tuple[str, ...], Read]]] = {
     "budgets": [reads(by=BudgetAccount)],
     "flags": [reads(by=Board)],
     "flag_history": [reads(by=HistoryLine), reads("flag", by=Flag)],
-    "gateways": [reads(by=Proof)],
+    "gateways": [reads(by=GatewayProof)],
     "batches": [reads(by=BatchRecord)],
     "rejected": [reads(by=RejectedRecord)],
     "summary": [reads(by=Summary)],
     "quota": [reads(by=LiveQuota)],
     "webhook_endpoints": [reads(by=Endpoint)],
-    "webhook_deliveries": [reads(by=Delivery)],
+    "webhook_deliveries": [reads(by=WebhookDelivery)],
     "tenants": [reads("budget", by=Budget)],
 }
 NOT_TYPED = {"budget_shards", "cancels", "ledger"}
@@ -161,9 +161,9 @@ def test_every_collection_has_a_golden_file_and_its_forms() -> None:
     ],
 )
 def test_a_stored_form_is_written_as_it_was_read(collection: str, path: tuple[str, ...], rewritten: Read) -> None:
-    found = [part for document in documents(collection) for part in parts(document, path)]
-    assert found
-    for part in found:
+    stored_parts = [part for document in documents(collection) for part in parts(document, path)]
+    assert stored_parts
+    for part in stored_parts:
         stored = (
             part
             if path or collection in WHOLE

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from standardwebhooks.webhooks import Webhook
 
-from shared.core.webhooks.delivery import GIVE_UP_AFTER, LEASE, PAUSES, Attempted, Delivery, message_id
+from shared.core.webhooks.delivery import GIVE_UP_AFTER, LEASE, PAUSES, Attempted, WebhookDelivery, message_id
 from shared.core.webhooks.endpoint import FAILURES_UNTIL_PAUSED, LONGEST_PAUSE, Endpoint, SigningSecret
 from shared.core.webhooks.signature import headers, secret_of
 from tests.builders import NOW
@@ -17,8 +17,8 @@ from tests.builders import NOW
 SECRET = secret_of(bytes(range(32)))
 
 
-def a_delivery() -> Delivery:
-    return Delivery.new("web", "we_1", "r-1", "msg_1", "succeeded", NOW)
+def a_delivery() -> WebhookDelivery:
+    return WebhookDelivery.new("web", "we_1", "r-1", "msg_1", "succeeded", NOW)
 
 
 def an_endpoint() -> Endpoint:

@@ -231,8 +231,8 @@ async def test_answers_under_strange_keys_are_reported() -> None:
     await batch_of(world, 1)
     await world.run_until_quiet()
     checked(world)
-    (told,) = world.signals.of(events.ESCALATION)
-    assert told["runbook"] == "batch-strange-answers"
+    (escalation,) = world.signals.of(events.ESCALATION)
+    assert escalation["runbook"] == "batch-strange-answers"
 
 
 async def test_an_expired_batch_gives_its_requests_back_to_the_queue() -> None:
@@ -279,8 +279,8 @@ async def test_a_stuck_batch_is_escalated_once_then_cancelled_then_given_up(deaf
     await batch_of(world, 1)
     await world.run_until_quiet(timedelta(hours=60))
     checked(world)
-    told = [item for item in world.signals.of(events.ESCALATION) if item["runbook"] == "batch-stuck"]
-    assert len(told) == 1
+    escalations = [item for item in world.signals.of(events.ESCALATION) if item["runbook"] == "batch-stuck"]
+    assert len(escalations) == 1
     assert world.batches.jobs[0].cancelled
     first, second = world.attempts("r-0")
     assert first["outcome"]["code"] == "timeout"
@@ -336,8 +336,8 @@ async def test_three_files_that_are_refused_conclude_that_the_lane_takes_none() 
     await world.submit("later", **PRO_IN_BATCH)
     await world.run_until_quiet()
     checked(world)
-    (said,) = world.signals.of(events.ROUTE_LACKING)
-    assert "does not take this lane" in str(said["what"])
+    (lacking,) = world.signals.of(events.ROUTE_LACKING)
+    assert "does not take this lane" in str(lacking["what"])
 
 
 @pytest.mark.parametrize("verb", ["upload", "create"])
@@ -358,9 +358,9 @@ async def test_a_batch_that_nobody_takes_is_escalated_after_an_hour() -> None:
     world.batches.refusals["create"] = [Failure(FailureKind.CREDENTIAL, "no", http_status=401)] * 500
     await batch_of(world, 1)
     await world.run_for(timedelta(hours=3))
-    told = [item for item in world.signals.of(events.ESCALATION) if item["runbook"] == "batch-stuck"]
-    assert len(told) == 1
-    assert "not handed over" in str(told[0]["what"])
+    escalations = [item for item in world.signals.of(events.ESCALATION) if item["runbook"] == "batch-stuck"]
+    assert len(escalations) == 1
+    assert "not handed over" in str(escalations[0]["what"])
 
 
 @pytest.mark.parametrize("listed_after", [timedelta(0), timedelta(minutes=10)])
@@ -373,8 +373,8 @@ async def test_a_create_whose_answer_was_lost_is_found_by_its_name_and_not_repea
     checked(world)
     assert world.batches.creates == 1
     assert set(world.statuses().values()) == {"succeeded"}
-    (found,) = world.signals.of(events.BATCH_SUBMITTED)
-    assert found["found_again"]
+    (submitted,) = world.signals.of(events.BATCH_SUBMITTED)
+    assert submitted["found_again"]
 
 
 async def test_a_create_that_never_arrived_is_made_again_when_that_is_sure() -> None:
@@ -412,7 +412,7 @@ async def test_a_download_that_breaks_off_is_read_again_and_nothing_is_booked_tw
 
 async def test_a_reference_that_cannot_be_fetched_ends_its_request_alone() -> None:
     world = World()
-    world.references.known["gs://allowed/a.png"] = b"png"
+    world.references.images["gs://allowed/a.png"] = b"png"
     await world.submit("good", **PRO_IN_BATCH, references=[{"uri": "gs://allowed/a.png"}])
     await world.submit("bad", **PRO_IN_BATCH, references=[{"uri": "gs://allowed/missing.png"}])
     await world.run_until_quiet()
@@ -488,8 +488,8 @@ async def test_a_batch_that_succeeded_and_names_no_answers_is_looked_at_again_an
     await world.run_for(timedelta(hours=3))
     assert set(world.statuses().values()) == {"batched"}
     assert world.batches.creates == 1
-    told = [event for event in world.signals.of(events.ESCALATION) if "names no answers" in str(event["what"])]
-    assert len(told) == 1
+    escalations = [event for event in world.signals.of(events.ESCALATION) if "names no answers" in str(event["what"])]
+    assert len(escalations) == 1
     world.batches.answers = lambda key, order: [Result(key, made_in_batch(order))]
     await world.run_until_quiet()
     checked(world)

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from shared.adapters.signatures.gemini_signatures import GeminiSignatures
 from shared.adapters.signatures.key_set import KeySet
 from shared.adapters.signatures.token import Tokens
-from shared.core.messages.pubsub_messages import Arrival, BatchArrival, Release
+from shared.core.messages.pubsub_messages import Arrival, BatchArrival, ReleaseMessage
 from shared.core.messages.topics import RENDER_ARRIVALS
 from shared.core.observability import events, metrics
 from shared.core.provider.failure import Failure, FailureKind
@@ -66,7 +66,7 @@ async def test_the_worker_lets_go_once_the_provider_has_the_call() -> None:
         assert RequestRecord.from_json(data).is_awaiting
         assert (data["lease_holder"], data["lease_until"]) == (None, None)
         assert data["interaction_id"] in world.interactions.records
-        again = Message("m-2", Release("r-1", data["release"]).to_bytes())
+        again = Message("m-2", ReleaseMessage("r-1", data["release"]).to_bytes())
         before = world.clock.monotonic()
         await render(world.ports, world.kicks, world.evidence, again)
         assert world.clock.monotonic() - before < 0.1, "a second delivery of its release is acknowledged at once"

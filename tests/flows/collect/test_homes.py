@@ -20,7 +20,7 @@ from shared import wiring
 from shared.adapters.process.system_clock import SystemClock
 from shared.config import Settings
 from shared.core.lifecycle import queries, request_record
-from shared.core.messages.pubsub_messages import Arrival, Release
+from shared.core.messages.pubsub_messages import Arrival, ReleaseMessage
 from shared.core.messages.topics import RENDER_RESULTS, SUBSCRIPTIONS, Subscription
 from shared.core.values.documents import Create, Document, Query, Update
 from shared.flows.collect.collect import collect
@@ -94,7 +94,7 @@ class RealWorld(World):
     async def deliver(self, request_id: str) -> None:
         """What Pub/Sub and the provider bring: the release, and one webhook for each interaction."""
         release = (await self.document(request_id)).data["release"]
-        message = Message("m-release", Release(request_id, release).to_bytes())
+        message = Message("m-release", ReleaseMessage(request_id, release).to_bytes())
         await render(self.ports, self.kicks, self.evidence, message)
         for name in self.of(request_id):
             while not self.interactions.records[name].is_over(self.clock.now()):

@@ -9,7 +9,7 @@ from typing import Any
 from shared.core.messages.pubsub_messages import Arrival
 from shared.core.messages.topics import RENDER_ARRIVALS
 from shared.core.provider.call import Order
-from shared.core.routing.background_proof import PATH, Proof, Proofs, Setting
+from shared.core.routing.background_proof import PATH, BackgroundProof, Proofs, Setting
 from tests.world import World
 
 NB21 = "gemini-nano-banana-2.1"
@@ -45,9 +45,9 @@ def with_webhooks(world: World) -> World:
     return world
 
 
-def proof(world: World, circuit: str = CIRCUIT) -> Proof:
+def proof(world: World, circuit: str = CIRCUIT) -> BackgroundProof:
     documents = [one for one in world.store.all("background") if one.path == PATH]
-    return Proofs.from_json(documents[0].data).of(circuit) if documents else Proof()
+    return Proofs.from_json(documents[0].data).of(circuit) if documents else BackgroundProof()
 
 
 async def until(world: World, status: str, request_id: str = "r-1", *, interaction: bool = False) -> None:

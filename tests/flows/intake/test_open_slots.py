@@ -80,7 +80,7 @@ async def test_at_four_requests_a_second_hardly_any_waits_for_a_tick(seed: int) 
     assert not world.crashes
 
 
-@pytest.mark.parametrize("rpm", [5, 12, 40])
+@pytest.mark.parametrize("rpm", [5, 20, 40])
 async def test_open_slots_overrun_no_small_limit_with_intakes_beside_each_other_and_messages_twice(rpm: int) -> None:
     world, chance = await warm(f"*=rpm:{rpm}"), random.Random(rpm)
     others = [FairTags(world.ports, PumpView(world.ports)) for _ in range(3)]
@@ -101,7 +101,8 @@ async def test_open_slots_overrun_no_small_limit_with_intakes_beside_each_other_
     assert len(world.lane.calls) == 61, "each was called once"
     starts = [(attempt["started_at"], Weight()) for id_ in world.statuses() for attempt in world.attempts(id_)]
     assert keeps(starts, Limits(rpm=rpm))
-    assert any(world.status(id_).get("open_slot") for id_ in world.statuses() if id_ != "first")
+    took = any(world.status(id_).get("open_slot") for id_ in world.statuses() if id_ != "first")
+    assert took == (rpm >= 20), "a smaller limit leaves none open"
 
 
 def a_flag(world: World, name: str, **fields: Any) -> Flag:

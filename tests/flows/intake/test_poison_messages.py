@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from shared.adapters.sqlite.store import SqliteStore
-from shared.core.messages.pubsub_messages import Release
+from shared.core.messages.pubsub_messages import ReleaseMessage
 from shared.core.messages.render_request import InvalidRequest, parse_message
 from shared.core.messages.request_key import key_of
 from shared.core.messages.topics import DEAD_LETTER_SOURCE, MOST_DELIVERIES
@@ -259,7 +259,7 @@ async def test_dead_letters_of_releases_that_found_no_instance_do_not_end_the_re
     changes = {"status": "released", "release": 9}
     await world.store.commit(Update(request.path, changes, request.version))
     for number in range(1, 9):
-        dead = _dead(Release("r-1", number).to_bytes(), source="render-releases-render")
+        dead = _dead(ReleaseMessage("r-1", number).to_bytes(), source="render-releases-render")
         await bury(world.ports, world.kicks, world.tags, world.evidence, world.room, dead)
     assert world.status()["status"] == "released"
     assert world.status().get("dead_letters", 0) == 0
@@ -271,7 +271,7 @@ async def test_a_dead_release_of_no_request_is_no_crash(request_id: str) -> None
     from shared.core.messages.pubsub_messages import BadMessage
 
     world = World()
-    dead = _dead(Release(request_id, 1).to_bytes(), source="render-releases-render")
+    dead = _dead(ReleaseMessage(request_id, 1).to_bytes(), source="render-releases-render")
     with pytest.raises(BadMessage):
         await bury(world.ports, world.kicks, world.tags, world.evidence, world.room, dead)
 

@@ -134,8 +134,8 @@ async def test_a_logged_test_that_brought_no_image_proves_nothing_and_is_on_reco
     world = GatewayWorld(quota="*=rpm:600")
     world.provider.then(FailureKind.CREDENTIAL)
     await world.run(world.prove())
-    found = (await world.run(gateway_proofs.read_proofs(world.store, [NAME])))[NAME]
-    assert found.items[TEST].facts["outcome"] == "credential: a scripted credential"
+    proof = (await world.run(gateway_proofs.read_proofs(world.store, [NAME])))[NAME]
+    assert proof.items[TEST].facts["outcome"] == "credential: a scripted credential"
     off = (await world.run(world.off()))[NAME]
     assert off is not None
     assert "logged-test of 2026" in off
@@ -239,9 +239,9 @@ async def test_a_gateway_without_balance_closes_nothing_of_googles_and_its_reque
     assert set(Routing.from_json(pump.data["routing"]).conclusions.reached) == {f"balance:gateway:{PRO}"}
     calendars = {document.id: document.data["closed_until"] for document in world.store.all("calendars")}
     assert calendars[PRO] is None
-    told = world.signals.of(events.ESCALATION)
-    assert [item["runbook"] for item in told] == ["no-balance"]
-    assert str(told[0]["what"]).startswith(f"gateway:{PRO} has no balance")
+    escalations = world.signals.of(events.ESCALATION)
+    assert [item["runbook"] for item in escalations] == ["no-balance"]
+    assert str(escalations[0]["what"]).startswith(f"gateway:{PRO} has no balance")
     assert world.store.all("flag_history")[0].data["actor"] == "ann"
     assert len(world.store.all("flag_history")) == 1, "no breaker"
 
@@ -395,11 +395,11 @@ def unfetched(order: Order) -> Failure:
 async def test_a_paid_picture_that_lies_at_an_address_is_looked_at_before_another_is_bought_and_paid_once() -> None:
     world = await an_open_world()
 
-    def found(order: Order) -> Made:
+    def picture(order: Order) -> Made:
         assert order.paid_at == FAR
         return replace(made(order), paid_before=True)
 
-    world.provider.then(unfetched, found)
+    world.provider.then(unfetched, picture)
     await world.submit("r-1", model=PRO, image_size="4K", allow=CONSENT)
     await world.run_until_quiet()
     first, second = world.attempts()

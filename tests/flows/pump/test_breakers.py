@@ -80,8 +80,8 @@ async def test_when_every_route_is_out_requests_wait_one_call_of_help_goes_out_a
     for minute in range(2, 9):
         since = began + minute * MINUTE
         assert sum(since <= call.at < since + MINUTE for call in world.lane.calls) <= 4
-    told = [item for item in world.signals.of(events.ESCALATION) if item["runbook"] == "no-route"]
-    assert 1 <= len(told) <= 3
+    escalations = [item for item in world.signals.of(events.ESCALATION) if item["runbook"] == "no-route"]
+    assert 1 <= len(escalations) <= 3
 
 
 async def test_on_call_overrules_a_breaker_and_it_does_not_trip_again_at_once() -> None:

@@ -92,8 +92,8 @@ async def test_a_thousand_requests_of_ten_cents_at_once_spend_five_dollars_and_n
     assert len(world.lane.images) == 50
     assert count_of(world, "queued") == 950
     assert {world.status(f"r-{number:04}")["reason"] for number in range(950, 1_000)} == {OVER_BUDGET}
-    told = world.signals.of(events.BUDGET_USED_UP)
-    assert [item["tenant"] for item in told] == ["web"]
+    reports = world.signals.of(events.BUDGET_USED_UP)
+    assert [item["tenant"] for item in reports] == ["web"]
 
 
 async def test_on_call_raises_a_budget_live_and_so_many_more_go_on() -> None:
@@ -226,7 +226,7 @@ async def test_a_failure_that_costs_nothing_gives_its_money_back() -> None:
 
 async def test_a_release_that_is_cancelled_gives_its_money_back() -> None:
     world = await a_world(100_000)
-    world.references.known["gs://allowed/slow.png"] = b"png"
+    world.references.images["gs://allowed/slow.png"] = b"png"
     real = world.references.fetch
 
     async def fetch(uri: str, tenant: str, mime_type: str | None, most: int | None = None) -> Any:

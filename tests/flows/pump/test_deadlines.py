@@ -26,9 +26,9 @@ def no_day_left(order: Order, _: datetime) -> Failure | None:
 
 
 def outcome(world: World, request_id: str) -> dict[str, Any]:
-    found = world.status(request_id)
-    assert found["status"] == "expired", found["status"]
-    return dict(found["outcome"])
+    fields = world.status(request_id)
+    assert fields["status"] == "expired", fields["status"]
+    return dict(fields["outcome"])
 
 
 async def test_a_deadline_before_the_day_begins_anew_expires_at_once_with_the_reason() -> None:
@@ -39,10 +39,10 @@ async def test_a_deadline_before_the_day_begins_anew_expires_at_once_with_the_re
     await world.submit("today", model=PRO, floor="exact", deadline=in_time(world, timedelta(hours=5)))
     await world.submit("tomorrow", model=PRO, deadline=in_time(world, timedelta(hours=20)))
     await world.run_for(5 * SECOND)
-    said = outcome(world, "today")
-    assert said["code"] == "expired"
-    assert "2026-11-23T08:00:00Z" in said["message"]
-    assert "the day's quota is used up" in said["message"]
+    ended = outcome(world, "today")
+    assert ended["code"] == "expired"
+    assert "2026-11-23T08:00:00Z" in ended["message"]
+    assert "the day's quota is used up" in ended["message"]
     assert world.status("today")["finished_at"] - began < 3 * SECOND
     assert world.status("tomorrow")["status"] == "queued"
     assert world.results("today")[0]["status"] == "expired"

@@ -19,9 +19,9 @@ async def queued(world: World, number: int, prefix: str = "r", **fields: Any) ->
     written = a_record(a_request(request_id=f"{prefix}-0", **fields), now=world.clock.now())
     for item in range(number):
         request_id = f"{prefix}-{item:04d}"
-        asked = written["request"] | {"request_id": request_id}
+        content = written["request"] | {"request_id": request_id}
         await world.store.commit(
-            Create(f"requests/{request_id}", written | {"request": asked, "fair_tag": float(item)})
+            Create(f"requests/{request_id}", written | {"request": content, "fair_tag": float(item)})
         )
     await world.clock.run(world.kicks.kick())
 
@@ -71,13 +71,13 @@ async def test_a_full_minute_puts_nobody_to_sleep() -> None:
 
 async def test_a_raised_limit_wakes_the_sleepers_before_their_time() -> None:
     world = World(f"{PRO}=rpm:600;{NB21}=rpm:6")
-    world.live_quota.said = {PRO: {"rpd": 3}}
+    world.live_quota.answer = {PRO: {"rpd": 3}}
     await world.clock.run(read_live_quota(world.ports))
     await queued(world, 250, model=PRO)
     await kept_busy(world, 4)
     await world.run_for(3 * MINUTE)
     assert len(asleep(world)) >= 100
-    world.live_quota.said = {PRO: {"rpd": 1_000}}
+    world.live_quota.answer = {PRO: {"rpd": 1_000}}
     await world.run_until_quiet(within=6 * MINUTE)
     assert done(world) == 250
 
@@ -85,14 +85,14 @@ async def test_a_raised_limit_wakes_the_sleepers_before_their_time() -> None:
 async def test_sleepers_of_whom_none_is_left_awake_hear_of_a_raise_too() -> None:
     """A queue of whole pages sleeps to the last request, and the pump has gone home meanwhile."""
     world = World(f"{PRO}=rpm:600;{NB21}=rpm:6")
-    world.live_quota.said = {PRO: {"rpd": 1}}
+    world.live_quota.answer = {PRO: {"rpd": 1}}
     await world.clock.run(read_live_quota(world.ports))
     await queued(world, 201, model=PRO)
     await kept_busy(world, 3)
     await world.run_for(4 * MINUTE)
     assert len(asleep(world)) == 200
     await world.restart()
-    world.live_quota.said = {PRO: {"rpd": 1_000}}
+    world.live_quota.answer = {PRO: {"rpd": 1_000}}
     await world.run_until_quiet(within=6 * MINUTE)
     assert done(world) == 201
 

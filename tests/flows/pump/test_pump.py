@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from shared.core.admission.slot_calendar import Weight
 from shared.core.limits.quota import Limits
-from shared.core.messages.pubsub_messages import Release
+from shared.core.messages.pubsub_messages import ReleaseMessage
 from shared.core.messages.topics import PUMP_KICKS, RENDER_RELEASES
 from shared.core.observability import events
 from shared.core.values import release as releases
@@ -35,9 +35,9 @@ async def queued(world: World, number: int, prefix: str = "r", **fields: Any) ->
     written = a_record(request, now=world.clock.now())
     for item in range(number):
         request_id = f"{prefix}-{item}"
-        asked = written["request"] | {"request_id": request_id}
+        content = written["request"] | {"request_id": request_id}
         await world.store.commit(
-            Create(f"requests/{request_id}", written | {"request": asked, "fair_tag": float(item)})
+            Create(f"requests/{request_id}", written | {"request": content, "fair_tag": float(item)})
         )
 
 
@@ -96,8 +96,8 @@ async def test_a_pump_whose_document_was_written_by_another_grants_nothing_more(
 
     async def overtake() -> None:
         await world.clock.sleep(1)
-        found = await world.store.get(PUMP)
-        await world.store.commit(Update(PUMP, {"lead_holder": "boot-other"}, getattr(found, "version", "")))
+        pump = await world.store.get(PUMP)
+        await world.store.commit(Update(PUMP, {"lead_holder": "boot-other"}, getattr(pump, "version", "")))
         await queued(world, 5)
         await world.kicks.kick(f"{PRO}/normal", "")
 
@@ -172,7 +172,7 @@ async def test_a_release_that_nobody_takes_up_for_ten_seconds_comes_back_with_it
     publish = world.topics.publish
 
     async def loses_one(topic: str, data: bytes, attributes: Any = None) -> str:
-        if topic == RENDER_RELEASES and Release.parse(data).number == 1:
+        if topic == RENDER_RELEASES and ReleaseMessage.parse(data).number == 1:
             return "lost"
         return await publish(topic, data, attributes)
 

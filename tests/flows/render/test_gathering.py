@@ -63,12 +63,12 @@ async def submit(world: World, places: Places, request_id: str, *sizes: int, **f
 
 
 def signs(world: World) -> dict[str, int]:
-    found: dict[str, int] = {}
+    counts: dict[str, int] = {}
     for document in world.store.all("evidence"):
         for model in document.data["models"].values():
             for sign, seconds in model["counts"].items():
-                found[sign] = found.get(sign, 0) + sum(seconds.values())
-    return found
+                counts[sign] = counts.get(sign, 0) + sum(seconds.values())
+    return counts
 
 
 async def test_references_too_large_together_are_refused_before_they_are_fetched() -> None:
@@ -141,8 +141,10 @@ async def test_slow_references_are_fetched_once_and_are_no_sign_of_a_slow_fleet(
     assert set(world.statuses().values()) == {"succeeded"}
     assert len(places.fetches) == 5
     assert len(world.lane.calls) == 5
-    found = signs(world)
-    assert [found.get(item.value, 0) for item in (StartSignal.LATE, StartSignal.DELIVERED_LATE, StartSignal.TIGHT)] == [
+    counts = signs(world)
+    assert [
+        counts.get(item.value, 0) for item in (StartSignal.LATE, StartSignal.DELIVERED_LATE, StartSignal.TIGHT)
+    ] == [
         0,
         0,
         0,

@@ -143,9 +143,9 @@ async def test_no_balance_closes_and_is_escalated_once_and_asked_ever_more_seldo
     await queued(world, 12, model=PRO)
     await world.run_for(4 * MINUTE)
     assert 12 <= len(world.lane.calls) <= 12 + 7
-    asked = len(world.lane.calls)
+    calls_before = len(world.lane.calls)
     await world.run_for(4 * MINUTE)
-    assert 1 <= len(world.lane.calls) - asked <= 2, "one asks whether it is mended"
+    assert 1 <= len(world.lane.calls) - calls_before <= 2, "one asks whether it is mended"
     await world.run_until_quiet(within=timedelta(minutes=10))
     assert done(world) == 12
     assert [item["runbook"] for item in world.signals.of(events.ESCALATION)] == ["no-balance"]
@@ -206,15 +206,15 @@ async def test_an_overloaded_model_is_back_soon_after_it_is_well() -> None:
 
 async def test_a_raise_and_a_cut_of_the_live_limit_take_hold_without_a_restart() -> None:
     world = World()
-    world.live_quota.said = {PRO: {"rpm": 10}}
+    world.live_quota.answer = {PRO: {"rpm": 10}}
     await world.clock.run(read_live_quota(world.ports))
     await queued(world, 120, model=PRO)
 
     async def moves() -> None:
         await world.clock.sleep(70)
-        world.live_quota.said = {PRO: {"rpm": 40}}
+        world.live_quota.answer = {PRO: {"rpm": 40}}
         await world.clock.sleep(120)
-        world.live_quota.said = {PRO: {"rpm": 5}}
+        world.live_quota.answer = {PRO: {"rpm": 5}}
 
     await world.run_for(5 * MINUTE, moves())
     begun = [(call.at - world.started).total_seconds() for call in world.lane.calls]

@@ -53,8 +53,8 @@ async def test_a_paid_image_waits_for_its_store_for_hours_and_is_not_bought_agai
     await world.run_for(timedelta(hours=2))
     assert world.status()["status"] == "rendering"
     assert "is paid for and waits to be stored" in world.status()["reason"]
-    (told,) = world.signals.of(events.ESCALATION)
-    assert told["runbook"] == "paid-image-waits"
+    (escalation,) = world.signals.of(events.ESCALATION)
+    assert escalation["runbook"] == "paid-image-waits"
     await world.run_until_quiet()
     assert world.status()["status"] == "succeeded"
     assert world.status()["reason"] is None

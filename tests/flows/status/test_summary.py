@@ -38,27 +38,27 @@ async def test_it_counts_what_waits_by_model_priority_and_tenant_with_the_longes
     await queue(world, 3, minutes=7, tenant="print", priority="bulk")
     await queue(world, 5, minutes=2, tenant="web", priority="bulk")
     await queue(world, 1, minutes=1, tenant="web", priority="interactive")
-    found = await summary.write(world.ports)
-    assert found is not None
+    status = await summary.write(world.ports)
+    assert status is not None
     now = world.clock.now()
-    assert [(item.tenant, item.priority, item.count, now - item.oldest_at) for item in found.waiting] == [
+    assert [(item.tenant, item.priority, item.count, now - item.oldest_at) for item in status.waiting] == [
         ("web", "interactive", 1, timedelta(minutes=1)),
         ("print", "bulk", 3, timedelta(minutes=7)),
         ("web", "bulk", 5, timedelta(minutes=2)),
     ]
-    assert {depth.priority: depth.count for depth in found.depths} == {"interactive": 1, "normal": 0, "bulk": 8}
-    assert found.queued_count == 9
-    assert written(world) == found
+    assert {depth.priority: depth.count for depth in status.depths} == {"interactive": 1, "normal": 0, "bulk": 8}
+    assert status.queued_count == 9
+    assert written(world) == status
 
 
 async def test_tenants_beyond_those_told_apart_still_count_in_the_depth() -> None:
     world = World()
     for number in range(summary.MOST_TENANTS + 3):
         await queue(world, 1, tenant=f"t{number:02}", priority="bulk")
-    found = await summary.write(world.ports)
-    assert found is not None
-    assert len(found.waiting) == summary.MOST_TENANTS
-    assert found.queued_count == summary.MOST_TENANTS + 3
+    status = await summary.write(world.ports)
+    assert status is not None
+    assert len(status.waiting) == summary.MOST_TENANTS
+    assert status.queued_count == summary.MOST_TENANTS + 3
 
 
 async def test_the_pump_writes_it_while_it_leads_at_most_every_five_seconds_and_the_end_of_its_work() -> None:
@@ -195,10 +195,10 @@ async def test_it_never_touches_the_documents_of_the_pump_and_costs_few_reads_wh
 
     class Counting:
         def __getattr__(self, name: str) -> Any:
-            found = getattr(world.store, name)
+            method = getattr(world.store, name)
 
             async def call(*arguments: Any) -> Any:
-                answer = await found(*arguments)
+                answer = await method(*arguments)
                 least = 1 if name in ("query", "count", "get") else 0
                 counted["reads"] += max(least, len(answer) if isinstance(answer, list) else least)
                 counted["writes"] += len(arguments) if name == "commit" else 0

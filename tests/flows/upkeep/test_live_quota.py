@@ -24,7 +24,7 @@ DENIED = QuotaUnreadable("denied", "no", "grant it")
 @pytest.fixture
 def world() -> World:
     world = World()
-    world.live_quota.said = {PRO: {"rpm": 60, "rpd": None}}
+    world.live_quota.answer = {PRO: {"rpm": 60, "rpd": None}}
     return world
 
 
@@ -69,19 +69,19 @@ async def test_the_watch_reads_the_limits(world: World) -> None:
 
 async def test_a_raise_and_a_cut_are_known_a_minute_later(world: World) -> None:
     for rpm in (60, 600, 6):
-        world.live_quota.said = {PRO: {"rpm": rpm}}
+        world.live_quota.answer = {PRO: {"rpm": rpm}}
         await minutes(world)
         assert limits(world) == {PRO: {"rpm": rpm}}
-    told = [(item["dimension"], item["old"], item["new"]) for item in world.signals.of(events.LIMIT_CHANGED)]
-    assert told == [("rpm", 60, 600), ("rpm", 600, 6)]
+    changes = [(item["dimension"], item["old"], item["new"]) for item in world.signals.of(events.LIMIT_CHANGED)]
+    assert changes == [("rpm", 60, 600), ("rpm", 600, 6)]
 
 
 async def test_a_limit_that_comes_or_goes_is_told_in_words(world: World) -> None:
-    for said in ({"rpm": 60}, {"rpm": None}, {}):
-        world.live_quota.said = {PRO: said}
+    for limits in ({"rpm": 60}, {"rpm": None}, {}):
+        world.live_quota.answer = {PRO: limits}
         await minutes(world)
-    told = [(item["model"], item["old"], item["new"]) for item in world.signals.of(events.LIMIT_CHANGED)]
-    assert told == [(PRO, 60, "unlimited"), (PRO, "unlimited", "unknown")]
+    changes = [(item["model"], item["old"], item["new"]) for item in world.signals.of(events.LIMIT_CHANGED)]
+    assert changes == [(PRO, 60, "unlimited"), (PRO, "unlimited", "unknown")]
 
 
 async def test_a_watch_that_comes_more_often_reads_once_a_minute(world: World) -> None:
@@ -102,7 +102,7 @@ async def test_minutes_of_unequal_length_are_all_read(world: World) -> None:
 
 async def test_while_reading_fails_the_last_good_values_stay_and_age(world: World) -> None:
     await minutes(world)
-    world.live_quota.said = DENIED
+    world.live_quota.answer = DENIED
     after = await minutes(world, 3)
     assert limits(world) == {PRO: {"rpm": 60, "rpd": None}}
     assert after.read_at == after.by_model[PRO].read_at == world.started
@@ -113,16 +113,16 @@ async def test_while_reading_fails_the_last_good_values_stay_and_age(world: Worl
 
 
 async def test_a_first_reading_that_fails_is_on_record_too(world: World) -> None:
-    world.live_quota.said = DENIED
+    world.live_quota.answer = DENIED
     first = await minutes(world)
     assert (first.by_model, first.read_at) == ({}, None)
     assert first.problem is not None
 
 
 async def test_a_problem_is_told_once_and_its_end_too(world: World) -> None:
-    good = world.live_quota.said
-    for said in (good, DENIED, DENIED, QuotaUnreadable("unreachable", "?", "wait"), DENIED, good, good):
-        world.live_quota.said = said
+    good = world.live_quota.answer
+    for reading in (good, DENIED, DENIED, QuotaUnreadable("unreachable", "?", "wait"), DENIED, good, good):
+        world.live_quota.answer = reading
         await minutes(world)
     assert world.signals.of(events.QUOTA_UNREADABLE) == [
         {"what": "limits", "code": "denied", "reason": "no", "remedy": "grant it"},
@@ -144,7 +144,7 @@ async def test_usage_that_cannot_be_read_leaves_the_limits_alone(world: World) -
     world.live_quota.used = {PRO: {"rpm": 7}}
     await minutes(world)
     world.live_quota.used = DENIED
-    world.live_quota.said = {PRO: {"rpm": 90}}
+    world.live_quota.answer = {PRO: {"rpm": 90}}
     after = await minutes(world, 2)
     assert limits(world) == {PRO: {"rpm": 90}}
     assert (after.problem, after.usage, after.usage_read_at) == (None, {PRO: {"rpm": 7}}, world.started)
@@ -155,21 +155,21 @@ async def test_usage_that_cannot_be_read_leaves_the_limits_alone(world: World) -
 
 
 async def test_where_nobody_is_asked_nothing_is_known_and_nothing_written(world: World) -> None:
-    world.live_quota.said = NotAsked()
+    world.live_quota.answer = NotAsked()
     await world.clock.run(read_live_quota(world.ports))
     assert world.store.all("quota") == []
 
 
 async def test_what_nobody_asks_for_any_more_is_removed(world: World) -> None:
     await minutes(world)
-    world.live_quota.said = NotAsked()
+    world.live_quota.answer = NotAsked()
     await world.clock.run(read_live_quota(world.ports))
     assert world.store.all("quota") == []
 
 
 async def test_of_two_readers_that_meet_the_first_to_write_wins(world: World) -> None:
     await minutes(world)
-    world.live_quota.said = {PRO: {"rpm": 90}}
+    world.live_quota.answer = {PRO: {"rpm": 90}}
     slow = replace(world.ports, live_quota=Overtaken(world))
     await world.clock.run(read_live_quota(slow))
     assert limits(world) == {PRO: {"rpm": 90}}

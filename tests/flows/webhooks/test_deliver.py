@@ -9,7 +9,7 @@ import pytest
 
 from shared.core.messages.topics import WEBHOOK_DELIVERIES
 from shared.core.values.documents import Create, Update
-from shared.core.webhooks.delivery import GIVE_UP_AFTER, Delivery, path
+from shared.core.webhooks.delivery import GIVE_UP_AFTER, WebhookDelivery, path
 from shared.core.webhooks.endpoint import Endpoint
 from shared.core.webhooks.signature import secret_of
 from shared.flows.webhooks import endpoints, replay
@@ -412,7 +412,9 @@ async def test_the_image_has_an_address_for_an_hour_and_without_one_the_apis() -
 async def test_more_deliveries_than_a_page_holds_become_messages_each_once() -> None:
     world, now = World(), datetime(2026, 11, 22, 18, tzinfo=UTC)
     for number in range(PAGE + 3):
-        due = Delivery.new("web", "we_1", f"r-{number}", f"msg_{number}", "succeeded", now + timedelta(seconds=number))
+        due = WebhookDelivery.new(
+            "web", "we_1", f"r-{number}", f"msg_{number}", "succeeded", now + timedelta(seconds=number)
+        )
         await world.store.commit(Create(path(f"msg_{number:04}-we_1"), due.to_json()))
     assert await publish_due(world.store, world.topics, now + DAY) == PAGE + 3
     assert len({message.data for message in world.topics.on(WEBHOOK_DELIVERIES)}) == PAGE + 3

@@ -112,8 +112,8 @@ class _Derivation:
         words = resource.removeprefix("google_").replace("_", "")
         config = self._by_lower[f"{words}config"]
         block = self._block(config)
-        held = config.removesuffix("Config")
-        for item in self._types[held].get("properties", ()):
+        kind = config.removesuffix("Config")
+        for item in self._types[kind].get("properties", ()):
             name = _snake(item["name"])
             if item.get("immutable") and not item.get("static") and item["name"] not in COMMON_STATE:
                 self._read_only(block, name, item)
@@ -146,8 +146,8 @@ class _Derivation:
                 self._read_only(block, _snake(item["name"]), item)
 
     def _read_only(self, block: Json, name: str, described: Json) -> None:
-        known = {*block["attributes"], *block.get("blocks", {})}
-        plain = {_plain(item) for item in known}
+        names = {*block["attributes"], *block.get("blocks", {})}
+        plain = {_plain(item) for item in names}
         if described["name"].endswith("Input") or _plain(name) in plain:
             return
         if described["type"].get("fqn") == "cdktn.StringMap":
@@ -174,13 +174,13 @@ def _nesting(name: str, is_list: bool) -> str:
 
 
 def _attribute(described: Json) -> Json:
-    found: dict[str, Json] = {"type": _type(described["type"])}
-    found["optional" if described.get("optional") else "required"] = True
+    attribute: dict[str, Json] = {"type": _type(described["type"])}
+    attribute["optional" if described.get("optional") else "required"] = True
     docs = described.get("docs", {})
     words = f"{docs.get('summary', '')} {docs.get('remarks', '')}"
     if values := re.search(r"Possible values: \[([^\]]+)\]", words):
-        found["values"] = re.findall(r'"([^"]*)"', values[1])
-    return found
+        attribute["values"] = re.findall(r'"([^"]*)"', values[1])
+    return attribute
 
 
 def _type(described: Json) -> Json:

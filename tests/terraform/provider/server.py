@@ -145,7 +145,7 @@ def _stand_in(name: str, attribute: Json, resource: str, top: Values) -> object:
         return {} if attribute["type"][0] == "map" else []
     named = next((top[word] for word in NAMES if top.get(word)), "one")
     email = f"{named}@{top['project']}.iam.gserviceaccount.com"
-    known = {
+    defaults = {
         "project": top["project"],
         "project_id": top["project"],
         "number": PROJECT_NUMBER,
@@ -156,4 +156,4 @@ def _stand_in(name: str, attribute: Json, resource: str, top: Values) -> object:
         "id": f"{resource}/{named}",
         "name": f"projects/{top['project']}/{resource}/{named}",
     }
-    return known.get(name, _EMPTY_OF[attribute["type"]])
+    return defaults.get(name, _EMPTY_OF[attribute["type"]])

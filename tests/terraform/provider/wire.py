@@ -37,8 +37,8 @@ def values(dynamic: bytes | None) -> Values | None:
     return decoded
 
 
-def dynamic(found: Values | None) -> bytes:
-    return field(1, msgspec.msgpack.encode(found))
+def dynamic(values: Values | None) -> bytes:
+    return field(1, msgspec.msgpack.encode(values))
 
 
 def error(summary: str, detail: str) -> bytes:

@@ -71,13 +71,13 @@ async def _budget(name: str, new: _New, *, as_json: bool) -> None:
         if new.changes:
             await _set(store, name, new)
             audit.note(settings, "budget", detail=f"tenant {name}: {new}")
-        seen = await _read(store, name, wiring.default_budget(settings))
+        status = await _read(store, name, wiring.default_budget(settings))
     if new.changes:
         await _wake_the_pump()
     if as_json:
-        click.echo(to_json(seen))
+        click.echo(to_json(status))
         return
-    for line in _lines(seen):
+    for line in _lines(status):
         click.echo(line)
 
 
@@ -151,28 +151,28 @@ async def _purse(store: Store, name: str, limit: Budget) -> dict[str, Any]:
     }
 
 
-def _lines(seen: dict[str, Any]) -> list[str]:
+def _lines(status: dict[str, Any]) -> list[str]:
     from scripts.cli.views.see.request_view import dollars, moment
 
-    budget = seen["budget"]
+    budget = status["budget"]
     if budget is None:
-        return [f"{seen['tenant']}: no budget", *_waiting(seen), *_history(seen)]
+        return [f"{status['tenant']}: no budget", *_waiting(status), *_history(status)]
     over = {"queue": "more waits", "step-down": "more takes cheaper routes", "refuse": "more fails"}[budget["over"]]
     return [
-        f"{seen['tenant']}: {dollars(budget['limit_micros'])} a {budget['period']}, {over}",
+        f"{status['tenant']}: {dollars(budget['limit_micros'])} a {budget['period']}, {over}",
         f"  {dollars(budget['spent_micros']):>12}  spent in {budget['now']}, which ends at {moment(budget['ends_at'])}",
         f"  {dollars(budget['held_micros']):>12}  held for attempts that are running or may have been billed",
         f"  {dollars(max(budget['available_micros'], 0)):>12}  left",
-        *_waiting(seen),
-        *_history(seen),
+        *_waiting(status),
+        *_history(status),
     ]
 
 
-def _history(seen: dict[str, Any]) -> list[str]:
+def _history(status: dict[str, Any]) -> list[str]:
     from scripts.cli.views.see.request_view import moment
 
     lines = []
-    for change in seen["history"][:MOST_SHOWN]:
+    for change in status["history"][:MOST_SHOWN]:
         what = f"{_limit(change['before'])} -> {_limit(change['after'])}, by {change['actor'] or '-'}"
         why = f": {change['reason']}" if change["reason"] else ""
         lines.append(f"  {moment(change['at'])}  {what}{why}")
@@ -185,5 +185,5 @@ def _limit(budget: dict[str, Any] | None) -> str:
     return dollars(budget["limit_micros"]) if budget else "none"
 
 
-def _waiting(seen: dict[str, Any]) -> list[str]:
-    return [f"  {seen['waiting']:>12,}  requests wait for budget"] if seen["waiting"] else []
+def _waiting(status: dict[str, Any]) -> list[str]:
+    return [f"  {status['waiting']:>12,}  requests wait for budget"] if status["waiting"] else []

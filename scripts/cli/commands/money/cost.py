@@ -90,18 +90,18 @@ async def _cost(by: str, span: Span, into: Into, models: Catalogue, *, explain: 
     from scripts.cli.views.see import request_view
     from shared.core.accounting.cost_report import bills
 
-    found = bills(await _rows(span.since, span.until), by)
+    bill = bills(await _rows(span.since, span.until), by)
     today = datetime.now(UTC).date()
     worker_home.say_if_simulated(worker_home.read_settings())
     stale_prices.warn(models, today)
     if into.csv is not None:
-        _write(into.csv, cost_table.csv_text(found, by))
+        _write(into.csv, cost_table.csv_text(bill, by))
     if into.chart is not None:
-        _draw(found, by, span, into.chart)
+        _draw(bill, by, span, into.chart)
     if as_json:
-        click.echo(to_json(cost_table.document(found, by, span.since, span.until, models, today)))
+        click.echo(to_json(cost_table.document(bill, by, span.since, span.until, models, today)))
         return
-    request_view.console().print(*cost_table.lines(found, by, str(span), explain=explain), sep="\n")
+    request_view.console().print(*cost_table.lines(bill, by, str(span), explain=explain), sep="\n")
 
 
 async def _rows(since: date, until: date) -> list[LedgerRow]:

@@ -95,8 +95,8 @@ async def _doctor(loads: Sequence[str], fleet: str | None, file: Path | None, *,
     worker_home.say_if_simulated(settings)
     if as_json:
         counts = {word: sum(finding.verdict == word for finding in findings) for word in MARKS}
-        said = {"ready": worst == {"pass"}, **counts, "checks": [asdict(finding) for finding in findings]}
-        click.echo(to_json(said))
+        document = {"ready": worst == {"pass"}, **counts, "checks": [asdict(finding) for finding in findings]}
+        click.echo(to_json(document))
     else:
         request_view.console().print(_sheet(findings, named))
     return int(bad)
@@ -133,18 +133,18 @@ def _load(loads: Sequence[str], catalogue: Catalogue) -> dict[str, int]:
     """By model id; a bare number is of the default model."""
     from shared.core.catalogue.catalogue import UnknownModel
 
-    found = {}
+    loads_ = {}
     for text in loads:
         name, _, number = text.rpartition("=")
         if not number.isdecimal() or not 1 <= int(number) <= 1_000_000:
             raise click.UsageError(f"--load: found {text!r}; allowed: RPM or MODEL=RPM, such as 450")
         try:
-            found[catalogue.live(name or catalogue.purposes["default"]).id] = int(number)
+            loads_[catalogue.live(name or catalogue.purposes["default"]).id] = int(number)
         except UnknownModel as error:
             raise click.UsageError(
                 f"--load: found the model {name!r}; allowed: {', '.join(catalogue.names)}"
             ) from error
-    return found
+    return loads_
 
 
 def _sheet(findings: Sequence[Finding], named: Owners) -> RenderableType:
@@ -155,7 +155,7 @@ def _sheet(findings: Sequence[Finding], named: Owners) -> RenderableType:
 
     parts: list[RenderableType] = []
     rank = {"fail": 0, "unknown": 1, "pass": 2}
-    for owner, said in named.items():
+    for owner, owner_ in named.items():
         grid = Table.grid(padding=(0, 2))
         grid.add_column(no_wrap=True, width=4)
         grid.add_column(no_wrap=True, style="dim", width=18)
@@ -167,7 +167,7 @@ def _sheet(findings: Sequence[Finding], named: Owners) -> RenderableType:
             if finding.remedy:
                 text.append(f"\n{finding.remedy}", "italic")
             grid.add_row(Text(MARKS[finding.verdict], STYLES[finding.verdict]), finding.check, text)
-        parts += [Text.assemble((f"{owner} owner", "bold"), f"  {said.name or 'no name set'}"), grid, Text()]
+        parts += [Text.assemble((f"{owner} owner", "bold"), f"  {owner_.name or 'no name set'}"), grid, Text()]
     counts = ", ".join(
         f"{sum(finding.verdict == word for finding in findings)} {word}" for word in ("pass", "fail", "unknown")
     )

@@ -11,7 +11,7 @@ from scripts.cli.data.json_output import to_json
 
 if TYPE_CHECKING:
     from scripts.drills.recording import DrillRecording
-    from scripts.drills.timeline import Line
+    from scripts.drills.timeline import TimelineRow
 
 NAMES = ("outage", "quota", "slow", "refusal", "credential", "gone", "lost-answer")
 
@@ -44,7 +44,7 @@ def command(ctx: click.Context, name: str, seconds: float | None, as_json: bool)
     ctx.exit(1 if played.problems() else 0)
 
 
-def _play(name: str, seconds: float | None, *, as_json: bool) -> tuple[DrillRecording, list[Line]]:
+def _play(name: str, seconds: float | None, *, as_json: bool) -> tuple[DrillRecording, list[TimelineRow]]:
     """The timeline is the progress: it is told line by line."""
     from scripts.cli.views.prepare import drill_report
     from scripts.drills import run_worker
@@ -53,7 +53,7 @@ def _play(name: str, seconds: float | None, *, as_json: bool) -> tuple[DrillReco
 
     scene = scene_of(name, seconds)
 
-    def tell(line: Line) -> None:
+    def tell(line: TimelineRow) -> None:
         began = story.lines[0].at
         click.secho(drill_report.line(line, began), fg=drill_report.COLOURS.get(line.who), err=as_json)
 

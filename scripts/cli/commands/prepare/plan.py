@@ -112,14 +112,14 @@ def command(
         stale_prices.warn(models, datetime.now(UTC).date())
         start = datetime.now(UTC) if at is None else _moment(at)
         load = _load(PlanOptions(file, backlog, arrivals, lasts, even, curve, mix, of, tokens), models, start, seed)
-        asked = quota.given(limits, models)
-        in_force, running_capacity = asyncio.run(_known(settings, models, load.models))
-        held = quota.held(load.models, asked, in_force)
-        quota.refuse_zero(held)
-        if any(limit.source in ("live", "learned") for item in held.values() for limit in item.values()):
+        configured = quota.given(limits, models)
+        in_force, running_capacity = asyncio.run(_state(settings, models, load.models))
+        limits_ = quota.merged(load.models, configured, in_force)
+        quota.refuse_zero(limits_)
+        if any(limit.source in ("live", "learned") for item in limits_.values() for limit in item.values()):
             worker_home.say_if_simulated(settings)
         assumed = latencies.ASSUMED if latency is None else latencies.parse(latency, models)
-        stage = Stage(start, held, capacity or running_capacity, assumed, seed)
+        stage = Stage(start, limits_, capacity or running_capacity, assumed, seed)
         spend = asyncio.run(_spend(settings))
         account = account_cap.of_worker(wiring.account(settings, models), spend, models.account)
         _plan(load, stage, models, chart, Billing(account, spend), as_json=as_json)
@@ -137,50 +137,50 @@ def _moment(text: str) -> datetime:
     return moment
 
 
-def _load(asked: PlanOptions, models: Catalogue, start: datetime, seed: int) -> Load:
+def _load(options: PlanOptions, models: Catalogue, start: datetime, seed: int) -> Load:
     from scripts.cli.data.run.outgoing import read_lines
     from scripts.planner import load
     from scripts.planner.errors import InvalidLoad
 
-    made_up = asked.backlog is not None or asked.arrivals is not None or asked.curve is not None
-    if (asked.file is None) != made_up:
+    made_up = options.backlog is not None or options.arrivals is not None or options.curve is not None
+    if (options.file is None) != made_up:
         raise (
             InvalidLoad("give either FILE or a synthetic load, not both")
             if made_up
             else InvalidLoad("give a load: FILE, --backlog, --arrivals with --for, or --curve")
         )
-    if asked.file is None:
-        return _made_up(asked, models, Random(f"{seed}:load"))
-    return load.of_lines(read_lines(_read(asked.file), ""), asked.file, models, start)
+    if options.file is None:
+        return _made_up(options, models, Random(f"{seed}:load"))
+    return load.of_lines(read_lines(_read(options.file), ""), options.file, models, start)
 
 
-def _made_up(asked: PlanOptions, models: Catalogue, chance: Random) -> Load:
+def _made_up(options: PlanOptions, models: Catalogue, chance: Random) -> Load:
     from scripts.planner import option_parsers, synthetic_load
     from scripts.planner.errors import InvalidLoad
 
-    times: list[float] = [0.0] * (asked.backlog or 0)
-    about = [f"{asked.backlog:,} at once"] if asked.backlog else []
-    if (asked.arrivals is None) != (asked.lasts is None):
+    times: list[float] = [0.0] * (options.backlog or 0)
+    about = [f"{options.backlog:,} at once"] if options.backlog else []
+    if (options.arrivals is None) != (options.lasts is None):
         raise InvalidLoad("--arrivals and --for must be used together, for example --arrivals 450/m --for 15m")
-    if asked.arrivals is not None and asked.lasts is not None:
+    if options.arrivals is not None and options.lasts is not None:
         rate, lasts = (
-            option_parsers.per_minute("--arrivals", asked.arrivals),
-            option_parsers.seconds("--for", asked.lasts),
+            option_parsers.per_minute("--arrivals", options.arrivals),
+            option_parsers.seconds("--for", options.lasts),
         )
         if rate * lasts / 60 > synthetic_load.MOST:
             raise InvalidLoad(
                 f"--arrivals: found {rate * lasts / 60:,.0f} requests; allowed: {synthetic_load.MOST:,} in all"
             )
-        times += synthetic_load.even(rate, lasts) if asked.even else synthetic_load.poisson(rate, lasts, chance)
-        about.append(f"{asked.arrivals} for {asked.lasts}, {'evenly' if asked.even else 'at random'}")
-    if asked.curve is not None:
-        rows = synthetic_load.curve(asked.curve, _read(asked.curve).decode("utf-8", "replace"))
+        times += synthetic_load.even(rate, lasts) if options.even else synthetic_load.poisson(rate, lasts, chance)
+        about.append(f"{options.arrivals} for {options.lasts}, {'evenly' if options.even else 'at random'}")
+    if options.curve is not None:
+        rows = synthetic_load.curve(options.curve, _read(options.curve).decode("utf-8", "replace"))
         times += synthetic_load.instants(rows, chance)
-        about.append(f"the curve {asked.curve}")
-    priorities = option_parsers.shares("--mix", asked.mix, synthetic_load.priority_of)
-    kinds = option_parsers.shares("--of", asked.of, lambda field, text: synthetic_load.kind(field, text, models))
-    text = f"{' and '.join(about)}: {len(times):,} requests, {asked.mix}, {asked.of}"
-    return synthetic_load.load(text, times, priorities, kinds, models, chance, tokens=asked.tokens)
+        about.append(f"the curve {options.curve}")
+    priorities = option_parsers.shares("--mix", options.mix, synthetic_load.priority_of)
+    kinds = option_parsers.shares("--of", options.of, lambda field, text: synthetic_load.kind(field, text, models))
+    text = f"{' and '.join(about)}: {len(times):,} requests, {options.mix}, {options.of}"
+    return synthetic_load.load(text, times, priorities, kinds, models, chance, tokens=options.tokens)
 
 
 def _read(file: str) -> bytes:
@@ -190,7 +190,7 @@ def _read(file: str) -> bytes:
         raise click.UsageError(f"{file} cannot be read ({error.strerror})") from error
 
 
-async def _known(
+async def _state(
     settings: Settings, models: Catalogue, called: Sequence[str]
 ) -> tuple[Mapping[str, Mapping[str, EffectiveLimit]], int]:
     """The limits in force and the capacity, as the store has them; as configured where nothing was ever started."""
@@ -233,19 +233,19 @@ def _plan(load: Load, stage: Stage, models: Catalogue, chart: str | None, billin
         click.echo(f"will be rejected: {line}", err=True)
     ways = alternatives(load.wanted, models)
     played = {alternative.name: _played(alternative, stage) for alternative in ways}
-    found = [figures(alternative, played[alternative.name], stage, models) for alternative in ways]
+    outcomes = [figures(alternative, played[alternative.name], stage, models) for alternative in ways]
     if chart is not None:
         _draw({name: forecast for name, forecast in played.items() if forecast is not None}, stage, chart, load)
     if as_json:
-        of_account = {"account": account.document(found, billing, stage.start)}
-        click.echo(to_json(plan_report.document(load, stage, found) | of_account))
+        of_account = {"account": account.document(outcomes, billing, stage.start)}
+        click.echo(to_json(plan_report.document(load, stage, outcomes) | of_account))
         return
     console = request_view.console()
-    console.print(plan_report.reckoning(load, stage), plan_report.table(found), sep="\n")
-    if found[0].course is not None:
-        console.print(plan_report.models(found[0]))
-    console.print(plan_report.notes(found, load, stage))
-    console.print(*account.lines(found, billing, stage.start), sep="\n")
+    console.print(plan_report.reckoning(load, stage), plan_report.table(outcomes), sep="\n")
+    if outcomes[0].course is not None:
+        console.print(plan_report.models(outcomes[0]))
+    console.print(plan_report.notes(outcomes, load, stage))
+    console.print(*account.lines(outcomes, billing, stage.start), sep="\n")
 
 
 def _played(way: Alternative, stage: Stage) -> Forecast | None:

@@ -104,27 +104,29 @@ async def _cancel_chosen(choice: Choice, *, yes: bool, as_json: bool) -> None:
     settings = worker_home.read_settings()
     choice = choice.with_models(wiring.catalogue(settings))
     async with worker_home.reading(settings) as store:
-        found = await filters.read(store, choice)
+        requests = await filters.read(store, choice)
     if not as_json:
-        _preview(found)
-    if yes and found:
+        _preview(requests)
+    if yes and requests:
         async with worker_home.publishing(settings) as topics:
-            with progress.counted(len(found), "asked to cancel") as report:
+            with progress.counted(len(requests), "asked to cancel") as report:
                 await send(
-                    topics, _lines([(versioned.record.tenant, id_of(versioned.id)) for versioned in found]), report
+                    topics, _lines([(versioned.record.tenant, id_of(versioned.id)) for versioned in requests]), report
                 )
-        for versioned in found:
+        for versioned in requests:
             audit.note(settings, "cancel", request_id=versioned.id, trace_id=versioned.record.trace_id)
     if as_json:
         click.echo(
-            to_json({"chosen": len(found), "asked": yes, "request_ids": [id_of(versioned.id) for versioned in found]})
+            to_json(
+                {"chosen": len(requests), "asked": yes, "request_ids": [id_of(versioned.id) for versioned in requests]}
+            )
         )
         return
-    if not found:
+    if not requests:
         return
     if yes:
         worker_home.warn_unless_running(settings)
-        click.echo(f"cancellation of {len(found):,} sent; see `renderlane list --status cancelled`")
+        click.echo(f"cancellation of {len(requests):,} sent; see `renderlane list --status cancelled`")
     else:
         click.echo("preview only, nothing was cancelled. Repeat with --yes to cancel.")
 

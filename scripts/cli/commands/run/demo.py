@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from scripts.cli.data import worker_home
 from scripts.cli.data.run.completion import Waiting
 from scripts.cli.data.run.outgoing import Line, complaints, read_lines, send
-from scripts.cli.data.see.requests import Found, Rejected
+from scripts.cli.data.see.requests import Rejected, StoredRequest
 from scripts.cli.main import Misconfigured, explained
 from scripts.cli.views.money import cost_estimate
 from scripts.cli.views.see import contact_sheet, progress, request_view
@@ -101,22 +101,22 @@ async def _run(plan: Plan) -> int:
             with progress.shown(waiting) as report:
                 patience = PATIENCE if home.simulator_url else PATIENCE_WITH_KEY
                 await waiting.until_ended(patience, report)
-            found = await waiting.found()
+            ended = await waiting.answers()
             took = (datetime.now(UTC) - started).total_seconds()
-            summary = f"{request_view.summary(found)}, in {took:.0f} s"
+            summary = f"{request_view.summary(ended)}, in {took:.0f} s"
             picture = await contact_sheet.save(
-                found,
+                ended,
                 home.worker.ports.images,
                 plan.settings.home / "contact-sheets" / f"{plan.run.rstrip('-')}.jpg",
                 title=summary,
                 note=worker_home.SIMULATOR if home.simulator_url else "",
                 cut=plan.run,
             )
-            console.print(request_view.results(found, cut=plan.run))
-            console.print(request_view.remarks(found, cut=plan.run))
+            console.print(request_view.results(ended, cut=plan.run))
+            console.print(request_view.remarks(ended, cut=plan.run))
             console.print()
             _say_end(plan, home, summary, picture)
-    different = differences(found, plan.expected, plan.run)
+    different = differences(ended, plan.expected, plan.run)
     for name in different:
         click.secho(f"not as expected: {name}", fg="red", err=True)
     return 1 if different else 0
@@ -137,15 +137,15 @@ def _say_end(plan: Plan, home: Home, summary: str, picture: Path) -> None:
     click.echo(f"one request    .venv/bin/renderlane status {plan.run}owl-final")
 
 
-def differences(found: Sequence[Found | Rejected], expected: dict[str, str], run: str) -> list[str]:
+def differences(requests: Sequence[StoredRequest | Rejected], expected: dict[str, str], run: str) -> list[str]:
     """What ended otherwise than the samples expect; a duplicate must not have been rendered twice."""
-    ended = {(item.request_id or "").removeprefix(run): item for item in found}
+    ended = {(item.request_id or "").removeprefix(run): item for item in requests}
     different = []
     for name, status in expected.items():
         item = ended.get(name)
         if item is None or item.status != status:
             different.append(f"{name} should be {status} and is {item.status if item else 'not there'}")
-        elif isinstance(item, Found) and status == "succeeded":
+        elif isinstance(item, StoredRequest) and status == "succeeded":
             images = sum(attempt.image_uri is not None for attempt in item.attempts)
             if images != 1:
                 different.append(f"{name} has {images} images")

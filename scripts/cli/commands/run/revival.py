@@ -38,7 +38,7 @@ AT_ONCE = 50
 class Preview(Struct, frozen=True):
     """What a filter chose."""
 
-    found: Sequence[Row]
+    requests: Sequence[Row]
     """Without those that were revived before."""
     before: int
     """Revived before, and the new request is there."""
@@ -53,12 +53,14 @@ class Preview(Struct, frozen=True):
 
     def overdue(self, now: datetime) -> int:
         return sum(
-            1 for versioned in self.found if versioned.record.deadline is not None and versioned.record.deadline <= now
+            1
+            for versioned in self.requests
+            if versioned.record.deadline is not None and versioned.record.deadline <= now
         )
 
     def lines(self, deadline: datetime | None) -> list[RenderableType]:
         what = f"would be retried, for about {request_view.dollars(self.estimate_micros)}{self.before_words}"
-        lines = request_view.first_ten(self.found, what)
+        lines = request_view.first_ten(self.requests, what)
         lines.append(Text("Estimate: one attempt each, including thinking; each request has its own cap.", "dim"))
         overdue = self.overdue(datetime.now(UTC)) if deadline is None else 0
         if overdue:
@@ -70,11 +72,11 @@ class Preview(Struct, frozen=True):
     def to_json(self) -> str:
         return to_json(
             {
-                "chosen": len(self.found),
+                "chosen": len(self.requests),
                 "revived_before": self.before,
                 "estimate_usd": usd(self.estimate_micros),
                 "unroutable": self.unroutable,
-                "request_ids": [id_of(versioned.id) for versioned in self.found],
+                "request_ids": [id_of(versioned.id) for versioned in self.requests],
             }
         )
 
@@ -88,11 +90,11 @@ class _Reach(Struct, frozen=True):
 async def look(store: Store, choice: Choice, catalogue: Catalogue) -> Preview:
     """What would be revived; nothing is changed."""
     unreadable: list[Document] = []
-    found = await filters.read(store, choice, unreadable=unreadable)
+    requests = await filters.read(store, choice, unreadable=unreadable)
     filters.say_unreadable(unreadable)
     successors = [
         path
-        for versioned in found
+        for versioned in requests
         if (name := versioned.record.revived_as)
         for path in request_record.paths_of(versioned.record.tenant, name)
     ]
@@ -105,7 +107,7 @@ async def look(store: Store, choice: Choice, catalogue: Catalogue) -> Preview:
             if isinstance(document, Document)
         }
     fresh = [
-        versioned for versioned in found if (versioned.record.tenant, str(versioned.record.revived_as)) not in there
+        versioned for versioned in requests if (versioned.record.tenant, str(versioned.record.revived_as)) not in there
     ]
     prices: dict[Requirements, int | None] = {}
     for versioned in fresh:
@@ -113,8 +115,8 @@ async def look(store: Store, choice: Choice, catalogue: Catalogue) -> Preview:
         if ask not in prices:
             planned = first_plan(ask, catalogue, BUILT)
             prices[ask] = planned.estimate_micros if isinstance(planned, Planned) else None
-    asked = [prices[versioned.record.ask] for versioned in fresh]
-    return Preview(fresh, len(found) - len(fresh), sum(number or 0 for number in asked), asked.count(None))
+    estimates = [prices[versioned.record.ask] for versioned in fresh]
+    return Preview(fresh, len(requests) - len(fresh), sum(number or 0 for number in estimates), estimates.count(None))
 
 
 async def send(
@@ -158,8 +160,13 @@ def _say(old_id: str, end: Revived | ReviveRefused, *, as_json: bool, quiet: boo
         case ReviveRefused():
             click.echo(f"{old_id}: not revived: {end}", err=True)
         case Revived() if as_json:
-            told = {"request_id": id_of(old_id), "revived_as": end.request_id, "notes": end.notes, "before": end.before}
-            click.echo(to_json(told))
+            members = {
+                "request_id": id_of(old_id),
+                "revived_as": end.request_id,
+                "notes": end.notes,
+                "before": end.before,
+            }
+            click.echo(to_json(members))
         case Revived():
             if quiet:
                 return

@@ -77,10 +77,10 @@ async def _by_filter(
     catalogue = wiring.catalogue(settings)
     async with worker_home.reading(settings) as store:
         preview = await revival.look(store, choice.with_models(catalogue), catalogue)
-    if not preview.found and as_json and not yes:
+    if not preview.requests and as_json and not yes:
         click.echo(preview.to_json())
         return 0
-    if not preview.found:
+    if not preview.requests:
         click.echo(f"nothing to revive{preview.before_words}", err=True)
         return 0
     if not as_json:
@@ -91,6 +91,6 @@ async def _by_filter(
         if not as_json:
             click.echo("preview only, nothing was revived. Repeat with --yes to revive.")
         return 0
-    ids = [versioned.id for versioned in preview.found]
+    ids = [versioned.id for versioned in preview.requests]
     with progress.counted(len(ids), "revived") as report:
         return await revival.send(settings, ids, actor, deadline, as_json=as_json, report=report)

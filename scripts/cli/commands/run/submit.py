@@ -26,7 +26,7 @@ from shared.core.values.parameters import IMAGE_SEARCH, OUTPUT_FORMATS, THINKING
 if TYPE_CHECKING:
     from scripts.cli.data.run.completion import Waiting
     from scripts.cli.data.run.outgoing import Line, Sent
-    from scripts.cli.data.see.requests import Found, Rejected
+    from scripts.cli.data.see.requests import Rejected, StoredRequest
     from shared.config import Settings
 
 ABOUT_ALL = ("wait", "timeout", "as_json", "raw", "with_prompt", "prefix", "no_check", "what")
@@ -264,45 +264,47 @@ def _say_sent(sent: Sequence[Sent], *, as_json: bool) -> None:
 async def _wait(settings: Settings, sent: Sequence[Sent], timeout: float | None, form: JsonForm | None) -> int:
     """The exit code: 0 when all succeeded in time, 1 when one ended otherwise, 3 when some have not ended yet."""
     from scripts.cli.data.run.completion import Waiting
-    from scripts.cli.data.see.requests import Found
+    from scripts.cli.data.see.requests import StoredRequest
     from scripts.cli.views.see import progress
 
     async with worker_home.reading(settings) as store:
         waiting = Waiting(store, sent)
         with progress.shown(waiting) as report:
             in_time = await waiting.until_ended(timeout, report)
-        found = await waiting.found()
+        answers = await waiting.answers()
     if form is not None:
-        for item in found:
+        for item in answers:
             click.echo(to_json(_shown(item, form)))
     else:
         from scripts.cli.views.see import request_view
 
         console = request_view.console()
-        if len(found) == 1 and isinstance(found[0], Found):
-            console.print(request_view.sheet(found[0], with_prompt=False))
-        elif found:
-            console.print(request_view.results(found), request_view.remarks(found), "", request_view.summary(found))
+        if len(answers) == 1 and isinstance(answers[0], StoredRequest):
+            console.print(request_view.sheet(answers[0], with_prompt=False))
+        elif answers:
+            console.print(
+                request_view.results(answers), request_view.remarks(answers), "", request_view.summary(answers)
+            )
     if not in_time:
         _say_late(waiting, timeout)
     from scripts.cli.main import NOT_YET
 
-    if any(ended.status != "succeeded" for ended in found if _has_ended(ended)):
+    if any(ended.status != "succeeded" for ended in answers if _has_ended(ended)):
         return 1
     return 0 if in_time else NOT_YET
 
 
-def _has_ended(found: Found | Rejected) -> bool:
+def _has_ended(request: StoredRequest | Rejected) -> bool:
     from shared.core.values.status import FINAL
 
-    return found.status in (*FINAL, "rejected")
+    return request.status in (*FINAL, "rejected")
 
 
-def _shown(ended: Found | Rejected, form: JsonForm) -> dict[str, Any]:
+def _shown(ended: StoredRequest | Rejected, form: JsonForm) -> dict[str, Any]:
     from scripts.cli.data.see import wait_reasons
-    from scripts.cli.data.see.requests import Found
+    from scripts.cli.data.see.requests import StoredRequest
 
-    if isinstance(ended, Found):
+    if isinstance(ended, StoredRequest):
         return wait_reasons.in_document(ended, wait_reasons.WaitReasons(), form)
     return ended.document(raw=form.raw, with_prompt=form.with_prompt)
 

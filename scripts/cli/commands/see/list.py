@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from scripts.cli.data.see.filters import Choice
-    from scripts.cli.data.see.requests import Found
+    from scripts.cli.data.see.requests import StoredRequest
     from shared.config import Settings
 
 REJECTED = "rejected"
@@ -76,8 +76,8 @@ async def _on_the_way(tenant: str | None, limit: int, form: JsonForm | None) -> 
 
     settings = worker_home.read_settings()
     async with worker_home.reading(settings) as store:
-        found = await batch_table.read(store)
-        places = [place for place in found.places if tenant is None or place.row.tenant == tenant]
+        on_the_way = await batch_table.read(store)
+        places = [place for place in on_the_way.places if tenant is None or place.row.tenant == tenant]
         worker_home.say_if_simulated(settings)
         if form is not None:
             by_key = {place.key: place for place in places[:limit]}
@@ -92,9 +92,9 @@ async def _on_the_way(tenant: str | None, limit: int, form: JsonForm | None) -> 
     if not places:
         click.echo("no open batch requests", err=True)
         return
-    said = batch_table.lines(found, wiring.catalogue(settings).batch, now)
+    notes = batch_table.lines(on_the_way, wiring.catalogue(settings).batch, now)
     shown = request_view.console()
-    shown.print(batch_table.table(places[:limit], now), *said, sep="\n")
+    shown.print(batch_table.table(places[:limit], now), *notes, sep="\n")
 
 
 async def _rejected(
@@ -141,9 +141,9 @@ async def _list(choice: Choice, limit: int, form: JsonForm | None) -> None:
         worker_home.say_if_simulated(settings)
         if form is not None:
             requests = await with_attempts(store, documents)
-            held = await wait_reasons.read(store, requests, catalogue)
+            reasons = await wait_reasons.read(store, requests, catalogue)
             for request in requests:
-                click.echo(to_json(wait_reasons.in_document(request, held, form)))
+                click.echo(to_json(wait_reasons.in_document(request, reasons, form)))
             _note_prompts(settings, requests, form)
             for document in unreadable:
                 click.echo(to_json({"request_id": document.id, "status": "unreadable"}))
@@ -161,6 +161,6 @@ async def _list(choice: Choice, limit: int, form: JsonForm | None) -> None:
         worker_home.warn_unless_running(settings)
 
 
-def _note_prompts(settings: Settings, requests: Sequence[Found], form: JsonForm) -> None:
+def _note_prompts(settings: Settings, requests: Sequence[StoredRequest], form: JsonForm) -> None:
     for request in requests if form.with_prompt else ():
         audit.note(settings, "show-prompt", request_id=request.key, trace_id=request.record.trace_id, detail="list")

@@ -45,20 +45,20 @@ async def _packet(request_id: str, number: int | None, *, with_prompt: bool, as_
 
     settings = worker_home.read_settings()
     async with worker_home.reading(settings) as store:
-        found = await find_or_say(store, request_id)
-    if found is None:
+        request = await find_or_say(store, request_id)
+    if request is None:
         return 1
-    attempt = repro_packet.chosen(found.attempts, number)
+    attempt = repro_packet.chosen(request.attempts, number)
     if attempt is None:
-        which = f"no attempt {number}; it has {len(found.attempts)}" if number else "no attempt yet"
+        which = f"no attempt {number}; it has {len(request.attempts)}" if number else "no attempt yet"
         click.echo(f"{request_id}: {which}. See `renderlane status {request_id}`.", err=True)
-        return 1 if number or found.status in FINAL else NOT_YET
+        return 1 if number or request.status in FINAL else NOT_YET
     catalogue = wiring.catalogue(settings)
     how = Repeating(settings.project, settings.base_url, wiring.body_of)
-    found_out = made(found.key, found.record, attempt, catalogue, how, with_prompt=with_prompt)
+    found_out = made(request.key, request.record, attempt, catalogue, how, with_prompt=with_prompt)
     if with_prompt:
-        trace_id = found.record.trace_id
-        audit.note(settings, "show-prompt", request_id=found.key, trace_id=trace_id, detail="packet")
+        trace_id = request.record.trace_id
+        audit.note(settings, "show-prompt", request_id=request.key, trace_id=trace_id, detail="packet")
     worker_home.say_if_simulated(settings)
     if as_json:
         click.echo(to_json(found_out))

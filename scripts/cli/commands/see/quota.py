@@ -44,9 +44,9 @@ async def _quota(*, as_json: bool) -> None:
         for model in reading.models:
             click.echo(to_json(quota_table.document(model, reading, account)))
         return
-    asked = worker_home.reads_live_quota(settings)
+    reads_live = worker_home.reads_live_quota(settings)
     request_view.console().print(
-        *quota_table.lines(reading, asked=asked),
+        *quota_table.lines(reading, reads_live=reads_live),
         *quota_table.of_account(account, reading),
         quota_table.table(reading),
         *quota_table.closed(reading),

@@ -14,7 +14,7 @@ from shared.core.values.status import FINAL
 from shared.core.values.visible import visible
 
 if TYPE_CHECKING:
-    from scripts.cli.data.see.requests import Found
+    from scripts.cli.data.see.requests import StoredRequest
     from shared.core.catalogue.catalogue import Catalogue
     from shared.core.values.documents import Absent
     from shared.flows.status.prospect import Prospect
@@ -55,7 +55,7 @@ def command(ctx: click.Context, ids: tuple[str, ...], watch: bool, as_json: bool
 
 async def _status(ids: tuple[str, ...], *, watch: bool, as_json: bool, raw: bool, with_prompt: bool) -> int:
     """The exit code: 1 where an id is unknown, or its request ended without an image."""
-    from scripts.cli.data.see.requests import Found, find, rejections_of
+    from scripts.cli.data.see.requests import StoredRequest, find, rejections_of
     from scripts.cli.views.see import follow
     from shared import wiring
 
@@ -65,12 +65,12 @@ async def _status(ids: tuple[str, ...], *, watch: bool, as_json: bool, raw: bool
     async with worker_home.reading(settings) as store:
         worker_home.say_if_simulated(settings)
         if watch:
-            found = await follow.follow(store, ids, catalogue, as_json=as_json, raw=raw, with_prompt=with_prompt)
+            looked_up = await follow.follow(store, ids, catalogue, as_json=as_json, raw=raw, with_prompt=with_prompt)
         else:
-            found = await find(store, ids)
-            await _show(store, found, catalogue, as_json=as_json, raw=raw, with_prompt=with_prompt)
-        for item in found if with_prompt else ():
-            if isinstance(item, Found):
+            looked_up = await find(store, ids)
+            await _show(store, looked_up, catalogue, as_json=as_json, raw=raw, with_prompt=with_prompt)
+        for item in looked_up if with_prompt else ():
+            if isinstance(item, StoredRequest):
                 audit.note(
                     settings,
                     "show-prompt",
@@ -78,29 +78,37 @@ async def _status(ids: tuple[str, ...], *, watch: bool, as_json: bool, raw: bool
                     trace_id=item.record.trace_id,
                     detail="status",
                 )
-        for request_id, item in zip(ids, found, strict=True):
-            if not isinstance(item, Found):
+        for request_id, item in zip(ids, looked_up, strict=True):
+            if not isinstance(item, StoredRequest):
                 unknown += 1
                 _say_unknown(request_id, [one.record.reason for one in await rejections_of(store, request_id)])
-    if any(isinstance(one, Found) and one.status not in FINAL for one in found):
+    if any(isinstance(one, StoredRequest) and one.status not in FINAL for one in looked_up):
         worker_home.warn_unless_running(settings)
-    failed = any(isinstance(one, Found) and one.status in FINAL and one.status != "succeeded" for one in found)
+    failed = any(
+        isinstance(one, StoredRequest) and one.status in FINAL and one.status != "succeeded" for one in looked_up
+    )
     return 1 if unknown or failed else 0
 
 
 async def _show(
-    store: Store, found: list[Found | Absent], catalogue: Catalogue, *, as_json: bool, raw: bool, with_prompt: bool
+    store: Store,
+    looked_up: list[StoredRequest | Absent],
+    catalogue: Catalogue,
+    *,
+    as_json: bool,
+    raw: bool,
+    with_prompt: bool,
 ) -> None:
     from scripts.cli.data.json_output import JsonForm, to_json
     from scripts.cli.data.see import wait_reasons
-    from scripts.cli.data.see.requests import Found
+    from scripts.cli.data.see.requests import StoredRequest
     from scripts.cli.views.see import request_view
 
-    known = [item for item in found if isinstance(item, Found)]
-    why = await wait_reasons.read(store, known, catalogue)
-    now = None if as_json else await _situation(store, known, catalogue)
+    readable = [item for item in looked_up if isinstance(item, StoredRequest)]
+    why = await wait_reasons.read(store, readable, catalogue)
+    now = None if as_json else await _situation(store, readable, catalogue)
     console = request_view.console()
-    for number, item in enumerate(known):
+    for number, item in enumerate(readable):
         if as_json:
             click.echo(to_json(wait_reasons.in_document(item, why, JsonForm(raw, with_prompt))))
         else:
@@ -109,7 +117,7 @@ async def _show(
             console.print(*([""] if number else []), sheet)
 
 
-async def _situation(store: Store, requests: list[Found], catalogue: Catalogue) -> Situation | None:
+async def _situation(store: Store, requests: list[StoredRequest], catalogue: Catalogue) -> Situation | None:
     """How the worker stands; None where all have ended, so that nothing is before them."""
     from scripts.cli.data.see import routing
     from shared.flows.status import scene_reading
@@ -119,7 +127,7 @@ async def _situation(store: Store, requests: list[Found], catalogue: Catalogue) 
     return await scene_reading.read(store, routing.read(store, worker_home.read_settings(), catalogue))
 
 
-def _next_step(request: Found, now: Situation, catalogue: Catalogue) -> Prospect | None:
+def _next_step(request: StoredRequest, now: Situation, catalogue: Catalogue) -> Prospect | None:
     """As the console's page of the request says it; None where it has ended, or this release cannot plan for it."""
     from shared.core.values.lanes import BUILT
     from shared.flows.status.prospect import prospect

@@ -12,7 +12,7 @@ import click
 from scripts.cli.data import worker_home
 
 if TYPE_CHECKING:
-    from scripts.cli.data.see.requests import Found
+    from scripts.cli.data.see.requests import StoredRequest
     from shared.config import Settings
     from shared.core.observability.trace_tree import SpanView
 
@@ -42,14 +42,19 @@ async def _trace(request_id: str, *, as_json: bool, page: Path | None) -> int:
 
     settings = worker_home.read_settings()
     async with worker_home.reading(settings) as store:
-        found = await find_or_say(store, request_id)
-    if found is None:
+        request = await find_or_say(store, request_id)
+    if request is None:
         return 1
-    spans, source = _spans(settings, found)
-    trace_id = found.record.trace_id
+    spans, source = _spans(settings, request)
+    trace_id = request.record.trace_id
     if as_json:
-        said = {"request_id": found.request_id, "tenant": found.record.tenant, "trace_id": trace_id, "source": source}
-        click.echo(to_json(said | {"spans": [span.to_json() for span in spans]}))
+        members = {
+            "request_id": request.request_id,
+            "tenant": request.record.tenant,
+            "trace_id": trace_id,
+            "source": source,
+        }
+        click.echo(to_json(members | {"spans": [span.to_json() for span in spans]}))
     else:
         request_view.console().print(trace_view.sheet(request_id, trace_id, spans))
     if page is not None:
@@ -60,17 +65,17 @@ async def _trace(request_id: str, *, as_json: bool, page: Path | None) -> int:
     return 0
 
 
-def _spans(settings: Settings, found: Found) -> tuple[list[SpanView], str]:
+def _spans(settings: Settings, request: StoredRequest) -> tuple[list[SpanView], str]:
     """With where they were found: in the `file` of this home, else what the `store` can tell."""
     from shared.adapters.telemetry import span_file
     from shared.core.observability import trace_tree
 
     now = datetime.now(UTC)
-    read = span_file.read(settings.traces, found.record.trace_id)
+    read = span_file.read(settings.traces, request.record.trace_id)
     spans = [trace_tree.of_otlp(span) for span in read]
     if spans:
-        return trace_tree.with_root(spans, found.record, now), "file"
-    return trace_tree.of_documents(found.record, found.attempts, now), "store"
+        return trace_tree.with_root(spans, request.record, now), "file"
+    return trace_tree.of_documents(request.record, request.attempts, now), "store"
 
 
 def _elsewhere(settings: Settings, trace_id: str) -> str:

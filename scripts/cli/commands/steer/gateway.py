@@ -81,7 +81,7 @@ def prove(ctx: click.Context, name: str, model: str | None, by: str, *, yes: boo
 async def _list(name: str | None, *, as_json: bool) -> None:
     from shared.flows.operations.gateway_proofs import read_proofs
 
-    settings, models = _known(name)
+    settings, models = _settings_and_models(name)
     names = [name] if name is not None else list(models.gateways)
     proofs = {}
     if not isinstance(settings.store, SqliteStore) or settings.store.path.exists():  # looking never makes a home
@@ -90,11 +90,12 @@ async def _list(name: str | None, *, as_json: bool) -> None:
     from scripts.cli.views.steer.gateway_table import sheet, table, to_json
     from shared import wiring
     from shared.adapters.process.system_clock import SystemClock
-    from shared.core.catalogue.gateway_proof import Proof
+    from shared.core.catalogue.gateway_proof import GatewayProof
 
     keys, now = wiring.gateway_keys(settings, models), SystemClock().now()
     rows = [
-        to_json(word, models.gateways[word], proofs.get(word, Proof()), now, has_key=word in keys) for word in names
+        to_json(word, models.gateways[word], proofs.get(word, GatewayProof()), now, has_key=word in keys)
+        for word in names
     ]
     if as_json:
         for row in rows:
@@ -108,7 +109,7 @@ async def _list(name: str | None, *, as_json: bool) -> None:
 async def _record(name: str, item: str, text: str, by: str) -> None:
     from shared.flows.operations.gateway_proofs import record as write_down
 
-    settings, models = _known(name)
+    settings, models = _settings_and_models(name)
     async with _store(settings) as store:
         try:
             await write_down(store, models, name, item, text, by)
@@ -126,7 +127,7 @@ async def _prove(name: str, model: str | None, by: str, *, yes: bool, as_json: b
     from shared.core.values.money import usd
     from shared.flows.operations.gateway_proofs import prove as test
 
-    settings, models = _known(name)
+    settings, models = _settings_and_models(name)
     provider = models.gateways[name]
     tested = _model(model, models, name)
     key = wiring.gateway_keys(settings, models).get(name)
@@ -154,7 +155,7 @@ async def _prove(name: str, model: str | None, by: str, *, yes: bool, as_json: b
     return 0 if evidence.facts["passed"] else 1
 
 
-def _known(name: str | None) -> tuple[Settings, Catalogue]:
+def _settings_and_models(name: str | None) -> tuple[Settings, Catalogue]:
     from shared import wiring
 
     settings = worker_home.read_settings()
@@ -165,17 +166,17 @@ def _known(name: str | None) -> tuple[Settings, Catalogue]:
     return settings, models
 
 
-def _model(asked: str | None, models: Catalogue, name: str) -> str:
+def _model(wanted: str | None, models: Catalogue, name: str) -> str:
     from shared.core.catalogue.catalogue import UnknownModel
 
     offered = models.gateways[name].prices
-    if asked is None:
+    if wanted is None:
         return next(iter(offered))
     with contextlib.suppress(UnknownModel):
-        text = models.find(asked).id
+        text = models.find(wanted).id
         if text in offered:
             return text
-    raise click.BadParameter(f"found {asked!r}; allowed: {', '.join(offered)}", param_hint="--model")
+    raise click.BadParameter(f"found {wanted!r}; allowed: {', '.join(offered)}", param_hint="--model")
 
 
 @contextlib.asynccontextmanager

@@ -59,14 +59,14 @@ async def _tenant(name: str, weight: float | None, *, as_json: bool) -> None:
         if weight is not None:
             await set_weight(store, name, weight)
             audit.note(settings, "tenant-weight", detail=f"tenant {name}: weight {weight:g}")
-        seen = await _read(store, name, wiring.catalogue(settings))
+        status = await _read(store, name, wiring.catalogue(settings))
     if as_json:
-        click.echo(to_json(seen))
+        click.echo(to_json(status))
         return
-    click.echo(f"{name}: weight {seen['weight']:g}" + ("" if seen["set"] else " (the default)"))
-    for queue, count in seen["waiting"].items():
+    click.echo(f"{name}: weight {status['weight']:g}" + ("" if status["set"] else " (the default)"))
+    for queue, count in status["waiting"].items():
         click.echo(f"  {count:>6}  waiting in {queue}")
-    if not seen["waiting"]:
+    if not status["waiting"]:
         click.echo("  nothing is queued")
 
 

@@ -17,7 +17,7 @@ from shared.core.lifecycle.request_view import ENDED
 from shared.core.values.addresses import without_secrets
 
 if TYPE_CHECKING:
-    from shared.core.webhooks.delivery import Delivery
+    from shared.core.webhooks.delivery import WebhookDelivery
     from shared.core.webhooks.endpoint import Endpoint
     from shared.ports.store import Store
 
@@ -156,12 +156,12 @@ def deliveries_command(tenant: str, state: str | None, limit: int, as_json: bool
 
 async def _deliveries(tenant: str, state: str | None, limit: int, *, as_json: bool) -> None:
     from shared.core.lifecycle import queries
-    from shared.core.webhooks.delivery import Delivery
+    from shared.core.webhooks.delivery import WebhookDelivery
 
     async with worker_home.reading(worker_home.read_settings()) as store:
         documents = await store.query(queries.webhook_deliveries(tenant, state, limit))
     for document in documents:
-        delivery = Delivery.from_json(document.data)
+        delivery = WebhookDelivery.from_json(document.data)
         if as_json:
             click.echo(to_json(_delivery(document.id, delivery)))
             continue
@@ -257,7 +257,7 @@ def _endpoint(endpoint_id: str, endpoint: Endpoint) -> dict[str, Any]:
     }
 
 
-def _delivery(delivery_id: str, delivery: Delivery) -> dict[str, Any]:
+def _delivery(delivery_id: str, delivery: WebhookDelivery) -> dict[str, Any]:
     return {
         "delivery": delivery_id,
         "endpoint": delivery.endpoint,

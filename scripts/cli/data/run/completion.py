@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from scripts.cli.data.run.outgoing import Sent
-from scripts.cli.data.see.requests import Found, Rejected, with_attempts
+from scripts.cli.data.see.requests import Rejected, StoredRequest, with_attempts
 from shared.core.lifecycle import request_record
 from shared.core.messages.request_key import id_of
 from shared.core.records.versioned import Request, request_in
@@ -77,16 +77,16 @@ class Waiting:
             del self._open[message_id]
         return list(ended.values())
 
-    async def found(self) -> list[Found | Rejected]:
+    async def answers(self) -> list[StoredRequest | Rejected]:
         """Everything that is known, in the order it was sent, requests with their attempts."""
         requests = {item.key: item for item in await with_attempts(self._store, list(self.requests.values()))}
-        found: dict[str, Found | Rejected] = {}
+        answers: dict[str, StoredRequest | Rejected] = {}
         for sent_request in self._sent:
             if sent_request.message_id in self.rejected:
-                found[sent_request.message_id] = self.rejected[sent_request.message_id]
+                answers[sent_request.message_id] = self.rejected[sent_request.message_id]
             elif (own := self._own(sent_request)) is not None and own.id in requests:
-                found[own.path] = requests[own.id]
-        return list(found.values())
+                answers[own.path] = requests[own.id]
+        return list(answers.values())
 
     def _different(self) -> list[Sent]:
         """What is open; the same request published twice is one."""
@@ -103,7 +103,7 @@ class Waiting:
         )
 
     async def _read(self) -> None:
-        asked = {
+        expected = {
             (sent_request.tenant, sent_request.request_id, sent_request.content_hash)
             for sent_request in self._open.values()
         }
@@ -123,7 +123,7 @@ class Waiting:
                 else:
                     request = request_in(document)
                     tenant, request_id = request.record.tenant, id_of(request.id)
-                    if (tenant, request_id, request_record.content_hash(request.record)) in asked:
+                    if (tenant, request_id, request_record.content_hash(request.record)) in expected:
                         self.requests[tenant, request_id] = request
 
     def _own(self, sent: Sent) -> Request | None:

@@ -10,9 +10,9 @@ from msgspec import NODEFAULT
 
 from shared.core.messages.render_request import REQUEST
 from shared.core.values.declared import Member
-from shared.core.values.validation import Choice, Converted, Flag, Text, Whole
+from shared.core.values.validation import Boolean, Choice, Converted, Text, Whole
 
-SCALARS = (Text, Choice, Whole, Flag, Converted)
+SCALARS = (Text, Choice, Whole, Boolean, Converted)
 PLAIN = tuple(
     member.name
     for member in REQUEST.members
@@ -33,7 +33,7 @@ def _option(member: Member) -> click.Option:
     first, _, _ = str(shape.schema().get("description", "")).partition(". ")
     more: dict[str, Any] = {"help": f"{first.rstrip('.')}." if first else None}
     match shape:
-        case Flag():
+        case Boolean():
             more |= {"is_flag": True, "default": None}
         case Choice():
             more |= {"type": click.Choice(shape.words)}

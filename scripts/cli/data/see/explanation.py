@@ -100,10 +100,10 @@ def of_document(key: str, record: RequestRecord, snapshot: RoutingSnapshot, cata
 
 
 def _planned(name: str, about: str, ask: Requirements, terms: RoutingContext, course: RequestHistory) -> Explained:
-    found, plan = ladder.ladder(ask, terms, course), ladder.plan(ask, terms, course)
+    routes, plan = ladder.ladder(ask, terms, course), ladder.plan(ask, terms, course)
     problems = (plan.problem,) if isinstance(plan, Unroutable) else ()
     opens_at = terms.opens.get(plan.route.pool) if isinstance(plan, Planned) else None
-    return Explained(name, about, None if isinstance(found, Unroutable) else found, plan, problems, opens_at)
+    return Explained(name, about, None if isinstance(routes, Unroutable) else routes, plan, problems, opens_at)
 
 
 async def failed_models(store: Store, lines: Sequence[Line]) -> dict[str, str | None]:

@@ -75,7 +75,7 @@ class Listed(Struct, frozen=True):
         return unquote(parts.path) if parts.scheme == "file" else uri
 
 
-class Found(Listed, frozen=True):
+class StoredRequest(Listed, frozen=True):
     """One request, whole."""
 
     record: RequestRecord
@@ -162,32 +162,32 @@ async def resolve(store: Store, name: str) -> Document | Absent:
     return next(iter(documents.values()), first)
 
 
-async def find(store: Store, names: Sequence[str]) -> list[Found | Absent]:
+async def find(store: Store, names: Sequence[str]) -> list[StoredRequest | Absent]:
     """With their attempts, in the order of `names`. Raises click.UsageError for an id that several tenants use."""
     documents = await asyncio.gather(*(resolve(store, name) for name in names))
     return list(await asyncio.gather(*(_with_attempts(store, document) for document in documents)))
 
 
-async def find_again(store: Store, requests: Sequence[Found | Absent]) -> list[Found | Absent]:
+async def find_again(store: Store, requests: Sequence[StoredRequest | Absent]) -> list[StoredRequest | Absent]:
     """As they are now, in the same order; what was absent is not looked for."""
-    keys = [request.key for request in requests if isinstance(request, Found)]
+    keys = [request.key for request in requests if isinstance(request, StoredRequest)]
     documents = iter(await store.get_all([request_record.path(key) for key in keys]))
-    now = [next(documents) if isinstance(request, Found) else request for request in requests]
+    now = [next(documents) if isinstance(request, StoredRequest) else request for request in requests]
     return list(await asyncio.gather(*(_with_attempts(store, document) for document in now)))
 
 
-async def find_or_say(store: Store, name: str) -> Found | None:
+async def find_or_say(store: Store, name: str) -> StoredRequest | None:
     """None where there is no such request, and that is said."""
-    (found,) = await find(store, [name])
-    if isinstance(found, Found):
-        return found
+    (request,) = await find(store, [name])
+    if isinstance(request, StoredRequest):
+        return request
     click.echo(f"{name}: no such request. See `renderlane list`; ids are kept for 30 days.", err=True)
     return None
 
 
-async def with_attempts(store: Store, documents: Sequence[Document]) -> list[Found]:
-    found = await asyncio.gather(*(_with_attempts(store, document) for document in documents))
-    return [item for item in found if isinstance(item, Found)]
+async def with_attempts(store: Store, documents: Sequence[Document]) -> list[StoredRequest]:
+    requests = await asyncio.gather(*(_with_attempts(store, document) for document in documents))
+    return [item for item in requests if isinstance(item, StoredRequest)]
 
 
 async def rejections_of(store: Store, name: str) -> list[Rejected]:
@@ -210,10 +210,10 @@ async def rejected(
     return chosen[:limit], len(chosen)
 
 
-async def _with_attempts(store: Store, document: Document | Absent) -> Found | Absent:
+async def _with_attempts(store: Store, document: Document | Absent) -> StoredRequest | Absent:
     if isinstance(document, Absent):
         return document
     request = request_in(document)
     attempts = await store.query(queries.attempts_of(request.id)) if request.record.attempt_count else []
     records = tuple(attempt_in(attempt).record for attempt in attempts)
-    return Found(request.id, request.record, records, request.data, tuple(attempt.data for attempt in attempts))
+    return StoredRequest(request.id, request.record, records, request.data, tuple(attempt.data for attempt in attempts))

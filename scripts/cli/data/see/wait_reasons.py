@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct, field
 
 from scripts.cli.data.json_output import JsonForm
-from scripts.cli.data.see.requests import Found, Listed
+from scripts.cli.data.see.requests import Listed, StoredRequest
 from shared.core.catalogue.catalogue import Catalogue
 from shared.core.lifecycle.request_view import Image, request_view
 from shared.core.observability import display
@@ -40,10 +40,10 @@ async def read(store: Store, listeds: Iterable[Listed], catalogue: Catalogue) ->
     if not any(waits(listed) for listed in listeds):
         return WaitReasons()
     pump, own = await store.get_all([PUMP, flag_board.PATH])
-    said: dict[str, Fields] = dict(PumpRecord.of(pump).blocked or {})
-    held = {model: why for model, why in said.items() if why["until"] is None or why["until"] > pump.read_at}
+    stored: dict[str, Fields] = dict(PumpRecord.of(pump).blocked or {})
+    current = {model: why for model, why in stored.items() if why["until"] is None or why["until"] > pump.read_at}
     flags = Board.from_json(own.data).in_force(own.read_at) if isinstance(own, Document) else ()
-    return WaitReasons(held, tuple(item for item in flags if item.name == "pause" and not item.shadow), catalogue)
+    return WaitReasons(current, tuple(item for item in flags if item.name == "pause" and not item.shadow), catalogue)
 
 
 def waits(listed: Listed) -> bool:
@@ -76,23 +76,25 @@ def _pause_of(listed: Listed, wait_reasons: WaitReasons) -> Flag | None:
     return next(iter(flag.concerning(wait_reasons.pauses, subject)), None)
 
 
-def in_document(found: Found, wait_reasons: WaitReasons, form: JsonForm) -> dict[str, Any]:
+def in_document(request: StoredRequest, wait_reasons: WaitReasons, form: JsonForm) -> dict[str, Any]:
     """The public view with the image's place in the image store, or the whole status document; with `held` where the
     pump has said why.
     """
-    why = of(found, wait_reasons)
-    told = {} if why is None else {"held": {name: why[name] for name in ("reason", "until", "why")}}
+    why = of(request, wait_reasons)
+    reason = {} if why is None else {"held": {name: why[name] for name in ("reason", "until", "why")}}
     if form.raw:
-        return told | found.document(with_prompt=form.with_prompt)
-    uri = found.record.image_uri
+        return reason | request.document(with_prompt=form.with_prompt)
+    uri = request.record.image_uri
     image = None if uri is None else Image(uri)
-    view: dict[str, Any] = msgspec.to_builtins(request_view(found.key, found.record, datetime.now(UTC), image=image))
-    prompt = {"prompt": found.record.prompt} if form.with_prompt else {}
-    return view | told | prompt
+    view: dict[str, Any] = msgspec.to_builtins(
+        request_view(request.key, request.record, datetime.now(UTC), image=image)
+    )
+    prompt = {"prompt": request.record.prompt} if form.with_prompt else {}
+    return view | reason | prompt
 
 
 def lines(listeds: Iterable[Listed], wait_reasons: WaitReasons) -> list[str]:
     """For a list: one line for each thing that a model's requests wait for."""
     kept = [(listed.record.model, of(listed, wait_reasons)) for listed in listeds]
-    told = sorted({(model, text(model, why)) for model, why in kept if why is not None})
-    return [f"waits: {words if words.startswith(model) else f'{model}: {words}'}" for model, words in told]
+    reasons = sorted({(model, text(model, why)) for model, why in kept if why is not None})
+    return [f"waits: {words if words.startswith(model) else f'{model}: {words}'}" for model, words in reasons]

@@ -21,7 +21,7 @@ from shared.config import Settings
 from shared.core.conclusions.conclusion import Conclusion
 from shared.core.messages.pubsub_messages import Kick
 from shared.core.messages.topics import PUMP_KICKS
-from shared.core.routing.background_proof import Proof
+from shared.core.routing.background_proof import BackgroundProof
 from shared.core.routing.flag import Flag
 from shared.core.routing.flag_form import FlagRequest
 from shared.core.values.lanes import AT_ONCE, BUILT
@@ -67,7 +67,7 @@ async def reset(settings: Settings, named: str, actor: str, reason: str) -> tupl
     return conclusion or flag, snapshot
 
 
-async def prove_again(settings: Settings, circuit: str, actor: str, reason: str) -> Proof:
+async def prove_again(settings: Settings, circuit: str, actor: str, reason: str) -> BackgroundProof:
     """What was believed of the circuit's background calls: the next call is a canary. Raises click.UsageError."""
     catalogue = wiring.catalogue(settings)
     circuits = [f"{lane}/{model.id}" for model in catalogue.models.values() for lane in AT_ONCE if lane in model.lanes]

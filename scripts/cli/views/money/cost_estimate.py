@@ -29,7 +29,7 @@ def table(lines: Sequence[Line], catalogue: Catalogue, *, cut: str = "") -> Rend
     rows.add_column("route", overflow="fold")
     rows.add_column("estimate", justify="right", no_wrap=True)
     total = 0
-    seen: set[str] = set()
+    keys: set[str] = set()
     for line in lines:
         name = (line.request_id or f"line {line.number}").removeprefix(cut)
         match line.meaning:
@@ -37,10 +37,10 @@ def table(lines: Sequence[Line], catalogue: Catalogue, *, cut: str = "") -> Rend
                 continue
             case InvalidRequest():
                 rows.add_row(name, "will be rejected", dollars(0))
-            case RenderRequest() as request if key_of(request.tenant, request.request_id) in seen:
+            case RenderRequest() as request if key_of(request.tenant, request.request_id) in keys:
                 rows.add_row(name, "a repetition", dollars(0))
             case RenderRequest() as request:
-                seen.add(key_of(request.tenant, request.request_id))
+                keys.add(key_of(request.tenant, request.request_id))
                 match first_plan(Requirements.of(request), catalogue, ASSUMED_LANES):
                     case Planned(route=route, estimate_micros=micros):
                         total += micros

@@ -11,8 +11,8 @@ from rich.table import Table
 from scripts.cli.views.see.request_view import dollars
 from scripts.drills.recording import DrillRecording
 from scripts.drills.scene import Scene
-from scripts.drills.timeline import Line
-from scripts.drills.verdict import figures, held
+from scripts.drills.timeline import TimelineRow
+from scripts.drills.verdict import check_promises, figures
 
 COLOURS: Mapping[str, str] = {"drill": "cyan", "breaker": "yellow", "escalation": "red", "on-call": "magenta"}
 
@@ -22,19 +22,19 @@ def length(scene: Scene) -> int:
     return round(5 + scene.traffic.seconds)
 
 
-def line(told: Line, began: datetime) -> str:
-    return f"{(told.at - began).total_seconds():6.1f} s  {told.who:<10}  {told.what}"
+def line(entry: TimelineRow, began: datetime) -> str:
+    return f"{(entry.at - began).total_seconds():6.1f} s  {entry.who:<10}  {entry.what}"
 
 
 def verdict(played: DrillRecording) -> list[RenderableType]:
-    checked_promises = held(played)
+    checked_promises = check_promises(played)
     word = "passed" if all(checked_promise.problem is None for checked_promise in checked_promises) else "FAILED"
     return ["", f"Result of the drill `{played.scene.name}`: {word}", _promises(played), "", _figures(played)]
 
 
 def _promises(played: DrillRecording) -> RenderableType:
     grid = Table.grid(padding=(0, 2))
-    for checked_promise in held(played):
+    for checked_promise in check_promises(played):
         grid.add_row(
             "yes" if checked_promise.problem is None else "NO", checked_promise.promise, checked_promise.problem or ""
         )
@@ -42,20 +42,21 @@ def _promises(played: DrillRecording) -> RenderableType:
 
 
 def _figures(played: DrillRecording) -> RenderableType:
-    found = figures(played)
-    models = ", ".join(f"{count} by {model}" for model, count in found["images_by_model"].items())
+    values = figures(played)
+    models = ", ".join(f"{count} by {model}" for model, count in values["images_by_model"].items())
     rows = [
-        ("requests", f"{found['requests']}"),
-        ("images", f"{found['images']}" + (f" ({models})" if models else "")),
-        ("refused, waiting, failed", f"{found['refused']}, {found['waiting']}, {found['failed']}"),
-        ("primary calls in the failure", f"{found['primary_calls_in_the_failure']}, of which "
-                                         f"{found['primary_calls_that_failed']} failed"),
-        ("charged, of it wasted", f"{dollars(found['charged_micros'])}, {dollars(found['wasted_micros'])} (simulated)"),
-        ("breaker tripped after", _time(found["breaker_tripped_after_seconds"])),
-        ("breaker reset after recovery", _time(found["breaker_reset_after_mending_seconds"])),
-        ("primary back after recovery", _time(found["primary_back_after_mending_seconds"])),
-        ("time to an image, mean and worst", f"{_time(found['mean_seconds_to_an_image'])}, "
-                                             f"{_time(found['worst_seconds_to_an_image'])}"),
+        ("requests", f"{values['requests']}"),
+        ("images", f"{values['images']}" + (f" ({models})" if models else "")),
+        ("refused, waiting, failed", f"{values['refused']}, {values['waiting']}, {values['failed']}"),
+        ("primary calls in the failure", f"{values['primary_calls_in_the_failure']}, of which "
+                                         f"{values['primary_calls_that_failed']} failed"),
+        ("charged, of it wasted", f"{dollars(values['charged_micros'])}, "
+                                  f"{dollars(values['wasted_micros'])} (simulated)"),
+        ("breaker tripped after", _time(values["breaker_tripped_after_seconds"])),
+        ("breaker reset after recovery", _time(values["breaker_reset_after_mending_seconds"])),
+        ("primary back after recovery", _time(values["primary_back_after_mending_seconds"])),
+        ("time to an image, mean and worst", f"{_time(values['mean_seconds_to_an_image'])}, "
+                                             f"{_time(values['worst_seconds_to_an_image'])}"),
     ]  # fmt: skip
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim", no_wrap=True)

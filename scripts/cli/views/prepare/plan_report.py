@@ -18,7 +18,7 @@ from scripts.planner.alternatives import BATCH_EXPIRY_HOURS, BATCH_TARGET_HOURS
 from scripts.planner.forecast import AT_ONCE_EACH, Stage
 from scripts.planner.limits import WORDS, KnownLimit
 from scripts.planner.load import Load
-from scripts.planner.results import Figures, ModelFigures, QueueForecast
+from scripts.planner.results import ModelFigures, PlanFigures, QueueForecast
 from shared.core.admission.fleet_pace import FIRST_CAP, USED_SHARE
 from shared.core.admission.slot_calendar import is_untimed
 from shared.core.limits.effective import DIMENSIONS
@@ -55,9 +55,9 @@ def _grid(rows: Sequence[tuple[str, str]], style: str = "") -> RenderableType:
 
 
 def _limits(stage: Stage, model: str) -> str:
-    held = stage.limits.get(model, {})
-    parts = [_limit(name, held[name], stage.start) for name in DIMENSIONS if name in held]
-    if is_untimed(Limits(**{name: limit.value for name, limit in held.items()})):
+    of_model = stage.limits.get(model, {})
+    parts = [_limit(name, of_model[name], stage.start) for name in DIMENSIONS if name in of_model]
+    if is_untimed(Limits(**{name: limit.value for name, limit in of_model.items()})):
         parts.append(f"no known rate limit: starts at {FIRST_CAP} concurrent calls and doubles every 5 s")
     return ", ".join(parts)
 
@@ -70,51 +70,51 @@ def _limit(dimension: str, limit: KnownLimit, now: datetime) -> str:
     return f"{WORDS.get(dimension, dimension)} {value} ({limit.source}{old})"
 
 
-def table(found: Sequence[Figures]) -> RenderableType:
+def table(results: Sequence[PlanFigures]) -> RenderableType:
     """A row a figure, a column an alternative."""
     shown = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), header_style="bold")
     shown.add_column("", no_wrap=True)
-    for figures in found:
+    for figures in results:
         shown.add_column(figures.name, justify="right", overflow="fold")
-    for name, cells in _rows(found):
+    for name, cells in _rows(results):
         shown.add_row(name, *cells)
     return shown
 
 
-def _rows(found: Sequence[Figures]) -> Iterator[tuple[str, list[str]]]:
-    yield "requests", [f"{figures.requests:,}" for figures in found]
-    yield "changed", [f"{figures.changed:,}" if figures.changed else UNKNOWN for figures in found]
-    yield "all started after", [_course(figures, lambda of: lasting(of.begun)) for figures in found]
-    yield "  by quota alone", [_course(figures, lambda of: lasting(of.ideal)) for figures in found]
-    yield "all finished after", [_finished(figures) for figures in found]
-    if any(figures.course and figures.course.unrendered for figures in found):
-        yield "not rendered", [_course(figures, lambda of: f"{of.unrendered:,}") for figures in found]
+def _rows(results: Sequence[PlanFigures]) -> Iterator[tuple[str, list[str]]]:
+    yield "requests", [f"{figures.requests:,}" for figures in results]
+    yield "changed", [f"{figures.changed:,}" if figures.changed else UNKNOWN for figures in results]
+    yield "all started after", [_course(figures, lambda of: lasting(of.begun)) for figures in results]
+    yield "  by quota alone", [_course(figures, lambda of: lasting(of.ideal)) for figures in results]
+    yield "all finished after", [_finished(figures) for figures in results]
+    if any(figures.course and figures.course.unrendered for figures in results):
+        yield "not rendered", [_course(figures, lambda of: f"{of.unrendered:,}") for figures in results]
     for priority in PRIORITIES:
-        if any(figures.course and priority in figures.course.waits for figures in found):
+        if any(figures.course and priority in figures.course.waits for figures in results):
             for share in ("p50", "p90", "p99"):
-                yield f"wait {priority} {share}", [_wait(figures, priority, share) for figures in found]
-    yield "cost, listed price", [dollars(figures.cost.listed) for figures in found]
-    yield "cost, estimate", [dollars(figures.cost.estimate) for figures in found]
-    yield "cost, at most", [dollars(figures.cost.most) for figures in found]
-    yield "idle quota", [_course(figures, _idle) for figures in found]
-    yield "waits for", [_course(figures, _binds) for figures in found]
-    yield "most at once", [_course(figures, lambda of: f"{of.most_at_once:,}") for figures in found]
-    yield "instances", [_course(figures, lambda of: f"{of.instances:,} x {AT_ONCE_EACH}") for figures in found]
-    yield "memory, at most", [_course(figures, lambda of: f"{of.memory_bytes / 1e9:,.1f} GB") for figures in found]
+                yield f"wait {priority} {share}", [_wait(figures, priority, share) for figures in results]
+    yield "cost, listed price", [dollars(figures.cost.listed) for figures in results]
+    yield "cost, estimate", [dollars(figures.cost.estimate) for figures in results]
+    yield "cost, at most", [dollars(figures.cost.most) for figures in results]
+    yield "idle quota", [_course(figures, _idle) for figures in results]
+    yield "waits for", [_course(figures, _binds) for figures in results]
+    yield "most at once", [_course(figures, lambda of: f"{of.most_at_once:,}") for figures in results]
+    yield "instances", [_course(figures, lambda of: f"{of.instances:,} x {AT_ONCE_EACH}") for figures in results]
+    yield "memory, at most", [_course(figures, lambda of: f"{of.memory_bytes / 1e9:,.1f} GB") for figures in results]
 
 
-def _course(of: Figures, read: Callable[[QueueForecast], str]) -> str:
+def _course(of: PlanFigures, read: Callable[[QueueForecast], str]) -> str:
     return UNKNOWN if of.course is None else read(of.course)
 
 
-def _finished(of: Figures) -> str:
+def _finished(of: PlanFigures) -> str:
     queue = None if of.course is None else lasting(of.course.finished)
     if of.batched:
         return f"{BATCH_TARGET_HOURS} h target"
     return UNKNOWN if queue is None else queue
 
 
-def _wait(of: Figures, priority: str, share: str) -> str:
+def _wait(of: PlanFigures, priority: str, share: str) -> str:
     return _course(of, lambda course: lasting(course.waits[priority][share]) if priority in course.waits else UNKNOWN)
 
 
@@ -132,7 +132,7 @@ def _busiest(course: QueueForecast) -> ModelFigures:
     return max(course.models.values(), key=lambda model_figures: model_figures.begun)
 
 
-def models(of: Figures) -> RenderableType:
+def models(of: PlanFigures) -> RenderableType:
     """Each model as asked: what holds it, how long, and how its days fill."""
     assert of.course is not None
     columns = (
@@ -162,25 +162,25 @@ def _days(by_day: Mapping[str, int]) -> str:
     return ", ".join(shown if len(shown) <= 3 else [shown[0], f"... {shown[-1]}"])
 
 
-def notes(found: Sequence[Figures], load: Load, stage: Stage) -> RenderableType:
+def notes(results: Sequence[PlanFigures], load: Load, stage: Stage) -> RenderableType:
     """What the table cannot say."""
-    told = [
+    lines = [
         ("cost", "estimate: one attempt each, with thinking; at most: attempts that may have been billed are repeated"),
         ("memory", f"instances of {AT_ONCE_EACH} requests; at most: all images of the busiest moment in at once"),
         ("waits for", "the limit that the queue waited for longest, and its share of the time until all had started"),
         ("deliveries", "releases that no worker had accepted yet"),
         ("idle", "quota that was available but unused until all had started"),
     ]
-    for figures in found:
-        told += _note(figures, load, stage)
-    return _grid(told, "dim")
+    for figures in results:
+        lines += _note(figures, load, stage)
+    return _grid(lines, "dim")
 
 
-def _note(of: Figures, load: Load, stage: Stage) -> list[tuple[str, str]]:
+def _note(of: PlanFigures, load: Load, stage: Stage) -> list[tuple[str, str]]:
     some = f"{of.changed:,} of {of.requests:,}"
     match of.name:
         case "as asked":
-            return _asked(of, stage)
+            return _notes_as_asked(of, stage)
         case "one size lower":
             return [
                 ("size", f"{some} have a smaller size above their floor; it uses as many slots and finishes sooner")
@@ -189,22 +189,22 @@ def _note(of: Figures, load: Load, stage: Stage) -> list[tuple[str, str]]:
             return [(FLEX, f"{some}; the same limits; waits and latency are unknown")]
         case "batch lane":
             consent = sum(wanted.may_batch for wanted in load.wanted)
-            known = f"{BATCH_TARGET_HOURS} h is the target, a batch expires after {BATCH_EXPIRY_HOURS} h"
-            return [(BATCH, f"{some} ({consent:,} allow it now); {known}; waits are unknown")]
+            times = f"{BATCH_TARGET_HOURS} h is the target, a batch expires after {BATCH_EXPIRY_HOURS} h"
+            return [(BATCH, f"{some} ({consent:,} allow it now); {times}; waits are unknown")]
 
 
-def _asked(of: Figures, stage: Stage) -> list[tuple[str, str]]:
+def _notes_as_asked(of: PlanFigures, stage: Stage) -> list[tuple[str, str]]:
     course = of.course
     if course is None:
         return []
-    told = []
+    texts = []
     if of.flexed:
-        told.append(("as asked", f"{of.flexed:,} use the flex lane, assumed as fast as standard"))
+        texts.append(("as asked", f"{of.flexed:,} use the flex lane, assumed as fast as standard"))
     if any(model.binds == "capacity" for model in course.models.values()) and course.capacity_enough > stage.capacity:
-        told.append(("capacity", f"{course.capacity_enough:,} would be enough (RENDERLANE_CAPACITY)"))
+        texts.append(("capacity", f"{course.capacity_enough:,} would be enough (RENDERLANE_CAPACITY)"))
     if course.unrendered:
-        told.append(("expired", f"{course.unrendered:,} requests expire before they start (unpaid)"))
-    return told
+        texts.append(("expired", f"{course.unrendered:,} requests expire before they start (unpaid)"))
+    return texts
 
 
 def rejected(load: Load) -> list[str]:
@@ -231,7 +231,7 @@ def dollars(micros: int) -> str:
     return f"${micros / 1_000_000:,.2f}"
 
 
-def document(load: Load, stage: Stage, found: Sequence[Figures]) -> dict[str, Any]:
+def document(load: Load, stage: Stage, results: Sequence[PlanFigures]) -> dict[str, Any]:
     """The whole plan for a program: durations in seconds; null is unknown or never."""
     return {
         "load": {"about": load.about, "requests": len(load.wanted), "rejected": list(load.rejected)},
@@ -243,11 +243,11 @@ def document(load: Load, stage: Stage, found: Sequence[Figures]) -> dict[str, An
             model: {name: to_builtins(limit) for name, limit in dimensions.items()}
             for model, dimensions in stage.limits.items()
         },
-        "alternatives": [_alternative(figures) for figures in found],
+        "alternatives": [_alternative(figures) for figures in results],
     }
 
 
-def _alternative(of: Figures) -> dict[str, Any]:
+def _alternative(of: PlanFigures) -> dict[str, Any]:
     built: dict[str, Any] = _finite(to_builtins(of))
     return {"cost_micros" if name == "cost" else name: value for name, value in built.items()}
 

@@ -133,13 +133,13 @@ def table(places: Iterable[BatchPosition], now: datetime) -> RenderableType:
     return Narrowing(columns, rows)
 
 
-def lines(found: OnTheWay, rules: BatchRules, now: datetime) -> list[str]:
+def lines(on_the_way: OnTheWay, rules: BatchRules, now: datetime) -> list[str]:
     """A sentence for each batch, and one for what is being collected."""
-    said = [_line(batch, now) for batch in found.batches]
-    if any(place.batch is None for place in found.places):
+    texts = [_line(batch, now) for batch in on_the_way.batches]
+    if any(place.batch is None for place in on_the_way.places):
         closed = f"{_time(rules.collect_for)} after its first request, or at {rules.most_requests} requests"
-        said.append(f"collecting: closed {closed}")
-    return said
+        texts.append(f"collecting: closed {closed}")
+    return texts
 
 
 def _line(item: Batch, now: datetime) -> str:

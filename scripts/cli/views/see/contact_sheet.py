@@ -10,7 +10,7 @@ from pathlib import Path
 from msgspec import Struct
 from PIL import Image, ImageDraw, ImageFont
 
-from scripts.cli.data.see.requests import Found, Rejected
+from scripts.cli.data.see.requests import Rejected, StoredRequest
 from scripts.cli.views.see.request_view import cost, route
 from shared.ports.images import Images
 
@@ -30,17 +30,17 @@ class Card(Struct, frozen=True):
 
 
 async def save(
-    found: Sequence[Found | Rejected], images: Images, path: Path, *, title: str, note: str, cut: str
+    requests: Sequence[StoredRequest | Rejected], images: Images, path: Path, *, title: str, note: str, cut: str
 ) -> Path:
     """Writes a JPEG. Raises ImagesUnavailable."""
-    cards = [await _card(item, images, cut) for item in found]
+    cards = [await _card(item, images, cut) for item in requests]
     picture = await asyncio.to_thread(draw, cards, title, note)
     path.parent.mkdir(parents=True, exist_ok=True)
     await asyncio.to_thread(picture.save, path, "JPEG", quality=90)
     return path
 
 
-async def _card(rejection: Found | Rejected, images: Images, cut: str) -> Card:
+async def _card(rejection: StoredRequest | Rejected, images: Images, cut: str) -> Card:
     name = (rejection.request_id or "(no id)").removeprefix(cut)
     if isinstance(rejection, Rejected):
         problems = rejection.record.problems

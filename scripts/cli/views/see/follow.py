@@ -14,7 +14,7 @@ from rich.live import Live
 
 from scripts.cli.data.json_output import JsonForm, to_json
 from scripts.cli.data.see import wait_reasons
-from scripts.cli.data.see.requests import Found, find, find_again
+from scripts.cli.data.see.requests import StoredRequest, find, find_again
 from scripts.cli.data.see.wait_reasons import WaitReasons
 from scripts.cli.views.see import request_view
 from shared.core.catalogue.catalogue import Catalogue
@@ -23,20 +23,20 @@ from shared.core.values.status import FINAL
 from shared.ports.store import Store
 
 PAUSE = 0.5
-Draw: TypeAlias = Callable[[Sequence[Found], WaitReasons], None]
+Draw: TypeAlias = Callable[[Sequence[StoredRequest], WaitReasons], None]
 
 
 async def follow(
     store: Store, ids: Sequence[str], catalogue: Catalogue, *, as_json: bool, raw: bool, with_prompt: bool
-) -> list[Found | Absent]:
+) -> list[StoredRequest | Absent]:
     """As they were when the last of them had ended; unknown ones are not waited for."""
-    looked: list[Found | Absent] | None = None
+    looked: list[StoredRequest | Absent] | None = None
     with _drawing(as_json=as_json, raw=raw, with_prompt=with_prompt) as draw:
         while True:
             looked = await find(store, ids) if looked is None else await find_again(store, looked)
-            found = [item for item in looked if isinstance(item, Found)]
-            draw(found, await wait_reasons.read(store, found, catalogue))
-            if all(item.status in FINAL for item in found):
+            requests_ = [item for item in looked if isinstance(item, StoredRequest)]
+            draw(requests_, await wait_reasons.read(store, requests_, catalogue))
+            if all(item.status in FINAL for item in requests_):
                 return looked
             await asyncio.sleep(PAUSE)
 
@@ -51,33 +51,33 @@ def _drawing(*, as_json: bool, raw: bool, with_prompt: bool) -> Iterator[Draw]:
     else:
         with Live(console=request_view.console(), auto_refresh=False) as live:
 
-            def redraw(found: Sequence[Found], why: WaitReasons) -> None:
+            def redraw(requests_: Sequence[StoredRequest], why: WaitReasons) -> None:
                 sheets = [
-                    request_view.sheet(item, wait_reasons.of(item, why), with_prompt=with_prompt) for item in found
+                    request_view.sheet(item, wait_reasons.of(item, why), with_prompt=with_prompt) for item in requests_
                 ]
                 live.update(Group(*sheets), refresh=True)
 
             yield redraw
 
 
-def _changes(told: Callable[[Found, WaitReasons], str]) -> Draw:
+def _changes(text_of: Callable[[StoredRequest, WaitReasons], str]) -> Draw:
     marks: dict[str, object] = {}
 
-    def draw(found: Sequence[Found], why: WaitReasons) -> None:
-        for item in found:
+    def draw(requests_: Sequence[StoredRequest], why: WaitReasons) -> None:
+        for item in requests_:
             if marks.get(item.key) != (mark := _mark(item)):
                 marks[item.key] = mark
-                click.echo(told(item, why))
+                click.echo(text_of(item, why))
                 sys.stdout.flush()
 
     return draw
 
 
-def _mark(found: Found) -> object:
+def _mark(request: StoredRequest) -> object:
     """What changes when a person would say that something happened."""
-    record = found.record
+    record = request.record
     return (
-        found.status,
+        request.status,
         record.reason,
         record.round,
         record.attempt_count,
@@ -86,20 +86,20 @@ def _mark(found: Found) -> object:
     )
 
 
-def line(found: Found, why: WaitReasons) -> str:
+def line(request: StoredRequest, why: WaitReasons) -> str:
     """When, which, and what happened."""
-    record = found.record
+    record = request.record
     at = record.updated_at
-    return f"{at:%H:%M:%S} UTC  {found.request_id}  {found.status:<9}  {_what(found, why)}".rstrip()
+    return f"{at:%H:%M:%S} UTC  {request.request_id}  {request.status:<9}  {_what(request, why)}".rstrip()
 
 
-def _what(found: Found, why: WaitReasons) -> str:
-    record = found.record
+def _what(request: StoredRequest, why: WaitReasons) -> str:
+    record = request.record
     if record.outcome:
-        return f"{record.outcome.code}, {request_view.cost(record)}" + (f"  {found.image}" if found.image else "")
-    keeps = wait_reasons.of(found, why)
+        return f"{record.outcome.code}, {request_view.cost(record)}" + (f"  {request.image}" if request.image else "")
+    keeps = wait_reasons.of(request, why)
     if keeps is not None:
         return wait_reasons.text(record.model, keeps)
-    if found.status == "rendering":
+    if request.status == "rendering":
         return f"attempt {record.attempt_count} on {request_view.route(record.route)} {record.route.image_size}"
     return str(record.reason or request_view.route(record.route))

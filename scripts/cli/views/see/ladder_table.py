@@ -64,7 +64,7 @@ def _table(ladder: Ladder, taken: Route | None) -> RenderableType:
 
 
 def _row(number: int, rung: RouteOption, taken: Route | None, text: str | None) -> tuple[Cell, ...]:
-    """`said` is what strikes the rung above: the same is not said twice."""
+    """`text` is why the route above is rejected: the same reason is not shown twice."""
     verdict = {"chosen": "bold green", "possible": "green", "rejected": "dim"}
     word = "chosen" if rung.route == taken else "possible" if rung.struck is None else "rejected"
     why = f"{rung.struck or ''}{f' ({rung.flag_id})' if rung.flag_id else ''}"

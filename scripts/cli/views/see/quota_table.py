@@ -16,7 +16,7 @@ from shared.core.accounting import account_cap
 from shared.core.accounting.account_cap import UNKNOWN_ACCOUNT, Account
 from shared.core.limits.effective import DIMENSIONS, EffectiveLimit
 from shared.core.limits.live_quota import LiveQuota, QuotaProblem
-from shared.core.routing.background_proof import Proof, shown
+from shared.core.routing.background_proof import BackgroundProof, shown
 
 NOBODY_READS_AFTER = timedelta(minutes=3)
 WORDS = {"spend10m_micros": "spend10m_usd"}
@@ -66,12 +66,12 @@ def _count(number: int | None) -> str:
     return "-" if number is None else f"{number:,}"
 
 
-def lines(reading: QuotaReading, *, asked: bool) -> list[Text]:
-    """Where the live values come from, and what is wrong with them. `asked`: a worker of this home would ask."""
+def lines(reading: QuotaReading, *, reads_live: bool) -> list[Text]:
+    """Where the live values come from, and what is wrong with them. `reads_live`: a worker of this home reads them."""
     live = reading.live
     if live is None:
         nobody = "live limits: off (RENDERLANE_LIVE_QUOTA); shown limits are configured or were named in a 429"
-        why = "live limits: not read yet; a running worker reads them once a minute" if asked else nobody
+        why = "live limits: not read yet; a running worker reads them once a minute" if reads_live else nobody
         return [Text(why)]
     texts = [Text(_read(live, reading))]
     if live.problem:
@@ -134,7 +134,7 @@ def background(state: QuotaReading) -> list[Text]:
     return [Text(_background(circuit, proof, state)) for circuit, proof in sorted(state.proofs.by_circuit.items())]
 
 
-def _background(circuit: str, proof: Proof, state: QuotaReading) -> str:
+def _background(circuit: str, proof: BackgroundProof, state: QuotaReading) -> str:
     line = f"background calls of {circuit}: {proof.state}"
     if proof.since is not None:
         line += f" for {age(proof.since, state.now)}"

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from scripts.cli.data.see import wait_reasons
-from scripts.cli.data.see.requests import Found, Listed, Rejected
+from scripts.cli.data.see.requests import Listed, Rejected, StoredRequest
 from scripts.cli.views.responsive_table import Cell, Column, Narrowing
 from scripts.cli.views.terminal import console as console
 from shared.core.messages.render_request import RenderRequest
@@ -54,8 +54,8 @@ def status(word: str) -> Text:
 
 
 def cost(data: RequestRow) -> str:
-    known = dollars(data.cost_micros)
-    return f"{known} + ?" if data.cost_unknown_attempts else known
+    total = dollars(data.cost_micros)
+    return f"{total} + ?" if data.cost_unknown_attempts else total
 
 
 def route(planned: Route) -> str:
@@ -64,10 +64,10 @@ def route(planned: Route) -> str:
     return model if planned.lane == STANDARD else f"{model} ({planned.lane})"
 
 
-def results(found: Sequence[Found | Rejected], *, cut: str = "") -> RenderableType:
+def results(requests: Sequence[StoredRequest | Rejected], *, cut: str = "") -> RenderableType:
     """What became of each request, of many only those that did not succeed. `cut` is a common beginning of the ids."""
-    if len(found) > LONGEST_TABLE:
-        found = [item for item in found if item.status != "succeeded"]
+    if len(requests) > LONGEST_TABLE:
+        requests = [item for item in requests if item.status != "succeeded"]
     columns = (
         Column("request", least=12),
         Column("status"),
@@ -78,9 +78,9 @@ def results(found: Sequence[Found | Rejected], *, cut: str = "") -> RenderableTy
         Column("cost", right=True),
     )
     rows: list[tuple[Cell, ...]] = []
-    for item in found:
+    for item in requests:
         match item:
-            case Found():
+            case StoredRequest():
                 delivered = item.delivered_size or item.asked_size
                 size = delivered if delivered == item.asked_size else f"{item.asked_size} > {delivered}"
                 taken = route(item.record.route) if item.attempts else "-"
@@ -92,24 +92,24 @@ def results(found: Sequence[Found | Rejected], *, cut: str = "") -> RenderableTy
     return Narrowing(columns, rows)
 
 
-def summary(found: Sequence[Found | Rejected]) -> str:
-    counts = Counter(item.status for item in found)
+def summary(requests: Sequence[StoredRequest | Rejected]) -> str:
+    counts = Counter(item.status for item in requests)
     ends = ", ".join(f"{count} {word}" for word, count in counts.most_common())
-    total = sum(item.record.cost_micros for item in found if isinstance(item, Found))
-    return f"{len(found)} requests: {ends}; total cost {dollars(total)}"
+    total = sum(item.record.cost_micros for item in requests if isinstance(item, StoredRequest))
+    return f"{len(requests)} requests: {ends}; total cost {dollars(total)}"
 
 
-def remarks(found: Sequence[Found | Rejected], *, cut: str = "") -> RenderableType:
+def remarks(requests: Sequence[StoredRequest | Rejected], *, cut: str = "") -> RenderableType:
     """What to do about those that did not succeed."""
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="bold", overflow="fold")
     grid.add_column(no_wrap=True)
     grid.add_column(overflow="fold")
-    for item in found:
+    for item in requests:
         match item:
-            case Found(status="succeeded"):
+            case StoredRequest(status="succeeded"):
                 continue
-            case Found():
+            case StoredRequest():
                 remark = _remark(item)
             case Rejected():
                 remark = item.record.reason
@@ -117,10 +117,10 @@ def remarks(found: Sequence[Found | Rejected], *, cut: str = "") -> RenderableTy
     return grid
 
 
-def _remark(found: Found) -> str:
-    outcome = found.record.outcome
+def _remark(request: StoredRequest) -> str:
+    outcome = request.record.outcome
     if outcome is None:
-        return f"Not finished. Check again: renderlane status {found.key}"
+        return f"Not finished. Check again: renderlane status {request.key}"
     return f"{outcome.message} {outcome.advice}".strip()
 
 
@@ -171,7 +171,7 @@ def first_ten(documents: Sequence[Row], what: str) -> list[RenderableType]:
 
 
 def sheet(
-    found: Found, why_held: Fields | None = None, prospect: Prospect | None = None, *, with_prompt: bool
+    request: StoredRequest, why_held: Fields | None = None, prospect: Prospect | None = None, *, with_prompt: bool
 ) -> RenderableType:
     """Everything a person asks about one request; `why_held` is what the pump says of its model's queue, `prospect`
     what becomes of a request that has not ended.
@@ -179,18 +179,18 @@ def sheet(
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(overflow="fold")
-    for name, value in _facts(found, why_held, prospect, with_prompt=with_prompt):
+    for name, value in _facts(request, why_held, prospect, with_prompt=with_prompt):
         grid.add_row(name, value)
-    return Group(grid, Text(), _attempts(found.attempts)) if found.attempts else grid
+    return Group(grid, Text(), _attempts(request.attempts)) if request.attempts else grid
 
 
 def _facts(
-    found: Found, why_held: Fields | None, prospect: Prospect | None, *, with_prompt: bool
+    request: StoredRequest, why_held: Fields | None, prospect: Prospect | None, *, with_prompt: bool
 ) -> list[tuple[str, RenderableType]]:
-    data = found.record
+    data = request.record
     facts: list[tuple[str, RenderableType]] = [
-        ("request", Text(found.request_id, "bold")),
-        ("status", status(found.status)),
+        ("request", Text(request.request_id, "bold")),
+        ("status", status(request.status)),
     ]
     if data.outcome:
         facts.append(("outcome", f"{data.outcome.code}: {data.outcome.message}"))
@@ -216,7 +216,7 @@ def _facts(
     if with_prompt:
         prompt = " ".join(data.prompt.split())
         facts.append(("prompt", prompt if len(prompt) <= 300 else f"{prompt[:300]} …"))
-    facts.append(("asked", _asked(data)))
+    facts.append(("asked", _requested(data)))
     if data.receipt:
         made = data.receipt.delivered
         pixels = f"{made.width} x {made.height}"
@@ -227,14 +227,14 @@ def _facts(
         facts.append(("route", str(data.route)))
     reasons = data.reasons
     facts += [("because", reason) for reason in reasons]
-    facts += [("cost", _cost_in_full(data)), ("times", _times(found)), ("trace", data.trace_id)]
+    facts += [("cost", _cost_in_full(data)), ("times", _times(request)), ("trace", data.trace_id)]
     facts += [
         ("provider", f"{name} (attempt {attempt.number})")
-        for attempt in found.attempts
+        for attempt in request.attempts
         if (name := attempt.provider_request_id)
     ]
-    if found.image:
-        facts.append(("image", found.image))
+    if request.image:
+        facts.append(("image", request.image))
     return facts
 
 
@@ -245,7 +245,7 @@ def _thought(made: DeliveredImage) -> str:
     return ", ".join(part for part in (level, counted) if part)
 
 
-def _asked(data: RequestRecord) -> str:
+def _requested(data: RequestRecord) -> str:
     ask = data.ask
     what = ask.model or f"the {ask.purpose} model"
     ratio = f" {ask.aspect_ratio}" if ask.aspect_ratio else ""
@@ -277,13 +277,13 @@ def _cost_in_full(data: RequestRecord) -> str:
     )
 
 
-def _times(found: Found) -> str:
-    data = found.record
+def _times(request: StoredRequest) -> str:
+    data = request.record
     parts = [f"accepted {moment(data.created_at)}"]
-    if found.wait is not None:
-        parts.append(f"waited {seconds(found.wait)}")
-    if found.model_time is not None:
-        parts.append(f"model {seconds(found.model_time)}")
+    if request.wait is not None:
+        parts.append(f"waited {seconds(request.wait)}")
+    if request.model_time is not None:
+        parts.append(f"model {seconds(request.model_time)}")
     if data.finished_at:
         parts.append(f"ended after {seconds(data.finished_at - data.created_at)}")
     return ", ".join(parts)

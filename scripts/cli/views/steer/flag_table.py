@@ -148,7 +148,7 @@ def preview(flag: Flag, foreseens: Sequence[Foreseen], lanes: Sequence[str] = BU
         yield Text(f"  {count:>6,}  {words}")
 
 
-def history(found: Sequence[Document]) -> RenderableType:
+def history(documents: Sequence[Document]) -> RenderableType:
     columns = (
         Column("at", least=19),
         Column("what", least=6),
@@ -157,7 +157,7 @@ def history(found: Sequence[Document]) -> RenderableType:
         Column("by", least=7),
         Column("because", least=12),
     )
-    return Narrowing(columns, [_happened(document) for document in found])
+    return Narrowing(columns, [_happened(document) for document in documents])
 
 
 def _happened(document: Document) -> tuple[Cell, ...]:

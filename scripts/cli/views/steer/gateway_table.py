@@ -9,12 +9,12 @@ from typing import Any
 
 from scripts.cli.data.json_output import to_json as to_line
 from shared.core.catalogue.catalogue import Gateway
-from shared.core.catalogue.gateway_proof import ITEMS, Proof
+from shared.core.catalogue.gateway_proof import ITEMS, GatewayProof
 from shared.core.routing import gateway
 from shared.core.values.money import usd
 
 
-def to_json(name: str, provider: Gateway, proof: Proof, now: datetime, *, has_key: bool) -> dict[str, Any]:
+def to_json(name: str, provider: Gateway, proof: GatewayProof, now: datetime, *, has_key: bool) -> dict[str, Any]:
     """One object for one gateway. Never its key."""
     lacks = {item.item: item.why for item in proof.lacks(gateway.fingerprint(provider), now, provider.fresh_for)}
     return {
@@ -61,16 +61,18 @@ def sheet(row: dict[str, Any]) -> str:
         f"  failed     {', '.join(f'{what} {bill}' for what, bill in row['failed_calls'].items())}",
         "  proof",
     ]
-    for item, found in row["proof"].items():
+    for item, evidence in row["proof"].items():
         lack = row["lacks"].get(item)
-        lines.append(f"    {'ok     ' if lack is None else 'LACKING'}  {item:<14} {_said(found, lack, item)}")
+        lines.append(
+            f"    {'ok     ' if lack is None else 'LACKING'}  {item:<14} {_evidence_text(evidence, lack, item)}"
+        )
     return "\n".join(lines)
 
 
-def _said(found: dict[str, Any] | None, lack: str | None, item: str) -> str:
-    if found is None:
+def _evidence_text(evidence: dict[str, Any] | None, lack: str | None, item: str) -> str:
+    if evidence is None:
         return f"to record: {ITEMS[item]}"
-    text = f"{found['text']} ({found['by']}, {found['at'][:10]})"
+    text = f"{evidence['text']} ({evidence['by']}, {evidence['at'][:10]})"
     return text if lack is None else f"{lack}. It was: {text}"
 
 
