@@ -89,12 +89,12 @@ def _table(tallies: list[Tally]) -> None:
 def _replayed(path: Path) -> int:
     """The exit code: 1 where it still does not hold."""
     try:
-        replayed = finding.read(path)
-        door = registry.door(replayed.door)
+        recorded = finding.read(path)
+        door = registry.door(recorded.door)
     except ValueError as error:
         click.echo(str(error), err=True)
         return 2
-    problems = problems_of(door, replayed.input)
+    problems = problems_of(door, recorded.input)
     for problem in problems:
         click.echo(_printable(problem))
     click.echo("still found" if problems else "not found any more")

@@ -43,7 +43,7 @@ def run(
 ) -> Tally:  # fmt: skip
     """At least one case; findings are files in `folder`."""
     tally = Tally(door.name)
-    began = last_told = now()
+    began = told_at = now()
     while tally.cases != cases:
         item = door.draw(chance(seed, door.name, tally.cases))
         problems = problems_of(door, item)
@@ -53,8 +53,8 @@ def run(
         tally.seconds = now() - began
         if tally.seconds >= seconds:
             break
-        if now() - last_told >= TELL_EVERY:
-            last_told = now()
+        if now() - told_at >= TELL_EVERY:
+            told_at = now()
             tell(tally)
     return tally
 

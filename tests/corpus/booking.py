@@ -30,7 +30,7 @@ def cost_of(form: Form, failure: Failure) -> Any:
 _NO_STATEMENT = frozenset(
     {FailureKind.SERVER_ERROR, FailureKind.OVERLOAD, FailureKind.TIMEOUT, FailureKind.CONNECTION_LOST}
 )
-"""Failures that do not say that the call was turned down."""
+"""Failures that do not state that the call was turned down."""
 
 
 def may_be_free(form: Form, body: bytes, status: int, failure: Failure) -> bool:

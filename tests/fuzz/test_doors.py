@@ -31,7 +31,7 @@ CASES: Mapping[str, int] = {
 }  # fmt: skip
 
 
-def written_problems(tally: Tally) -> list[Any]:
+def problems_in(tally: Tally) -> list[Any]:
     return [json.loads(path.read_text("utf-8"))["problems"] for path in tally.files]
 
 
@@ -42,7 +42,7 @@ def test_each_door_is_played() -> None:
 @pytest.mark.parametrize("door", CASES)
 def test_rubbish_breaks_nothing(door: str, tmp_path: Path) -> None:
     tally = run(registry.door(door), SEED, tmp_path, cases=CASES[door])
-    assert (tally.cases, tally.findings) == (CASES[door], 0), written_problems(tally)
+    assert (tally.cases, tally.findings) == (CASES[door], 0), problems_in(tally)
 
 
 @pytest.mark.parametrize("door", registry.DOORS)
