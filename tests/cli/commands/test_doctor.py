@@ -22,7 +22,7 @@ from scripts.simulator.engine.simulation import Simulation
 from shared import wiring
 from shared.adapters.process.system_clock import SystemClock
 from shared.config import Settings
-
+from shared.core.catalogue.gateway_proof import ITEMS, GatewayProof, ProofEvidence
 from shared.core.catalogue.toml_errors import BrokenCatalogue
 from shared.core.lifecycle import request_record
 from shared.core.limits.effective import EffectiveLimit
