@@ -74,8 +74,8 @@ def main() -> None:
         for seed in range(1, options.seeds + 1):
             waits = run(quota, options.rate, seed, options.requests, models)
             print(
-                f"{quota or 'unknown':<12} {len(models):6} {seed:4} {waits.p50:6.2f} {waits.p99:6.2f} {waits.at_once:8.1%} "
-                f"{waits.writes:7.2f}"
+                f"{quota or 'unknown':<12} {len(models):6} {seed:4} {waits.p50:6.2f} {waits.p99:6.2f} "
+                f"{waits.at_once:8.1%} {waits.writes:7.2f}"
             )
 
 
