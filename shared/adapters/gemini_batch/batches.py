@@ -55,6 +55,8 @@ MOST_FILE_BYTES = 2_000_000_000
 MAX_LINE_BYTES = MAX_ANSWER_BYTES
 MAX_OPERATION_BYTES = 2 * MAX_ANSWER_BYTES
 """Of a batch with its answers in it; they lie in a file where there are many."""
+LINES_EACH, SPARE_LINES = 10, 1_000
+"""Of a file of answers: lines for each request, and beyond them, that are read. The real one has a line for each."""
 PAGE_SIZE = 100
 MOST_PAGES = 50
 
@@ -188,8 +190,13 @@ class GeminiBatches:
             raise ResultsUnavailable(_cleaned(error.failure, written, self._api_key)) from error
 
     async def _in_file(self, file: str, model: str, prompts: Mapping[str, Written]) -> AsyncIterator[BatchLine]:
+        """Reading ends at lines that no batch has: a file of countless tiny ones takes minutes of processor time."""
+        left = LINES_EACH * len(prompts) + SPARE_LINES
         async for line in self._lines(f"/v1beta/{file}{_DOWNLOAD}"):
             yield read_line(line, model, self._now(), prompts=prompts)
+            left -= 1
+            if not left:
+                return
 
     async def _inlined(self, name: str, model: str, prompts: Mapping[str, Written]) -> AsyncIterator[BatchLine]:
         """The answers in the batch itself: under their keys, else in the order of the requests. Raises
@@ -218,12 +225,14 @@ class GeminiBatches:
                     raise ResultsUnavailable(self._failure(response, await response.aread()))
                 rest = bytearray()
                 async for piece in response.aiter_bytes():
-                    searched = len(rest)
+                    searched, begin = len(rest), 0
                     rest += piece
                     while (end := rest.find(b"\n", searched)) >= 0:
-                        line, rest, searched = rest[:end], rest[end + 1 :], 0
+                        line, begin = rest[begin:end], end + 1
+                        searched = begin
                         if line.strip():
                             yield line
+                    del rest[:begin]
                     if len(rest) > MAX_LINE_BYTES:
                         raise ResultsUnavailable(Failure(FailureKind.MALFORMED_ANSWER, ENDLESS))
                 if rest.strip():

@@ -21,7 +21,7 @@ from shared.core.provider.call import Answer, Made, Order
 from shared.core.provider.failure import Failure, FailureKind
 from shared.core.provider.interaction import BackgroundRefused, Started
 from shared.core.provider.kept_image import KeptImage
-from shared.core.provider.outcome import of_failure
+from shared.core.provider.outcome import CANCELLED, of_failure
 from shared.core.provider.stored_image import Ending
 from shared.core.records.request import RequestRecord
 from shared.core.records.versioned import Attempt, Request, Versioned, committed, request_in, update
@@ -279,33 +279,42 @@ async def _give_back(
 ) -> Effect:
     """Too late for the slot: back to the front of the queue, unpaid, the slot kept for the pump to give back.
 
-    No call left, so the attempt that was put on record for it was none. `released` where the wait for the slot is not
-    over yet; `late` None where it says nothing of the fleet.
+    No call left, so the attempt that was put on record for it was none: a request that somebody wants cancelled ends
+    here, unpaid. `released` where the wait for the slot is not over yet; `late` None where it says nothing of the
+    fleet.
     """
-    after = _not_started(request.record, reason, time.now(), unopened)
     undo = () if unopened is None else (Delete(unopened.path, unopened.version),)
     given_back = budget.refund(request.record.tenant, request.id, request.record.budget)
-    answer = await ports.store.commit(update(request, after), *undo, *given_back)
+    after = _not_started(request.record, reason, time.now(), unopened)
+    write = update(request, after)
+    answer = await ports.store.commit(write, *undo, *given_back)
     if isinstance(answer, Conflict) and undo:  # a cancellation was noted on it meanwhile
         newest = await _read(ports, request)
         if newest is not None and newest.record.status == "rendering":
-            again = _not_started(newest.record, reason, time.now(), unopened)
-            answer = await ports.store.commit(update(newest, again), *undo, *given_back)
+            request, after = newest, _not_started(newest.record, reason, time.now(), unopened)
+            write = update(request, after)
+            answer = await ports.store.commit(write, *undo, *given_back)
     if isinstance(answer, Committed):
-        ports.signals.emit(
-            events.REQUEUED, request_id=request.id, reason=reason, trace_id=request.record.trace_id
-        )  # fmt: skip
         if released is not None:
             tracing_waits.slot_ended(ports, released, time.now(), lost="slot_passed")
+        if after.is_final:
+            await ended(ports, replace(committed(request, after, write, answer), read_at=time.now()))
+        else:
+            ports.signals.emit(
+                events.REQUEUED, request_id=request.id, reason=reason, trace_id=request.record.trace_id
+            )  # fmt: skip
     if late is not None:
         await evidence.late(request.record.route.pool, late, request.record.slot_start, time)
-    return "queued"
+    return "final" if after.is_final else "queued"
 
 
 def _not_started(record: RequestRecord, reason: str, now: datetime, unopened: Attempt | None) -> RequestRecord:
-    """Back in its queue, without the attempt that was none."""
-    queued = replace(transitions.return_to_queue(record, reason, now), **NOT_DEADLY)
-    return queued if unopened is None else replace(queued, attempt_count=record.attempt_count - 1)
+    """Back in its queue, or cancelled where that is wanted, without the attempt that was none."""
+    if record.cancel_requested_at is not None:
+        after = transitions.finished(record, "cancelled", CANCELLED, now)
+    else:
+        after = replace(transitions.return_to_queue(record, reason, now), **NOT_DEADLY)
+    return after if unopened is None else replace(after, attempt_count=record.attempt_count - 1)
 
 
 async def _read(ports: Ports, request: Request) -> Request | None:

@@ -16,7 +16,7 @@ from PIL import Image
 from scripts.simulator.provider.faults import Fault
 from scripts.simulator.provider.parameters import Parameters
 from shared.adapters.gemini_batch.batch_lines import read_line, result_of, write_line
-from shared.adapters.gemini_batch.batches import GeminiBatches
+from shared.adapters.gemini_batch.batches import LINES_EACH, SPARE_LINES, GeminiBatches
 from shared.adapters.payloads.answer_image import Elsewhere
 from shared.core.lifecycle.batch import Progress, Result
 from shared.core.provider.call import Made, Order, Reference
@@ -174,6 +174,16 @@ async def test_a_line_that_is_cut_is_nobodys_and_the_rest_is_read(house: House, 
     assert [result.key for result in results] == ["", "r-1/1"]
     assert isinstance(results[0].answer, Failure)
     assert results[0].answer.kind is FailureKind.MALFORMED_ANSWER
+
+
+async def test_a_file_of_countless_lines_is_not_read_to_its_end() -> None:
+    real = json.dumps({"key": "r-1/1", "error": {"code": 3, "message": "bad"}}).encode()
+    async with scripted(Reply(real + b"\n" + b"1\n" * 1_000_000)) as google:
+        lane = GeminiBatches("AQ.test", google.url)
+        results = [result async for result in await lane.results("files/x", PRO, PROMPTS)]
+        await lane.close()
+    assert results[0].key == "r-1/1"
+    assert len(results) == LINES_EACH * len(PROMPTS) + SPARE_LINES
 
 
 async def test_repeated_missing_and_strange_keys_come_as_they_are(house: House, lane: GeminiBatches) -> None:

@@ -9,7 +9,7 @@ from shared.core.provider.failure import FailureKind
 from tests.world import World
 
 
-async def test_a_slot_is_given_back_also_where_a_cancellation_was_noted_on_its_attempt_meanwhile() -> None:
+async def test_a_request_that_is_cancelled_while_its_call_turns_out_late_ends_unpaid() -> None:
     world = World(latency=timedelta(seconds=20))
     world.lane.then(FailureKind.LATE)
     await world.submit()
@@ -23,6 +23,7 @@ async def test_a_slot_is_given_back_also_where_a_cancellation_was_noted_on_its_a
 
     await world.run(cancel_before_it_is_known_to_be_late())
     status = world.status()
-    assert status["cancel_requested_at"] is not None
-    assert (status["late_count"], status["attempt_count"], len(world.attempts())) == (1, 1, 1), "no call left at first"
+    assert (status["status"], status["outcome"]["code"]) == ("cancelled", "cancelled")
+    assert (status["attempt_count"], len(world.attempts()), status["cost_micros"]) == (0, 0, 0), "no call left"
     assert (status["crash_count"], status["cost_unknown_attempts"]) == (0, 0), "it did not wait for its lease to end"
+    assert [result["status"] for result in world.results()] == ["cancelled"]
