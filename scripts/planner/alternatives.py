@@ -41,13 +41,13 @@ def alternatives(wanted: Sequence[Wanted], catalogue: Catalogue) -> list[Alterna
         ("flex lane", _flex),
         ("batch lane", _batch),
     )
-    alternatives_ = [Alternative("as asked", wanted, 0)]
+    choices = [Alternative("as asked", wanted, 0)]
     for name, change in ways:
         changed = [change(item, catalogue) for item in wanted]
         count = sum(new is not old for new, old in zip(changed, wanted, strict=True))
         if count:
-            alternatives_.append(Alternative(name, changed, count))
-    return alternatives_
+            choices.append(Alternative(name, changed, count))
+    return choices
 
 
 def _lower(wanted: Wanted, catalogue: Catalogue) -> Wanted:

@@ -35,13 +35,13 @@ def per_minute(field: str, text: str) -> float:
 
 def shares(field: str, text: str, read: Callable[[str, str], T]) -> Mapping[T, float]:
     """`a=30,b=70` with each name read by `read(field, name)`; one without a share counts as 1. Raises InvalidLoad."""
-    shares_: dict[T, float] = {}
+    weights: dict[T, float] = {}
     for part in text.split(","):
         name, equals, share = (word.strip() for word in part.partition("="))
         if not name or (equals and not re.fullmatch(r"\d+(\.\d+)?", share)) or (equals and float(share) <= 0):
             raise wrong(field, part.strip(), SHARES)
         key = read(field, name)
-        if key in shares_:
+        if key in weights:
             raise wrong(field, part.strip(), "each name once")
-        shares_[key] = float(share) if equals else 1.0
-    return shares_
+        weights[key] = float(share) if equals else 1.0
+    return weights

@@ -103,16 +103,16 @@ class Pressure(Stored, frozen=True):
     def bursts_disliked(self, now: datetime) -> bool:
         return self.bursts_disliked_at is not None and now - self.bursts_disliked_at < BURSTS_DISLIKED_FOR
 
-    def limits(self, limits_: Limits) -> Limits:
+    def limits(self, in_force: Limits) -> Limits:
         """The limits, reduced to the fraction that may be used under pressure."""
         if self.share == 1.0:
-            return limits_
+            return in_force
         return replace(
-            limits_,
+            in_force,
             **{
                 name: max(1, int(limit * self.share)) if limit else limit
                 for name in ("rpm", "ipm", "tpm")
-                if (limit := getattr(limits_, name)) is not None
+                if (limit := getattr(in_force, name)) is not None
             },
         )
 

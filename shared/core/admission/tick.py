@@ -322,7 +322,7 @@ def _learn(
 
 
 def _felt(
-    standing: ModelState, limits_: Limits, observed: ModelObservations, drift: Mapping[int, int], now: datetime
+    standing: ModelState, in_force: Limits, observed: ModelObservations, drift: Mapping[int, int], now: datetime
 ) -> ModelState:
     """After what the workers reported: closings, tokens, pressure."""
     calendar = standing.calendar
@@ -330,7 +330,7 @@ def _felt(
         calendar = calendar.correct_tokens(drift)
     if observed.closing is not None and observed.closing.until > now:
         calendar = calendar.close(observed.closing.until, observed.closing.why)
-    felt = updated(standing.pressure, observed, calendar, limits_, now)
+    felt = updated(standing.pressure, observed, calendar, in_force, now)
     if felt.close_until is not None:
         calendar = calendar.close(felt.close_until, "rejected without a reason")
     return replace(standing, calendar=calendar, pressure=felt.pressure)
@@ -420,7 +420,7 @@ def _horizon(since_last: timedelta) -> timedelta:
     return min(HORIZON + max(since_last - TICK, timedelta(0)), LONGEST_HORIZON)
 
 
-def _room(standing: ModelState, limits_: Limits, sight: Observation, model: str) -> int:
+def _room(standing: ModelState, in_force: Limits, sight: Observation, model: str) -> int:
     """How many more attempts of this model may be in flight."""
     pressure = standing.pressure
     since = max(
@@ -429,5 +429,5 @@ def _room(standing: ModelState, limits_: Limits, sight: Observation, model: str)
     unknown_for = None if pressure.cap is not None else max(sight.now - since, timedelta(0))
     running = sight.running.get(model, 0)
     started = standing.calendar.starts(pressure.rejected_at or sight.now - WINDOW, sight.now + LONGEST_LEAD)
-    cap = concurrency_cap(limits_, sight.capacity, unknown_for, ended=max(started - running, 0))
+    cap = concurrency_cap(in_force, sight.capacity, unknown_for, ended=max(started - running, 0))
     return cap - running - len(standing.opening.slots)

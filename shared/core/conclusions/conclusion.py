@@ -189,10 +189,10 @@ class Conclusions(Struct, frozen=True):
         case = self.cases.get(conclusion)
         if case is None or case.conclusion is None:
             return self
-        conclusion_ = case.conclusion
-        until = slot_at + max(PROBE_ANSWERS_WITHIN, conclusion_.interval)
+        current = case.conclusion
+        until = slot_at + max(PROBE_ANSWERS_WITHIN, current.interval)
         return self._with(
-            conclusion, replace(case, conclusion=replace(conclusion_, probed_at=slot_at, next_probe_at=until))
+            conclusion, replace(case, conclusion=replace(current, probed_at=slot_at, next_probe_at=until))
         )
 
     def _with(self, conclusion: str, case: Case) -> Conclusions:

@@ -54,29 +54,29 @@ def mismatches(
 ) -> tuple[Mismatch, ...]:
     """Everything that differs from the order, in the order of the fields; empty where all is as ordered. `formats`: the
     one that was asked for, and the one that is delivered."""
-    mismatches_: list[Mismatch] = []
+    differences: list[Mismatch] = []
     size = size_of_pixels(width, height)
     if size != route.image_size:
         reason = f"size {route.image_size} was ordered; {width}x{height} came, which is {size}"
-        mismatches_.append(Mismatch("image_size", reason))
+        differences.append(Mismatch("image_size", reason))
     if aspect_ratio is not None and not _has_ratio(aspect_ratio, width, height):
-        mismatches_.append(Mismatch("aspect_ratio", f"aspect ratio {aspect_ratio} was ordered; {width}x{height} came"))
+        differences.append(Mismatch("aspect_ratio", f"aspect ratio {aspect_ratio} was ordered; {width}x{height} came"))
     ordered = catalogue.models.get(route.model)
     expected = ordered.image_tokens.get(route.image_size) if ordered is not None else None
     if usage is not None and usage.image_out and expected is not None and usage.image_out != expected:
         reason = f"{expected:,} image tokens are priced for {route.model} {route.image_size}; {usage.image_out:,} came"
-        mismatches_.append(Mismatch("image_tokens", reason))
+        differences.append(Mismatch("image_tokens", reason))
     if model.removeprefix("models/") != route.model:
-        mismatches_.append(Mismatch("model", f"model {route.model} was ordered; {model} served"))
+        differences.append(Mismatch("model", f"model {route.model} was ordered; {model} served"))
     if lane != route.lane:
-        mismatches_.append(Mismatch("lane", f"lane {route.lane} was ordered; {lane} served"))
+        differences.append(Mismatch("lane", f"lane {route.lane} was ordered; {lane} served"))
     ordered_format, delivered_format = formats
     if ordered_format is not None and delivered_format and ordered_format != delivered_format:
         reason = f"output format {ordered_format} was ordered; {delivered_format} is delivered"
-        mismatches_.append(Mismatch("output_format", reason))
+        differences.append(Mismatch("output_format", reason))
     if remark:
-        mismatches_.append(Mismatch(remark, REMARKS[remark]))
-    return tuple(mismatches_)
+        differences.append(Mismatch(remark, REMARKS[remark]))
+    return tuple(differences)
 
 
 def _has_ratio(ratio: str, width: int, height: int) -> bool:

@@ -48,11 +48,11 @@ def effective_limits(
     holds over the configured one however old it is. Without a live value the smaller of the learned and the configured
     one holds, until another one is configured: an operator may give this worker a part of the quota.
     """
-    limits_ = {
+    by_dimension = {
         dimension: _one(getattr(configured, dimension), live, learned.get(dimension), dimension)
         for dimension in DIMENSIONS
     }
-    return {dimension: limit for dimension, limit in limits_.items() if limit is not None}
+    return {dimension: limit for dimension, limit in by_dimension.items() if limit is not None}
 
 
 def limits(by_dimension: Mapping[str, EffectiveLimit]) -> Limits:

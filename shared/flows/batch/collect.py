@@ -91,7 +91,7 @@ async def close_due(ports: Ports, now: datetime, *, full_only: bool = False) -> 
 async def _close(ports: Ports, request_ids: Sequence[str], now: datetime) -> bool:
     """Put a batch and all its attempts on record in one commit: requests cancelled before are not in it."""
     for _ in range(MOST_REPEATS):
-        documents = await ports.store.get_all([request_record.path(request_id_) for request_id_ in request_ids])
+        documents = await ports.store.get_all([request_record.path(name) for name in request_ids])
         requests = [versioned for versioned in _requests(documents) if _is_collected(versioned.record)]
         if not requests:
             return False

@@ -73,53 +73,53 @@ async def _tend(ports: Ports, document: Document, time: ServerTime) -> int:
     return 1
 
 
-async def _look_after(ports: Ports, batch_: Batch, time: ServerTime) -> None:
-    progress = await ports.batches.look(_name(batch_))
+async def _look_after(ports: Ports, claimed: Batch, time: ServerTime) -> None:
+    progress = await ports.batches.look(_name(claimed))
     match progress:
         case Failure(http_status=404):
-            await settle_all(ports, batch_, batch.gone(), time)
+            await settle_all(ports, claimed, batch.gone(), time)
         case Failure():
-            await _later(ports, batch_, progress, "look", time)
-        case Progress(state="cancelled") if is_to_be_cancelled(batch_.record, time.now()):  # by us: it had run too long
-            await _settle(ports, batch_, replace(progress, state="expired"), time)
-        case Progress() if is_without_answers(batch_.record, progress, time.now()):
-            await _look_for_answers(ports, batch_, progress, time)
+            await _later(ports, claimed, progress, "look", time)
+        case Progress(state="cancelled") if is_to_be_cancelled(claimed.record, time.now()):  # it had run too long
+            await _settle(ports, claimed, replace(progress, state="expired"), time)
+        case Progress() if is_without_answers(claimed.record, progress, time.now()):
+            await _look_for_answers(ports, claimed, progress, time)
         case Progress() if progress.state in OVER:
-            await _settle(ports, batch_, progress, time)
-        case Progress() if is_given_up(batch_.record, time.now()):
-            await settle_all(ports, batch_, batch.without_result(Progress("expired")), time)
+            await _settle(ports, claimed, progress, time)
+        case Progress() if is_given_up(claimed.record, time.now()):
+            await settle_all(ports, claimed, batch.without_result(Progress("expired")), time)
         case Progress():
-            if is_to_be_cancelled(batch_.record, time.now()):
-                await ports.batches.cancel(_name(batch_))
-            after = batch.after_look(batch_.record, progress, time.now())
-            await change(ports, batch_, replace(after, due_at=next_look(batch_.record, time.now())))
+            if is_to_be_cancelled(claimed.record, time.now()):
+                await ports.batches.cancel(_name(claimed))
+            after = batch.after_look(claimed.record, progress, time.now())
+            await change(ports, claimed, replace(after, due_at=next_look(claimed.record, time.now())))
 
 
-async def _look_for_answers(ports: Ports, batch_: Batch, progress: Progress, time: ServerTime) -> None:
+async def _look_for_answers(ports: Ports, claimed: Batch, progress: Progress, time: ServerTime) -> None:
     """It has succeeded and names no answers: they are paid for, so it is looked at again rather than made again."""
-    if batch_.record.provider_state != progress.state:
-        what = f"batch {batch_.id} ({batch_.record.name}) has succeeded and names no answers; it is looked at again"
+    if claimed.record.provider_state != progress.state:
+        what = f"batch {claimed.id} ({claimed.record.name}) has succeeded and names no answers; it is looked at again"
         ports.signals.emit(events.ESCALATION, what=what, request_id=None, runbook=RUNBOOK)
     now = time.now()
-    after = batch.after_look(batch_.record, progress, now)
-    await change(ports, batch_, replace(after, due_at=next_look(batch_.record, now)))
+    after = batch.after_look(claimed.record, progress, now)
+    await change(ports, claimed, replace(after, due_at=next_look(claimed.record, now)))
 
 
-async def _settle(ports: Ports, batch_: Batch, progress: Progress, time: ServerTime) -> None:
+async def _settle(ports: Ports, claimed: Batch, progress: Progress, time: ServerTime) -> None:
     try:
-        await settle_results(ports, batch_, progress, time)
+        await settle_results(ports, claimed, progress, time)
     except ResultsUnavailable as error:
-        await _later(ports, batch_, error.failure, "results", time)
+        await _later(ports, claimed, error.failure, "results", time)
     except ImagesUnavailable as error:
-        await _later(ports, batch_, Failure(FailureKind.IMAGE_STORE, str(error)), "images", time)
+        await _later(ports, claimed, Failure(FailureKind.IMAGE_STORE, str(error)), "images", time)
 
 
-async def _later(ports: Ports, batch_: Batch, failure: Failure, step: str, time: ServerTime) -> None:
+async def _later(ports: Ports, claimed: Batch, failure: Failure, step: str, time: ServerTime) -> None:
     until = time.now() + (LOOK_AGAIN if step == "look" else LOOK_LATER)
-    if await change(ports, batch_, replace(batch_.record, due_at=until)) is not None:
-        say_delayed(ports, batch_, failure, step, until)
+    if await change(ports, claimed, replace(claimed.record, due_at=until)) is not None:
+        say_delayed(ports, claimed, failure, step, until)
 
 
-def _name(batch_: Batch) -> str:
-    assert batch_.record.name is not None, "it was handed over"
-    return batch_.record.name
+def _name(claimed: Batch) -> str:
+    assert claimed.record.name is not None, "it was handed over"
+    return claimed.record.name

@@ -49,25 +49,25 @@ class _Entry(Struct):
         return outcome is None or outcome.kind is FailureKind.CRASHED
 
 
-async def settle_results(ports: Ports, batch_: Batch, progress: Progress, time: ServerTime) -> None:
+async def settle_results(ports: Ports, claimed: Batch, progress: Progress, time: ServerTime) -> None:
     """Settle all of an ended batch. Raises ResultsUnavailable or ImagesUnavailable: the rest can be settled later."""
-    entries = {item.item.key: item for item in await _entries(ports, batch_)}
+    entries = {item.item.key: item for item in await _entries(ports, claimed)}
     strange: Counter[str] = Counter()
     extra = 0
     if progress.results is not None:
         prompts = {key: _written(entry.request) for key, entry in entries.items()}
-        async for line in await ports.batches.results(progress.results, batch_.record.model, prompts):
+        async for line in await ports.batches.results(progress.results, claimed.record.model, prompts):
             entry = entries.get(line.key)
             if entry is None:
                 strange[line.key] += 1
             else:
-                extra += await _take(ports, batch_, entry, line.answer, time)
+                extra += await _take(ports, claimed, entry, line.answer, time)
     for entry in entries.values():
-        extra += await _end(ports, batch_, entry, progress, time)
+        extra += await _end(ports, claimed, entry, progress, time)
     if strange:
-        what = f"batch {batch_.id} ({batch_.record.name}): {strange.total()} answers under keys that nobody asked for"
+        what = f"batch {claimed.id} ({claimed.record.name}): {strange.total()} answers under keys that nobody asked for"
         ports.signals.emit(events.ESCALATION, what=what, request_id=None, runbook="batch-strange-answers")
-    await _close(ports, batch_, progress, list(entries.values()), extra, strange.total(), time)
+    await _close(ports, claimed, progress, list(entries.values()), extra, strange.total(), time)
 
 
 def _written(request: Request) -> Written:
@@ -75,18 +75,18 @@ def _written(request: Request) -> Written:
     return written_of(content.prompt, content.system_instruction)
 
 
-async def settle_all(ports: Ports, batch_: Batch, failure: Failure, time: ServerTime) -> None:
+async def settle_all(ports: Ports, claimed: Batch, failure: Failure, time: ServerTime) -> None:
     """Nothing came of the batch: each of its requests goes on from `failure`."""
-    entries = await _entries(ports, batch_)
+    entries = await _entries(ports, claimed)
     for entry in entries:
         if entry.is_open:
-            await _settle(ports, batch_, entry, failure, failure, time)
-    await _close(ports, batch_, Progress("failed", failure=failure), entries, 0, 0, time)
+            await _settle(ports, claimed, entry, failure, failure, time)
+    await _close(ports, claimed, Progress("failed", failure=failure), entries, 0, 0, time)
 
 
-async def _entries(ports: Ports, batch_: Batch) -> list[_Entry]:
+async def _entries(ports: Ports, claimed: Batch) -> list[_Entry]:
     """Without those that had ended before anything was sent."""
-    items = batch_.record.items
+    items = claimed.record.items
     paths = [request_record.path(item.request_id) for item in items]
     paths += [request_record.attempt_path(item.request_id, item.attempt) for item in items]
     documents = await ports.store.get_all(paths)
@@ -98,13 +98,13 @@ async def _entries(ports: Ports, batch_: Batch) -> list[_Entry]:
     ]
 
 
-async def _take(ports: Ports, batch_: Batch, entry: _Entry, answer: Answer, time: ServerTime) -> int:
+async def _take(ports: Ports, claimed: Batch, entry: _Entry, answer: Answer, time: ServerTime) -> int:
     """One answer: the first image is the request's, a further one is a cost. How many were booked beside."""
     line, entry.lines = entry.lines, entry.lines + 1
     match answer:
         case Made() if not entry.has_image:
             entry.has_image = True
-            await _keep(ports, batch_, entry, answer, time)
+            await _keep(ports, claimed, entry, answer, time)
             return 0
         case Made():
             await _book(ports, entry, Delivered.of(answer, ""), line, time)
@@ -114,7 +114,7 @@ async def _take(ports: Ports, batch_: Batch, entry: _Entry, answer: Answer, time
             return 0
 
 
-async def _keep(ports: Ports, batch_: Batch, entry: _Entry, made: Made, time: ServerTime) -> None:
+async def _keep(ports: Ports, claimed: Batch, entry: _Entry, made: Made, time: ServerTime) -> None:
     if not entry.is_open:
         return  # an earlier look settled it
     record = entry.request.record
@@ -122,32 +122,34 @@ async def _keep(ports: Ports, batch_: Batch, entry: _Entry, made: Made, time: Se
     key = request_record.image_key(entry.item.request_id, record.tenant, record.created_at, entry.item.attempt)
     facts = Delivered.of(made, "").to_facts()
     stored = await ports.images.put(key + made.picture.extension, made.picture, facts)
-    await _settle(ports, batch_, entry, Delivered.of(made, stored.uri), made, time)
+    await _settle(ports, claimed, entry, Delivered.of(made, stored.uri), made, time)
 
 
-async def _end(ports: Ports, batch_: Batch, entry: _Entry, progress: Progress, time: ServerTime) -> int:
+async def _end(ports: Ports, claimed: Batch, entry: _Entry, progress: Progress, time: ServerTime) -> int:
     """What is left of an item after the last line: its failure, and answers that were charged beside it."""
     others = entry.others
     if not entry.has_image:
         failure, others = (others[0][1], others[1:]) if others else (batch.without_result(progress), [])
         if entry.is_open:
-            await _settle(ports, batch_, entry, failure, failure, time)
+            await _settle(ports, claimed, entry, failure, failure, time)
     charged = [(line, item) for line, item in others if item.usage is not None]
     for line, item in charged:
         await _book(ports, entry, item, line, time)
     return len(charged)
 
 
-async def _settle(ports: Ports, batch_: Batch, entry: _Entry, ending: Ending, answer: Answer, time: ServerTime) -> None:
+async def _settle(
+    ports: Ports, claimed: Batch, entry: _Entry, ending: Ending, answer: Answer, time: ServerTime
+) -> None:
     """With the span of its call, from the handing over to its answer, where the provider had it."""
     request, attempt, now = entry.request, entry.attempt, time.now()
     took = now - attempt.record.started_at
     effect = await settle(ports, request, attempt, ending, int(took.total_seconds() * 1000))
-    if effect == "settled before" or batch_.record.submitted_at is None:
+    if effect == "settled before" or claimed.record.submitted_at is None:
         return
     parent = tracing.attempt_of(request.record, attempt.record.number)
     place = parent if attempt.record.outcome is None else parent.named("late")
-    trace_call(ports, request, attempt, place, answer, batch_.record.submitted_at, now, batch_.record.image_size)
+    trace_call(ports, request, attempt, place, answer, claimed.record.submitted_at, now, claimed.record.image_size)
 
 
 async def _book(ports: Ports, entry: _Entry, ending: Ending, line: int, time: ServerTime) -> None:
@@ -168,15 +170,15 @@ async def _book(ports: Ports, entry: _Entry, ending: Ending, line: int, time: Se
 
 
 async def _close(
-    ports: Ports, batch_: Batch, progress: Progress, entries: Sequence[_Entry], extra: int, strange: int,
+    ports: Ports, claimed: Batch, progress: Progress, entries: Sequence[_Entry], extra: int, strange: int,
     time: ServerTime,
 ) -> None:  # fmt: skip
-    if await change(ports, batch_, batch.ended(batch_.record, progress.state, time.now())) is None:
+    if await change(ports, claimed, batch.ended(claimed.record, progress.state, time.now())) is None:
         return  # another has it, and will find all of it settled
     ports.signals.emit(
         events.BATCH_ENDED,
-        batch=batch_.id,
-        name=batch_.record.name,
+        batch=claimed.id,
+        name=claimed.record.name,
         state=progress.state,
         requests=len(entries),
         images=sum(1 for entry in entries if entry.has_image),

@@ -41,22 +41,22 @@ CLOCKS_DIFFER = timedelta(minutes=5)
 ASK_AGAIN = timedelta(minutes=1)
 
 
-async def submit(ports: Ports, batch_: Batch, time: ServerTime) -> None:
+async def submit(ports: Ports, claimed: Batch, time: ServerTime) -> None:
     """Hand over a closed batch that is in our hand; where that is not known to have worked, it is due again."""
-    if batch_.record.creating_at is not None and not await _is_free_to_create(ports, batch_, time):
+    if claimed.record.creating_at is not None and not await _is_free_to_create(ports, claimed, time):
         return
-    lines = _Orders(ports, batch_, time)
-    uploaded = await ports.batches.upload(batch_.record.display_name, lines.orders())
+    lines = _Orders(ports, claimed, time)
+    uploaded = await ports.batches.upload(claimed.record.display_name, lines.orders())
     if lines.all_read and lines.count == 0:
-        await settle_all(ports, batch_, batch.gone(), time)  # all of them have ended before: closes the batch
+        await settle_all(ports, claimed, batch.gone(), time)  # all of them have ended before: closes the batch
         return
     if isinstance(uploaded, Failure):
-        await _refused(ports, batch_, uploaded, "upload", time)
+        await _refused(ports, claimed, uploaded, "upload", time)
         return
-    began = await change(ports, batch_, batch.creating(batch_.record, time.now(), time.now() + HOLD))
+    began = await change(ports, claimed, batch.creating(claimed.record, time.now(), time.now() + HOLD))
     if began is None:
         return  # held for too long: another has it
-    created = await ports.batches.create(batch_.record.display_name, batch_.record.model, uploaded, LEAVE_WITHIN)
+    created = await ports.batches.create(claimed.record.display_name, claimed.record.model, uploaded, LEAVE_WITHIN)
     match created:
         case Failure() if batch.is_surely_refused(created):
             await _refused(ports, began, created, "create", time)
@@ -66,77 +66,77 @@ async def submit(ports: Ports, batch_: Batch, time: ServerTime) -> None:
             await _record(ports, began, created, time, found_again=False)
 
 
-async def _is_free_to_create(ports: Ports, batch_: Batch, time: ServerTime) -> bool:
+async def _is_free_to_create(ports: Ports, claimed: Batch, time: ServerTime) -> bool:
     """A create was begun: record the batch where the provider has it; else whether it may be made once more."""
-    text = await ports.batches.find(batch_.record.display_name, batch_.record.created_at - CLOCKS_DIFFER)
+    text = await ports.batches.find(claimed.record.display_name, claimed.record.created_at - CLOCKS_DIFFER)
     match text:
         case str():
-            await _record(ports, batch_, text, time, found_again=True)
+            await _record(ports, claimed, text, time, found_again=True)
             return False
         case Failure():
-            await _delay(ports, batch_, text, "find", replace(batch_.record, due_at=time.now() + ASK_AGAIN))
+            await _delay(ports, claimed, text, "find", replace(claimed.record, due_at=time.now() + ASK_AGAIN))
             return False
-        case None if may_create_again(batch_.record, time.now()):
+        case None if may_create_again(claimed.record, time.now()):
             return True
         case None:
-            creating_at = batch_.record.creating_at or time.now()
+            creating_at = claimed.record.creating_at or time.now()
             again_at = min(time.now() + ASK_AGAIN, creating_at + FOUND_WITHIN)
-            await change(ports, batch_, replace(batch_.record, due_at=again_at))
+            await change(ports, claimed, replace(claimed.record, due_at=again_at))
             return False
 
 
-async def _record(ports: Ports, batch_: Batch, name: str, time: ServerTime, *, found_again: bool) -> None:
-    if await change(ports, batch_, batch.submitted(batch_.record, name, time.now())) is not None:
-        ports.signals.emit(events.BATCH_SUBMITTED, batch=batch_.id, name=name, found_again=found_again)
-        await _reporter(ports, batch_).made(_route(batch_), time.now(), time)
+async def _record(ports: Ports, claimed: Batch, name: str, time: ServerTime, *, found_again: bool) -> None:
+    if await change(ports, claimed, batch.submitted(claimed.record, name, time.now())) is not None:
+        ports.signals.emit(events.BATCH_SUBMITTED, batch=claimed.id, name=name, found_again=found_again)
+        await _reporter(ports, claimed).made(_route(claimed), time.now(), time)
 
 
-async def _refused(ports: Ports, batch_: Batch, failure: Failure, step: str, time: ServerTime) -> None:
+async def _refused(ports: Ports, claimed: Batch, failure: Failure, step: str, time: ServerTime) -> None:
     """The provider has no such batch: the same again later, or the next route for each of its requests."""
     if batch.is_worth_another_try(failure):
-        await _delay(ports, batch_, failure, step, batch.not_created(batch_.record, time.now()))
+        await _delay(ports, claimed, failure, step, batch.not_created(claimed.record, time.now()))
         return
-    if batch.may_be_split(batch_.record):
-        await _split(ports, batch_, failure, step, time)
+    if batch.may_be_split(claimed.record):
+        await _split(ports, claimed, failure, step, time)
         return
-    items = batch_.record.items
+    items = claimed.record.items
     failure = batch.of_all(failure, len(items))
     if step == "create":
-        await _report(ports, batch_, failure, time)
-    await settle_all(ports, batch_, failure, time)
+        await _report(ports, claimed, failure, time)
+    await settle_all(ports, claimed, failure, time)
 
 
-async def _split(ports: Ports, batch_: Batch, failure: Failure, step: str, time: ServerTime) -> None:
+async def _split(ports: Ports, claimed: Batch, failure: Failure, step: str, time: ServerTime) -> None:
     """One file must not speak for all that are in it: two of half its size, tenants apart."""
-    items, now = batch_.record.items, time.now()
+    items, now = claimed.record.items, time.now()
     documents = await ports.store.get_all([request_record.path(item.request_id) for item in items])
     tenants = [request_in(document).record.tenant if isinstance(document, Document) else "" for document in documents]
     first, second = batch.halves(list(zip(items, tenants, strict=True)))
-    part_id = f"{batch_.id}-2"
-    part = batch.second_part(part_id, batch_.id, _route(batch_), second, now)
-    rest = update(batch_, batch.first_part(batch_.record, first, now))
+    part_id = f"{claimed.id}-2"
+    part = batch.second_part(part_id, claimed.id, _route(claimed), second, now)
+    rest = update(claimed, batch.first_part(claimed.record, first, now))
     if isinstance(await ports.store.commit(rest, Create(batch.path(part_id), part.to_json())), Committed):
-        say_delayed(ports, batch_, failure, step, now)
+        say_delayed(ports, claimed, failure, step, now)
 
 
-async def _report(ports: Ports, batch_: Batch, failure: Failure, time: ServerTime) -> None:
+async def _report(ports: Ports, claimed: Batch, failure: Failure, time: ServerTime) -> None:
     """A file is one voice, with any number of lines: the pump concludes nothing about the lane from one."""
-    file = Asker(batch.family(batch_.id, batch_.record), "")
-    await _reporter(ports, batch_).failed(_route(batch_), failure, time.now(), time, file)
+    file = Asker(batch.family(claimed.id, claimed.record), "")
+    await _reporter(ports, claimed).failed(_route(claimed), failure, time.now(), time, file)
 
 
-def _reporter(ports: Ports, batch_: Batch) -> Evidence:
-    return Evidence(replace(ports, boot=f"batch-{batch_.id}"))
+def _reporter(ports: Ports, claimed: Batch) -> Evidence:
+    return Evidence(replace(ports, boot=f"batch-{claimed.id}"))
 
 
-def _route(batch_: Batch) -> Route:
-    return Route(BATCH, batch_.record.model, batch_.record.image_size)
+def _route(claimed: Batch) -> Route:
+    return Route(BATCH, claimed.record.model, claimed.record.image_size)
 
 
-async def _delay(ports: Ports, batch_: Batch, failure: Failure, step: str, after: BatchRecord) -> None:
+async def _delay(ports: Ports, claimed: Batch, failure: Failure, step: str, after: BatchRecord) -> None:
     assert after.due_at is not None
-    if await change(ports, batch_, after) is not None:
-        say_delayed(ports, batch_, failure, step, after.due_at)
+    if await change(ports, claimed, after) is not None:
+        say_delayed(ports, claimed, failure, step, after.due_at)
 
 
 class _Full(Exception):
@@ -146,9 +146,9 @@ class _Full(Exception):
 class _Orders:
     """The requests of a batch as they go into its file; those that cannot go any more end by themselves."""
 
-    def __init__(self, ports: Ports, batch_: Batch, time: ServerTime) -> None:
+    def __init__(self, ports: Ports, claimed: Batch, time: ServerTime) -> None:
         self._ports = ports
-        self._batch = batch_
+        self._batch = claimed
         self._time = time
         self._bytes = 0
         """Of references, as they are sent."""

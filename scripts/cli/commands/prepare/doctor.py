@@ -133,18 +133,18 @@ def _load(loads: Sequence[str], catalogue: Catalogue) -> dict[str, int]:
     """By model id; a bare number is of the default model."""
     from shared.core.catalogue.catalogue import UnknownModel
 
-    loads_ = {}
+    numbers = {}
     for text in loads:
         name, _, number = text.rpartition("=")
         if not number.isdecimal() or not 1 <= int(number) <= 1_000_000:
             raise click.UsageError(f"--load: found {text!r}; allowed: RPM or MODEL=RPM, such as 450")
         try:
-            loads_[catalogue.live(name or catalogue.purposes["default"]).id] = int(number)
+            numbers[catalogue.live(name or catalogue.purposes["default"]).id] = int(number)
         except UnknownModel as error:
             raise click.UsageError(
                 f"--load: found the model {name!r}; allowed: {', '.join(catalogue.names)}"
             ) from error
-    return loads_
+    return numbers
 
 
 def _sheet(findings: Sequence[Finding], named: Owners) -> RenderableType:
@@ -155,19 +155,19 @@ def _sheet(findings: Sequence[Finding], named: Owners) -> RenderableType:
 
     parts: list[RenderableType] = []
     rank = {"fail": 0, "unknown": 1, "pass": 2}
-    for owner, owner_ in named.items():
+    for role, owner in named.items():
         grid = Table.grid(padding=(0, 2))
         grid.add_column(no_wrap=True, width=4)
         grid.add_column(no_wrap=True, style="dim", width=18)
         grid.add_column(overflow="fold")
         for finding in sorted(
-            (finding for finding in findings if finding.owner == owner), key=lambda item: rank[item.verdict]
+            (finding for finding in findings if finding.owner == role), key=lambda item: rank[item.verdict]
         ):
             text = Text(finding.found)
             if finding.remedy:
                 text.append(f"\n{finding.remedy}", "italic")
             grid.add_row(Text(MARKS[finding.verdict], STYLES[finding.verdict]), finding.check, text)
-        parts += [Text.assemble((f"{owner} owner", "bold"), f"  {owner_.name or 'no name set'}"), grid, Text()]
+        parts += [Text.assemble((f"{role} owner", "bold"), f"  {owner.name or 'no name set'}"), grid, Text()]
     counts = ", ".join(
         f"{sum(finding.verdict == word for finding in findings)} {word}" for word in ("pass", "fail", "unknown")
     )

@@ -114,12 +114,12 @@ def command(
         load = _load(PlanOptions(file, backlog, arrivals, lasts, even, curve, mix, of, tokens), models, start, seed)
         configured = quota.given(limits, models)
         in_force, running_capacity = asyncio.run(_state(settings, models, load.models))
-        limits_ = quota.merged(load.models, configured, in_force)
-        quota.refuse_zero(limits_)
-        if any(limit.source in ("live", "learned") for item in limits_.values() for limit in item.values()):
+        merged = quota.merged(load.models, configured, in_force)
+        quota.refuse_zero(merged)
+        if any(limit.source in ("live", "learned") for item in merged.values() for limit in item.values()):
             worker_home.say_if_simulated(settings)
         assumed = latencies.ASSUMED if latency is None else latencies.parse(latency, models)
-        stage = Stage(start, limits_, capacity or running_capacity, assumed, seed)
+        stage = Stage(start, merged, capacity or running_capacity, assumed, seed)
         spend = asyncio.run(_spend(settings))
         account = account_cap.of_worker(wiring.account(settings, models), spend, models.account)
         _plan(load, stage, models, chart, Billing(account, spend), as_json=as_json)

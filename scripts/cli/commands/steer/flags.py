@@ -172,9 +172,9 @@ async def _trip(
 
     settings = worker_home.read_settings()
     live = flag_options.live_model(model, wiring.catalogue(settings))
-    scope_ = Scope(tenant=flag_options.tenant(tenant), model=live, **scope)
+    wanted = Scope(tenant=flag_options.tenant(tenant), model=live, **scope)
     with _refusals():
-        looked = await flag_actions.look(settings, FlagRequest(name, to, scope_, lasts, actor, reason, shadow))
+        looked = await flag_actions.look(settings, FlagRequest(name, to, wanted, lasts, actor, reason, shadow))
         if not as_json:
             _say_preview(looked)
         if not only_preview:

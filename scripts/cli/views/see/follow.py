@@ -34,9 +34,9 @@ async def follow(
     with _drawing(as_json=as_json, raw=raw, with_prompt=with_prompt) as draw:
         while True:
             looked = await find(store, ids) if looked is None else await find_again(store, looked)
-            requests_ = [item for item in looked if isinstance(item, StoredRequest)]
-            draw(requests_, await wait_reasons.read(store, requests_, catalogue))
-            if all(item.status in FINAL for item in requests_):
+            current = [item for item in looked if isinstance(item, StoredRequest)]
+            draw(current, await wait_reasons.read(store, current, catalogue))
+            if all(item.status in FINAL for item in current):
                 return looked
             await asyncio.sleep(PAUSE)
 
@@ -51,9 +51,9 @@ def _drawing(*, as_json: bool, raw: bool, with_prompt: bool) -> Iterator[Draw]:
     else:
         with Live(console=request_view.console(), auto_refresh=False) as live:
 
-            def redraw(requests_: Sequence[StoredRequest], why: WaitReasons) -> None:
+            def redraw(current: Sequence[StoredRequest], why: WaitReasons) -> None:
                 sheets = [
-                    request_view.sheet(item, wait_reasons.of(item, why), with_prompt=with_prompt) for item in requests_
+                    request_view.sheet(item, wait_reasons.of(item, why), with_prompt=with_prompt) for item in current
                 ]
                 live.update(Group(*sheets), refresh=True)
 
@@ -63,8 +63,8 @@ def _drawing(*, as_json: bool, raw: bool, with_prompt: bool) -> Iterator[Draw]:
 def _changes(text_of: Callable[[StoredRequest, WaitReasons], str]) -> Draw:
     marks: dict[str, object] = {}
 
-    def draw(requests_: Sequence[StoredRequest], why: WaitReasons) -> None:
-        for item in requests_:
+    def draw(current: Sequence[StoredRequest], why: WaitReasons) -> None:
+        for item in current:
             if marks.get(item.key) != (mark := _mark(item)):
                 marks[item.key] = mark
                 click.echo(text_of(item, why))
