@@ -108,6 +108,7 @@ RUN: Mapping[str, Mapping[str, str]] = {
         "test_the_plan_that_the_documentation_shows_can_be_repeated"
     },
     "docs/operations/vertex.md": {"RENDERLANE_VERTEX=": f"{_HERE}test_vertex_is_used_as_the_page_says"},
+    "docs/proof.md": {"./scripts/fuzz": "tests/fuzz/test_doors.py::test_a_fault_is_found_written_down_and_found_again"},
     "docs/publishing.md": {
         '{"request_id": "spring-hero-001"': _REQUESTS,
         '{"request_id": "spring-hero-002"': _REQUESTS,

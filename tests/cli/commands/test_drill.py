@@ -17,6 +17,8 @@ from scripts.drills.recording import DrillRecording
 from scripts.drills.traffic import NB21, PRIMARY
 from tests.cli.conftest import renderlane
 
+UNDER_WAY = {"queued", "released", "rendering"}
+"""Also where a drill ends before all have ended: a probe may be on its way at that moment."""
 PATIENCE = {"quota": 15.0, "credential": 4.0}
 """Seconds for drills that leave requests waiting; others end as soon as all have ended."""
 
@@ -80,7 +82,8 @@ def test_refusals_end_refused_after_one_call_and_others_have_images(drills: Mapp
 @pytest.mark.slow
 def test_without_the_days_quota_deadlines_are_kept_and_others_wait(drills: Mapping[str, DrillRecording]) -> None:
     recording = drills["quota"]
-    assert set(recording.statuses()) == {"succeeded", "queued"}
+    assert set(recording.statuses()) - UNDER_WAY == {"succeeded"}
+    assert set(recording.statuses()) & UNDER_WAY
     assert all(request.status == "succeeded" for request in recording.requests if "deadline" in request.fields)
     assert recording.wasted_micros == 0
 
@@ -88,7 +91,7 @@ def test_without_the_days_quota_deadlines_are_kept_and_others_wait(drills: Mappi
 @pytest.mark.slow
 def test_a_dead_key_loses_nothing_and_somebody_is_told(drills: Mapping[str, DrillRecording]) -> None:
     recording = drills["credential"]
-    assert set(recording.statuses()) <= {"succeeded", "queued"}, "a probe lets them go within seconds of the mending"
+    assert set(recording.statuses()) <= {"succeeded", *UNDER_WAY}, "a probe lets them go within seconds of the mending"
     assert recording.events_of("escalation", runbook="credential")
     assert recording.wasted_micros == 0
 
