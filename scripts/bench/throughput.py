@@ -30,6 +30,9 @@ def main() -> int:
         "--latency", default="fixed:1", help="the simulated model's, as `renderlane simulator` takes it"
     )
     options.add_argument("--home", choices=["embedded", "emulators", "both"], default="both")
+    options.add_argument(
+        "--background", choices=["auto", "off"], default="auto", help="the worker's RENDERLANE_BACKGROUND"
+    )
     options.add_argument("--quick", action="store_true", help="100 requests on the embedded home only")
     options.add_argument("--json", metavar="FILE")
     arguments = options.parse_args()
@@ -46,10 +49,12 @@ def main() -> int:
                 kind,
                 arguments.requests,
                 arguments.latency,
+                arguments.background,
                 lambda ended, kind=kind, status=status: status.update(f"renderlane, {kind}: {ended} ended"),
             )
     _print(figures, arguments.requests, arguments.latency)
-    rig.write_json(arguments.json, {"requests": arguments.requests, "latency": arguments.latency, "runs": figures})
+    about = {name: getattr(arguments, name) for name in ("requests", "latency", "background")}
+    rig.write_json(arguments.json, {**about, "runs": figures})
     wrong = [
         name
         for name, run in figures.items()
@@ -60,12 +65,14 @@ def main() -> int:
     return 1 if wrong else 0
 
 
-def _worker(kind: rig.HomeKind, requests: int, latency: str, on_progress: Any) -> dict[str, Any]:
+def _worker(kind: rig.HomeKind, requests: int, latency: str, background: str, on_progress: Any) -> dict[str, Any]:
     with (
         rig.simulator(latency=latency) as provider,
         rig.homes(kind, provider.url) as environment,
-        rig.command("up", "--port", "0", environment=environment) as up,
-    ):
+        rig.command(
+            "up", "--port", "0", environment={**environment, "RENDERLANE_BACKGROUND": background}
+        ) as up,
+    ):  # fmt: skip
         cpu_before = up.cpu_seconds()
         began = time.monotonic()
         documents, ended = asyncio.run(_drive(environment, requests, on_progress))

@@ -127,12 +127,15 @@ def _is_before(second: int, moment: datetime | None) -> bool:
 
 
 def _sick_from(circuit: Circuit, health: Health, now: datetime) -> datetime:
-    """When the sickness that trips it now began: probes count from there, since that call was one."""
+    """When the sickness that trips it now began: probes count from there, since that call was one.
+
+    Sick answers are known by their second. The count begins at its end: else a probe came up to a second early.
+    """
     since = now - RUN
     if circuit.tripped_at is not None:
         since = max(since, circuit.tripped_at, circuit.probed_at or circuit.tripped_at)
     first = min((second for second in health.sick if second >= since.timestamp()), default=None)
-    return now if first is None else datetime.fromtimestamp(first, UTC)
+    return now if first is None else min(now, datetime.fromtimestamp(first + 1, UTC))
 
 
 def may_probe_again(circuit: Circuit, now: datetime) -> bool:

@@ -109,7 +109,7 @@ def test_a_quick_picture_that_began_before_the_outage_says_nothing_and_a_slow_on
 
 def test_the_first_probe_comes_as_if_the_first_sick_answer_had_been_one() -> None:
     after = judged(started(10), sick(4)).circuits[ROUTE]
-    assert after.probed_at == NOW - 3 * SECOND
+    assert after.probed_at == NOW - 2 * SECOND, "its second was over then"
 
 
 def test_a_sick_answer_after_a_good_probe_closes_what_was_half_open() -> None:
