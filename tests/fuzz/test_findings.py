@@ -26,6 +26,14 @@ _WEBHOOK = {
     "ends": "whole",
 }
 REGRESSIONS: dict[str, tuple[str, dict[str, Any]]] = {
+    "a replay of a webhook for a name that stands in no path": (
+        "command",
+        {"arguments": ["tenant", "web", "webhook", "replay", "1/0"], "stdin": "y\n"},
+    ),
+    "a webhook endpoint whose name stands in no path": (
+        "command",
+        {"arguments": ["tenant", "web", "webhook", "enable", "a/b"], "stdin": "y\n"},
+    ),
     "a deadline that is written as one of the year 3000": (
         "request",
         _PUBLISHED | {"data": '{"request_id": "r-1", "prompt": "a boat", "deadline": "2999-12-31T23:59:59-23:59"}'},

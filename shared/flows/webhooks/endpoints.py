@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from shared.core.lifecycle import queries
+from shared.core.messages.request_key import is_key
 from shared.core.values.codec import stored_in
 from shared.core.values.documents import Committed, Create, Delete, Document, Update
 from shared.core.webhooks.endpoint import MOST_ENDPOINTS, Endpoint, SigningSecret, path
@@ -68,7 +69,7 @@ async def _change(
 
 
 async def _read(store: Store, tenant: str, endpoint_id: str) -> Document:
-    document = await store.get(path(endpoint_id))
+    document = await store.get(path(endpoint_id)) if is_key(endpoint_id) else None  # others stand in no path
     if not isinstance(document, Document) or stored_in(document, Endpoint).tenant != tenant:
         raise NoEndpoint(f"tenant {tenant} has no webhook endpoint {endpoint_id}; `webhook list` shows its endpoints")
     return document

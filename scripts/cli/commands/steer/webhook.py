@@ -191,6 +191,10 @@ def replay_command(
         raise click.UsageError("Name request ids, or say --dead.")
     if endpoint_id is not None and not dead:
         raise click.UsageError("--endpoint goes with --dead.")
+    from scripts.cli.data.see.requests import check_name
+
+    for name in request_ids:
+        check_name(name)
     asyncio.run(_replay(tenant, request_ids, endpoint_id, as_json=as_json))
 
 
