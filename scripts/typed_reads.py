@@ -7,10 +7,11 @@ string. Its own `from_json` alone reads fields by their names.
 from __future__ import annotations
 
 import ast
-import subprocess
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+
+from scripts.allow_list import tracked
 
 ROOTS = ("shared/", "functions/", "scripts/")
 EXCEPT = ("shared/adapters/", "shared/client/", "shared/core/records/", "shared/core/values/")
@@ -55,14 +56,8 @@ def places(root: Path, paths: Iterable[str]) -> list[str]:
     return [f"{path}:{line}" for path in checked for line in reads((root / path).read_text("utf-8"))]
 
 
-def listed(root: Path) -> list[str]:
-    """What git knows of."""
-    lines = subprocess.run(["git", "ls-files"], cwd=root, capture_output=True, text=True, check=True)
-    return lines.stdout.splitlines()
-
-
 def main() -> None:
-    if stray := places(Path.cwd(), listed(Path.cwd())):
+    if stray := places(Path.cwd(), tracked()):
         print("Stored fields are read by their names:", *(f"  {place}" for place in stray), sep="\n")
         sys.exit(
             "Read a record instead: shared/core/records, with request_in(), attempt_in(), stored_in() and the like."

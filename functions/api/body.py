@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from starlette.requests import ClientDisconnect, Request
@@ -17,6 +17,7 @@ from shared.core.messages.render_request import (
     decode_message,
     parse_message,
 )
+from shared.core.values.moments import read_moment
 from shared.core.values.validation import Problem, kind, shown
 
 IDEMPOTENCY_KEY = "Idempotency-Key"
@@ -81,14 +82,11 @@ def moment(request: Request, name: str) -> datetime | None:
     text = request.query_params.get(name)
     if text is None:
         return None
-    try:
-        value = datetime.fromisoformat(text.upper().replace(" ", "+"))  # a `+` that nobody encoded is a space
-        if value.tzinfo is None:
-            raise ValueError("no zone")
-        return value.astimezone(UTC)
-    except (ValueError, OverflowError) as error:
+    value = read_moment(text.upper().replace(" ", "+"))  # a `+` that nobody encoded is a space
+    if value is None:
         allowed = "a date and time with offset, such as 2026-12-01T12:00:00Z"
-        raise ProblemAnswer.of_field(422, Problem(name, shown(text), allowed, "Correct it.")) from error
+        raise ProblemAnswer.of_field(422, Problem(name, shown(text), allowed, "Correct it."))
+    return value
 
 
 def _request_id(request: Request, payload: dict[str, Any], new_id: str) -> object:

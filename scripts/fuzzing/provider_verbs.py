@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from datetime import timedelta
-from typing import Any, TypeAlias
+from typing import Protocol, TypeAlias, TypeVar
 
 from msgspec.structs import replace
 
@@ -28,6 +28,7 @@ LONGEST = timedelta(minutes=17)
 """A call, the patience for a picture at an address, and for a batch's file."""
 WRITTEN = f"a {PROMPT} beside a river, in the morning"
 Verb: TypeAlias = Callable[[str], Awaitable[object]]
+_Lane: TypeAlias = GeminiLane | GenerateContentLane | OpenAiLane
 
 
 def order(form: str) -> Order:
@@ -38,61 +39,37 @@ async def _slot() -> timedelta:
     return timedelta(seconds=5)
 
 
-async def _interactions(url: str) -> object:
-    lane = GeminiLane(KEY, url)
-    try:
-        return await lane.generate(order("interactions"), WITHIN, _slot)
-    finally:
-        await lane.close()
+class _Closable(Protocol):
+    async def close(self) -> None: ...
 
 
-async def _generate(url: str) -> object:
-    lane = GenerateContentLane(KEY, url)
-    try:
-        return await lane.generate(order("generate"), WITHIN, _slot)
-    finally:
-        await lane.close()
+_C = TypeVar("_C", bound=_Closable)
 
 
-async def _native(url: str) -> object:
-    lane = GenerateContentLane(KEY, url, bearer=True)
-    try:
-        return await lane.generate(order("native"), WITHIN, _slot)
-    finally:
-        await lane.close()
+def _closing(make: Callable[[str], _C], verb: Callable[[_C], Awaitable[object]]) -> Verb:
+    """`verb` of what `make` makes for an address, which is closed after it."""
 
-
-def _openai(form: Any) -> Verb:
     async def call(url: str) -> object:
-        lane = OpenAiLane(KEY, url, form)
+        made = make(url)
         try:
-            return await lane.generate(order(form), WITHIN, _slot)
+            return await verb(made)
         finally:
-            await lane.close()
+            await made.close()
 
     return call
+
+
+def _picture(make: Callable[[str], _Lane], form: str) -> Verb:
+    return _closing(make, lambda lane: lane.generate(order(form), WITHIN, _slot))
 
 
 def _background(verb: Callable[[GeminiInteractions], Awaitable[object]]) -> Verb:
-    async def call(url: str) -> object:
-        lane = GeminiLane(KEY, url)
-        try:
-            return await verb(GeminiInteractions(lane, webhook_url="https://worker.example/arrive"))
-        finally:
-            await lane.close()
-
-    return call
+    hook = "https://worker.example/arrive"
+    return _closing(lambda url: GeminiLane(KEY, url), lambda lane: verb(GeminiInteractions(lane, webhook_url=hook)))
 
 
 def _batches(verb: Callable[[GeminiBatches], Awaitable[object]]) -> Verb:
-    async def call(url: str) -> object:
-        batches = GeminiBatches(KEY, url)
-        try:
-            return await verb(batches)
-        finally:
-            await batches.close()
-
-    return call
+    return _closing(lambda url: GeminiBatches(KEY, url), verb)
 
 
 async def _orders() -> AsyncIterator[tuple[str, Order]]:
@@ -115,11 +92,11 @@ def _results(file: str) -> Callable[[GeminiBatches], Awaitable[object]]:
 
 _ONE = "v1_abc"
 VERBS: Mapping[str, tuple[Verb, tuple[type, ...]]] = {
-    "interactions": (_interactions, (Made, Failure)),
-    "generate": (_generate, (Made, Failure)),
-    "native": (_native, (Made, Failure)),
-    "chat": (_openai("chat"), (Made, Failure)),
-    "images": (_openai("images"), (Made, Failure)),
+    "interactions": (_picture(lambda url: GeminiLane(KEY, url), "interactions"), (Made, Failure)),
+    "generate": (_picture(lambda url: GenerateContentLane(KEY, url), "generate"), (Made, Failure)),
+    "native": (_picture(lambda url: GenerateContentLane(KEY, url, bearer=True), "native"), (Made, Failure)),
+    "chat": (_picture(lambda url: OpenAiLane(KEY, url, "chat"), "chat"), (Made, Failure)),
+    "images": (_picture(lambda url: OpenAiLane(KEY, url, "images"), "images"), (Made, Failure)),
     "start": (
         _background(lambda calls: calls.start(order("interactions"), _slot)),
         (Made, Failure, Started, BackgroundRefused),

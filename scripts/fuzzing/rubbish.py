@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from random import Random
 from typing import Any
 
-from scripts.fuzzing.door import DEEP, bytes_of, text_of
+from scripts.fuzzing.door import DEEP, text_of
 from tests.corpus import mutations
 
 TEXTS = (
@@ -101,6 +101,3 @@ def written(random: Random, original: Any) -> bytes:
 def as_sent(random: Random, original: Any) -> str:
     """`written`, as it stands in an input."""
     return text_of(written(random, original))
-
-
-__all__ = ["as_sent", "bytes_of", "changed", "text", "text_of", "value", "written"]

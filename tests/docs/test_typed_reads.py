@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from scripts import typed_reads
+from scripts.allow_list import tracked
 
 ROOT = Path(__file__).parents[2]
 
@@ -45,7 +46,7 @@ def test_a_record_reads_its_own_fields_by_their_names(name: str, lines: list[int
 
 
 def test_the_product_has_none(tmp_path: Path) -> None:
-    assert typed_reads.places(ROOT, typed_reads.listed(ROOT)) == []
+    assert typed_reads.places(ROOT, tracked()) == []
     (tmp_path / "shared").mkdir()
     (tmp_path / "shared" / "new.py").write_text('data["status"]')
     assert typed_reads.places(tmp_path, ["shared/new.py"]) == ["shared/new.py:1"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import signal
 import socket
 import sys
 import time
@@ -118,10 +117,7 @@ async def _live_and_die(
         await asyncio.sleep(chance.uniform(*plan.uptime))
         return await client.store.count(queries.in_status("rendering", plan.requests))
     finally:
-        popen.send_signal(signal.SIGKILL)
-        popen.wait()
-        assert popen.stdout is not None
-        popen.stdout.close()
+        rig.kill(popen)
 
 
 async def _until_it_renders(client: rig.Client, plan: Plan, ended: int) -> None:

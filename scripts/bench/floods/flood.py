@@ -14,6 +14,7 @@ from multiprocessing.connection import Connection
 import httpx2
 from msgspec import Struct
 
+from scripts.bench.floods import stage
 from scripts.bench.floods.plan import Plan, Promises
 from scripts.bench.floods.publisher import Published, begin
 from scripts.bench.floods.watcher import Answers, Watcher, resident_bytes
@@ -91,16 +92,9 @@ class Run(Struct, frozen=True):
 
 
 async def play(kind: rig.HomeKind, plan: Plan, say: Callable[[str], None]) -> Run:
-    with (
-        rig.simulator(latency="uniform:0.5,1.5") as provider,
-        rig.homes(kind, provider.url, f"*=rpm:{plan.rpm}") as environment,
-    ):
-        client = rig.Client(environment)
-        try:
-            with rig.command("up", "--port", "0", environment=environment) as up:
-                return await _flooded(client, environment, up, plan, say)
-        finally:
-            await client.close()
+    async with stage.built(kind, plan.rpm) as built:
+        with rig.command("up", "--port", "0", environment=built.environment) as up:
+            return await _flooded(built.client, built.environment, up, plan, say)
 
 
 async def _flooded(

@@ -11,12 +11,11 @@ from multiprocessing.connection import Connection
 
 from msgspec import Struct
 
-from scripts.bench.harness import rig
+from scripts.bench.harness import queued_requests, rig
 from shared.core.messages.topics import RENDER_REQUESTS
 
 STEP = 0.05
 """Seconds."""
-PROMPT = "a black mechanical keyboard on a desk of oak, morning light, " * 4
 
 
 class Published(Struct, frozen=True):
@@ -30,7 +29,7 @@ class Published(Struct, frozen=True):
 
 
 def request(name: str, priority: str) -> bytes:
-    return json.dumps({"request_id": name, "prompt": f"{PROMPT}{name}", "priority": priority}).encode()
+    return json.dumps({"request_id": name, "prompt": f"{queued_requests.PROMPT}{name}", "priority": priority}).encode()
 
 
 def begin(environment: Mapping[str, str], prefix: str, rate: int, seconds: float) -> Connection:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -13,6 +12,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from scripts.bench.floods import stage
 from scripts.bench.floods.plan import Plan, Promises
 from scripts.bench.floods.watcher import Answers, Watcher, resident_bytes
 from scripts.bench.harness import queued_requests, rig
@@ -72,16 +72,9 @@ class Run(Struct, frozen=True):
 
 
 async def play(kind: rig.HomeKind, plan: Plan, say: Callable[[str], None]) -> Run:
-    with (
-        rig.simulator(latency="uniform:0.5,1.5") as provider,
-        rig.homes(kind, provider.url, f"*=rpm:{plan.rpm}") as environment,
-    ):
-        client = rig.Client(environment)
-        try:
-            idle = await _killed_under_load(client, environment, plan, say)
-            return await _started_again(client, environment, provider.url, plan, idle, say)
-        finally:
-            await client.close()
+    async with stage.built(kind, plan.rpm) as built:
+        idle = await _killed_under_load(built.client, built.environment, plan, say)
+        return await _started_again(built.client, built.environment, built.provider_url, plan, idle, say)
 
 
 async def _killed_under_load(
@@ -100,10 +93,7 @@ async def _killed_under_load(
         say(f"{BEFORE_KILL} are rendered; kill -9")
         return idle
     finally:
-        popen.send_signal(signal.SIGKILL)
-        popen.wait()
-        assert popen.stdout is not None
-        popen.stdout.close()
+        rig.kill(popen)
 
 
 async def _started_again(

@@ -99,6 +99,14 @@ def end(popen: subprocess.Popen[str], patience: float = 90) -> None:
     popen.stdout.close()
 
 
+def kill(popen: subprocess.Popen[str]) -> None:
+    """kill -9, and forget it."""
+    popen.kill()
+    popen.wait()
+    assert popen.stdout is not None
+    popen.stdout.close()
+
+
 def _address(popen: subprocess.Popen[str]) -> str:
     assert popen.stdout is not None
     began = time.monotonic()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -77,11 +76,7 @@ class Fleet:
 
     def kill(self, number: int) -> None:
         """kill -9: nothing is said goodbye to."""
-        member = self._members.pop(number)
-        member.popen.send_signal(signal.SIGKILL)
-        member.popen.wait()
-        assert member.popen.stdout is not None
-        member.popen.stdout.close()
+        rig.kill(self._members.pop(number).popen)
 
     async def leader(self, store: Store, within: float = 30.0) -> int:
         """The number of the worker whose pump leads. TimeoutError where none does for so many seconds."""

@@ -221,12 +221,12 @@ def _opened(
     withdrawn: list[Withdrawn] = []
     for model, standing in admission.standings.items():
         opening = open_slots.used(standing.opening, standing.calendar, sight.now)
-        if not admission.is_short and _may_open(model, replace(standing, opening=opening), queued, sight):
-            offering.append(model)
-        else:
-            opening = replace(opening, is_offered=False)
-            withdrawn += [Withdrawn(slot, model) for slot in opening.slots if admission.is_short or model in queued]
         after[model] = replace(standing, opening=opening)
+        if not admission.is_short and _may_open(model, after[model], queued, sight):
+            offering.append(model)
+            continue
+        after[model] = replace(standing, opening=replace(opening, is_offered=False))
+        withdrawn += [Withdrawn(slot, model) for slot in opening.slots if admission.is_short or model in queued]
     left = None if most_spend is None else most_spend - admission.spend.used(sight.now)
     flying = sum(sight.running.values()) + len(granted) + len(starts)
     room = int(fleet.room(flying, sight.capacity) * open_slots.FLEET_SHARE)

@@ -61,9 +61,8 @@ def on_request(
 ) -> RequestRecord:
     """The request's money after this attempt. An attempt given up as crashed was booked as unknown: that is undone."""
     unknown = int(cost.basis == "unknown") - int(was_given_up)
-    unknown_change = int(isinstance(ending, Failure) and ending.ambiguous and cost.basis == "unknown") - int(
-        was_given_up
-    )
+    is_ambiguous = isinstance(ending, Failure) and ending.ambiguous and cost.basis == "unknown"
+    ambiguous = int(is_ambiguous) - int(was_given_up)
     unknown_attempts = request.cost_unknown_attempts + unknown
     before = request.cost_basis if request.cost_micros else None
     return replace(
@@ -71,7 +70,7 @@ def on_request(
         cost_micros=request.cost_micros + cost.micros,
         cost_basis=_basis(before, cost, unknown_attempts),
         cost_unknown_attempts=unknown_attempts,
-        unknown_estimate_micros=request.unknown_estimate_micros + unknown_change * attempt.estimate_micros,
+        unknown_estimate_micros=request.unknown_estimate_micros + ambiguous * attempt.estimate_micros,
     )
 
 

@@ -18,6 +18,7 @@ from shared.core.records.note import AcceptedRecord, RejectedRecord
 from shared.core.records.request import RequestRow
 from shared.core.records.versioned import Request, request_in
 from shared.core.values.documents import Document
+from shared.core.values.moments import read_moment
 from shared.core.values.validation import Problem
 from shared.flows.requests.lookup import find_request
 from shared.ports import Ports
@@ -179,11 +180,11 @@ def _place(cursor: str) -> tuple[datetime, frozenset[str]]:
     try:
         content: Any = json.loads(base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True))
         edge, skipped = content
-        moment = datetime.fromisoformat(edge)
-        if moment.tzinfo is None or not all(isinstance(key, str) for key in skipped):
+        moment = read_moment(edge)
+        if moment is None or not all(isinstance(key, str) for key in skipped):
             raise ValueError("not a moment and keys")
-        return moment.astimezone(UTC), frozenset(skipped)
-    except (ValueError, TypeError, binascii.Error, RecursionError, OverflowError) as error:
+        return moment, frozenset(skipped)
+    except (ValueError, TypeError, binascii.Error, RecursionError) as error:
         raise InvalidCursor from error
 
 

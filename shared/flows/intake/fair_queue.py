@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -36,6 +35,7 @@ class FairTags:
         self._ports = ports
         self._view = view
         self._counts: dict[tuple[str, str], asyncio.Future[_Count]] = {}
+        self._open_slots: OpenSlots | None = None
 
     async def next(self, tenant: str, model: str, priority: str) -> float:
         """The tag of one more request of that tenant."""
@@ -43,17 +43,24 @@ class FairTags:
         waiting, count.waiting = count.waiting, count.waiting + 1
         return fair_tag(await self._view.served(queue_name(model, priority)), waiting, count.weight)
 
-    @cached_property
+    @property
     def open_slots(self) -> OpenSlots:
         """Loaded when the first request may take one: a start does not wait for it."""
-        from shared.flows.intake.open_slot import OpenSlots
+        if self._open_slots is None:
+            from shared.flows.intake.open_slot import OpenSlots
 
-        return OpenSlots(self._ports)
+            self._open_slots = OpenSlots(self._ports)
+        return self._open_slots
 
     def expect(self, model: str | None) -> None:
         """A request that names this model is being looked up."""
-        if "open_slots" in self.__dict__:
-            self.open_slots.expect(model)
+        if self._open_slots is not None:
+            self._open_slots.expect(model)
+
+    def placed(self, model: str | None, pool: str | None) -> None:
+        """A request that named this model has taken an open slot of `pool`; None: it was queued."""
+        if self._open_slots is not None:
+            self._open_slots.took(model, pool)
 
     async def has_budget(self, tenant: str, model: str, priority: str) -> bool:
         """What it spends is reserved by the pump, as of at most COUNT_GOOD_FOR ago."""

@@ -156,8 +156,7 @@ async def _queue(ports: Ports, kicks: Kicks, tags: FairTags, request: RenderRequ
         await _repeat(ports, kicks, request, request_in(current), delivery)
         return
     document |= taking.changes if taking else {}
-    if taking is not None or "open_slots" in tags.__dict__:
-        tags.open_slots.took(request.model, taking.slot.pool if taking else None)
+    tags.placed(request.model, taking.slot.pool if taking else None)
     taken = request_in(Document(path, document, created.versions[0], created.at))
     _trace_accepted(ports, delivery, taken.id, planned, before)
     ports.signals.emit(
