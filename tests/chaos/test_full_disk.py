@@ -21,7 +21,7 @@ import httpx2
 import pytest
 
 from scripts.bench.chaos import checker
-from scripts.bench.chaos.killer import RESULTS, read_accounts, tidied
+from scripts.bench.chaos.killer import RESULTS, all_announced, read_accounts, tidied
 from scripts.bench.harness import rig
 from scripts.local.disk_guard import ACTOR
 from shared.flows.operations import flags
@@ -92,6 +92,7 @@ class _Story:
     async def check(self) -> None:
         """By the independent reader: all ended well, announced once, and paid once."""
         await self.client.wait_for(len(self.acknowledged), WITHIN)
+        await all_announced(self.client)
         left, _ = await tidied(self.provider.url)
         report = checker.check(await read_accounts(self.client, self.acknowledged, self.provider.url, left))
         assert not report.problems
@@ -132,7 +133,7 @@ def _small_disk(place: Path) -> Iterator[bool]:
         yield mounted
     finally:
         if mounted:
-            subprocess.run(["umount", str(place)], check=True)
+            subprocess.run(["umount", "--lazy", str(place)], check=True)  # a failed test may have it open
 
 
 def _fill(ballast: Path) -> None:

@@ -90,6 +90,7 @@ async def play(plan: Plan, folder: Path, say: Callable[[str], None]) -> Run:
                 say(f"kill {kills} of {plan.kills}: {sum((await client.ended(plan.requests)).values()):,} have ended")
             with rig.command("up", "--port", str(port), environment=environment):
                 await client.wait_for(plan.requests, plan.within)
+                await all_announced(client)
                 left, announcing = await tidied(provider.url)
                 if announcing:
                     say(f"the webhooks of {announcing} more interactions are still under way")
@@ -143,6 +144,17 @@ def _at_provider(plan: Plan) -> Query:
 
 async def _is_over(client: rig.Client, requests: int) -> bool:
     return sum((await client.ended(requests)).values()) >= requests
+
+
+async def all_announced(client: rig.Client) -> None:
+    """Until each result was announced, or a worker left alone has had its time. One whose announcement died with its
+    its worker, or met a full disk, is announced by `watch`, up to a minute later.
+    """
+    began = time.monotonic()
+    while await client.store.count(queries.unannounced(queries.FAR_AHEAD, 1)):
+        if time.monotonic() - began > TIDY_WITHIN:
+            return
+        await asyncio.sleep(LOOK_EVERY)
 
 
 async def tidied(provider: str) -> tuple[int, int]:
