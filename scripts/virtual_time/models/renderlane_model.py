@@ -24,7 +24,7 @@ from shared.core.admission.open_slots import Opening, OpenTerms, TakenSlot, star
 from shared.core.admission.open_slots import path as slot_path
 from shared.core.admission.route_memory import Routing
 from shared.core.admission.slot_calendar import WINDOW_BUCKETS, BlockReason, begin_of
-from shared.core.admission.tick import Memory, Observation, TickResult, tick
+from shared.core.admission.tick import Memory, TickInputs, TickResult, tick
 from shared.core.conclusions.claims import claim_id, contradicted_by
 from shared.core.conclusions.conclusion import asks_best, judge
 from shared.core.conclusions.evidence import NOTHING_HEARD, Heard, Voice, short
@@ -43,17 +43,17 @@ from shared.core.values.lanes import STANDARD
 from shared.core.values.route import Route
 from shared.flows import wakeups
 from shared.flows.intake import open_slot
-from shared.flows.pump import loop, observations, queue_fronts, release, state
+from shared.flows.pump import lead, loop, queue_fronts, release, sight
 from shared.flows.render import limit_reports
 from shared.flows.upkeep import live_quota
 
 TICK, FULL_TICK, LEAST_BETWEEN = (item.total_seconds() for item in (loop.TICK, loop.FULL_TICK, loop.LEAST_BETWEEN))
-LEAD, RENEW_WITHIN = state.LEADER_LEASE.total_seconds(), state.RENEW_WITHIN.total_seconds()
+LEAD, RENEW_WITHIN = lead.LEADER_LEASE.total_seconds(), lead.RENEW_WITHIN.total_seconds()
 KICKED_AFTER = (0.1, 1.5)
 """Seconds from a lapsed lead to the kick of the next settlement."""
 EXTRA_TICKS, EXTRA_PER_SECOND = loop.EXTRA_TICKS, loop.EXTRA_PER_SECOND
 PAGE, PAGE_FRESH_FOR = queue_fronts.PAGE, queue_fronts.FRESH_FOR
-COUNT_EVERY = observations.COUNT_EVERY
+COUNT_EVERY = sight.COUNT_EVERY
 UNCLAIMED_AFTER = release.UNCLAIMED_AFTER.total_seconds()
 KICK_SPACING = wakeups.SPACING.total_seconds()
 QUIET_AFTER = loop.QUIET_AFTER.total_seconds()
@@ -425,11 +425,11 @@ class Renderlane:
             queueds += page.queued.values()
         return queueds
 
-    def _sight(self, heads: Sequence[Queued], now: datetime) -> Observation:
+    def _sight(self, heads: Sequence[Queued], now: datetime) -> TickInputs:
         if self._recounts or self._engine.now - self._counted_at >= COUNT_EVERY:
             self._counted, self._counted_at = dict(self._running), self._engine.now
         models = {model for report in self._reports.values() for model in report}
-        return Observation(
+        return TickInputs(
             now=now,
             candidates=self._with_probes([self._candidate(head) for head in heads], now),
             concluded=self._routing.conclusions.closings(),

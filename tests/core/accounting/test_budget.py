@@ -166,7 +166,7 @@ def test_a_tick_grants_no_more_than_a_purse_holds_and_passes_the_others_by() -> 
         {"gemini-3-pro-image": ModelState()},
         {"gemini-3-pro-image": Limits()},
         {"gemini-3-pro-image": 1_000},
-        Shared(purses={"web": 7 * one + one // 2}),
+        Shared(balances={"web": 7 * one + one // 2}),
         NOW,
     )
     granted = [grant.candidate.head.request_id for grant in admission.grants]

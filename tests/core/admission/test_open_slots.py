@@ -17,7 +17,7 @@ from shared.core.admission.fleet_pace import LEAST_IN_AIR
 from shared.core.admission.model_state import ModelState
 from shared.core.admission.open_slots import LEAST_OPEN, Opening, OpenTerms, TakenSlot, start_until
 from shared.core.admission.slot_calendar import Calendar, Weight
-from shared.core.admission.tick import LostSlot, Memory, Observation, TickResult, tick
+from shared.core.admission.tick import LostSlot, Memory, TickInputs, TickResult, tick
 from shared.core.limits.observations import Closing, ModelObservations
 from shared.core.limits.quota import Limits, Quota
 from shared.core.records.request import UnusedSlot
@@ -74,9 +74,9 @@ class World:
         self.views.append((self.now, self.opening()))
         return ticked
 
-    def sight(self, documents: list[TakenSlot], **sight: Any) -> Observation:
+    def sight(self, documents: list[TakenSlot], **sight: Any) -> TickInputs:
         fields: dict[str, Any] = {"capacity": 1_000, "open_terms": OpenTerms()} | sight
-        return Observation(
+        return TickInputs(
             now=self.now, candidates=self.waiting, configured=Quota({"*": self.limits}), taken=documents,
             taken_from=self.now, **fields,
         )  # fmt: skip

@@ -16,7 +16,7 @@ from shared.core.admission.fleet_pace import FleetPace
 from shared.core.admission.model_state import ModelState
 from shared.core.admission.slot_calendar import Blocked, Calendar, Weight
 from shared.core.admission.spend_window import Spend
-from shared.core.admission.tick import LostSlot, Memory, Observation, TickResult, tick
+from shared.core.admission.tick import LostSlot, Memory, TickInputs, TickResult, tick
 from shared.core.limits.live_quota import LiveLimits
 from shared.core.limits.observations import Closing, ModelObservations, NamedLimit, StartSignal
 from shared.core.limits.quota import Limits, Quota
@@ -36,9 +36,9 @@ def a_sight(
     *,
     now: datetime = NOW,
     **facts: object,
-) -> Observation:
+) -> TickInputs:
     fields: dict[str, object] = {"capacity": 1_000} | facts
-    return Observation(now=now, candidates=queue, configured=Quota({"*": quota}), **fields)  # type: ignore[arg-type]
+    return TickInputs(now=now, candidates=queue, configured=Quota({"*": quota}), **fields)  # type: ignore[arg-type]
 
 
 def through_the_store(memory: Memory) -> Memory:
