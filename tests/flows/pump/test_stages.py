@@ -98,6 +98,8 @@ def structs(value: Any) -> Iterator[Struct]:
         case list() | tuple() | set() | frozenset():
             for item in value:
                 yield from structs(item)
+        case _:
+            pass
 
 
 def released(world: World) -> list[str]:
