@@ -53,7 +53,7 @@ class Planner:
         cached = self._plans.get(head.request_id)
         if cached is not None and cached[0] == head.version:
             return cached[1]
-        fresh = ladder.plan(head.ask, context, head.course)
+        fresh = ladder.plan(head.ask, context, head.history)
         self._plans[head.request_id] = (head.version, fresh)
         return fresh
 
@@ -94,7 +94,7 @@ def with_shadow_effects(
     for candidate in candidates:
         for flag in shadows:
             planned = candidate.planned
-            plan = ladder.plan(candidate.head.ask, context.with_flag(flag), candidate.head.course)
+            plan = ladder.plan(candidate.head.ask, context.with_flag(flag), candidate.head.history)
             if not isinstance(plan, Planned):
                 routing = routing.shadowed(flag.id, 0)
             elif plan.route != planned.route:
@@ -112,7 +112,7 @@ def _breaker_probe(
     most = 1 if circuit is None else probes_allowed(circuit, health.get(closed, ALL_WELL), now)
     if not most:
         return {}
-    well = [head for head in heads if closed not in head.course.sick_on]
+    well = [head for head in heads if closed not in head.history.sick_on]
     probes = _probe(closed, context.without(flag), well, closed, most)
     if probes or circuit is None or not may_probe_again(circuit, now):
         return probes
@@ -137,7 +137,7 @@ def _probe(subject: str, context: RoutingContext, heads: Sequence[Head], probe: 
     """The first requests that would take a route of the subject, of the lowest priority there is."""
     plans: dict[str, Plan] = {}
     for head in sorted(heads, key=lambda head: -RANK[head.priority]):
-        plan = ladder.plan(head.ask, context, head.course)
+        plan = ladder.plan(head.ask, context, head.history)
         if isinstance(plan, Planned) and _is_of(plan.route, subject):
             plans[head.request_id] = replace(plan, probe=probe)
             if len(plans) >= most:

@@ -146,7 +146,7 @@ def _stepped_down(candidate: Candidate, balance: TenantBalance, context: Routing
         return None
     because = f"budget of {balance.budget}: too little left"
     head = candidate.head
-    planned = ladder.stepped_down(head.ask, context, head.course, balance.available_micros, because)
+    planned = ladder.stepped_down(head.ask, context, head.history, balance.available_micros, because)
     return None if planned is None else replace(candidate, planned=planned)
 
 

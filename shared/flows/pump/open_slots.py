@@ -32,7 +32,7 @@ def taken(ports: Ports, documents: Sequence[Document]) -> list[TakenSlot]:
     return slots
 
 
-async def terms(
+async def open_terms(
     ways: Ways, sight: Sight, reports: Reports, routing: Routing, candidates: Sequence[Candidate],
     models: Collection[str], now: datetime,
 ) -> OpenTerms:  # fmt: skip

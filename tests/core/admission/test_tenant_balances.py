@@ -65,9 +65,9 @@ def test_what_no_money_can_come_back_for_is_refused_and_what_is_held_is_waited_f
     verdict = judge([candidate], of_default(a_balance(ESTIMATE - 1, "refuse")), NOBODY, CONTEXT)
     ((head, outcome),) = verdict.refused
     assert (head, outcome.code) == (candidate.head, PlainEnd.BUDGET)
-    held = judge([candidate], of_default(a_balance(ESTIMATE, "refuse", reserved=1)), NOBODY, CONTEXT)
-    assert held.refused == ()
-    assert held.waiting == {"default": (candidate.head,)}
+    verdict = judge([candidate], of_default(a_balance(ESTIMATE, "refuse", reserved=1)), NOBODY, CONTEXT)
+    assert verdict.refused == ()
+    assert verdict.waiting == {"default": (candidate.head,)}
 
 
 def test_a_cheaper_route_is_taken_where_the_tenant_wants_that_and_no_probe_depends_on_it() -> None:

@@ -58,7 +58,7 @@ async def test_the_first_look_counts_what_an_earlier_pump_was_told_and_corrects_
     first = (await looked(world, Sight())).reports
     assert first is not None
     assert first.drift == {}
-    assert first.late == {MODEL}, "late releases stand in their queues again, whoever led"
+    assert first.late == {MODEL}, "late releases stand in their queues again, under any lead"
 
 
 async def test_a_later_look_tells_what_was_reported_since_the_one_before() -> None:

@@ -41,6 +41,9 @@ async def decide(
         ports, observation.documents, plan.memory, models | set(reports.by_model) | set(concluded)
     )
     at = act.time.moment()
+    open_terms = await open_slots.open_terms(
+        act.ways, plan.in_force.sight, reports, routing, candidates, models, at.now
+    )
     inputs = TickInputs(
         now=at.now,
         candidates=candidates,
@@ -58,6 +61,6 @@ async def decide(
         since_last=timedelta(seconds=min(at.monotonic - state.decided_at, LONGEST_SINCE)),
         taken=taken,
         taken_from=sight.taken.read_from,
-        open_terms=await open_slots.terms(act.ways, plan.in_force.sight, reports, routing, candidates, models, at.now),
+        open_terms=open_terms,
     )
     return Decisions(at, documents, memory, tick(memory, inputs))
