@@ -28,11 +28,12 @@ from starlette.responses import Response
 
 from functions import main as functions
 from scripts.bench.harness import rig
+from scripts.bench.harness.percentile import percentile
 from scripts.bench.harness.progress import Progress
 from scripts.local import home
+from scripts.local.upstream import Upstream, paced
 from shared.config import Settings
 from shared.core.lifecycle import queries
-from shared.core.messages.topics import RENDER_RESULTS, SUBSCRIPTIONS, Subscription
 from shared.core.records.versioned import request_in
 
 WAYS = ("held", "webhooks", "polled")
@@ -40,7 +41,6 @@ REQUESTS, AT_ONCE, CONCURRENCY = 600, 200, 40
 """CONCURRENCY: deliveries that one instance of `render` takes, as Terraform sets it."""
 LATENCY, PER_SECOND = "uniform:15,25", 10
 WITHIN = 240.0
-RESULTS = Subscription("bench-results", RENDER_RESULTS, "bury", timedelta(seconds=600), 0)
 MOST_AFTER_LEAD, MOST_TOLD, MOST_POLLED = 0.5, 0.5, 2.0
 """The goals, in seconds: what a delivery is held beyond its lead; from the model's end to the result with webhooks, and
 without."""
@@ -87,8 +87,8 @@ async def play(way: str, requests: int) -> Figures:
             "RENDERLANE_BACKGROUND": "off" if way == "held" else "auto",
         }
         settings = Settings.read(environment, Path.cwd())
-        client = rig.Client(environment)
-        await client.topics.ensure([*SUBSCRIPTIONS, RESULTS])
+        client = Upstream.of(environment)
+        await client.listen()
         with _timed(deliveries), _out_of_reach(way == "polled"):
             async with home.running(settings, 0, home.Simulated(), io.StringIO()):
                 await client.publish([{"request_id": "first", "prompt": "picture"}])
@@ -99,7 +99,7 @@ async def play(way: str, requests: int) -> Figures:
             request.record.request_id: request.record.slot_start
             for request in map(request_in, await client.store.query(queries.newest("succeeded", requests + 1)))
         }
-        published = await _published(client)
+        published = {str(result["request_id"]): result["published_at"] for result in await client.results()}
         ended = {
             str(call["marker"]): datetime.fromisoformat(call["finished_at"])
             for call in rig.calls(provider.url) if call["finished_at"]
@@ -109,10 +109,8 @@ async def play(way: str, requests: int) -> Figures:
     return _figures(deliveries, slots, ended, published, time.monotonic() - began)
 
 
-async def _publish(client: rig.Client, requests: int) -> None:
-    began = time.monotonic()
-    for number in range(requests):
-        await asyncio.sleep(max(0.0, began + number / PER_SECOND - time.monotonic()))
+async def _publish(client: Upstream, requests: int) -> None:
+    async for number in paced(number / PER_SECOND for number in range(requests)):
         await client.publish([{"request_id": f"r-{number:04}", "prompt": f"picture {number}"}])
 
 
@@ -157,15 +155,6 @@ def _request_id(body: bytes) -> str:
     return str(json.loads(base64.b64decode(json.loads(body)["message"]["data"]))["request_id"])
 
 
-async def _published(client: rig.Client) -> dict[str, datetime]:
-    """When each result was published."""
-    moments: dict[str, datetime] = {}
-    while page := await client.topics.pull(RESULTS.name, 500, timedelta(0)):
-        moments |= {str(json.loads(one.data)["request_id"]): one.published_at for one in page}
-        await client.topics.acknowledge(RESULTS.name, [one.handle for one in page])
-    return moments
-
-
 def _figures(
     deliveries: Sequence[RenderDelivery],
     slots: dict[str, datetime],
@@ -183,9 +172,9 @@ def _figures(
         beyond_lead_p50=median(one.seconds - lead for one, lead in zip(of_calls, leads, strict=True)),
         most_at_once=max(together),
         mean_at_once=sum(together) / len(together),
-        instances=math.ceil(sorted(together)[int(0.95 * (len(together) - 1))] / CONCURRENCY),
+        instances=math.ceil(percentile(together, 0.95) / CONCURRENCY),
         told_p50=median(delays),
-        told_p95=delays[int(0.95 * (len(delays) - 1))],
+        told_p95=percentile(delays, 0.95),
         seconds=seconds,
     )
 

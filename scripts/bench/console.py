@@ -30,6 +30,7 @@ from msgspec import Struct
 
 from functions.console.app import BASE, desk_of, whole
 from scripts.bench.harness import rig
+from scripts.bench.harness.percentile import percentile
 from scripts.local.home import serving
 from shared import wiring
 from shared.config import Settings
@@ -85,7 +86,7 @@ class Figure(Struct, frozen=True):
     @classmethod
     def of(cls, times: list[float], goal: float | None) -> Figure:
         ordered = sorted(times)
-        return cls(statistics.median(ordered), ordered[int(0.95 * (len(ordered) - 1))], ordered[-1], goal)
+        return cls(statistics.median(ordered), percentile(ordered, 0.95), ordered[-1], goal)
 
     def to_json(self) -> dict[str, float | None]:
         return {"p50_ms": self.p50, "p95_ms": self.p95, "max_ms": self.most, "goal_ms": self.goal}

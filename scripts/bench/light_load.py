@@ -10,6 +10,7 @@ from datetime import timedelta
 
 from msgspec import Struct
 
+from scripts.bench.harness.percentile import percentile
 from scripts.bench.outage import slow_ports
 from shared.core.records.request import RequestRecord
 from tests.world import World
@@ -57,9 +58,8 @@ async def _run(quota: str, rate: float, seed: int, requests: int, models: Sequen
         record, first = RequestRecord.from_json(world.status(f"r-{number}")), world.attempts(f"r-{number}")[0]
         waits.append((first["started_at"] - record.created_at).total_seconds())
         at_once += record.open_slot is not None
-    waits.sort()
     writes = counts["writes"] / (warm + requests)
-    return Waits(quota, rate, waits[requests // 2], waits[requests * 99 // 100], at_once / requests, writes)
+    return Waits(quota, rate, percentile(waits, 0.5), percentile(waits, 0.99), at_once / requests, writes)
 
 
 def main() -> None:

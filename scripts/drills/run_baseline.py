@@ -17,6 +17,7 @@ from scripts.drills.run_worker import WARM_UP, break_it, marked, now, simulator
 from scripts.drills.scene import Scene
 from scripts.drills.scenes import scenes
 from scripts.drills.traffic import LITE, PRIMARY
+from scripts.local.upstream import paced
 from scripts.simulator.engine.simulation import Simulation
 
 if TYPE_CHECKING:
@@ -89,11 +90,8 @@ AskedCalls = tuple[dict[str, Any], datetime, list["asyncio.Task[datetime | None]
 
 async def _ask_all(scene: Scene, call: Ask) -> list[AskedCalls]:
     """A call for each message: a script has no memory of what it was asked before."""
-    loop = asyncio.get_running_loop()
-    began = loop.time()
     asked_calls: list[AskedCalls] = []
-    for number, offset in enumerate(scene.traffic.arrivals()):
-        await asyncio.sleep(max(0.0, began + offset - loop.time()))
+    async for number in paced(scene.traffic.arrivals()):
         at = now()
         request = scene.traffic.request(scene.name, number, at)
         calls = [asyncio.create_task(call(request)) for _ in range(2 if scene.twice else 1)]

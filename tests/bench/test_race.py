@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import asyncio
 import json
+import math
 import os
 import re
 import signal
@@ -18,8 +19,9 @@ from xml.etree import ElementTree
 import pytest
 from msgspec.structs import replace
 
+from scripts.bench.harness.percentile import finite_percentile
 from scripts.bench.race import chart, machine, main, report, track
-from scripts.bench.race.checker import Figures, Recorded, check, percentile
+from scripts.bench.race.checker import Figures, Recorded, check
 from scripts.bench.race.courier import Courier, RetryPolicy, envelope
 from scripts.bench.race.entrants import KINDS, OURS, lines_of_code
 from scripts.bench.race.gate import Gate
@@ -128,9 +130,10 @@ def test_goodput_is_the_share_of_the_limit_in_the_window() -> None:
     assert check(scene, recorded(scene, [], *range(10))).goodput == 0.9
 
 
-def test_a_percentile_is_the_least_that_so_many_do_not_exceed() -> None:
-    assert [percentile(range(1, 101), share) for share in (0.5, 0.99, 1.0)] == [50, 99, 100]
-    assert percentile([], 0.5) is None
+def test_a_percentile_that_never_came_is_no_figure() -> None:
+    assert [finite_percentile(range(1, 101), share) for share in (0.5, 0.99, 1.0)] == [50, 99, 100]
+    assert finite_percentile([1, math.inf], 0.99) is None
+    assert finite_percentile([], 0.5) is None
 
 
 def test_the_ideal_time_fills_each_window_of_the_limit() -> None:

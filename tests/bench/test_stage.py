@@ -29,7 +29,7 @@ async def test_a_worker_killed_and_started_again_renders_the_rest_and_is_counted
     async with stage(setting, "both-lives") as where:
         await where.fleet.start()
         await where.publish_backlog(REQUESTS, "normal")
-        assert await where.fleet.leader(where.client.store) == 0
+        assert await where.fleet.leader(where.upstream.store) == 0
         await where.look_for(REQUESTS, where.published["both-lives-0"] + 60)
         assert await where.ended(REQUESTS, 60) == {"succeeded": REQUESTS}
         await counted(where.fleet, REQUESTS)

@@ -17,6 +17,7 @@ from scripts.drills.run_worker import now, settings_for, simulator
 from scripts.drills.scene import Scene
 from scripts.drills.traffic import NB21, PRO, Traffic
 from scripts.local.home import Home, Simulated, running
+from scripts.local.upstream import until
 from scripts.simulator.engine.simulation import Simulation
 from scripts.simulator.provider.bill import Call
 from shared import wiring
@@ -150,11 +151,12 @@ async def _trip_and_reset(home: Home, simulation: Simulation, scale: Scale, say:
 
 
 async def _first_call(simulation: Simulation) -> None:
-    async with asyncio.timeout(60):
-        while True:
-            if simulation.ledger.since(0):
-                return
-            await asyncio.sleep(0.1)
+
+    async def has_begun() -> bool:
+        return bool(simulation.ledger.since(0))
+
+    if not await until(has_begun, 60, longest=0.1):
+        raise TimeoutError("no call within 60 s")
 
 
 def _flag(at: datetime) -> Flag:

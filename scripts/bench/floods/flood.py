@@ -19,6 +19,8 @@ from scripts.bench.floods.plan import Plan, Promises
 from scripts.bench.floods.publisher import Published, begin
 from scripts.bench.floods.watcher import Answers, Watcher, resident_bytes
 from scripts.bench.harness import queued_requests, rig
+from scripts.bench.harness.percentile import percentile
+from scripts.local.upstream import Upstream, until
 from shared.core.lifecycle import request_record
 from shared.core.records.versioned import request_in
 from shared.core.values.documents import Absent, Query
@@ -84,7 +86,7 @@ class Run(Struct, frozen=True):
             "peak_mb": round(self.peak_bytes / 1e6, 1),
             "interactive": len(ordered),
             "interactive_unserved": self.unserved,
-            "interactive_p50_s": round(ordered[len(ordered) // 2], 2) if ordered else None,
+            "interactive_p50_s": round(percentile(ordered, 0.5), 2) if ordered else None,
             "interactive_max_s": round(ordered[-1], 2) if ordered else None,
             "rendered": self.rendered,
             "pages": {name: answers.to_json() for name, answers in self.answers.items()},
@@ -98,7 +100,7 @@ async def play(kind: rig.HomeKind, plan: Plan, say: Callable[[str], None]) -> Ru
 
 
 async def _flooded(
-    client: rig.Client, environment: Mapping[str, str], up: rig.Process, plan: Plan, say: Callable[[str], None]
+    client: Upstream, environment: Mapping[str, str], up: rig.Process, plan: Plan, say: Callable[[str], None]
 ) -> Run:
     await client.publish([{"request_id": "first", "prompt": "a picture of the idle worker"}])
     await client.wait_for(1, 60)
@@ -132,19 +134,18 @@ async def _result(pipe: Connection) -> Published:
     return published
 
 
-async def _taken_in(client: rig.Client, expected: int, say: Callable[[str], None]) -> None:
-    began, last_line_at = time.monotonic(), 0.0
-    while True:
+async def _taken_in(client: Upstream, expected: int, say: Callable[[str], None]) -> None:
+    last_line_at = time.monotonic()
+
+    async def are_on_record() -> bool:
+        nonlocal last_line_at
         count = await client.store.count(Query("requests", limit=expected))
-        if count >= expected:
-            return
-        passed = time.monotonic() - began
-        if passed > WITHIN:
-            return  # what is missing is counted by name
-        if passed - last_line_at >= 10:
-            last_line_at = passed
+        if count < expected and time.monotonic() - last_line_at >= 10:
+            last_line_at = time.monotonic()
             say(f"{count:,} of {expected:,} are on record")
-        await asyncio.sleep(LOOK_EVERY)
+        return count >= expected
+
+    await until(are_on_record, WITHIN, pause=LOOK_EVERY)  # what is missing in the end is counted by name
 
 
 async def _interactive(url: str, every: float) -> dict[str, datetime]:
@@ -163,16 +164,16 @@ async def _interactive(url: str, every: float) -> dict[str, datetime]:
             return sent
 
 
-async def _ended(client: rig.Client, sent: Mapping[str, datetime], within: float = 120) -> None:
-    began = time.monotonic()
-    while time.monotonic() - began < within:
+async def _ended(client: Upstream, sent: Mapping[str, datetime], within: float = 120) -> None:
+
+    async def are_served() -> bool:
         _, unserved = await _waits(client, sent)
-        if not unserved:
-            return
-        await asyncio.sleep(LOOK_EVERY)
+        return not unserved
+
+    await until(are_served, within, pause=LOOK_EVERY)
 
 
-async def _waits(client: rig.Client, sent: Mapping[str, datetime]) -> tuple[list[float], int]:
+async def _waits(client: Upstream, sent: Mapping[str, datetime]) -> tuple[list[float], int]:
     documents = await client.store.query(Query("requests", equal=(("priority", "interactive"),), limit=10_000))
     records = [request_in(row).record for row in documents]
     finished = {
@@ -184,7 +185,7 @@ async def _waits(client: rig.Client, sent: Mapping[str, datetime]) -> tuple[list
     return waits, len(sent) - len(waits)
 
 
-async def _missing(client: rig.Client, names: list[str]) -> int:
+async def _missing(client: Upstream, names: list[str]) -> int:
     """How many of these the store does not know: as requests, or as rejected."""
     missing = 0
     for first in range(0, len(names), PAGE):

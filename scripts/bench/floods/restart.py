@@ -16,6 +16,7 @@ from scripts.bench.floods import stage
 from scripts.bench.floods.plan import Plan, Promises
 from scripts.bench.floods.watcher import Answers, Watcher, resident_bytes
 from scripts.bench.harness import queued_requests, rig
+from scripts.local.upstream import Upstream, until
 from shared.core.values.documents import Query
 
 MEASURED_FOR = 30.0
@@ -78,7 +79,7 @@ async def play(kind: rig.HomeKind, plan: Plan, say: Callable[[str], None]) -> Ru
 
 
 async def _killed_under_load(
-    client: rig.Client, environment: Mapping[str, str], plan: Plan, say: Callable[[str], None]
+    client: Upstream, environment: Mapping[str, str], plan: Plan, say: Callable[[str], None]
 ) -> int:
     """What the worker takes on an empty home. The backlog is put on record as intake writes it."""
     popen = rig.begin([str(Path(sys.executable).parent / "renderlane"), "up", "--port", "0"], environment)
@@ -97,7 +98,7 @@ async def _killed_under_load(
 
 
 async def _started_again(
-    client: rig.Client, environment: Mapping[str, str], provider: str, plan: Plan, idle: int, say: Callable[[str], None]
+    client: Upstream, environment: Mapping[str, str], provider: str, plan: Plan, idle: int, say: Callable[[str], None]
 ) -> Run:
     before = rig.calls(provider)
     begun, number = {call["marker"] for call in before}, len(before)
@@ -121,13 +122,16 @@ async def _started_again(
 
 async def _first_new_call(provider: str, since: int, begun: set[str]) -> datetime:
     """When the provider received the first call of a request that no earlier boot had begun."""
-    began = time.monotonic()
-    while time.monotonic() - began < WITHIN:
+    times: list[datetime] = []
+
+    async def has_begun() -> bool:
         calls = await asyncio.to_thread(rig.calls, provider, since)
-        if times := [_received_at(call) for call in calls if call["marker"] not in begun]:
-            return min(times)
-        await asyncio.sleep(LOOK_EVERY)
-    raise TimeoutError(f"no new call within {WITHIN:.0f} s")
+        times.extend(_received_at(call) for call in calls if call["marker"] not in begun)
+        return bool(times)
+
+    if not await until(has_begun, WITHIN, longest=LOOK_EVERY):
+        raise TimeoutError(f"no new call within {WITHIN:.0f} s")
+    return min(times)
 
 
 def _received_at(call: Mapping[str, Any]) -> datetime:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -11,10 +12,12 @@ from typing import Any
 from msgspec import Struct, field
 
 from scripts.bench.harness.load import Busy, Load
+from scripts.bench.harness.percentile import percentile
 from scripts.bench.quota_live import measures
 from scripts.bench.quota_live.counters import Counters
 from scripts.bench.quota_live.measures import GoalKind, Measure, ObservedCall
 from scripts.bench.quota_live.stage import Stage
+from scripts.local.upstream import paced
 from shared.core.values.status import FINAL
 
 
@@ -120,13 +123,13 @@ async def idle(stage: Stage, scale: Scale) -> PlayedScene:
         await stage.look()
     busy = load.busy()
     await stage.ended(scale.idle_requests, 60)
-    documents = await stage.client.documents(scale.idle_requests)
+    documents = await stage.upstream.documents(scale.idle_requests)
     await stage.fleet.stop()
     calls = await stage.all_calls()
     waits = measures.start_waits(stage.published, calls)
     results = [
-        Measure("start delay, p50", measures.percentile(waits, 0.5), "s", scale.pace("at most"), 0.5),
-        Measure("start delay, p99", measures.percentile(waits, 0.99), "s"),
+        Measure("start delay, p50", percentile(waits, 0.5), "s", scale.pace("at most"), 0.5),
+        Measure("start delay, p99", percentile(waits, 0.99), "s"),
         *_ways(stage.published, documents, calls),
         Measure("not started", scale.idle_requests - len(waits), "requests", "at most", 0),
         *_of_every_scene(calls),
@@ -150,14 +153,14 @@ async def interactive(stage: Stage, scale: Scale) -> PlayedScene:
     busy = load.busy()
     await stage.look_until(time.time() + scale.last_wait)
     left = await stage.count("queued", scale.backlog)
-    documents = await stage.client.documents(len(stage.published))
+    documents = await stage.upstream.documents(len(stage.published))
     await stage.fleet.stop()
     calls = await stage.all_calls()
     ours = {request_id: at for request_id, at in stage.published.items() if request_id not in backlog}
     waits = measures.start_waits(ours, calls)
     results = [
-        Measure("interactive wait, p50", measures.percentile(waits, 0.5), "s", scale.pace("at most"), 1),
-        Measure("interactive wait, p99", measures.percentile(waits, 0.99), "s", scale.pace("at most"), 6),
+        Measure("interactive wait, p50", percentile(waits, 0.5), "s", scale.pace("at most"), 1),
+        Measure("interactive wait, p99", percentile(waits, 0.99), "s", scale.pace("at most"), 6),
         *_ways(ours, documents, calls),
         *_leads(stage),
         Measure("interactive, not started", len(ours) - len(waits), "requests", "at most", 0),
@@ -182,7 +185,7 @@ async def kill(stage: Stage, scale: Scale) -> PlayedScene:
     busy = load.busy()
     ended = await stage.ended(scale.queued, 180)
     calls = await stage.all_calls()
-    documents = await stage.client.documents(scale.queued + 1)
+    documents = await stage.upstream.documents(scale.queued + 1)
     await stage.fleet.stop()
     lost = scale.queued - sum(1 for document in documents if document["status"] in FINAL)
     began = min(began, calls[0].at)  # some workers are ready before the others
@@ -215,15 +218,12 @@ async def _queue(stage: Stage, scale: Scale, count: int, priority: str) -> None:
 
 async def _arrive(stage: Stage, rpm: int) -> None:
     """As many requests a minute as the limit lets go, evenly, until cancelled."""
-    began, number = time.time(), 0
-    while True:
+    async for number in paced(number * 60 / rpm for number in itertools.count()):
         await stage.publish(f"arriving-{number}", "normal")
-        number += 1
-        await asyncio.sleep(max(0.0, began + number * 60 / rpm - time.time()))
 
 
 async def _kill_the_leader(stage: Stage, scale: Scale) -> None:
-    number = await stage.fleet.leader(stage.client.store)
+    number = await stage.fleet.leader(stage.upstream.store)
     stage.fleet.kill(number)
     stage.setting.say(f"{stage.scene}: worker {number} led the pump and was killed after {len(stage.calls)} calls")
     await asyncio.sleep(scale.restart_after)
@@ -244,13 +244,13 @@ def _ways(
     to_slot = [(item["slot_at"] - item["created_at"]).total_seconds() for item in begun]
     to_call = [first[item["id"]] - item["slot_at"].timestamp() for item in begun]
     ways = {"until it is queued": to_queue, "from there to its slot": to_slot, "from its slot to its call": to_call}
-    return [Measure(f"... {way}, p50", measures.percentile(took, 0.5), "s") for way, took in ways.items()]
+    return [Measure(f"... {way}, p50", percentile(took, 0.5), "s") for way, took in ways.items()]
 
 
 def _leads(stage: Stage) -> list[Measure]:
     """How far ahead slots had to be given for releases to arrive in time."""
     return [
-        Measure(f"lead of slots, {name}", measures.percentile(stage.leads, share), "s")
+        Measure(f"lead of slots, {name}", percentile(stage.leads, share), "s")
         for name, share in (("p50", 0.5), ("p95", 0.95))
     ]
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from scripts.bench.harness.percentile import finite_percentile
 from scripts.bench.race.scene import Order, Scene, ideal_seconds, most_images
 
 
@@ -99,11 +100,11 @@ def check(scene: Scene, recorded: Recorded) -> Figures:
         lost=lost,
         makespan=max(ends) if ends and not lost else None,
         ideal=ideal_seconds(scene),
-        wait_p50=percentile(waits, 0.5),
-        wait_p99=percentile(waits, 0.99),
+        wait_p50=finite_percentile(waits, 0.5),
+        wait_p99=finite_percentile(waits, 0.99),
         wait_worst=max(waits, default=None),
-        interactive_p50=percentile(interactive_waits, 0.5),
-        interactive_p99=percentile(interactive_waits, 0.99),
+        interactive_p50=finite_percentile(interactive_waits, 0.5),
+        interactive_p99=finite_percentile(interactive_waits, 0.99),
         interactive_missing=sum(map(math.isinf, interactive_waits)),
         rejected=sum(call["status"] == 429 for call in calls),
         sick_calls=sum(_is_sick(call) for call in calls),
@@ -121,14 +122,6 @@ def check(scene: Scene, recorded: Recorded) -> Figures:
             (recorded.published[order.id] - recorded.began - order.at for order in scene.orders), default=0
         ),
     )
-
-
-def percentile(numbers: Sequence[float], share: float) -> float | None:
-    """The smallest that at least this share do not exceed."""
-    if not numbers:
-        return None
-    figure = sorted(numbers)[max(0, math.ceil(share * len(numbers)) - 1)]
-    return None if math.isinf(figure) else figure
 
 
 def _calls_by_order(scene: Scene, calls: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:

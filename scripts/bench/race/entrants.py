@@ -9,19 +9,18 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 from typing import IO, Protocol
 
 import httpx2
 from msgspec import Struct
 
-from scripts.bench.harness import rig
 from scripts.bench.race import courier, machine
 from scripts.bench.race.courier import Courier, RetryPolicy
 from scripts.bench.race.scene import Order, Scene
+from scripts.local.upstream import Upstream, until
 from shared.core.lifecycle import queries
-from shared.core.messages.topics import RENDER_REQUESTS, SUBSCRIPTIONS
 from shared.core.records.versioned import Request, request_in
 
 OURS = "renderlane"
@@ -227,7 +226,11 @@ class DurableQueue(_OneProcess):
         self._process = _begin(self._command("work"), self._environment, self._ground)
 
     async def _prepare(self) -> None:
-        await _until(lambda: self._sql("select 1"), "PostgreSQL")
+
+        async def answers() -> bool:
+            return bool(await self._sql("select 1"))
+
+        await _until(answers, "PostgreSQL")
         with self._log() as log:
             prepare = await asyncio.create_subprocess_exec(
                 *self._command("prepare"), env={**os.environ, **self._environment}, stderr=log
@@ -292,21 +295,20 @@ class Renderlane(_OneProcess):
             "GOOGLE_GEMINI_BASE_URL": ground.provider,
             "RENDERLANE_QUOTA": ";".join(f"{model}=rpm:{limit}" for model, limit in ground.scene.limits.items()),
         }
-        self._client: rig.Client | None = None
+        self._client: Upstream | None = None
 
     async def start(self) -> None:
         command = [str(Path(sys.executable).with_name("renderlane")), "up", "--port", str(self._port)]
         self._process = _begin(command, self._environment, self._ground)
         await _answers(self._port, self._process)
         if self._client is None:
-            self._client = rig.Client(self._environment)
-            await self._client.topics.ensure(SUBSCRIPTIONS)
+            self._client = Upstream.of(self._environment)
 
     async def publish(self, order: Order) -> None:
-        await self._upstream.topics.publish(RENDER_REQUESTS, order.data(with_fallback=False))
+        await self._upstream.send([order.data(with_fallback=False)])
 
     @property
-    def _upstream(self) -> rig.Client:
+    def _upstream(self) -> Upstream:
         assert self._client is not None
         return self._client
 
@@ -377,12 +379,9 @@ async def _answers(port: int, process: subprocess.Popen[bytes]) -> None:
         await _until(has_answered, f"the server on port {port}")
 
 
-async def _until(condition: object, what: str) -> None:
-    deadline = asyncio.get_running_loop().time() + READY_WITHIN
-    while not await condition():  # type: ignore[operator]
-        if asyncio.get_running_loop().time() > deadline:
-            raise RuntimeError(f"{what} is not there after {READY_WITHIN:.0f} s")
-        await asyncio.sleep(0.05)
+async def _until(is_so: Callable[[], Awaitable[bool]], what: str) -> None:
+    if not await until(is_so, READY_WITHIN, longest=0.05):
+        raise RuntimeError(f"{what} is not there after {READY_WITHIN:.0f} s")
 
 
 def _images(folder: Path) -> dict[str, float]:

@@ -18,6 +18,7 @@ from scripts.bench.race.entrants import Entrant, Ground, Kind
 from scripts.bench.race.gate import Gate
 from scripts.bench.race.gauge import Gauge
 from scripts.bench.race.scene import Order, Scene
+from scripts.local.upstream import until
 
 LOOK = 0.5
 """Seconds between two looks at what has ended."""
@@ -75,12 +76,13 @@ async def _first_image(entrant: Entrant, scene: Scene, began: float) -> float:
     """Seconds from exec to it, without the model's own time."""
     order = Order(id="first", at=0.0, prompt="the first image", model=scene.orders[0].model)
     await entrant.publish(order)
-    while time.time() - began < WARM_WITHIN:
-        at = (await entrant.delivered()).get(order.id)
-        if at is not None:
-            return at - began - scene.latency
-        await asyncio.sleep(0.05)
-    raise RuntimeError(f"no first image within {WARM_WITHIN:.0f} s")
+
+    async def is_there() -> bool:
+        return order.id in await entrant.delivered()
+
+    if not await until(is_there, WARM_WITHIN, longest=0.05):
+        raise RuntimeError(f"no first image within {WARM_WITHIN:.0f} s")
+    return (await entrant.delivered())[order.id] - began - scene.latency
 
 
 async def _publish(entrant: Entrant, scene: Scene, published: dict[str, float]) -> None:

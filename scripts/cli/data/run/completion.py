@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 
 from scripts.cli.data.run.outgoing import Sent
 from scripts.cli.data.see.requests import Rejected, StoredRequest, with_attempts
+from scripts.local.upstream import PAGE, until
 from shared.core.lifecycle import request_record
 from shared.core.messages.request_key import id_of
 from shared.core.records.versioned import Request, request_in
 from shared.core.values.documents import Document
 from shared.ports.store import Store
-
-FIRST_PAUSE = 0.1
-LONGEST_PAUSE = 1.0
-PAGE = 300
-"""Documents looked up at once."""
 
 Ended = Request | Rejected
 
@@ -50,17 +44,12 @@ class Waiting:
 
     async def until_ended(self, timeout: float | None, report: Callable[[Sequence[Ended]], None]) -> bool:
         """False when time was up first. `report` gets what has ended since its last call, also when that is nothing."""
-        give_up_at = None if timeout is None else time.monotonic() + timeout
-        pause = FIRST_PAUSE
-        while True:
+
+        async def are_over() -> bool:
             report(await self.look())
-            if not self._open:
-                return True
-            left = LONGEST_PAUSE if give_up_at is None else give_up_at - time.monotonic()
-            if left <= 0:
-                return False
-            await asyncio.sleep(min(pause, left))
-            pause = min(1.25 * pause, LONGEST_PAUSE)
+            return not self._open
+
+        return await until(are_over, timeout)
 
     async def look(self) -> list[Ended]:
         """Look up everything open; what has ended is open no more."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from msgspec import Struct
 
+from scripts.local import upstream
 from shared.core.messages.render_request import (
     DEFAULT_TENANT,
     Cancel,
@@ -17,11 +17,8 @@ from shared.core.messages.render_request import (
     RenderRequest,
     parse_message,
 )
-from shared.core.messages.topics import RENDER_REQUESTS
-from shared.ports.messaging import Topics, TopicsUnavailable
+from shared.ports.messaging import Topics
 
-AT_ONCE = 100
-"""Publishes in flight."""
 PREFIXED = ("request_id", "cancel", "escalates")
 
 
@@ -94,22 +91,11 @@ async def send(
     topics: Topics, lines: Sequence[Line], report: Callable[[int], None] = lambda _count: None
 ) -> list[Sent]:
     """Publish in order; `report` gets how many more have left. Raises TopicsUnavailable with how many had."""
-    sent: list[Sent] = []
-    for start in range(0, len(lines), AT_ONCE):
-        page = lines[start : start + AT_ONCE]
-        results = await asyncio.gather(*(_send(topics, line) for line in page), return_exceptions=True)
-        sent += [result for result in results if isinstance(result, Sent)]
-        for result in results:
-            if isinstance(result, TopicsUnavailable):
-                raise TopicsUnavailable(f"{result} ({len(sent)} of {len(lines)} messages were published)") from result
-            if isinstance(result, BaseException):
-                raise result
-        report(len(page))
-    return sent
+    ids = await upstream.publish(topics, [line.data for line in lines], report)
+    return [_sent(message_id, line) for message_id, line in zip(ids, lines, strict=True)]
 
 
-async def _send(topics: Topics, line: Line) -> Sent:
-    message_id = await topics.publish(RENDER_REQUESTS, line.data)
+def _sent(message_id: str, line: Line) -> Sent:
     content_hash = line.meaning.content_hash if isinstance(line.meaning, RenderRequest) else None
     tenant = line.meaning.tenant or DEFAULT_TENANT
     return Sent(message_id, line.request_id, content_hash, isinstance(line.meaning, Cancel), tenant)
