@@ -34,7 +34,7 @@ from shared.core.values.status import Status
 from shared.core.values.validation import Problem
 from shared.flows.intake import revive as reviving
 from shared.flows.operations import request_list
-from shared.flows.operations.request_list import Cursor, Listed
+from shared.flows.operations.request_list import Cursor, ListPage
 from shared.ports import Ports
 
 SIZE = 50
@@ -86,7 +86,7 @@ def _choices(request: Request) -> dict[str, Any]:
     }  # fmt: skip
 
 
-async def _read(request: Request, size: int) -> tuple[RequestFilter, list[Problem], Listed]:
+async def _read(request: Request, size: int) -> tuple[RequestFilter, list[Problem], ListPage]:
     ports = desk_of(request).ports
     now = (await ports.store.get("summary/summary")).read_at
     chosen, wrong = request_filter.parse(dict(request.query_params), ports.catalogue, now)

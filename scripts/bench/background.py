@@ -29,7 +29,7 @@ from starlette.responses import Response
 from functions import main as functions
 from scripts.bench.harness import rig
 from scripts.bench.harness.percentile import percentile
-from scripts.bench.harness.progress import Progress
+from scripts.bench.harness.progress import ProgressLine
 from scripts.local import home
 from scripts.local.upstream import Upstream, paced
 from shared.config import Settings
@@ -58,7 +58,7 @@ class RenderDelivery(Struct, frozen=True):
         return (self.ended_at - self.began_at).total_seconds()
 
 
-class Figures(Struct, frozen=True):
+class WayFigures(Struct, frozen=True):
     held_p50: float
     lead_p50: float
     """From the push to the slot."""
@@ -75,7 +75,7 @@ class Figures(Struct, frozen=True):
     seconds: float
 
 
-async def play(way: str, requests: int) -> Figures:
+async def play(way: str, requests: int) -> WayFigures:
     began, deliveries = time.monotonic(), list[RenderDelivery]()
     with rig.simulator(latency=LATENCY) as provider, tempfile.TemporaryDirectory(prefix="renderlane-bench-") as folder:
         environment = {
@@ -161,12 +161,12 @@ def _figures(
     ended: dict[str, datetime],
     published: dict[str, datetime],
     seconds: float,
-) -> Figures:
+) -> WayFigures:
     of_calls = [one for one in deliveries if one.request_id in slots]
     leads = [max(0.0, (slots[one.request_id] - one.began_at).total_seconds()) for one in of_calls]
     together = _together(of_calls)
     delays = sorted((published[name] - ended[name]).total_seconds() for name in slots)
-    return Figures(
+    return WayFigures(
         held_p50=median(one.seconds for one in of_calls),
         lead_p50=median(leads),
         beyond_lead_p50=median(one.seconds - lead for one, lead in zip(of_calls, leads, strict=True)),
@@ -187,7 +187,7 @@ def _together(deliveries: Sequence[RenderDelivery]) -> list[int]:
     return [sum(one.began_at <= moment < one.ended_at for one in deliveries) for moment in moments]
 
 
-def missed(way: str, figures: Figures) -> list[str]:
+def missed(way: str, figures: WayFigures) -> list[str]:
     """Goals of calls in the background that were not reached."""
     if way == "held":
         return []
@@ -208,12 +208,12 @@ def main() -> int:
     options.add_argument("--requests", type=int, default=REQUESTS)
     options.add_argument("--json", metavar="FILE")
     chosen = options.parse_args()
-    progress, figures, failed = Progress(), dict[str, Any](), False
+    progress, figures, failed = ProgressLine(), dict[str, Any](), False
     rows: list[list[str]] = []
     for way in chosen.way or WAYS:
         progress.say(f"{chosen.requests} requests, {PER_SECOND} a second, {way}")
         of_way = asyncio.run(play(way, chosen.requests))
-        figures[way] = {name: round(getattr(of_way, name), 3) for name in Figures.__struct_fields__}
+        figures[way] = {name: round(getattr(of_way, name), 3) for name in WayFigures.__struct_fields__}
         rows.append(_row(way, of_way))
         for problem in missed(way, of_way):
             failed = True
@@ -234,7 +234,7 @@ _COLUMNS = [
 ]
 
 
-def _row(way: str, of_way: Figures) -> list[str]:
+def _row(way: str, of_way: WayFigures) -> list[str]:
     return [
         way,
         f"{of_way.held_p50:.2f}",

@@ -24,7 +24,7 @@ WARM = 60.0
 """Seconds of the same traffic before the measure begins: an unknown limit is tried step by step."""
 
 
-class Waits(Struct, frozen=True):
+class WaitFigures(Struct, frozen=True):
     quota: str
     rate: float
     """Requests a second."""
@@ -37,11 +37,11 @@ class Waits(Struct, frozen=True):
     """Writes to the store per render, of all kinds."""
 
 
-def run(quota: str, rate: float, seed: int, requests: int = REQUESTS, models: Sequence[str] = (MODEL,)) -> Waits:
+def run(quota: str, rate: float, seed: int, requests: int = REQUESTS, models: Sequence[str] = (MODEL,)) -> WaitFigures:
     return asyncio.run(_run(quota, rate, seed, requests, models))
 
 
-async def _run(quota: str, rate: float, seed: int, requests: int, models: Sequence[str]) -> Waits:
+async def _run(quota: str, rate: float, seed: int, requests: int, models: Sequence[str]) -> WaitFigures:
     world, chance = World(quota, seed=seed, latency=LATENCY), random.Random(seed)
     counts = slow_ports(world, chance)
     warm = round(WARM * rate)
@@ -59,7 +59,7 @@ async def _run(quota: str, rate: float, seed: int, requests: int, models: Sequen
         waits.append((first["started_at"] - record.created_at).total_seconds())
         at_once += record.open_slot is not None
     writes = counts["writes"] / (warm + requests)
-    return Waits(quota, rate, percentile(waits, 0.5), percentile(waits, 0.99), at_once / requests, writes)
+    return WaitFigures(quota, rate, percentile(waits, 0.5), percentile(waits, 0.99), at_once / requests, writes)
 
 
 def main() -> None:

@@ -21,12 +21,12 @@ from msgspec.structs import replace
 from scripts.drills import fake_gateway
 from scripts.drills.event_tap import Heard, Tape
 from scripts.drills.recording import DrillRecording, EndedRequest
-from scripts.drills.scene import Scene
+from scripts.drills.scene import DrillScene
 from scripts.local.home import Home, Simulated, running
 from scripts.local.upstream import Upstream, paced
 from scripts.simulator.api.server import served
 from scripts.simulator.engine.simulation import Simulation
-from scripts.simulator.provider.bill import Call
+from scripts.simulator.provider.bill import RecordedCall
 from shared.config import Settings
 from shared.core.lifecycle import request_record
 from shared.core.messages.render_request import DEFAULT_TENANT
@@ -45,7 +45,7 @@ Mark = Callable[[str], None]
 def _nothing(_: str) -> None: ...
 
 
-async def play(scene: Scene, *, heard: Heard | None = None, mark: Mark = _nothing) -> DrillRecording:
+async def play(scene: DrillScene, *, heard: Heard | None = None, mark: Mark = _nothing) -> DrillRecording:
     """`heard` gets the worker's events, `mark` the scene's own beginnings and ends, as they come."""
     with tempfile.TemporaryDirectory(prefix="renderlane-drill-") as folder:
         async with simulator(scene) as (simulation, url), fake_gateway.gateway(scene) as beside:
@@ -57,14 +57,14 @@ async def play(scene: Scene, *, heard: Heard | None = None, mark: Mark = _nothin
 
 
 @contextlib.asynccontextmanager
-async def simulator(scene: Scene) -> AsyncIterator[tuple[Simulation, str]]:
+async def simulator(scene: DrillScene) -> AsyncIterator[tuple[Simulation, str]]:
     """A provider of the scene's own, with its latency and limits, and its address."""
     simulation = Simulation(limits=scene.limits, latency=scene.latency, seed=1, pictures="cached")
     async with served(simulation) as url:
         yield simulation, url
 
 
-def settings_for(scene: Scene, folder: Path, provider_url: str, gateway_url: str | None = None) -> Settings:
+def settings_for(scene: DrillScene, folder: Path, provider_url: str, gateway_url: str | None = None) -> Settings:
     environment = {
         "RENDERLANE_HOME": str(folder),
         "GEMINI_API_KEY": "AQ.drill",
@@ -83,7 +83,7 @@ def settings_for(scene: Scene, folder: Path, provider_url: str, gateway_url: str
 
 
 async def _play(
-    scene: Scene, home: Home, simulation: Simulation, beside: Simulation | None, tape: Tape, mark: Mark
+    scene: DrillScene, home: Home, simulation: Simulation, beside: Simulation | None, tape: Tape, mark: Mark
 ) -> DrillRecording:
     ports = home.worker.ports
     store = ports.store
@@ -119,7 +119,7 @@ async def _play(
     )
 
 
-def marked(beside: Simulation | None, requests: Iterable[Mapping[str, Any]]) -> tuple[Call, ...]:
+def marked(beside: Simulation | None, requests: Iterable[Mapping[str, Any]]) -> tuple[RecordedCall, ...]:
     """A gateway's calls, by whose request they were: it is told no labels, so the prompt says it. No logged test."""
     if beside is None:
         return ()
@@ -142,7 +142,7 @@ async def _booked(store: Store) -> int:
     return sum(row.amount("cost_micros") for row in rows) - request_in(warm).record.cost_micros
 
 
-async def break_it(scene: Scene, simulation: Simulation, mark: Mark = _nothing) -> datetime:
+async def break_it(scene: DrillScene, simulation: Simulation, mark: Mark = _nothing) -> datetime:
     """Set the faults when their time has come. When that was."""
     await asyncio.sleep(scene.calm_first)
     simulation.set_faults(scene.script())
@@ -163,7 +163,7 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-async def _send(scene: Scene, upstream: Upstream) -> dict[str, tuple[dict[str, Any], datetime]]:
+async def _send(scene: DrillScene, upstream: Upstream) -> dict[str, tuple[dict[str, Any], datetime]]:
     """Every request with the moment at which it was published, by its id."""
     sent = {}
     async for number in paced(scene.traffic.arrivals()):
@@ -196,7 +196,7 @@ def _ended(
 
 
 async def play_all(
-    scenes: Sequence[Scene],
+    scenes: Sequence[DrillScene],
     at_once: int,
     report: Callable[[DrillRecording], None],
     *,
@@ -205,7 +205,7 @@ async def play_all(
     """Play several scenes at once, each on its own home and simulator; `report` gets each as it ends."""
     room = asyncio.Semaphore(at_once)
 
-    async def one(scene: Scene) -> DrillRecording:
+    async def one(scene: DrillScene) -> DrillRecording:
         async with room, asyncio.timeout(longest.total_seconds()):
             played = await play(scene)
         report(played)

@@ -17,7 +17,7 @@ from scripts.virtual_time.models.fleet_model import PushedDelivery
 from scripts.virtual_time.models.provider_reply import (
     Answer,
     DayFull,
-    Image,
+    ImageReply,
     MinuteFull,
     Overloaded,
     Rejection,
@@ -120,7 +120,7 @@ class Usual:
 
     def _answered(self, number: int, delivery: PushedDelivery, answer: Answer) -> None:
         match answer:
-            case Image():
+            case ImageReply():
                 self._world.succeed(delivery.request)
                 delivery.done()
             case _:

@@ -29,7 +29,7 @@ worker eight times comes again after four minutes: it is not left over while its
 LOOK_EVERY = 0.2
 
 
-class Plan(Struct, frozen=True):
+class ChaosPlan(Struct, frozen=True):
     requests: int
     kills: int
     at_once: int
@@ -50,7 +50,7 @@ class Plan(Struct, frozen=True):
     seed: int = 20261129
 
 
-class Run(Struct, frozen=True):
+class ChaosRun(Struct, frozen=True):
     accounts: Accounts
     kills: int
     in_flight: int
@@ -58,7 +58,7 @@ class Run(Struct, frozen=True):
     seconds: float
 
 
-async def play(plan: Plan, folder: Path, say: Callable[[str], None]) -> Run:
+async def play(plan: ChaosPlan, folder: Path, say: Callable[[str], None]) -> ChaosRun:
     chance, began = Random(plan.seed), time.monotonic()
     with rig.simulator(latency=plan.latency, background=not plan.refused) as provider:
         environment = {
@@ -91,7 +91,7 @@ async def play(plan: Plan, folder: Path, say: Callable[[str], None]) -> Run:
             accounts = await read_accounts(client, names, provider.url, left)
         finally:
             await client.close()
-    return Run(accounts, kills, in_flight, time.monotonic() - began)
+    return ChaosRun(accounts, kills, in_flight, time.monotonic() - began)
 
 
 def _requests(names: list[str]) -> list[dict[str, str]]:
@@ -99,7 +99,7 @@ def _requests(names: list[str]) -> list[dict[str, str]]:
 
 
 async def _live_and_die(
-    client: Upstream, plan: Plan, environment: Mapping[str, str], port: int, chance: Random, kills: int
+    client: Upstream, plan: ChaosPlan, environment: Mapping[str, str], port: int, chance: Random, kills: int
 ) -> int:
     """One boot, from its start to kill -9, after `kills` others. How many requests were rendering then."""
     command = [str(Path(sys.executable).parent / "renderlane"), "up", "--port", str(port)]
@@ -113,7 +113,7 @@ async def _live_and_die(
         rig.kill(popen)
 
 
-async def _until_it_renders(client: Upstream, plan: Plan, ended: int) -> None:
+async def _until_it_renders(client: Upstream, plan: ChaosPlan, ended: int) -> None:
     """Until so many calls are at the provider as the plan says, or as are left, of this boot or an earlier one, and so
     many requests have ended.
     """
@@ -127,7 +127,7 @@ async def _until_it_renders(client: Upstream, plan: Plan, ended: int) -> None:
         raise TimeoutError(f"the restarted worker did not begin {plan.rendering} calls within {WORKS_WITHIN:.0f} s")
 
 
-def _at_provider(plan: Plan) -> Query:
+def _at_provider(plan: ChaosPlan) -> Query:
     """In the foreground no id tells of it: every attempt in flight counts."""
     if plan.background == "off" or plan.refused:
         return queries.in_status("rendering", plan.requests)

@@ -15,7 +15,7 @@ import httpx2
 from msgspec import Struct
 
 from scripts.bench.floods import stage
-from scripts.bench.floods.plan import Plan, Promises
+from scripts.bench.floods.plan import FloodPlan, Promises
 from scripts.bench.floods.publisher import Published, begin
 from scripts.bench.floods.watcher import Answers, Watcher, resident_bytes
 from scripts.bench.harness import queued_requests, rig
@@ -31,8 +31,8 @@ WITHIN = 900.0
 PAGE = 400
 
 
-class Run(Struct, frozen=True):
-    plan: Plan
+class FloodRun(Struct, frozen=True):
+    plan: FloodPlan
     idle_bytes: int
     peak_bytes: int
     flood: Published
@@ -93,15 +93,15 @@ class Run(Struct, frozen=True):
         }
 
 
-async def play(kind: rig.HomeKind, plan: Plan, say: Callable[[str], None]) -> Run:
+async def play(kind: rig.HomeKind, plan: FloodPlan, say: Callable[[str], None]) -> FloodRun:
     async with stage.built(kind, plan.rpm) as built:
         with rig.command("up", "--port", "0", environment=built.environment) as up:
             return await _flooded(built.client, built.environment, up, plan, say)
 
 
 async def _flooded(
-    client: Upstream, environment: Mapping[str, str], up: rig.Process, plan: Plan, say: Callable[[str], None]
-) -> Run:
+    client: Upstream, environment: Mapping[str, str], up: rig.Process, plan: FloodPlan, say: Callable[[str], None]
+) -> FloodRun:
     await client.publish([{"request_id": "first", "prompt": "a picture of the idle worker"}])
     await client.wait_for(1, 60)
     pages = {"console overview": f"{up.url}/console/", "API status": f"{up.url}/v1/requests/first"}
@@ -123,7 +123,7 @@ async def _flooded(
         await _ended(client, sent)
     names = [f"q-{n}" for n in range(plan.backlog)] + [f"flood-{n:06}" for n in range(flood.count)]
     waits, unserved = await _waits(client, sent)
-    return Run(
+    return FloodRun(
         plan, idle, watcher.peak_bytes, flood, taken_in, await _missing(client, [*names, *sent]), waits,
         unserved, watcher.answers(), (await client.ended(10**6)).get("succeeded", 0),
     )  # fmt: skip

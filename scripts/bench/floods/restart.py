@@ -13,7 +13,7 @@ from typing import Any
 from msgspec import Struct
 
 from scripts.bench.floods import stage
-from scripts.bench.floods.plan import Plan, Promises
+from scripts.bench.floods.plan import FloodPlan, Promises
 from scripts.bench.floods.watcher import Answers, Watcher, resident_bytes
 from scripts.bench.harness import queued_requests, rig
 from scripts.local.upstream import Upstream, until
@@ -27,7 +27,7 @@ BEFORE_KILL = 20
 """Requests that have ended when the first process is killed."""
 
 
-class Run(Struct, frozen=True):
+class RestartRun(Struct, frozen=True):
     backlog: int
     rpm: int
     ready_seconds: float
@@ -72,14 +72,14 @@ class Run(Struct, frozen=True):
         }
 
 
-async def play(kind: rig.HomeKind, plan: Plan, say: Callable[[str], None]) -> Run:
+async def play(kind: rig.HomeKind, plan: FloodPlan, say: Callable[[str], None]) -> RestartRun:
     async with stage.built(kind, plan.rpm) as built:
         idle = await _killed_under_load(built.client, built.environment, plan, say)
         return await _started_again(built.client, built.environment, built.provider_url, plan, idle, say)
 
 
 async def _killed_under_load(
-    client: Upstream, environment: Mapping[str, str], plan: Plan, say: Callable[[str], None]
+    client: Upstream, environment: Mapping[str, str], plan: FloodPlan, say: Callable[[str], None]
 ) -> int:
     """What the worker takes on an empty home. The backlog is put on record as intake writes it."""
     popen = rig.begin([str(Path(sys.executable).parent / "renderlane"), "up", "--port", "0"], environment)
@@ -98,8 +98,13 @@ async def _killed_under_load(
 
 
 async def _started_again(
-    client: Upstream, environment: Mapping[str, str], provider: str, plan: Plan, idle: int, say: Callable[[str], None]
-) -> Run:
+    client: Upstream,
+    environment: Mapping[str, str],
+    provider: str,
+    plan: FloodPlan,
+    idle: int,
+    say: Callable[[str], None],
+) -> RestartRun:
     before = rig.calls(provider)
     begun, number = {call["marker"] for call in before}, len(before)
     began, began_at = time.monotonic(), datetime.now(UTC)
@@ -114,7 +119,7 @@ async def _started_again(
         seconds = (datetime.now(UTC) - first).total_seconds()
         starts = sum(_received_at(call) >= first for call in rig.calls(provider, number))
         total = await client.store.count(Query("requests", limit=10**6))
-    return Run(
+    return RestartRun(
         plan.backlog, plan.rpm, ready, (first - began_at).total_seconds(), 60 * starts / seconds, idle,
         watcher.peak_bytes, plan.backlog + 1 - total, watcher.answers(),
     )  # fmt: skip

@@ -33,7 +33,7 @@ class ObservedCall(Struct, frozen=True):
         return cls(call["marker"], at, call["status"] or 0, call["charged"])
 
 
-class Measure(Struct, frozen=True):
+class SceneFigure(Struct, frozen=True):
     """One figure of a scene, and what it should be."""
 
     name: str

@@ -15,7 +15,7 @@ import psutil
 from msgspec import Struct, field
 
 from scripts.bench.harness import rig
-from scripts.bench.quota_live.fleet import Fleet
+from scripts.bench.quota_live.fleet import WorkerFleet
 from scripts.bench.quota_live.measures import ObservedCall
 from scripts.local.upstream import Upstream, until
 from shared.core.records.pump import PumpRecord
@@ -32,7 +32,7 @@ TELL_EVERY = 15.0
 """Seconds between two lines of progress."""
 
 
-class Setting(Struct, frozen=True):
+class RunSetting(Struct, frozen=True):
     """What all scenes of a run share."""
 
     kind: rig.HomeKind
@@ -51,12 +51,12 @@ class Setting(Struct, frozen=True):
         return f"{MODEL}=rpm:{self.rpm}"
 
 
-class Stage(Struct):
-    setting: Setting
+class QuotaStage(Struct):
+    setting: RunSetting
     scene: str
     provider: httpx2.AsyncClient
     """Speaks to the simulator."""
-    fleet: Fleet
+    fleet: WorkerFleet
     upstream: Upstream
     calls: list[ObservedCall] = field(default_factory=list)
     """As of the last look; a call that was under way then is taken up again by `all_calls`."""
@@ -150,24 +150,24 @@ class Stage(Struct):
 
 
 @contextlib.asynccontextmanager
-async def stage(setting: Setting, scene: str) -> AsyncIterator[Stage]:
+async def stage(setting: RunSetting, scene: str) -> AsyncIterator[QuotaStage]:
     """A fresh store, fresh topics and a fresh simulator; on the emulators by a project of their own."""
     with (
         tempfile.TemporaryDirectory(prefix="renderlane-bench-") as folder,
         rig.simulator(latency=setting.latency, limits=setting.limits) as provider,
     ):
         environment = _environment(setting, scene, Path(folder), provider.url)
-        fleet = Fleet(environment, Path(folder), setting.workers, setting.pumps)
+        fleet = WorkerFleet(environment, Path(folder), setting.workers, setting.pumps)
         upstream = Upstream.of({**environment, "RENDERLANE_HOME": str(fleet.home(0))})
         async with httpx2.AsyncClient(base_url=provider.url, trust_env=False, timeout=60) as to_provider:
             try:
-                yield Stage(setting, scene, to_provider, fleet, upstream)
+                yield QuotaStage(setting, scene, to_provider, fleet, upstream)
             finally:
                 await fleet.stop()
                 await upstream.close()
 
 
-def _environment(setting: Setting, scene: str, folder: Path, provider_url: str) -> dict[str, str]:
+def _environment(setting: RunSetting, scene: str, folder: Path, provider_url: str) -> dict[str, str]:
     environment: dict[str, Any] = {
         "GEMINI_API_KEY": "AQ.bench",
         "GOOGLE_GEMINI_BASE_URL": provider_url,

@@ -17,8 +17,8 @@ import httpx2
 from msgspec import Struct
 
 from scripts.bench.race import courier, machine
-from scripts.bench.race.courier import Courier, RetryPolicy
-from scripts.bench.race.scene import Order, Scene
+from scripts.bench.race.courier import PushSubscription, RetryPolicy
+from scripts.bench.race.scene import RaceScene, SceneRequest
 from scripts.local.upstream import Upstream, until
 from shared.core.lifecycle import queries
 from shared.core.records.versioned import Request, request_in
@@ -34,7 +34,7 @@ THREADS = 256
 class Ground(Struct, frozen=True):
     """Where an entrant runs a scene."""
 
-    scene: Scene
+    scene: RaceScene
     provider: str
     folder: Path
     python: Path
@@ -47,7 +47,7 @@ class Entrant(Protocol):
     async def start(self) -> None:
         """Returns when it takes requests."""
 
-    async def publish(self, order: Order) -> None: ...
+    async def publish(self, order: SceneRequest) -> None: ...
 
     def roots(self) -> Iterable[int]:
         """Its processes; what lies below them is its own, too."""
@@ -67,7 +67,7 @@ class Entrant(Protocol):
     async def stop(self) -> None: ...
 
 
-class Kind(Struct, frozen=True):
+class EntrantKind(Struct, frozen=True):
     """An entrant as the tables show it."""
 
     name: str
@@ -95,20 +95,20 @@ class Kind(Struct, frozen=True):
 
 
 KINDS = (
-    Kind(
+    EntrantKind(
         OURS,
         "Renderlane",
         "`renderlane up`: one process with SQLite; the limits in `RENDERLANE_QUOTA`",
         ("renderlane.env",),
     ),
-    Kind(
+    EntrantKind(
         "plain",
         "plain handler",
         "functions-framework and google-genai with its default retries (five attempts);"
         f" {THREADS} threads; {courier.SETTINGS}",
         ("handler_as_it_comes.py",),
     ),
-    Kind(
+    EntrantKind(
         "jitter",
         "handler, full jitter",
         "as the plain handler; ten attempts by tenacity, with full jitter after the delay that a 429 names;"
@@ -116,7 +116,7 @@ KINDS = (
         " none after a 400 or a refusal",
         ("handler_with_jitter.py",),
     ),
-    Kind(
+    EntrantKind(
         "litellm",
         "LiteLLM",
         "its router with `usage-based-routing-v2` and `enforce_model_rate_limits`; 20 retries after a rate limit;"
@@ -124,7 +124,7 @@ KINDS = (
         " books are the costs that it states, by the price map of its package",
         ("litellm_router.py",),
     ),
-    Kind(
+    EntrantKind(
         "queue",
         "Procrastinate",
         "PostgreSQL with Debian's defaults; starts reserved in a table under an advisory lock; 200 jobs at once;"
@@ -174,14 +174,14 @@ class PushedFunction(_OneProcess):
             str(ground.python.with_name("functions-framework")), "--source", str(machine.PEERS / program),
             "--target", "render", "--host", "127.0.0.1", "--port", str(self._port), *flags,
         ]  # fmt: skip
-        self._courier = Courier(lambda data: courier.post(self._port, data), RetryPolicy())
+        self._courier = PushSubscription(lambda data: courier.post(self._port, data), RetryPolicy())
 
     async def start(self) -> None:
         self._images.mkdir(exist_ok=True)
         self._process = _begin(self._command, _environment(self._ground) | {"THREADS": str(THREADS)}, self._ground)
         await _answers(self._port, self._process)
 
-    async def publish(self, order: Order) -> None:
+    async def publish(self, order: SceneRequest) -> None:
         self._courier.publish(order.id, order.data(with_fallback=True))
 
     async def delivered(self) -> Mapping[str, float]:
@@ -244,7 +244,7 @@ class DurableQueue(_OneProcess):
     def _command(self, word: str) -> list[str]:
         return [str(self._ground.python), str(machine.PEERS / "durable_queue.py"), word]
 
-    async def publish(self, order: Order) -> None:
+    async def publish(self, order: SceneRequest) -> None:
         """A message that is no JSON cannot become a job; one without fields can."""
         assert self._publisher is not None
         assert self._publisher.stdin is not None
@@ -304,7 +304,7 @@ class Renderlane(_OneProcess):
         if self._client is None:
             self._client = Upstream.of(self._environment)
 
-    async def publish(self, order: Order) -> None:
+    async def publish(self, order: SceneRequest) -> None:
         await self._upstream.send([order.data(with_fallback=False)])
 
     @property

@@ -16,8 +16,8 @@ from shared.core.routing.breaker import (
     HALF_OPEN,
     MOST_WELL_PROBES,
     PROBE_EVERY,
+    BreakerChanges,
     Circuit,
-    Judged,
     judge,
     may_probe_again,
     probes_allowed,
@@ -54,7 +54,7 @@ def judged(
     name: str = ROUTE,
     overruled: Mapping[str, datetime] | None = None,
     now: datetime = NOW,
-) -> Judged:
+) -> BreakerChanges:
     return judge({name: circuit}, {name: health}, flags, overruled or {}, a_catalogue(), now)
 
 

@@ -17,7 +17,7 @@ from scripts.cli.data.json_output import to_json
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from scripts.doctor.finding import Finding
+    from scripts.doctor.finding import CheckResult
     from scripts.doctor.owners import Owners
     from shared.core.catalogue.catalogue import Catalogue
 
@@ -102,13 +102,13 @@ async def _doctor(loads: Sequence[str], fleet: str | None, file: Path | None, *,
     return int(bad)
 
 
-async def _platform(text: str, project: str) -> list[Finding]:
+async def _platform(text: str, project: str) -> list[CheckResult]:
     from scripts.doctor import platform
     from shared.adapters.google_cloud.platform_quotas import platform_limits
     from shared.ports.quota import QuotaUnreadable
 
     try:
-        fleet = platform.Fleet.parse(text)
+        fleet = platform.InstanceTotals.parse(text)
     except ValueError as error:
         raise click.UsageError(f"--fleet: {error}") from error
     try:
@@ -147,7 +147,7 @@ def _load(loads: Sequence[str], catalogue: Catalogue) -> dict[str, int]:
     return numbers
 
 
-def _sheet(findings: Sequence[Finding], named: Owners) -> RenderableType:
+def _sheet(findings: Sequence[CheckResult], named: Owners) -> RenderableType:
     """By owner, the worst of each first."""
     from rich.console import Group
     from rich.table import Table

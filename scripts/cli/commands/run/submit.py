@@ -24,9 +24,9 @@ from shared.core.values.lanes import ASKABLE
 from shared.core.values.parameters import IMAGE_SEARCH, OUTPUT_FORMATS, THINKING
 
 if TYPE_CHECKING:
-    from scripts.cli.data.run.completion import Waiting
-    from scripts.cli.data.run.outgoing import Line, Sent
-    from scripts.cli.data.see.requests import Rejected, StoredRequest
+    from scripts.cli.data.run.completion import Submission
+    from scripts.cli.data.run.outgoing import OutgoingMessage, SentMessage
+    from scripts.cli.data.see.requests import RejectedMessage, StoredRequest
     from shared.config import Settings
 
 ABOUT_ALL = ("wait", "timeout", "as_json", "raw", "with_prompt", "prefix", "no_check", "what")
@@ -138,18 +138,18 @@ def _remark(settings: Settings) -> None:
         streams.tell(f"note: cannot tell whether `renderlane up` is running ({error})")
 
 
-def _look(sent: Sequence[Sent]) -> str:
+def _look(sent: Sequence[SentMessage]) -> str:
     ids = sorted({sent_request.request_id for sent_request in sent if sent_request.request_id})
     return f"renderlane status {ids[0]}" if len(ids) == 1 else "renderlane list"
 
 
-def _lines(ctx: click.Context, what: str, given: dict[str, Any]) -> tuple[list[Line], str | None]:
+def _lines(ctx: click.Context, what: str, given: dict[str, Any]) -> tuple[list[OutgoingMessage], str | None]:
     """What to publish, and the name of its file."""
-    from scripts.cli.data.run.outgoing import Line, prefixed, read_lines
+    from scripts.cli.data.run.outgoing import OutgoingMessage, prefixed, read_lines
 
     if what != "-" and not what.endswith(".jsonl"):
         _refuse_a_file(what)
-        return [Line.of(prefixed(_request(what, given), given["prefix"]))], None
+        return [OutgoingMessage.of(prefixed(_request(what, given), given["prefix"]))], None
     of_one = [
         parameter.opts[0]
         for parameter in ctx.command.params
@@ -231,7 +231,7 @@ def _pair(text: str, option: str, allowed: str) -> tuple[str, str]:
     return key, value
 
 
-async def _publish(settings: Settings, lines: Sequence[Line], *, is_new: bool) -> list[Sent]:
+async def _publish(settings: Settings, lines: Sequence[OutgoingMessage], *, is_new: bool) -> list[SentMessage]:
     """`is_new`: its id was made up here, and is told where the publish may or may not have arrived."""
     from scripts.cli.data.run.outgoing import send
     from shared.ports.messaging import TopicsUnavailable
@@ -247,7 +247,7 @@ async def _publish(settings: Settings, lines: Sequence[Line], *, is_new: bool) -
             raise
 
 
-def _say_sent(sent: Sequence[Sent], *, as_json: bool) -> None:
+def _say_sent(sent: Sequence[SentMessage], *, as_json: bool) -> None:
     """On standard output, and where that cannot be written, on standard error: the id is all that leads back to it."""
     lines = []
     for sent_request in sent:
@@ -261,14 +261,14 @@ def _say_sent(sent: Sequence[Sent], *, as_json: bool) -> None:
         streams.tell(f"published {len(sent)} message{'s' if len(sent) != 1 else ''}")
 
 
-async def _wait(settings: Settings, sent: Sequence[Sent], timeout: float | None, form: JsonForm | None) -> int:
+async def _wait(settings: Settings, sent: Sequence[SentMessage], timeout: float | None, form: JsonForm | None) -> int:
     """The exit code: 0 when all succeeded in time, 1 when one ended otherwise, 3 when some have not ended yet."""
-    from scripts.cli.data.run.completion import Waiting
+    from scripts.cli.data.run.completion import Submission
     from scripts.cli.data.see.requests import StoredRequest
     from scripts.cli.views.see import progress
 
     async with worker_home.reading(settings) as store:
-        waiting = Waiting(store, sent)
+        waiting = Submission(store, sent)
         with progress.shown(waiting) as report:
             in_time = await waiting.until_ended(timeout, report)
         answers = await waiting.answers()
@@ -294,13 +294,13 @@ async def _wait(settings: Settings, sent: Sequence[Sent], timeout: float | None,
     return 0 if in_time else NOT_YET
 
 
-def _has_ended(request: StoredRequest | Rejected) -> bool:
+def _has_ended(request: StoredRequest | RejectedMessage) -> bool:
     from shared.core.values.status import FINAL
 
     return request.status in (*FINAL, "rejected")
 
 
-def _shown(ended: StoredRequest | Rejected, form: JsonForm) -> dict[str, Any]:
+def _shown(ended: StoredRequest | RejectedMessage, form: JsonForm) -> dict[str, Any]:
     from scripts.cli.data.see import wait_reasons
     from scripts.cli.data.see.requests import StoredRequest
 
@@ -309,7 +309,7 @@ def _shown(ended: StoredRequest | Rejected, form: JsonForm) -> dict[str, Any]:
     return ended.document(raw=form.raw, with_prompt=form.with_prompt)
 
 
-def _say_late(waiting: Waiting, timeout: float | None) -> None:
+def _say_late(waiting: Submission, timeout: float | None) -> None:
     states = ", ".join(f"{count} {status}" for status, count in sorted(waiting.statuses().items()))
     click.echo(
         f"Timed out after {timeout:g} s with {waiting.unfinished} unfinished ({states}); they will continue", err=True

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 from urllib.parse import unquote, urlsplit
 
-from scripts.cli.data.run.outgoing import Line
+from scripts.cli.data.run.outgoing import OutgoingMessage
 from shared import wiring
 from shared.config import Settings
 from shared.core.catalogue.catalogue import Catalogue
@@ -34,7 +34,7 @@ class _AnyPlace:
         pass
 
 
-def complaints(settings: Settings, lines: Iterable[Line], file: str | None) -> list[str]:
+def complaints(settings: Settings, lines: Iterable[OutgoingMessage], file: str | None) -> list[str]:
     """Raises BrokenCatalogue."""
     catalogue = wiring.catalogue(settings)
     return [

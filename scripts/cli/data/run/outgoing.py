@@ -22,7 +22,7 @@ from shared.ports.messaging import Topics
 PREFIXED = ("request_id", "cancel", "escalates")
 
 
-class Line(Struct, frozen=True):
+class OutgoingMessage(Struct, frozen=True):
     """One message before it is sent."""
 
     number: int
@@ -32,10 +32,10 @@ class Line(Struct, frozen=True):
 
     def __repr__(self) -> str:
         """Without the prompt."""
-        return f"Line({self.number}, {len(self.data)} bytes)"
+        return f"OutgoingMessage({self.number}, {len(self.data)} bytes)"
 
     @classmethod
-    def of(cls, data: bytes, number: int = 1) -> Line:
+    def of(cls, data: bytes, number: int = 1) -> OutgoingMessage:
         try:
             return cls(number, data, parse_message(data))
         except InvalidRequest as problems:
@@ -46,7 +46,7 @@ class Line(Struct, frozen=True):
         return self.meaning.request_id
 
 
-class Sent(Struct, frozen=True):
+class SentMessage(Struct, frozen=True):
     """One message that was published."""
 
     message_id: str
@@ -57,10 +57,10 @@ class Sent(Struct, frozen=True):
     tenant: str = DEFAULT_TENANT
 
 
-def read_lines(content: bytes, prefix: str) -> list[Line]:
+def read_lines(content: bytes, prefix: str) -> list[OutgoingMessage]:
     """One message a line; empty lines count but are no messages."""
     numbered = enumerate(content.splitlines(), start=1)
-    return [Line.of(prefixed(line.strip(), prefix), number) for number, line in numbered if line.strip()]
+    return [OutgoingMessage.of(prefixed(line.strip(), prefix), number) for number, line in numbered if line.strip()]
 
 
 def prefixed(data: bytes, prefix: str) -> bytes:
@@ -77,7 +77,7 @@ def prefixed(data: bytes, prefix: str) -> bytes:
     return json.dumps(payload | changed, ensure_ascii=False).encode("utf-8", "surrogatepass")
 
 
-def complaints(lines: Iterable[Line], file: str | None = None) -> list[str]:
+def complaints(lines: Iterable[OutgoingMessage], file: str | None = None) -> list[str]:
     """What is wrong, in a file by line."""
     return [
         f"{file}:{line.number}: {problem}" if file else str(problem)
@@ -88,14 +88,14 @@ def complaints(lines: Iterable[Line], file: str | None = None) -> list[str]:
 
 
 async def send(
-    topics: Topics, lines: Sequence[Line], report: Callable[[int], None] = lambda _count: None
-) -> list[Sent]:
+    topics: Topics, lines: Sequence[OutgoingMessage], report: Callable[[int], None] = lambda _count: None
+) -> list[SentMessage]:
     """Publish in order; `report` gets how many more have left. Raises TopicsUnavailable with how many had."""
     ids = await upstream.publish(topics, [line.data for line in lines], report)
     return [_sent(message_id, line) for message_id, line in zip(ids, lines, strict=True)]
 
 
-def _sent(message_id: str, line: Line) -> Sent:
+def _sent(message_id: str, line: OutgoingMessage) -> SentMessage:
     content_hash = line.meaning.content_hash if isinstance(line.meaning, RenderRequest) else None
     tenant = line.meaning.tenant or DEFAULT_TENANT
-    return Sent(message_id, line.request_id, content_hash, isinstance(line.meaning, Cancel), tenant)
+    return SentMessage(message_id, line.request_id, content_hash, isinstance(line.meaning, Cancel), tenant)

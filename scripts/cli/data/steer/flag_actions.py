@@ -27,13 +27,13 @@ from shared.core.routing.flag_form import FlagRequest
 from shared.core.values.lanes import AT_ONCE, BUILT
 from shared.flows.background import proofs
 from shared.flows.operations import flag_preview, flags
-from shared.flows.operations.flag_preview import Looked
+from shared.flows.operations.flag_preview import FlagPreview
 from shared.flows.operations.routing_snapshot import RoutingSnapshot
 from shared.ports.messaging import TopicsUnavailable
 from shared.ports.telemetry import Events
 
 
-async def look(settings: Settings, wish: FlagRequest) -> Looked:
+async def look(settings: Settings, wish: FlagRequest) -> FlagPreview:
     """What the flag would do; nothing is changed."""
     catalogue = wiring.catalogue(settings)
     source = wiring.flag_source(settings, catalogue)
