@@ -286,7 +286,7 @@ class World:
         except asyncio.CancelledError:
             self.topics.again(subscription, delivery)  # the process died under it
             raise
-        except Exception as error:  # noqa: BLE001  whatever a function raises is a 500
+        except Exception as error:  # noqa: BLE001  every exception of a function is a 500
             self.crashes.append(error)
             await self.clock.sleep(1)
             self.topics.again(subscription, delivery)

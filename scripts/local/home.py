@@ -58,7 +58,7 @@ WATCH_EVERY = timedelta(seconds=15)
 WEBHOOKS = "/webhooks/gemini"
 """Where the provider's webhooks arrive: the one path that another machine could be let in to, by a tunnel."""
 FINISH_WITHIN = timedelta(seconds=60)
-"""For attempts in flight when the home is asked to stop; what is left then is found again at the next start."""
+"""For attempts in flight when the home is to stop; those that are left are recovered at the next start."""
 
 
 class CannotListen(OSError):

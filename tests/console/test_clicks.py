@@ -135,7 +135,7 @@ def test_what_waits_is_listed_in_one_click_and_cancelled_in_three(tmp_path: Path
         clicks.on("#cancel-all")
         expect(page.locator("h1")).to_have_text("Cancel 11 requests?")
         clicks.on("button.main")
-        expect(page.locator(".notice.good")).to_contain_text("Cancellation asked for: 11 requests")
+        expect(page.locator(".notice.good")).to_contain_text("Cancellation requested: 11 requests")
         clicks.took("cancel all that waits")
 
 

@@ -105,7 +105,7 @@ async def _answer(reply: Reply, reader: asyncio.StreamReader, writer: asyncio.St
     if reply.silent:
         return False
     data = reply.data
-    head = f"HTTP/1.1 {reply.status} Whatever\r\n" + "".join(f"{k}: {v}\r\n" for k, v in reply.headers.items())
+    head = f"HTTP/1.1 {reply.status} Scripted\r\n" + "".join(f"{k}: {v}\r\n" for k, v in reply.headers.items())
     if reply.status != 204:
         head += f"content-length: {len(data)}\r\n"
     writer.write(head.encode("latin-1") + b"\r\n")

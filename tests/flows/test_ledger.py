@@ -70,7 +70,7 @@ UNTOLD = (
     Fault(kind="other_shape", chance=0.06, api="interactions"),
     Fault(kind="missing_key", chance=0.8),
 )
-"""Charged, and nobody says so."""
+"""Charged, and no answer reports it."""
 LOST_IN_A_BATCH = "lost"
 """What `hang` and `reset` are on the bill where they meet a line of a batch."""
 AT_THE_GATEWAY = (
@@ -80,7 +80,7 @@ AT_THE_GATEWAY = (
     Fault(kind="overload", chance=0.1),
     Fault(kind="rejected", chance=0.05),
 )
-"""A 200 is charged whatever is in it, an error is not."""
+"""Every 200 is charged, with or without an image; an error is not."""
 
 
 LEVELS = {

@@ -130,7 +130,7 @@ class ReferenceUri(Struct, frozen=True):
 
 
 class Floor(Struct, frozen=True):
-    """The worst that is still wanted; None = the catalogue's default for the purpose."""
+    """The lowest model and size that the caller accepts; None = the catalogue's default for the purpose."""
 
     image_size: Annotated[str | None, _SIZE] = None
     model: Annotated[str | None, _NAME] = None

@@ -1,4 +1,4 @@
-"""References come from allowed places only, whatever a caller writes into a URI."""
+"""References come from allowed places only; no spelling of a URI gets around that."""
 
 from __future__ import annotations
 

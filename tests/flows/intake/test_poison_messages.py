@@ -1,4 +1,4 @@
-"""Whatever a message says, it is accepted or rejected on record; what keeps crashing is let go, and its publisher
+"""Every message is accepted or rejected on record; one that keeps crashing is given up, and its publisher
 hears of it.
 """
 

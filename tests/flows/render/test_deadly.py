@@ -1,4 +1,4 @@
-"""A request that kills its worker ends, whatever kills it and however late its message comes again."""
+"""A request that kills its worker ends, for every cause of death and however late its message is redelivered."""
 
 from __future__ import annotations
 

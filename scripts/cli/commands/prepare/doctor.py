@@ -32,13 +32,15 @@ STYLES = {"pass": "green", "fail": "bold red", "unknown": "yellow"}
     "--load", "loads", multiple=True, metavar="RPM|MODEL=RPM", help="Planned requests per minute; repeatable."
 )
 @click.option(
-    "--fleet", metavar="CPUSxGIB@REGION", help="Cloud Run's quota must carry this; `terraform output fleet` says it."
+    "--fleet",
+    metavar="CPUSxGIB@REGION",
+    help="Check Cloud Run's quota for a fleet of this size; see `terraform output fleet`.",
 )
 @click.option("--strict", is_flag=True, help="Treat unknown as failed.")
 @click.option(
     "--owners", type=click.Path(exists=True, dir_okay=False, path_type=Path), help=f"Owners file. Default: {OWNERS}."
 )
-@click.option("--live", is_flag=True, help="Ask the API itself what the catalogue says; paid, needs --yes.")
+@click.option("--live", is_flag=True, help="Compare the catalogue with the API's own answers; paid, needs --yes.")
 @click.option("--yes", is_flag=True, help="With --live: confirm the estimate.")
 @click.option(
     "--out", type=click.Path(file_okay=False, path_type=Path), default=Path(), help="With --live: folder of the report."

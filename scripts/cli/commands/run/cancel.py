@@ -50,7 +50,7 @@ def command(
 ) -> None:  # fmt: skip
     """Cancel requests that have not started.
 
-    Ids are cancelled at once, and what became of each is shown. A filter first shows what it matches; repeat with
+    Ids are cancelled at once, and the effect on each is shown. A filter first shows what it matches; repeat with
     --yes to cancel. Requests that have started are not affected. Exit code 1 if one had ended already, 3 if one has not
     ended yet.
     """

@@ -67,7 +67,7 @@ def list_command(as_json: bool) -> None:
 
 
 NAMED = ", ".join(f"{name} (with --to)" if kind.to else name for name, kind in FLAGS.items())
-TRIP = f"""Trip a flag; shows first what it would change.
+TRIP = f"""Trip a flag, after a preview of what it would change.
 
     NAME is one of {NAMED}.
     """
