@@ -21,7 +21,7 @@ from shared.config import InvalidSetting
 from shared.core.catalogue.toml_errors import BrokenCatalogue
 from shared.core.messages.pubsub_messages import BadMessage
 from shared.core.observability import events
-from shared.core.values.moments import read_moment
+from shared.core.times.moments import read_moment
 from shared.flows.requests.message import Message
 from shared.ports.images import ImagesUnavailable
 from shared.ports.messaging import TopicsUnavailable

@@ -17,7 +17,7 @@ from shared.core.messages.render_request import ID_WORDS, named_tenant
 from shared.core.observability.otel_values import wrong_value
 from shared.core.routing.background_proof import Setting
 from shared.core.routing.vertex import VERTEX_USES, VertexUse
-from shared.core.values.addresses import without_secrets
+from shared.core.validation.addresses import without_secrets
 from shared.core.values.money import micros_from_usd
 from shared.core.values.release import Release
 

@@ -44,9 +44,9 @@ from shared.ports import Ports
 from shared.ports.clock import Clock
 from shared.ports.messaging import Delivery
 from tests.fakes.batches import ScriptedBatches
+from tests.fakes.google_cloud.live_quota import ScriptedLiveQuota
 from tests.fakes.interactions import ScriptedInteractions
 from tests.fakes.lane import ScriptedLane
-from tests.fakes.live_quota import ScriptedLiveQuota
 from tests.fakes.memory import (
     PATIENCE,
     MemoryImages,

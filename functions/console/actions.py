@@ -22,7 +22,7 @@ from shared.core.observability import events
 from shared.core.routing import flag_board, flag_form
 from shared.core.routing.flag_board import FlagRefused
 from shared.core.routing.flag_form import FlagRequest
-from shared.core.values.validation import Problem
+from shared.core.validation.shapes import Problem
 from shared.flows.intake import revive as reviving
 from shared.flows.operations import flag_preview, flags
 from shared.ports.messaging import TopicsUnavailable

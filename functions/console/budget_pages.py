@@ -24,9 +24,9 @@ from shared.core.messages.topics import PUMP_KICKS
 from shared.core.observability import events
 from shared.core.records.tenant import TenantRecord
 from shared.core.routing import flag_form
+from shared.core.validation.shapes import Problem
 from shared.core.values.documents import Document
 from shared.core.values.money import micros_from_usd, usd
-from shared.core.values.validation import Problem
 from shared.flows.operations import tenants
 from shared.flows.operations.budget_reading import read_purse
 from shared.flows.status import summary

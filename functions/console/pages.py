@@ -31,8 +31,8 @@ from shared.core.observability import series
 from shared.core.observability.waterfall import waterfall
 from shared.core.provider.outcome_code import OF_REQUESTS
 from shared.core.routing.flag_history import HistoryLine
+from shared.core.validation.shapes import Problem
 from shared.core.values.undo import may_be_undone
-from shared.core.values.validation import Problem
 from shared.flows.operations import repro_packet as packet_flow
 from shared.flows.operations.flag_preview import FlagPreview as LookedAtFlag
 from shared.flows.operations.repro_packet import Repeating

@@ -28,10 +28,10 @@ from shared.core.observability import events
 from shared.core.provider.outcome_code import OF_REQUESTS
 from shared.core.records.versioned import Row, row_in
 from shared.core.routing.flag_kinds import NAMES
+from shared.core.validation.shapes import Problem
 from shared.core.values.documents import Document
 from shared.core.values.lanes import ASKABLE
 from shared.core.values.status import Status
-from shared.core.values.validation import Problem
 from shared.flows.intake import revive as reviving
 from shared.flows.operations import request_list
 from shared.flows.operations.request_list import Cursor, ListPage

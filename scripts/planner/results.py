@@ -22,8 +22,8 @@ from shared.core.catalogue.catalogue import Catalogue
 from shared.core.lifecycle.retry import MAX_AMBIGUOUS_REPEATS
 from shared.core.limits.quota import Limits
 from shared.core.messages.render_request import PRIORITIES
+from shared.core.times.pacific import pacific_day
 from shared.core.values.lanes import BATCH, FLEX
-from shared.core.values.pacific import pacific_day
 
 SHARES = (0.5, 0.9, 0.99)
 NEARLY = 0.98

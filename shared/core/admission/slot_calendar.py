@@ -16,8 +16,8 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from shared.core.limits.quota import Limits
+from shared.core.times.pacific import next_pacific_midnight, pacific_day
 from shared.core.values.codec import Stored
-from shared.core.values.pacific import next_pacific_midnight, pacific_day
 
 BUCKET = timedelta(milliseconds=500)
 WINDOW_BUCKETS = 121

@@ -17,8 +17,8 @@ from msgspec.structs import replace
 
 from shared.core.messages.render_request import InvalidRequest, parse_message
 from shared.core.records.request import RequestRecord
+from shared.core.validation.shapes import Problem, shown
 from shared.core.values.status import FINAL
-from shared.core.values.validation import Problem, shown
 
 ATTRIBUTE = "revives"
 """Of the message: the id of the request that is revived. No part of the content."""

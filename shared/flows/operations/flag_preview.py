@@ -22,8 +22,8 @@ from shared.core.routing.flag_form import FlagRequest
 from shared.core.routing.ladder import Plan, Planned, Waits
 from shared.core.routing.model_choice import choose_model
 from shared.core.routing.vertex import VertexUse
+from shared.core.validation.shapes import Problem
 from shared.core.values.money import usd
-from shared.core.values.validation import Problem
 from shared.flows.operations import routing_snapshot
 from shared.ports.flags import FlagSource
 from shared.ports.store import Store

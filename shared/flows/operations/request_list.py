@@ -12,8 +12,8 @@ from shared.core.lifecycle import queries, request_filter
 from shared.core.lifecycle.request_filter import AWAITING, RequestFilter
 from shared.core.records.request import ROW_FIELDS
 from shared.core.records.versioned import Row, row_in
+from shared.core.times.moments import read_moment
 from shared.core.values.documents import Query, Range, UnreadableDocument
-from shared.core.values.moments import read_moment
 from shared.ports.store import Store
 
 PAGE = 500

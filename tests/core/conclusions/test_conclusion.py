@@ -22,7 +22,7 @@ from shared.core.conclusions.claims import (
 from shared.core.conclusions.conclusion import PROBE_ANSWERS_WITHIN, Conclusions, asks_best, judge
 from shared.core.conclusions.evidence import NOTHING_HEARD, Heard, Voice, short, summed
 from shared.core.provider.failure import FailureKind
-from shared.core.values.pacific import next_pacific_midnight
+from shared.core.times.pacific import next_pacific_midnight
 from shared.core.values.route import Route
 from tests.builders import NOW
 

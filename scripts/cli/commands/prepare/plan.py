@@ -16,7 +16,7 @@ import click
 from msgspec import Struct
 
 from scripts.cli.data import stale_prices, worker_home
-from shared.core.values.moments import read_moment
+from shared.core.times.moments import read_moment
 
 if TYPE_CHECKING:
     from scripts.planner.account import AccountState

@@ -10,8 +10,8 @@ import click
 
 from scripts.cli.data import worker_home
 from scripts.cli.data.steer import audit
+from shared.core.validation.visible import visible
 from shared.core.values.status import FINAL
-from shared.core.values.visible import visible
 
 if TYPE_CHECKING:
     from scripts.cli.data.see.requests import StoredRequest

@@ -16,8 +16,8 @@ from shared import wiring
 from shared.config import Settings
 from shared.core.catalogue.catalogue import Catalogue
 from shared.core.messages.render_request import InvalidRequest, RenderRequest
+from shared.core.validation.shapes import Problem
 from shared.core.values.lanes import NAMES
-from shared.core.values.validation import Problem
 from shared.flows.intake.intake import check
 
 if TYPE_CHECKING:

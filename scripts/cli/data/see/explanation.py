@@ -17,9 +17,9 @@ from shared.core.routing import ladder
 from shared.core.routing.context import Offer, RequestHistory, RoutingContext
 from shared.core.routing.ladder import Ladder, Plan, Planned, Unroutable
 from shared.core.routing.requirements import Requirements
+from shared.core.validation.shapes import Problem
 from shared.core.values.lanes import BUILT
 from shared.core.values.status import FINAL
-from shared.core.values.validation import Problem
 from shared.flows.intake.intake import check, failed_model
 from shared.flows.operations.routing_snapshot import RoutingSnapshot
 from shared.ports.images import References

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from shared.core.messages.render_request import PRIORITIES
 from shared.core.provider.outcome_code import OF_REQUESTS
-from shared.core.values.moments import read_moment
+from shared.core.times.moments import read_moment
 
 if TYPE_CHECKING:
     from shared.core.catalogue.catalogue import Catalogue

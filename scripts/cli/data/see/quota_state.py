@@ -15,8 +15,8 @@ from shared.core.limits.live_quota import PATH, LiveLimits, LiveQuota
 from shared.core.limits.quota import Quota
 from shared.core.routing.background_proof import PATH as PROOFS
 from shared.core.routing.background_proof import Proofs
+from shared.core.times.pacific import pacific_day
 from shared.core.values.documents import Absent, Document
-from shared.core.values.pacific import pacific_day
 from shared.core.values.route import lane_apart
 from shared.ports.store import Store
 

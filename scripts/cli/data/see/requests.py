@@ -18,7 +18,7 @@ from shared.core.records.attempt import AttemptRecord
 from shared.core.records.note import RejectedRecord
 from shared.core.records.request import RequestRecord, RequestRow
 from shared.core.records.versioned import attempt_in, request_in
-from shared.core.values.addresses import without_secrets
+from shared.core.validation.addresses import without_secrets
 from shared.core.values.documents import Absent, Document, Fields, Query
 from shared.core.values.status import Status
 from shared.flows.requests.lookup import find_request

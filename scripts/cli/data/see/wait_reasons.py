@@ -19,8 +19,8 @@ from shared.core.routing import flag, flag_board
 from shared.core.routing.flag import Flag, Subject
 from shared.core.routing.flag_board import Board
 from shared.core.routing.model_choice import choose_model
+from shared.core.validation.shapes import Problem
 from shared.core.values.documents import Document, Fields
-from shared.core.values.validation import Problem
 from shared.flows.pump_status import PUMP
 from shared.ports.store import Store
 

@@ -11,7 +11,7 @@ from scripts.cli.data.see.requests import RejectedMessage
 from scripts.cli.views import terminal
 from scripts.cli.views.see.request_view import dollars
 from shared.core.messages.request_key import id_of
-from shared.core.values.visible import visible
+from shared.core.validation.visible import visible
 
 Report = Callable[[Sequence[Ended]], None]
 

@@ -27,11 +27,11 @@ from shared.core.records.receipt import DeliveredImage
 from shared.core.records.request import RequestRecord, RequestRow
 from shared.core.records.versioned import Row
 from shared.core.routing.requirements import Requirements
+from shared.core.validation.visible import visible
 from shared.core.values.documents import Fields
 from shared.core.values.lanes import STANDARD
 from shared.core.values.parameters import IMAGE_SEARCH
 from shared.core.values.route import Route
-from shared.core.values.visible import visible
 from shared.flows.status.prospect import Prospect
 
 LONGEST_TABLE = 100

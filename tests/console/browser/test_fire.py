@@ -24,7 +24,7 @@ from shared.core.values.documents import Document, Query
 from shared.flows.operations.flags import read_own
 from shared.ports.store import Store
 from tests.cli.conftest import started as started_process
-from tests.console import chromium
+from tests.console.browser import chromium
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 T = TypeVar("T")

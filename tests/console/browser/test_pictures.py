@@ -12,7 +12,8 @@ from PIL import Image
 from playwright.sync_api import Browser
 
 from functions.console.desk import ConsoleContext
-from tests.console import chromium, states
+from tests.console import states
+from tests.console.browser import chromium
 from tests.console.served import serve
 
 PICTURES = {"light": Path("docs/console.png"), "dark": Path("docs/console-dark.png")}
