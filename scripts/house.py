@@ -36,7 +36,7 @@ SHARED: Mapping[str, str] = {
     "Outcome": "how a request ended, for the client that reads it and for the worker that decides it",
     "Problem": "one thing wrong with one field of a request, in the client and in the worker",
     "Reference": "a reference image, as the client names it and as a lane sends it",
-    "Result": "what came of one request: the client's result event, and one line of a batch's answers",
+    "Result": "how one request ended: the client's result event, and one line of a batch's answers",
 }
 """Class names that are defined more than once, each with the one thing that it means in all its places. The client is a
 distribution of its own: its names are public, and it imports none of the worker's.
@@ -145,7 +145,7 @@ def sources_of(root: Path) -> dict[str, str]:
 
 
 def page(text: str, figures: str, names: Mapping[str, list[str]]) -> str:
-    """The page with its generated part written anew. Raises ValueError where a marker is missing."""
+    """The page with a new generated part. Raises ValueError where a marker is missing."""
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:

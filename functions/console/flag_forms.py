@@ -46,7 +46,7 @@ class Filled(Struct, frozen=True):
         return self.wrong.get(name, "") if flag == self.name else ""
 
     @classmethod
-    def anew(cls, name: str = "") -> Filled:
+    def empty(cls, name: str = "") -> Filled:
         return cls({**DEFAULTS, "name": name} if name in NAMES else {})
 
     @classmethod

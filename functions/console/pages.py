@@ -101,7 +101,7 @@ async def runbook(request: Request) -> Response:
 
 
 async def flags(request: Request) -> Response:
-    return await flags_page(request, Filled.anew(request.query_params.get("trip", "")))
+    return await flags_page(request, Filled.empty(request.query_params.get("trip", "")))
 
 
 async def preview_part(request: Request, filled: Filled, looked: LookedAtFlag | None, status: int) -> Response:

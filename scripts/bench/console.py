@@ -65,7 +65,7 @@ PAGES = (
     "/requests/q-0", "/requests/done-000007", "/requests/run-0/trace",
 )  # fmt: skip
 REDRAWN = ("/", "/?span=1h", "/?span=30d")
-"""With a new point in the series before each call, as once a minute: the time lines are drawn anew."""
+"""With a new point in the series before each call, as once a minute: the time lines are drawn again."""
 SEARCHES = (
     "/requests?text=done-000", "/requests?outcome=no_such_outcome", "/requests?flag=use-flex", "/requests?sort=dearest",
     "/requests?sort=longest",
@@ -177,7 +177,7 @@ def _measured(address: str, calls: int, settings: Settings) -> dict[str, Figure]
             ports = runner.run(_ports(settings))
             for page in REDRAWN:
                 before = partial(_run, runner, ports)
-                figures[f"{page}, drawn anew"] = Figure.of(
+                figures[f"{page}, drawn again"] = Figure.of(
                     _times(partial(client.get, page), calls, before), PAGE_GOAL_MS
                 )
         for page in SEARCHES:

@@ -36,7 +36,7 @@ class Examined(Struct, frozen=True):
 async def examine(
     api: Api, plan: ProbePlan, catalogue: Catalogue, usage: Usage, vertex: Lane | None, tell: Tell
 ) -> Examined:
-    """`tell` hears of each outcome as it comes."""
+    """`tell` is called with each outcome when it is known."""
     outcomes: list[ProbeOutcome] = []
     left_out: list[Probe] = []
     for number, probe in enumerate(plan.probes):

@@ -1,4 +1,4 @@
-"""What came of a scene: the requests, the provider's own record of calls and charges, and what the worker reported."""
+"""The recording of a scene: its requests, the provider's record of calls and charges, and the worker's events."""
 
 from __future__ import annotations
 
@@ -166,6 +166,6 @@ class DrillRecording(Struct, frozen=True):
 
 
 def was_used(call: RecordedCall) -> bool:
-    """An image came of it, if perhaps another than was ordered."""
+    """It ended with an image, perhaps another than ordered."""
     made = call.outcome == IMAGE or call.outcome in FLAGGED_AS
     return call.charged and made and not call.client_disconnected

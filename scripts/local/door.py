@@ -119,7 +119,7 @@ class Door:
 
 
 class _Body:
-    """Counts a body while it comes, and does not wait for ever."""
+    """Counts a body while it arrives, and waits a limited time."""
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive

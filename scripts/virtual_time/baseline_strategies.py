@@ -74,7 +74,7 @@ class GoogleGenai:
 
 
 class RetryAfter:
-    """Waits as long as the rejection says, for ever, and at least what full jitter would.
+    """Waits as long as the rejection says, any number of times, and at least what full jitter would.
 
     A server that refills evenly tells everybody the same few milliseconds: taken at its word alone, the handlers would
     ask a hundred times as often.

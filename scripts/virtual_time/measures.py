@@ -1,4 +1,4 @@
-"""Figures of a rehearsal. What never came about is infinite: a lost request waits for ever."""
+"""Figures of a rehearsal. What never happened is infinite: a lost request has an infinite wait."""
 
 from __future__ import annotations
 

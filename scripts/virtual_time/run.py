@@ -40,7 +40,7 @@ class Setting(Struct, frozen=True):
 
 
 class Strategy(Protocol):
-    """Decides when requests start. Made anew for each rehearsal."""
+    """Decides when requests start. A new one for each rehearsal."""
 
     def begin(self, world: World) -> None:
         """Once, before the first event."""

@@ -45,7 +45,7 @@ class Post:
 
 @dataclass
 class ScriptedGemini:
-    """Gives `replies` in turn, the last one for ever."""
+    """Gives `replies` in turn, the last one any number of times."""
 
     replies: list[Reply] = field(default_factory=list)
     url: str = ""
@@ -56,7 +56,7 @@ class ScriptedGemini:
     connections: set[asyncio.StreamWriter] = field(default_factory=set)
 
     def script(self, *replies: Reply) -> None:
-        """Begin anew with these replies."""
+        """Start over with these replies."""
         self.replies, self.posts = list(replies), []
         self.posted.clear()
 

@@ -162,7 +162,7 @@ def test_a_body_is_refused_before_it_is_read(up: Up) -> None:
 
 @pytest.mark.parametrize("size", [PUBLISH_LIMIT_BYTES + 1, BODY_LIMIT_BYTES + 1])
 def test_a_body_without_length_is_refused_while_it_comes(up: Up, size: int) -> None:
-    """It is never ended: a reader that waits for its end would wait for ever."""
+    """It is never ended: a reader that waits for its end would never return."""
     with socket.create_connection(("127.0.0.1", int(up.url.rpartition(":")[2])), timeout=20) as line:
         head = f"POST {PUBLISH} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
         line.sendall(f"{head}Transfer-Encoding: chunked\r\n\r\n{size:x}\r\n".encode())

@@ -27,7 +27,7 @@ class SceneRequest(Struct, frozen=True):
     priority: Priority = "normal"
     image_size: str = "1K"
     poison: bool = False
-    """No image can come of it."""
+    """It cannot end with an image."""
     raw: str | None = None
     """Published in place of the request, as it is written."""
 

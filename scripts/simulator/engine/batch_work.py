@@ -107,7 +107,7 @@ def _at_the_door(fault: Fault | None, headline: Headline) -> None:
     if fault is None or fault.kind not in (*GATE_KINDS, *SICK_KINDS):
         return
     if fault.kind in ("hang", "reset"):
-        raise invalid("nobody hears of this")
+        raise invalid("this text is not shown")
     raise RequestRefused(fault_replies.gate_problem(fault, headline))
 
 

@@ -1,4 +1,4 @@
-"""The Interactions API: its request into a `PictureOrder`, and what came of it into its answers."""
+"""The Interactions API: a request into a `PictureOrder`, and its end into answers."""
 
 from __future__ import annotations
 

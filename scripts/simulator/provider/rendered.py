@@ -1,4 +1,4 @@
-"""What came of a call that reached the model: the value both APIs put into their own words."""
+"""The end of a call that reached the model: the value that both APIs write in their own forms."""
 
 from __future__ import annotations
 

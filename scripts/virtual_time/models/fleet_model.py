@@ -83,7 +83,7 @@ End: TypeAlias = Answer | TooLate | DeliveredLate
 
 
 class Attempt(Struct, frozen=True):
-    """What came of one release."""
+    """How one release ended."""
 
     request: ModelledRequest
     instance: int

@@ -134,7 +134,7 @@ class PumpModel:
         self._counted_at = float("-inf")
         self._in_air = 0
         self._lead = 0
-        """Numbers the leads; what an older one still has in hand is void."""
+        """Numbers the leads; what an older one still does is void."""
         self._leads = False
         self._lead_until = 0.0
         self._ticking = False
@@ -492,7 +492,7 @@ class PumpModel:
             self._live[model] = LiveLimits({"rpm": self._world.provider.limits(model).rpm}, now)
         self._engine.after(LIVE_EVERY, self._watch)
 
-    # -- what comes of a release --------------------------------------------------------------------------------------
+    # -- how a release ends -------------------------------------------------------------------------------------------
 
     def _ended(self, grant: Grant, queued: Queued, attempt: Attempt) -> None:
         model = queued.request.arrival.model

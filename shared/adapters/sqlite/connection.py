@@ -26,7 +26,7 @@ CHANGE_POLL_SECONDS = 0.04
 """How often another process' commits are looked for (`PRAGMA data_version`: a look into shared memory)."""
 GROUP_LIMIT = 256
 LARGEST_LOG_BYTES = 64 * 1024 * 1024
-"""Of the write-ahead log after a checkpoint; without this it keeps the size of its longest moment for ever."""
+"""Of the write-ahead log after a checkpoint; without this it keeps the size of its longest moment."""
 
 _write_locks: dict[str, threading.Lock] = {}
 _write_locks_guard = threading.Lock()

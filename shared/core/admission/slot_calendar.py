@@ -316,5 +316,5 @@ def _paced(number: int, pace: float) -> int:
 
 
 def _at_most(limits: Limits, weight: Weight) -> Weight:
-    """A request of more tokens than a minute may hold takes a whole minute: else it, and its queue, waited for ever."""
+    """A request of more tokens than a minute may hold takes a whole minute: else it, and its queue, never started."""
     return replace(weight, tokens=min(weight.tokens, limits.tpm)) if limits.tpm else weight

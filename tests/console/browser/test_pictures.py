@@ -1,4 +1,4 @@
-"""The pictures of the documentation are of this console: `./scripts/pictures` takes them anew."""
+"""The pictures of the documentation are of this console: `./scripts/pictures` takes them again."""
 
 from __future__ import annotations
 

@@ -118,7 +118,7 @@ def test_every_subscription_keeps_the_bounds_of_pub_sub(declared: topics.Subscri
 
 
 def test_a_dead_letter_never_dies_again() -> None:
-    """It would come round for ever."""
+    """It would be redelivered without end."""
     dead = [subscription for subscription in topics.SUBSCRIPTIONS if subscription.topic == topics.RENDER_DEAD_LETTERS]
     assert [subscription.max_deliveries for subscription in dead] == [0]
 

@@ -128,7 +128,7 @@ RUN: Mapping[str, Mapping[str, str]] = {
     },
     "docs/webhooks.md": {"curl -X POST": f"{_HERE}test_a_static_webhook_is_registered_with_curl"},
 }
-"""By page and beginning: the test that runs the sample, or makes it anew and compares."""
+"""By page and beginning: the test that runs the sample, or makes it again and compares."""
 NOT_RUN: Mapping[str, Mapping[str, str]] = {
     "README.md": {
         "./scripts/demo": "the demo has tests/cli/commands/run/test_demo.py, and the other command is the suite itself",

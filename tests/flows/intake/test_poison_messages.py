@@ -1,5 +1,5 @@
 """Every message is accepted or rejected on record; one that keeps crashing is given up, and its publisher
-hears of it.
+is told.
 """
 
 from __future__ import annotations

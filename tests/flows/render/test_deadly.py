@@ -76,4 +76,4 @@ async def _until_quiet(world: World) -> int:
             return deaths
         except Killed:
             await world.restart()
-    raise AssertionError("it goes on for ever")
+    raise AssertionError("it never ends")

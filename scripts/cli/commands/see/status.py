@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 @click.option("--prompt", "--with-prompt", "with_prompt", is_flag=True, help="Also show the prompt.")
 @click.pass_context
 def command(ctx: click.Context, ids: tuple[str, ...], watch: bool, as_json: bool, raw: bool, with_prompt: bool) -> None:
-    """Show the status of requests, or of the worker where no ID is given.
+    """Show the status of requests, or of the worker.
 
     Of a request: advice, the requested and delivered route, cost, attempts and image; exit code 1 if one is unknown or
     ended without an image. Without ID: the console's first line with its next step; exit code 1 where that is red.

@@ -93,7 +93,7 @@ async def extend(settings: Settings, named: str, lasts: timedelta, actor: str, r
 
 
 async def _kick(settings: Settings) -> None:
-    """A pump that leads looks at flags by itself; one that went home is woken."""
+    """An active pump reads flags by itself; where none is active, one is started."""
     try:
         async with worker_home.publishing(settings) as topics:
             await topics.publish(PUMP_KICKS, Kick().to_bytes())

@@ -2,8 +2,8 @@
 
 Each request is named by its key: ids are per tenant, so a result of another tenant under the same id is not ours.
 
-A result is acknowledged when somebody has it in hand, and not before: until then its delivery is held. What nobody here
-asked for is not ours to acknowledge, unless the subscription is read by nobody else.
+A result is acknowledged when a waiter has received it, and not before: until then its delivery is held. A result that
+no call here waits for is not ours to acknowledge, unless no other process reads the subscription.
 """
 
 from __future__ import annotations
