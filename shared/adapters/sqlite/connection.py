@@ -29,7 +29,7 @@ BUSY_SECONDS = 2.0
 """After a job or a foreign commit, more are expected for so long."""
 GROUP_LIMIT = 256
 LARGEST_LOG_BYTES = 64 * 1024 * 1024
-"""Of the write-ahead log after a checkpoint; without this it keeps the size of its longest moment for ever."""
+"""Of the write-ahead log after a checkpoint; without this it keeps the size of its longest moment."""
 
 _write_locks: dict[str, threading.Lock] = {}
 _write_locks_guard = threading.Lock()

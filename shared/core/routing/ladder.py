@@ -35,11 +35,11 @@ from shared.core.routing.flag import Subject
 from shared.core.routing.model_choice import choose_model
 from shared.core.routing.requirements import Requirements
 from shared.core.routing.vertex import in_order
+from shared.core.validation.shapes import Problem, shown
 from shared.core.values.lanes import LANES, STAND_INS
 from shared.core.values.money import usd
 from shared.core.values.parameters import Thinking
 from shared.core.values.route import GATEWAY, Route
-from shared.core.values.validation import Problem, shown
 
 
 class Planned(Struct, frozen=True):

@@ -91,7 +91,7 @@ class Pump:
                 ports.signals.emit(events.LEAD_LEFT, holder=ports.boot, why="another pump leads")
                 return
             except ClockFell:
-                continue  # with everything read anew
+                continue  # with everything read again
             except (StoreUnavailable, TopicsUnavailable):
                 raise
             except Exception as error:

@@ -28,7 +28,7 @@ from shared.ports import Ports
 
 PLANS_KEPT = 5_000
 CLOCK_STEP = timedelta(minutes=1)
-"""A plan that looks at the clock (a batch before a deadline) is made anew so often."""
+"""A plan that looks at the clock (a batch before a deadline) is made again so often."""
 
 
 class Planning(Struct, frozen=True):
