@@ -17,7 +17,10 @@ NAMES = frozenset(
     {"each", "found", "held", "said", "told", "asked", "known", "seen", "rung", "rungs", "purse", "purses", "ticked"}
 )
 """The last five name things that have a plain name: an option, a balance or budget, a result."""
-PHRASES = ("whoever", "nobody says", "goes round", "all the same", "of late", "whatever")
+PHRASES = (
+    "whoever", "nobody says", "goes round", "all the same", "of late", "whatever", "for ever", "anew", "came of",
+    "comes of", "come of it", "hears of", "has it in hand", "went home", "stead", "of no account",
+)  # fmt: skip
 EXCEPT = {"of late": r"of late(?! starts?\b)"}
 """Patterns of phrases that have another, plain use: the share of late starts."""
 PATTERN = "|".join(EXCEPT.get(phrase, phrase) for phrase in PHRASES)

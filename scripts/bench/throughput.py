@@ -17,6 +17,7 @@ from typing import Any
 from rich.console import Console
 
 from scripts.bench.harness import rig
+from scripts.local.upstream import Upstream
 
 PLAIN = "google-genai in a script"
 WITHIN = 300.0
@@ -95,7 +96,7 @@ def _worker(kind: rig.HomeKind, requests: int, latency: str, background: str, on
 async def _drive(
     environment: dict[str, str], requests: int, on_progress: Any
 ) -> tuple[list[dict[str, Any]], dict[str, int]]:
-    client = rig.Client(environment)
+    client = Upstream.of(environment)
     try:
         await client.publish(
             [{"request_id": f"bench-{number}", "prompt": f"bench picture {number}"} for number in range(requests)]

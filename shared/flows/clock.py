@@ -12,7 +12,7 @@ from shared.ports.clock import Clock
 
 
 class ClockFell(Exception):
-    """The store's clock was set back by more than FELL: what rests on its time begins anew."""
+    """The store's clock was set back by more than FELL: what depends on its time starts over."""
 
 
 class Moment(Struct, frozen=True):

@@ -13,9 +13,9 @@ from functools import partial
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from scripts.virtual_time.models.fleet_model import Attempt, DeliveredLate, Late
-from scripts.virtual_time.models.provider_reply import Answer, DayFull, Image, MinuteFull, Overloaded, Unexplained
-from scripts.virtual_time.request import Arrival, ModelledRequest
+from scripts.virtual_time.models.fleet_model import Attempt, DeliveredLate, TooLate
+from scripts.virtual_time.models.provider_reply import Answer, DayFull, ImageReply, MinuteFull, Overloaded, Unexplained
+from scripts.virtual_time.request import ModelledRequest, PublishedRequest
 from scripts.virtual_time.run import World
 from shared.core.admission import fair_queueing
 from shared.core.admission.allocation import INTERACTIVE_HORIZON, Candidate, Grant
@@ -81,13 +81,13 @@ class Queued(Struct):
     """It began in an open slot, as it arrived: how late it was says nothing of the fleet."""
 
 
-class Page(Struct):
+class QueuePage(Struct):
     queued: dict[str, Queued] = field(default_factory=dict)
     more: bool = False
     read_at: float = float("-inf")
 
 
-class Renderlane:
+class PumpModel:
     """One pump over the fleet."""
 
     def __init__(self, *, page: int = PAGE, leaps: bool = False) -> None:
@@ -111,7 +111,7 @@ class Renderlane:
         """What waits, by queue."""
         self._waiting: dict[tuple[str, str], int] = {}
         """How many of each tenant wait in each queue."""
-        self._pages: dict[str, Page] = {}
+        self._pages: dict[str, QueuePage] = {}
         self._asleep: list[Queued] = []
         self._openings: dict[str, Opening] = {}
         """As the calendars' documents have them, by model."""
@@ -134,7 +134,7 @@ class Renderlane:
         self._counted_at = float("-inf")
         self._in_air = 0
         self._lead = 0
-        """Numbers the leads; what an older one still has in hand is void."""
+        """Numbers the leads; what an older one still does is void."""
         self._leads = False
         self._lead_until = 0.0
         self._ticking = False
@@ -417,11 +417,11 @@ class Renderlane:
     def _heads(self) -> list[Queued]:
         queueds: list[Queued] = []
         for queue, waiting in self._store.items():
-            page = self._pages.setdefault(queue, Page())
+            page = self._pages.setdefault(queue, QueuePage())
             used_up = page.more and not page.queued
             if used_up or self._engine.now - page.read_at >= PAGE_FRESH_FOR:
                 first = heapq.nsmallest(self._page, waiting.items(), key=lambda pair: (pair[1].tag, pair[0]))
-                page = self._pages[queue] = Page(dict(first), len(first) == self._page, self._engine.now)
+                page = self._pages[queue] = QueuePage(dict(first), len(first) == self._page, self._engine.now)
             queueds += page.queued.values()
         return queueds
 
@@ -492,7 +492,7 @@ class Renderlane:
             self._live[model] = LiveLimits({"rpm": self._world.provider.limits(model).rpm}, now)
         self._engine.after(LIVE_EVERY, self._watch)
 
-    # -- what comes of a release --------------------------------------------------------------------------------------
+    # -- how a release ends -------------------------------------------------------------------------------------------
 
     def _ended(self, grant: Grant, queued: Queued, attempt: Attempt) -> None:
         model = queued.request.arrival.model
@@ -500,11 +500,11 @@ class Renderlane:
         if not self._leads:
             self._engine.after(0.1, self._kick_if_lapsed)
         match attempt.end:
-            case Image():
+            case ImageReply():
                 self._made(attempt.instance, grant)
                 self._world.succeed(queued.request)
-            case Late() | DeliveredLate():
-                sort = StartSignal.LATE if isinstance(attempt.end, Late) else StartSignal.DELIVERED_LATE
+            case TooLate() | DeliveredLate():
+                sort = StartSignal.LATE if isinstance(attempt.end, TooLate) else StartSignal.DELIVERED_LATE
                 says = not queued.is_open
                 self._back(grant, queued)
                 if says:
@@ -584,7 +584,7 @@ class Renderlane:
         self._reports[instance], self._heard_reports[instance] = written, heard
 
 
-def _planned(arrival: Arrival) -> Planned:
+def _planned(arrival: PublishedRequest) -> Planned:
     return Planned(Route(STANDARD, arrival.model, "1K"), (), arrival.estimate_micros, arrival.model, arrival.tokens)
 
 

@@ -1,7 +1,7 @@
 """The Gemini API's interactions as a lane: one order, one POST, one answer.
 
 What google-genai 3.4 would do by itself and must not: retry five times, continue (and bill) an interaction that stops
-early, keep requests for 55 days, wait for ever, queue beyond 100 connections. Each is switched off below.
+early, keep requests for 55 days, wait without a limit, queue beyond 100 connections. Each is switched off below.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Sdk(Struct, frozen=True):
     error: type[Exception]
     """The root of what interactions raise; not google.genai.errors.APIError."""
     request: Callable[..., Any]
-    """CreateInteractionRequest: `create(**body)` would build a pydantic model anew for each call, at 11 ms of CPU."""
+    """CreateInteractionRequest: `create(**body)` would build a new pydantic model for each call, at 11 ms of CPU."""
 
 
 class GeminiLane:

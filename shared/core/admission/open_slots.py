@@ -22,8 +22,8 @@ from shared.core.admission.slot_calendar import (
     patient_until,
 )
 from shared.core.limits.quota import Limits
+from shared.core.times.pacific import pacific_day
 from shared.core.values.codec import Stored
-from shared.core.values.pacific import pacific_day
 
 COLLECTION = "taken_slots"
 OPEN_FOR = timedelta(minutes=5)

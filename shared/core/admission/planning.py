@@ -16,7 +16,7 @@ from shared.core.conclusions.evidence import short
 from shared.core.lifecycle.request_record import Head
 from shared.core.provider.circuit_health import ALL_WELL, Health
 from shared.core.routing import ladder
-from shared.core.routing.breaker import may_probe_again, probes_allowed
+from shared.core.routing.breaker import may_probe_again, probe_due, probes_allowed
 from shared.core.routing.context import RoutingContext
 from shared.core.routing.flag import BREAKER, Flag
 from shared.core.routing.ladder import Plan, Planned, Unroutable, Waits, saved
@@ -25,7 +25,7 @@ from shared.core.values.route import Route, circuit
 
 PLANS_KEPT = 5_000
 CLOCK_STEP = timedelta(minutes=1)
-"""A plan that looks at the clock (a batch before a deadline) is made anew so often."""
+"""A plan that looks at the clock (a batch before a deadline) is made again so often."""
 
 
 class Planning(Struct, frozen=True):
@@ -113,7 +113,8 @@ def _breaker_probe(
     if not most:
         return {}
     well = [head for head in heads if closed not in head.history.sick_on]
-    probes = _probe(closed, context.without(flag), well, closed, most)
+    due = None if circuit is None or most > 1 else probe_due(circuit)
+    probes = _probe(closed, context.without(flag), well, closed, most, due)
     if probes or circuit is None or not may_probe_again(circuit, now):
         return probes
     return _probe(closed, context.without(flag), [head for head in heads if head not in well], closed)
@@ -133,13 +134,16 @@ def _conclusion_probe(
     return _probe(about.subject, context, by_trust, about.id)
 
 
-def _probe(subject: str, context: RoutingContext, heads: Sequence[Head], probe: str, most: int = 1) -> dict[str, Plan]:
+def _probe(
+    subject: str, context: RoutingContext, heads: Sequence[Head], probe: str, most: int = 1,
+    not_before: datetime | None = None,
+) -> dict[str, Plan]:  # fmt: skip
     """The first requests that would take a route of the subject, of the lowest priority there is."""
     plans: dict[str, Plan] = {}
     for head in sorted(heads, key=lambda head: -RANK[head.priority]):
         plan = ladder.plan(head.ask, context, head.history)
         if isinstance(plan, Planned) and _is_of(plan.route, subject):
-            plans[head.request_id] = replace(plan, probe=probe)
+            plans[head.request_id] = replace(plan, probe=probe, not_before=not_before)
             if len(plans) >= most:
                 break
     return plans

@@ -80,7 +80,7 @@ class TenantBalances(Struct, frozen=True):
     def with_read(
         self, read: Mapping[str, TenantBalance | None], unwritten: Mapping[str, BudgetAccount]
     ) -> TenantBalances:
-        """After these were read anew; None = the tenant has no budget any more."""
+        """After these were read again; None = the tenant has no budget any more."""
         by_tenant = dict(self.by_tenant)
         for tenant, balance in read.items():
             if balance is None:

@@ -9,6 +9,7 @@ breakers and models that are gone leaves at least one route, or has no effect.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
@@ -34,11 +35,11 @@ from shared.core.routing.flag import Subject
 from shared.core.routing.model_choice import choose_model
 from shared.core.routing.requirements import Requirements
 from shared.core.routing.vertex import in_order
+from shared.core.validation.shapes import Problem, shown
 from shared.core.values.lanes import LANES, STAND_INS
 from shared.core.values.money import usd
 from shared.core.values.parameters import Thinking
 from shared.core.values.route import GATEWAY, Route
-from shared.core.values.validation import Problem, shown
 
 
 class Planned(Struct, frozen=True):
@@ -61,6 +62,8 @@ class Planned(Struct, frozen=True):
     """Less than the estimate of what was asked for; negative where it is dearer, 0 for a gateway's."""
     probe: str | None = None
     """The circuit whose breaker this attempt probes."""
+    not_before: datetime | None = None
+    """The earliest slot of a probe: one that comes a moment too early has to be repeated a whole pause later."""
     gateway: str | None = None
     """Whose, on the lane `gateway`."""
     thinking: Thinking | None = None

@@ -22,8 +22,8 @@ from shared.core.routing.flag_form import FlagRequest
 from shared.core.routing.ladder import Plan, Planned, Waits
 from shared.core.routing.model_choice import choose_model
 from shared.core.routing.vertex import VertexUse
+from shared.core.validation.shapes import Problem
 from shared.core.values.money import usd
-from shared.core.values.validation import Problem
 from shared.flows.operations import routing_snapshot
 from shared.ports.flags import FlagSource
 from shared.ports.store import Store
@@ -72,7 +72,7 @@ class Foreseen(Struct, frozen=True):
         }
 
 
-class Looked(Struct, frozen=True):
+class FlagPreview(Struct, frozen=True):
     """A flag that may be tripped, and what it would meet."""
 
     flag: Flag
@@ -92,7 +92,7 @@ async def look(
     wish: FlagRequest,
     ids: Iterator[str],
     vertex: VertexUse | None = None,
-) -> Looked:
+) -> FlagPreview:
     """What the flag would do under the first of `ids` that is free; nothing is changed."""
     snapshot, queues = await asyncio.gather(
         routing_snapshot.read(store, flag_source, catalogue, gateways, vertex),
@@ -105,7 +105,7 @@ async def look(
     nearest = [replace(queue, heads=queue.heads[:most]) for queue in queues]
     # Planning takes a while: in a thread of its own, others of this process go on meanwhile.
     foreseen = await asyncio.to_thread(lambda: [foresee(queue, flag, context) for queue in nearest])
-    return Looked(flag, foreseen, alike, snapshot.lanes(lanes))
+    return FlagPreview(flag, foreseen, alike, snapshot.lanes(lanes))
 
 
 async def waiting(store: Store, catalogue: Catalogue, tenant: str | None) -> list[Queue]:

@@ -19,7 +19,8 @@ from shared.core.conclusions.claims import POLICIES, parted
 from shared.core.conclusions.conclusion import Conclusion, Conclusions
 from shared.core.conclusions.conclusion import judge as conclude
 from shared.core.observability import events
-from shared.core.routing.breaker import Judged, judge
+from shared.core.provider.circuit_health import ALL_WELL
+from shared.core.routing.breaker import BreakerChanges, judge, next_tick
 from shared.core.routing.context import RoutingContext
 from shared.core.routing.flag import BREAKER, Flag
 from shared.core.routing.flag_board import FlagRefused
@@ -137,7 +138,7 @@ class Breakers:
                 self._ports.signals.emit(events.ESCALATION, what=what, request_id=None, runbook=POLICIES[claim].runbook)
         return frozenset(suspects)
 
-    async def _flag(self, judged: Judged, sight: Sight) -> Sight:
+    async def _flag(self, judged: BreakerChanges, sight: Sight) -> Sight:
         """Have the board show what the breakers do."""
         for flag in judged.trips:
             with contextlib.suppress(FlagRefused):
@@ -155,3 +156,14 @@ class Breakers:
                     events.BREAKER_PROBED, circuit=planned.probe, request_id=grant.candidate.head.request_id,
                     slot_at=grant.slot_at, trace_id=grant.candidate.head.trace_id,
                 )  # fmt: skip
+
+
+def next_tick_at(routing: Routing, sight: Sight, now: datetime) -> datetime | None:
+    """When a tick should come before its time; None where none has to."""
+    if sight.reports is None:
+        return None
+    health = sight.reports.health
+    open_now = {flag.circuit for flag in sight.flags.board.in_force(now) if flag.actor == BREAKER}
+    circuits = {name: circuit for name, circuit in routing.circuits.items() if name in open_now}
+    ticks = [next_tick(circuit, health.get(name, ALL_WELL), now) for name, circuit in circuits.items()]
+    return min((moment for moment in ticks if moment is not None), default=None)

@@ -6,6 +6,7 @@ from collections.abc import Collection
 
 from msgspec.structs import replace
 
+from shared.flows.pump.breakers import next_tick_at
 from shared.flows.pump.lead import Lead
 from shared.flows.pump.stages.afford import afford
 from shared.flows.pump.stages.decide import Decisions, decide
@@ -38,6 +39,12 @@ class TickRunner:
         self.state = after
         return stays
 
+    def next_at(self, usual: float) -> float:
+        """When the next tick is due, by the monotonic clock: as usual, or earlier where a breaker's probes want it."""
+        at = self._act.time.moment()
+        wanted = next_tick_at(self.state.routing, self.state.sight, at.now)
+        return usual if wanted is None else min(usual, at.monotonic + (wanted - at.now).total_seconds())
+
     async def _run(self, state: PumpState, kicked: Collection[str] | None) -> tuple[PumpState, bool]:
         act = self._act
         if kicked is None or kicked:
@@ -48,7 +55,7 @@ class TickRunner:
         affordable = await afford(act, observation, planned)
         decisions = await decide(act, state, observation, planned, affordable)
         persisted = await persist(act, observation, planned, affordable, decisions)
-        handed_out = await hand_out(act, swept, observation, affordable, decisions, persisted)
+        handed_out = await hand_out(act, swept, planned, affordable, decisions, persisted)
         parked = await park(act, state, observation, planned, affordable, decisions, handed_out)
         return after_tick(state, swept, planned, decisions, persisted, handed_out, parked), parked.stays
 
@@ -69,6 +76,7 @@ def after_tick(
         swept_at=swept.swept_at,
         sight=replace(sight, in_flight=sight.in_flight.plus(started)),
         context=planned.in_force.context,
+        led_away=planned.led_away,
         blocked=result.blocked,
         lost=handed_out.lost,
         shut_since=parked.shut_since,

@@ -44,8 +44,8 @@ from shared.core.observability.status_summary import (  # fmt: skip
 )
 from shared.core.records.request import AwaitingRow, EndedRow, RunningRow, WaitingRow
 from shared.core.records.tenant import TenantRecord
+from shared.core.times.pacific import pacific_day
 from shared.core.values.documents import Create, Document, Update, Write
-from shared.core.values.pacific import pacific_day
 from shared.flows.operations.budget_reading import read_balance
 from shared.flows.requests.item_by_item import report
 from shared.flows.status import series_point

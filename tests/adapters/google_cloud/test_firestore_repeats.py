@@ -36,7 +36,7 @@ class Batch:
 
 
 async def sent(monkeypatch: pytest.MonkeyPatch, lost: Exception, *writes: Write) -> tuple[int, Any]:
-    """How often the commit went out, and what came of it."""
+    """How often the commit was sent, and its result."""
     batch = Batch(lost, len(writes))
 
     def made(_: FirestoreStore, __: Sequence[Write], ___: str) -> Batch:

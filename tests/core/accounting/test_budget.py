@@ -1,4 +1,4 @@
-"""A budget's arithmetic: whatever is granted, returned, settled and read late, no more is spent than was set."""
+"""A budget's arithmetic: no order of grants, returns, settlements and late reads spends more than the limit."""
 
 from __future__ import annotations
 
@@ -219,7 +219,7 @@ def test_whatever_happens_in_whatever_order_no_more_is_billed_than_the_limit(hap
                 true = WorkerTotals(true.returned_micros + reserved, true.cost_micros + cost)
             case "time out" if flying:
                 reserved = flying.pop(0)
-                billed += reserved if value else 0  # nobody says so: it stays reserved
+                billed += reserved if value else 0  # the charge is unknown: it stays reserved
             case "give back" if flying:
                 true = replace(true, returned_micros=true.returned_micros + flying.pop(0))
             case "read":

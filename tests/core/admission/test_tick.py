@@ -21,7 +21,7 @@ from shared.core.limits.live_quota import LiveLimits
 from shared.core.limits.observations import Closing, ModelObservations, NamedLimit, StartSignal
 from shared.core.limits.quota import Limits, Quota
 from shared.core.records.request import UnusedSlot
-from shared.core.values.pacific import next_pacific_midnight
+from shared.core.times.pacific import next_pacific_midnight
 from tests.builders import NOW, a_candidate, candidates
 from tests.windows import keeps
 

@@ -187,7 +187,7 @@ def test_a_gateways_limits_are_its_own() -> None:
     quota = with_limits(Quota.parse("*=rpm:600,concurrency:50"), catalogue, {PRO: ["a"]})
     assert quota.limits(GATEWAY_4K.pool) == Limits(rpm=30, concurrency=4)
     assert quota.limits(PRO) == Limits(rpm=600, concurrency=50)
-    assert quota.limits("gateway:other") == Limits(), "nobody says"
+    assert quota.limits("gateway:other") == Limits(), "its limits are unknown"
 
 
 def test_of_several_gateways_the_least_limit_holds_whichever_serves() -> None:
@@ -271,5 +271,5 @@ def test_a_row_says_what_differs_from_the_usual() -> None:
 
 @pytest.mark.parametrize(("kind", "status"), [(FailureKind.TIMEOUT, 408), (FailureKind.CONNECTION_LOST, 499)])
 def test_a_call_that_was_given_up_is_not_one_that_was_rejected(kind: FailureKind, status: int) -> None:
-    """Their numbers are those of a client's mistake; the picture may be made all the same."""
+    """Their numbers are those of a client's mistake; the picture may have been made anyway."""
     assert event(Failure(kind, "gave up", http_status=status)) == "broken_off"

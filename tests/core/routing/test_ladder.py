@@ -15,11 +15,11 @@ from shared.core.messages.render_request import PRIORITIES, PURPOSES, SIZES, Flo
 from shared.core.routing.context import RoutingContext
 from shared.core.routing.ladder import Ladder, Planned, Unroutable, below_floor, first_plan, ladder
 from shared.core.routing.requirements import Requirements
+from shared.core.validation.shapes import Problem
 from shared.core.values.lanes import ASKABLE
 from shared.core.values.lanes import BUILT as LANES
 from shared.core.values.parameters import OUTPUT_FORMATS, SAFETY_CATEGORIES, THINKING
 from shared.core.values.route import Route
-from shared.core.values.validation import Problem
 from tests.builders import a_catalogue, a_planned, a_request
 
 BUILT = ("standard", "priority", "flex")

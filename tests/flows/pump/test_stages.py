@@ -235,7 +235,7 @@ async def test_a_tick_that_dies_after_its_write_can_write_no_second_time(
     assert released(world) == handed_out
     assert repr(world.store.all("calendars")) == calendars
     await (await a_runner(world)).tick(None)
-    assert "late" in released(world), "a new lead reads everything anew"
+    assert "late" in released(world), "a new lead reads everything again"
 
 
 async def test_a_pump_that_another_has_replaced_writes_and_hands_out_nothing() -> None:

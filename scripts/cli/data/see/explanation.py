@@ -7,7 +7,7 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from scripts.cli.data.run.outgoing import Line
+from scripts.cli.data.run.outgoing import OutgoingMessage
 from shared.core.catalogue.catalogue import Catalogue
 from shared.core.lifecycle import request_record
 from shared.core.messages.render_request import Cancel, InvalidRequest, RenderRequest
@@ -17,9 +17,9 @@ from shared.core.routing import ladder
 from shared.core.routing.context import Offer, RequestHistory, RoutingContext
 from shared.core.routing.ladder import Ladder, Plan, Planned, Unroutable
 from shared.core.routing.requirements import Requirements
+from shared.core.validation.shapes import Problem
 from shared.core.values.lanes import BUILT
 from shared.core.values.status import FINAL
-from shared.core.values.validation import Problem
 from shared.flows.intake.intake import check, failed_model
 from shared.flows.operations.routing_snapshot import RoutingSnapshot
 from shared.ports.images import References
@@ -45,7 +45,7 @@ class Explained(Struct, frozen=True):
 
 
 def of_line(
-    line: Line,
+    line: OutgoingMessage,
     snapshot: RoutingSnapshot,
     catalogue: Catalogue,
     references: References,
@@ -106,7 +106,7 @@ def _planned(name: str, about: str, ask: Requirements, context: RoutingContext, 
     return Explained(name, about, None if isinstance(routes, Unroutable) else routes, plan, problems, opens_at)
 
 
-async def failed_models(store: Store, lines: Sequence[Line]) -> dict[str, str | None]:
+async def failed_models(store: Store, lines: Sequence[OutgoingMessage]) -> dict[str, str | None]:
     """The model whose image failed the quality bar, by the key of the request that escalates it."""
     requests = [line.meaning for line in lines if isinstance(line.meaning, RenderRequest)]
     escalating = [request for request in requests if request.escalates is not None]

@@ -18,8 +18,8 @@ from shared.flows.pump.budgets import BudgetState
 from shared.flows.pump.release import OnRecord, RequestChanged, Turn, Unconfirmed, release
 from shared.flows.pump.stages.afford import Affordable
 from shared.flows.pump.stages.decide import Decisions
-from shared.flows.pump.stages.observe import Observation
 from shared.flows.pump.stages.persist import Persisted
+from shared.flows.pump.stages.plan import TickPlan
 from shared.flows.pump.stages.ports import TickPorts
 from shared.flows.pump.stages.sweep import Swept
 from shared.flows.pump.ways import FOREGROUND
@@ -33,19 +33,19 @@ class HandedOut(Struct, frozen=True):
 
 
 async def hand_out(
-    act: TickPorts, swept: Swept, observation: Observation, affordable: Affordable, decisions: Decisions,
+    act: TickPorts, swept: Swept, plan: TickPlan, affordable: Affordable, decisions: Decisions,
     persisted: Persisted,
 ) -> HandedOut:  # fmt: skip
     await open_slots.withdraw(act.ports, decisions.result.withdrawn, act.time.now())
     balances = persisted.budgets.balances
-    released, lost = await _release(act, swept, observation, decisions, balances)
+    released, lost = await _release(act, swept, plan, decisions, balances)
     put_aside, unused = await _put_aside(act, affordable, balances)
     balances = balances.handed_out([*released, *put_aside])
     return HandedOut((*lost, *unused), replace(persisted.budgets, balances=balances))
 
 
 async def _release(
-    act: TickPorts, swept: Swept, observation: Observation, decisions: Decisions, balances: TenantBalances
+    act: TickPorts, swept: Swept, plan: TickPlan, decisions: Decisions, balances: TenantBalances
 ) -> tuple[list[Candidate], list[LostSlot]]:
     """The requests that carry their money themselves now, and the slots of those that were changed meanwhile. A tick
     that grants is traced.
@@ -79,7 +79,7 @@ async def _release(
             case _:
                 assert_never(result)
     tracing.write(
-        ports, spans.TICK, turn.place, None, turn.began_at, time.now(), heads=len(observation.heads),
+        ports, spans.TICK, turn.place, None, turn.began_at, time.now(), heads=len(plan.heads),
         grants=len(grants), holder=ports.boot,
     )  # fmt: skip
     return released, lost

@@ -35,9 +35,7 @@ async def park(
     await act.overdue.end_missed(result, state.blocked, plan.in_force.context)
     now = act.time.now()
     granted = {grant.candidate.head.request_id for grant in result.grants}
-    await dormant.return_to_queue(
-        [head for head in observation.heads if head.sleeps and head.request_id not in granted], now
-    )
+    await dormant.return_to_queue([head for head in plan.heads if head.sleeps and head.request_id not in granted], now)
     shut_since = await dormant.suspend_behind(result.blocked, state.shut_since, epoch, now)
     await dormant.suspend_without_route(plan.planning.waiting, epoch, now)
     await act.net.tend(act.time.now())

@@ -14,9 +14,9 @@ from msgspec.structs import replace
 
 from scripts.doctor import checks, owners
 from scripts.doctor.facts import Facts, StoreFacts, gather
-from scripts.doctor.finding import Finding
+from scripts.doctor.finding import CheckResult
 from scripts.doctor.owners import BY_HAND, Owner
-from scripts.doctor.registered import WANTED, Registered
+from scripts.doctor.registered import WANTED, RegisteredWebhook
 from scripts.simulator.api.server import served
 from scripts.simulator.engine.simulation import Simulation
 from shared import wiring
@@ -52,7 +52,7 @@ async def at_home(tmp_path: Path, **given: str) -> Facts:
     return await gather(settings)
 
 
-def one(facts: Facts, check: str, load: dict[str, int] | None = None) -> Finding:
+def one(facts: Facts, check: str, load: dict[str, int] | None = None) -> CheckResult:
     (finding,) = (finding for finding in checks.examine(facts, load or {}) if finding.check == check)
     return finding
 
@@ -286,7 +286,7 @@ async def test_webhooks_must_arrive_where_background_calls_end(
 
 
 SECRET = {"RENDERLANE_WEBHOOK_SECRET": "whsec_" + "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}
-ELSEWHERE = Registered("https://other.example/", "enabled", WANTED)
+ELSEWHERE = RegisteredWebhook("https://other.example/", "enabled", WANTED)
 OURS = replace(ELSEWHERE, uri=WEBHOOK["RENDERLANE_WEBHOOK_URL"])
 STOPPED = replace(OURS, state="disabled_due_to_failed_deliveries")
 

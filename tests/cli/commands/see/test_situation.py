@@ -22,8 +22,8 @@ from shared.wiring import Worker
 from tests.builders import a_record, a_request
 from tests.cli.conftest import json_lines, renderlane
 from tests.console import states
+from tests.console.browser.test_five_seconds import MUST_SAY
 from tests.console.conftest import Browser, client_of
-from tests.console.test_five_seconds import MUST_SAY
 
 SIGNS = {"green": "●", "amber": "▲", "red": "■"}
 

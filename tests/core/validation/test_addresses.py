@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from renderlane.rules import shown as shown_by_client
-from shared.core.values.addresses import without_secrets
-from shared.core.values.validation import shown
+from shared.core.validation.addresses import without_secrets
+from shared.core.validation.shapes import shown
 
 
 @pytest.mark.parametrize(

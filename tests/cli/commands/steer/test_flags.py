@@ -242,7 +242,7 @@ def test_a_conclusion_is_reset_by_its_id_and_the_history_says_by_whom(home: Path
     result = renderlane("flags", "reset", GONE.id, "--reason", "it is back", "--actor", "ann")
     assert f"reset {GONE.id}: it can only return because of calls that fail from now on" in result.stdout
     assert set(tripped().resets) == {GONE.id}
-    assert kicks(), "a pump that went home is woken"
+    assert kicks(), "a pump that has left is woken"
     (line,) = json_lines(renderlane("flags", "history", "--json", "--limit", "1").stdout)
     assert (line["action"], line["flag_id"], line["actor"], line["reason"]) == ("reset", GONE.id, "ann", "it is back")
     assert GONE.id in renderlane("flags", "history").stdout

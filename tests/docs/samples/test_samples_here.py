@@ -19,7 +19,7 @@ import pytest
 from shared.core.webhooks.signature import SECRET_BYTES, headers, secret_of
 from tests import nodejs
 from tests.cli.conftest import renderlane, started
-from tests.docs.samples import ROOT, RUN, sample
+from tests.docs.samples.samples import ROOT, RUN, sample
 from tests.local.test_webhooks import Receiver
 
 pytestmark = pytest.mark.slow

@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from tests import nodejs
 from tests.cli.conftest import started
-from tests.docs.samples import ROOT, sample, samples
+from tests.docs.samples.samples import ROOT, sample, samples
 from tests.emulators import firestore_host, pubsub_host
 
 __all__ = ["firestore_host", "pubsub_host"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.docs.samples import NOT_RUN, RUN, Sample, samples
+from tests.docs.samples.samples import NOT_RUN, RUN, Sample, samples
 from tests.docs.test_security import exists
 
 MOST_NOT_RUN = 14

@@ -1,4 +1,4 @@
-"""The Pacific day, by which the provider counts: its daily limits begin anew at midnight there."""
+"""The Pacific day, by which the provider counts: its daily limits begin again at midnight there."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 PACIFIC = ZoneInfo("America/Los_Angeles")
-"""The daily quota begins anew at midnight there (Gemini rate-limit documentation)."""
+"""The daily quota begins again at midnight there (Gemini rate-limit documentation)."""
 
 
 def pacific_day(at: datetime) -> date:

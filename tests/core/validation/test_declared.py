@@ -5,9 +5,9 @@ from typing import Annotated, Any
 import pytest
 from msgspec import Struct, field
 
-from shared.core.values.declared import At, Declared
+from shared.core.validation.declared import At, Declared
+from shared.core.validation.shapes import Boolean, ConstOrObject, Converted, Labels, ListOf, ShapeError, Text, Whole
 from shared.core.values.money import micros_from_usd, usd
-from shared.core.values.validation import Boolean, ConstOrObject, Converted, Labels, ListOf, ShapeError, Text, Whole
 
 NAME = Text(1, 5)
 

@@ -13,7 +13,8 @@ from playwright.sync_api import Browser, Page
 
 from functions.console.desk import ConsoleContext
 from shared.core.observability.verdict import Level, State
-from tests.console import chromium, states
+from tests.console import states
+from tests.console.browser import chromium
 from tests.console.served import serve
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]

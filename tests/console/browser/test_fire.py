@@ -24,7 +24,7 @@ from shared.core.values.documents import Document, Query
 from shared.flows.operations.flags import read_own
 from shared.ports.store import Store
 from tests.cli.conftest import started as started_process
-from tests.console import chromium
+from tests.console.browser import chromium
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 T = TypeVar("T")
@@ -139,7 +139,7 @@ def test_on_call_sees_a_fire_puts_it_out_and_clears_up(fire: Fire, browser: Brow
         assert len(fire.board().flags) == 1
         chromium.shot(page, "fire-preview")
 
-        # Tripped: on the page, in the store, in the name of whoever did it.
+        # Tripped: on the page, in the store, with the name of the person who did it.
         form.get_by_role("button", name="Trip lower-resolution").click()
         expect(page.locator(".notice.good")).to_contain_text("Tripped: lower-resolution-")
         (flag,) = [item for item in fire.board().flags.values() if item.circuit is None]

@@ -1,4 +1,4 @@
-"""The pictures of the documentation are of this console: `./scripts/pictures` takes them anew."""
+"""The pictures of the documentation are of this console: `./scripts/pictures` takes them again."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from PIL import Image
 from playwright.sync_api import Browser
 
 from functions.console.desk import ConsoleContext
-from tests.console import chromium, states
+from tests.console import states
+from tests.console.browser import chromium
 from tests.console.served import serve
 
 PICTURES = {"light": Path("docs/console.png"), "dark": Path("docs/console-dark.png")}

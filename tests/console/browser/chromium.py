@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_play
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or ""
 SHOTS = os.environ.get("RENDERLANE_SCREENSHOTS")
-"""A folder for screenshots, for whoever wants to look at them."""
+"""A folder for screenshots, to look at afterwards."""
 PHONE = {"width": 360, "height": 740}
 PATIENCE_MS = 30_000
 DESK = {"width": 1280, "height": 900}

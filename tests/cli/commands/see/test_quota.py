@@ -21,8 +21,8 @@ from shared.core.limits.live_quota import PATH, LiveLimits, LiveQuota
 from shared.core.limits.quota import Limits
 from shared.core.routing.background_proof import PATH as BACKGROUND
 from shared.core.routing.background_proof import BackgroundProof, Proofs
+from shared.core.times.pacific import pacific_day
 from shared.core.values.documents import Create
-from shared.core.values.pacific import pacific_day
 from shared.flows.pump_status import PUMP
 from shared.flows.upkeep.live_quota import read_live_quota
 from tests.builders import a_catalogue

@@ -14,10 +14,11 @@ from shared.core.observability.verdict import State
 from shared.core.routing.flag_kinds import NAMES
 from shared.flows.operations.flags import read_own
 from shared.flows.status import summary
-from tests.console import chromium, states
-from tests.console.clicks import CLICKS, Clicks
+from tests.console import states
+from tests.console.browser import chromium
+from tests.console.browser.clicks import CLICKS, Clicks
+from tests.console.browser.test_five_seconds import in_state
 from tests.console.served import Served, serve
-from tests.console.test_five_seconds import in_state
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -135,7 +136,7 @@ def test_what_waits_is_listed_in_one_click_and_cancelled_in_three(tmp_path: Path
         clicks.on("#cancel-all")
         expect(page.locator("h1")).to_have_text("Cancel 11 requests?")
         clicks.on("button.main")
-        expect(page.locator(".notice.good")).to_contain_text("Cancellation asked for: 11 requests")
+        expect(page.locator(".notice.good")).to_contain_text("Cancellation requested: 11 requests")
         clicks.took("cancel all that waits")
 
 

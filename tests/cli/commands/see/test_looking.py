@@ -77,7 +77,7 @@ def test_a_look_changes_nothing_in_the_file(home: Path) -> None:
 
 
 async def test_a_stop_leaves_no_log_beside_the_file(home: Path) -> None:
-    """Whoever copies state.db alone has everything."""
+    """A copy of state.db alone has everything."""
     settings = Settings.read({"RENDERLANE_HOME": str(home)}, home.parent)
     store = wiring.store(settings, SystemClock())
     await store.commit(Create(request_record.path("r-1"), a_record(a_request(request_id="r-1"), now=NOW)))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PAGES = ("README.md", "CONTRIBUTING.md", "RUNBOOK.md", "SECURITY.md", "MIGRATION.md")
 COMMENT = re.compile(r"( {3,}|\s+#\s).*")
 """Behind a command."""
@@ -60,7 +60,7 @@ def sample(page: str, beginning: str) -> Sample:
     return next(item for item in samples() if item.page == page and item.text.strip().startswith(beginning))
 
 
-_HERE, _CLOUD = "tests/docs/test_samples_here.py::", "tests/docs/test_samples_on_emulators.py::"
+_HERE, _CLOUD = "tests/docs/samples/test_samples_here.py::", "tests/docs/samples/test_samples_on_emulators.py::"
 _PAGES = "tests/docs/test_pages.py::"
 _GRAPH = "tests/docs/test_architecture.py::test_tables_and_drawings_are_those_of_the_imports"
 _VERBS = f"{_HERE}test_a_command_of_a_page_runs"
@@ -70,7 +70,7 @@ RUN: Mapping[str, Mapping[str, str]] = {
     "docs/architecture.md": {"flowchart TD": _GRAPH},
     "docs/cli.md": {
         "Usage: renderlane": f"{_PAGES}test_the_help_text_is_the_commands_own",
-        'eval "$(_RENDERLANE_COMPLETE': "tests/cli/commands/test_submit_options.py::"
+        'eval "$(_RENDERLANE_COMPLETE': "tests/cli/commands/run/test_submit_options.py::"
         "test_a_shell_completes_verbs_and_values",
         "renderlane status": _VERBS,
     },
@@ -85,11 +85,11 @@ RUN: Mapping[str, Mapping[str, str]] = {
         "cp terraform/envs": "tests/deployment/test_deploy.py::test_it_plans_applies_and_smokes_in_that_order"
     },
     "docs/doctor-live.md": {
-        "renderlane doctor --live": "tests/cli/commands/test_doctor_live.py::"
+        "renderlane doctor --live": "tests/cli/commands/prepare/test_doctor_live.py::"
         "test_with_yes_it_asks_and_writes_two_dated_files_within_its_budget"
     },
     "docs/examples/README.md": {
-        ".venv/bin/renderlane up": "tests/docs/test_examples.py::test_the_shell_script_saves_an_image",
+        ".venv/bin/renderlane up": "tests/docs/samples/test_examples.py::test_the_shell_script_saves_an_image",
         "gcloud run deploy": f"{_CLOUD}test_gcloud_takes_every_flag_of_a_command",
     },
     "docs/http-api.md": {
@@ -104,7 +104,7 @@ RUN: Mapping[str, Mapping[str, str]] = {
     "docs/operations/gateways.md": {".venv/bin/renderlane gateway show": _VERBS},
     "docs/operations/money.md": {".venv/bin/renderlane cost": _VERBS, ".venv/bin/renderlane budget": _VERBS},
     "docs/operations/planning-and-drills.md": {
-        ".venv/bin/renderlane plan": "tests/cli/commands/test_plan.py::"
+        ".venv/bin/renderlane plan": "tests/cli/commands/prepare/test_plan.py::"
         "test_the_plan_that_the_documentation_shows_can_be_repeated"
     },
     "docs/operations/vertex.md": {"RENDERLANE_VERTEX=": f"{_HERE}test_vertex_is_used_as_the_page_says"},
@@ -128,10 +128,10 @@ RUN: Mapping[str, Mapping[str, str]] = {
     },
     "docs/webhooks.md": {"curl -X POST": f"{_HERE}test_a_static_webhook_is_registered_with_curl"},
 }
-"""By page and beginning: the test that runs the sample, or makes it anew and compares."""
+"""By page and beginning: the test that runs the sample, or makes it again and compares."""
 NOT_RUN: Mapping[str, Mapping[str, str]] = {
     "README.md": {
-        "./scripts/demo": "the demo has tests/cli/commands/test_demo.py, and the other command is the suite itself",
+        "./scripts/demo": "the demo has tests/cli/commands/run/test_demo.py, and the other command is the suite itself",
         '{"request_id": "spring-hero-001", "tenant"': "an answer, shortened",
         "upstream app": "a drawing",
     },

@@ -20,7 +20,8 @@ from shared.flows.operations import flags, tenants
 from shared.flows.operations.flags import read_own
 from shared.flows.status import summary
 from tests.builders import a_record, a_request, an_attempt
-from tests.console import chromium, states
+from tests.console import states
+from tests.console.browser import chromium
 from tests.console.served import Served, serve
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]

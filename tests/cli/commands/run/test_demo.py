@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from scripts.cli.commands.run import demo
-from scripts.cli.data.see.requests import Rejected
+from scripts.cli.data.see.requests import RejectedMessage
 from scripts.cli.views.see import contact_sheet
 from scripts.cli.views.see.contact_sheet import Card
 from shared.core.messages.render_request import Cancel, InvalidRequest, RenderRequest
@@ -49,7 +49,7 @@ def test_every_sample_prompt_is_a_real_one() -> None:
 
 
 def test_what_ends_otherwise_is_named() -> None:
-    rejected = Rejected("run-a", RejectedRecord("x", NOW), {})
+    rejected = RejectedMessage("run-a", RejectedRecord("x", NOW), {})
     texts = demo.differences([rejected], {"a": "succeeded", "b": "refused"}, "run-")
     assert texts == ["a should be succeeded and is rejected", "b should be refused and is not there"]
     assert demo.differences([rejected], {"a": "rejected"}, "run-") == []

@@ -15,7 +15,7 @@ from typing import Any, Generic, TypeVar
 
 from msgspec import NODEFAULT, Struct
 
-from shared.core.values.validation import ConstOrObject, Converted, Labels, ListOf, ObjectOf, Shape
+from shared.core.validation.shapes import ConstOrObject, Converted, Labels, ListOf, ObjectOf, Shape
 
 T = TypeVar("T", bound=Struct)
 

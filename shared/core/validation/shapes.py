@@ -8,8 +8,8 @@ from typing import Any, Protocol
 
 from msgspec import Struct, field
 
-from shared.core.values.addresses import without_secrets
-from shared.core.values.visible import json_line, visible
+from shared.core.validation.addresses import without_secrets
+from shared.core.validation.visible import json_line, visible
 
 FOUND_LIMIT = 80
 """Characters of a wrong value that an error shows."""
