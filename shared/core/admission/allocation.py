@@ -208,6 +208,7 @@ class _Queues(Struct):
         if candidate.planned.probe == conclusion_id(Claim.QUOTA_DAY, candidate.model):
             limits = replace(limits, rpd=None)  # whether the day is used up is what it asks
         earliest = self.now + max(self.shared.lead, lead_time(candidate.head.late_count))
+        earliest = max(earliest, candidate.planned.not_before or earliest)
         horizon = earliest + self.shared.horizon
         if priority == "interactive" or self._is_owed(priority):
             horizon += INTERACTIVE_HORIZON - HORIZON

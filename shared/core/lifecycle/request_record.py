@@ -45,6 +45,8 @@ class Head(Struct, frozen=True):
     traceparent: str = ""
     queued_at: datetime | None = None
     """When its present wait began."""
+    circuit: str = ""
+    """Of the route that it was given last."""
 
     @classmethod
     def of(cls, request_id: str, version: str, data: Fields) -> Head:
@@ -70,6 +72,7 @@ class Head(Struct, frozen=True):
             course=course_of(request_id, record),
             traceparent=record.traceparent,
             queued_at=record.queued_at,
+            circuit=record.route.circuit,
         )
 
     @property

@@ -9,6 +9,7 @@ breakers and models that are gone leaves at least one route, or has no effect.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
@@ -61,6 +62,8 @@ class Planned(Struct, frozen=True):
     """Less than the estimate of what was asked for; negative where it is dearer, 0 for a gateway's."""
     probe: str | None = None
     """The circuit whose breaker this attempt probes."""
+    not_before: datetime | None = None
+    """The earliest slot of a probe: one that comes a moment too early has to be repeated a whole pause later."""
     gateway: str | None = None
     """Whose, on the lane `gateway`."""
     thinking: Thinking | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from msgspec.structs import replace
 
@@ -16,7 +16,8 @@ from shared.core.conclusions.claims import POLICIES, parted
 from shared.core.conclusions.conclusion import Conclusion, Conclusions
 from shared.core.conclusions.conclusion import judge as conclude
 from shared.core.observability import events
-from shared.core.routing.breaker import BreakerChanges, judge
+from shared.core.provider.circuit_health import ALL_WELL
+from shared.core.routing.breaker import Judged, judge, next_tick
 from shared.core.routing.flag import BREAKER
 from shared.core.routing.flag_board import FlagRefused
 from shared.core.values.route import GATEWAY, pool
@@ -65,6 +66,14 @@ class Breakers:
         self._planner.under(in_force, opens, routing, now, sight.gateways_off)
         return routing.under(ids, tuple(sight.board.flags))
 
+    def next_tick(self, now: datetime) -> datetime | None:
+        """When a tick should come before its time; None where none has to."""
+        circuits, health = self._documents.routing.circuits, self._sight.health
+        in_force = self._sight.board.in_force(now)
+        open_now = {flag.circuit for flag in in_force if flag.actor == BREAKER and flag.circuit in circuits}
+        ticks = [next_tick(circuits[name], health.get(name, ALL_WELL), now) for name in open_now if name is not None]
+        return min((moment for moment in ticks if moment is not None), default=None)
+
     def _longest(self) -> dict[str, timedelta]:
         """The most between two probes of a gateway's account, as its row in the catalogue says."""
         ports = self._ports
@@ -101,7 +110,7 @@ class Breakers:
                 self._ports.signals.emit(events.ESCALATION, what=what, request_id=None, runbook=POLICIES[claim].runbook)
         self._suspected = frozenset(suspected)
 
-    async def _flag(self, judged: BreakerChanges) -> None:
+    async def _flag(self, judged: Judged) -> None:
         """Have the board show what the breakers do."""
         for flag in judged.trips:
             with contextlib.suppress(FlagRefused):

@@ -126,13 +126,14 @@ class Pump:
                 return "quiet"
             if clock.monotonic() >= ends:
                 return "time is up"
-            await self._next_tick(began, FULL_TICK if granting.crowded else TICK)
+            usual = FULL_TICK if granting.crowded else TICK
+            await self._next_tick(began, granting.next_at(began + usual.total_seconds()))
 
-    async def _next_tick(self, began: float, after: timedelta) -> None:
-        """So long after the last one began; a kick has an extra one at once, while there are some in store."""
+    async def _next_tick(self, began: float, at: float) -> None:
+        """Returns at that time; a kick has an extra one at once, while there are some in store."""
         clock = self._ports.clock
         await clock.sleep(LEAST_BETWEEN.total_seconds())
-        left = began + after.total_seconds() - clock.monotonic()
+        left = at - clock.monotonic()
         if left <= 0:
             return
         if self._extra < 1.0:

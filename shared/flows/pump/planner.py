@@ -18,7 +18,7 @@ from shared.core.conclusions.evidence import short
 from shared.core.lifecycle.request_record import Head
 from shared.core.provider.circuit_health import ALL_WELL, Health
 from shared.core.routing import ladder
-from shared.core.routing.breaker import may_probe_again, probes_allowed
+from shared.core.routing.breaker import may_probe_again, probe_due, probes_allowed
 from shared.core.routing.context import RoutingContext
 from shared.core.routing.flag import BREAKER, Flag
 from shared.core.routing.ladder import Plan, Planned, Unroutable, Waits, saved
@@ -130,7 +130,8 @@ class Planner(Struct):
         if not most:
             return {}
         well = [head for head in heads if closed not in head.course.sick_on]
-        probes = self._probe(closed, self._terms.without(flag), well, closed, most)
+        due = None if circuit is None or most > 1 else probe_due(circuit)
+        probes = self._probe(closed, self._terms.without(flag), well, closed, most, due)
         if probes or circuit is None or not may_probe_again(circuit, now):
             return probes
         return self._probe(closed, self._terms.without(flag), [head for head in heads if head not in well], closed)
@@ -148,14 +149,15 @@ class Planner(Struct):
         return self._probe(about.subject, terms, by_trust, about.id)
 
     def _probe(
-        self, subject: str, terms: RoutingContext, heads: Sequence[Head], probe: str, most: int = 1
-    ) -> dict[str, Plan]:
+        self, subject: str, terms: RoutingContext, heads: Sequence[Head], probe: str, most: int = 1,
+        not_before: datetime | None = None,
+    ) -> dict[str, Plan]:  # fmt: skip
         """The first requests that would take a route of the subject, of the lowest priority there is."""
         plans: dict[str, Plan] = {}
         for head in sorted(heads, key=lambda head: -RANK[head.priority]):
             plan = ladder.plan(head.ask, terms, head.course)
             if isinstance(plan, Planned) and _is_of(plan.route, subject):
-                plans[head.request_id] = replace(plan, probe=probe)
+                plans[head.request_id] = replace(plan, probe=probe, not_before=not_before)
                 if len(plans) >= most:
                     break
         return plans

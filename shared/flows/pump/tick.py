@@ -27,6 +27,7 @@ from shared.flows.pump.breakers import Breakers
 from shared.flows.pump.budgets import Budgets
 from shared.flows.pump.deadlines import WORTH_WAITING, Overdue
 from shared.flows.pump.dormant import Dormant
+from shared.flows.pump.led_away import LedAway
 from shared.flows.pump.observations import PumpSight
 from shared.flows.pump.planner import Planner, Planning
 from shared.flows.pump.queue_fronts import QueueFronts
@@ -47,6 +48,7 @@ class TickRunner:
         self._planner = Planner(ports)
         self._dormant = Dormant(ports, self._pages)
         self._judging = Breakers(ports, documents, self._sight, self._planner)
+        self._led_away = LedAway(ports, self._planner)
         self._overdue = Overdue(ports, documents, self._pages, self._planner)
         self._collecting = Collecting(ports)
         self._net = Net(ports)
@@ -63,6 +65,12 @@ class TickRunner:
         self.crowded = False
         """The last tick left requests waiting for attempts in flight to end."""
         self._recounts = False
+
+    def next_at(self, usual: float) -> float:
+        """When the next tick is due, by the monotonic clock: as usual, or earlier where a breaker's probes want it."""
+        now = self._documents.time.now()
+        wanted = self._judging.next_tick(now)
+        return usual if wanted is None else min(usual, self._ports.clock.monotonic() + (wanted - now).total_seconds())
 
     def kicked(self, queues: Collection[str]) -> None:
         """These queues have something new; none named = any may, and the flags too."""
@@ -86,6 +94,7 @@ class TickRunner:
         await asyncio.gather(self._look(heads), self._budgets.look(heads, documents.time.now()))
         await self._count_starts()
         routing = await self._judging.judge(self._held_back)
+        heads = await self._with_led_away(heads)
         planning = await self._plan(heads, routing)
         judged = await self._budgets.judge(planning.candidates, documents.time.now())
         for head in judged.stale:
@@ -161,6 +170,12 @@ class TickRunner:
         )
         for model in sight.late:
             self._pages.kicked([queue_name(model, priority) for priority in PRIORITIES])
+
+    async def _with_led_away(self, heads: list[Head]) -> list[Head]:
+        """Those that breakers have led away from what they wait out need not wait for it."""
+        now = self._documents.time.now()
+        freed = await self._led_away.look(self._sight.board.in_force(now), self._sight.health, now)
+        return list({head.request_id: head for head in [*heads, *freed]}.values())
 
     async def _put_aside(self, leaving: Sequence[Candidate]) -> None:
         """What goes by batch takes no slot: it leaves its queue now. A slot that it had not used is given back."""
