@@ -32,7 +32,6 @@ SHARED: Mapping[str, str] = {
     "Delivered": "what was delivered, for the client that reads it from a result and for the worker that stores it",
     "Floor": "the least that a caller accepts, in the client that sends it and in the worker that parses it",
     "InvalidRequest": "a request that is refused, before it is published and when intake reads it",
-    "Judged": "what the pump concludes in a look: of breakers, and of budgets",
     "Lane": "a way to a provider: its row in the table of lanes, and the port through which it is called",
     "Outcome": "how a request ended, for the client that reads it and for the worker that decides it",
     "Problem": "one thing wrong with one field of a request, in the client and in the worker",

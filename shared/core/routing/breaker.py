@@ -76,7 +76,7 @@ class Circuit(Stored, frozen=True):
         return int(min(WELL_PROBES * 2 ** max(self.trips - 1, 0), MOST_WELL_PROBES))
 
 
-class Judged(Struct, frozen=True):
+class BreakerChanges(Struct, frozen=True):
     circuits: Mapping[str, Circuit]
     trips: tuple[Flag, ...]
     """Flags to trip now."""
@@ -91,7 +91,7 @@ def judge(
     overruled: Mapping[str, datetime],
     catalogue: Catalogue,
     now: datetime,
-) -> Judged:
+) -> BreakerChanges:
     """Which breakers trip and which reset, of `flags` in force and what the fleet met. The same again changes nothing.
 
     `overruled` says until when on-call has forbidden a circuit's breaker to trip.
@@ -114,7 +114,7 @@ def judge(
             since = _sick_from(circuit, recent, now)
             after[name] = replace(circuit, tripped_at=now, trips=circuit.trips + 1 if again else 1, probed_at=since)
             trips.append(_flag(name, f"{name}: {why}", catalogue, now))
-    return Judged(after, tuple(trips), tuple(resets))
+    return BreakerChanges(after, tuple(trips), tuple(resets))
 
 
 def is_half_open(circuit: Circuit, health: Health, now: datetime) -> bool:

@@ -17,7 +17,7 @@ from shared.core.conclusions.conclusion import Conclusion, Conclusions
 from shared.core.conclusions.conclusion import judge as conclude
 from shared.core.observability import events
 from shared.core.provider.circuit_health import ALL_WELL
-from shared.core.routing.breaker import Judged, judge, next_tick
+from shared.core.routing.breaker import BreakerChanges, judge, next_tick
 from shared.core.routing.flag import BREAKER
 from shared.core.routing.flag_board import FlagRefused
 from shared.core.values.route import GATEWAY, pool
@@ -110,7 +110,7 @@ class Breakers:
                 self._ports.signals.emit(events.ESCALATION, what=what, request_id=None, runbook=POLICIES[claim].runbook)
         self._suspected = frozenset(suspected)
 
-    async def _flag(self, judged: Judged) -> None:
+    async def _flag(self, judged: BreakerChanges) -> None:
         """Have the board show what the breakers do."""
         for flag in judged.trips:
             with contextlib.suppress(FlagRefused):

@@ -18,8 +18,8 @@ from shared.core.routing.breaker import (
     MOST_WELL_PROBES,
     PROBE_EVERY,
     PROBE_TICK_AHEAD,
+    BreakerChanges,
     Circuit,
-    Judged,
     judge,
     may_probe_again,
     next_tick,
@@ -58,7 +58,7 @@ def judged(
     name: str = ROUTE,
     overruled: Mapping[str, datetime] | None = None,
     now: datetime = NOW,
-) -> Judged:
+) -> BreakerChanges:
     return judge({name: circuit}, {name: health}, flags, overruled or {}, a_catalogue(), now)
 
 
