@@ -28,7 +28,7 @@ from shared.core.validation.shapes import Problem
 from shared.core.values.documents import Document
 from shared.core.values.money import micros_from_usd, usd
 from shared.flows.operations import tenants
-from shared.flows.operations.budget_reading import read_purse
+from shared.flows.operations.budget_reading import read_balance
 from shared.flows.status import summary
 from shared.ports import Ports
 from shared.ports.messaging import TopicsUnavailable
@@ -113,13 +113,13 @@ def _did(request: Request) -> tuple[str, str]:
 
 
 async def _shown(ports: Ports, document: Document, limit: Budget) -> ShownBudget:
-    purse, waiting = await asyncio.gather(
-        read_purse(ports.store, document.id, limit, document.read_at),
+    balance, waiting = await asyncio.gather(
+        read_balance(ports.store, document.id, limit, document.read_at),
         ports.store.count(queries.waiting_for(document.id, OVER_BUDGET, MOST_WAITING)),
     )
     changes = TenantRecord.of(document).budget_changes
     return ShownBudget(
-        document.id, limit, purse.spent_micros, purse.held_micros, waiting, changes,
+        document.id, limit, balance.spent_micros, balance.held_micros, waiting, changes,
         undoable(changes, document.read_at) is not None,
     )  # fmt: skip
 

@@ -15,7 +15,7 @@ from scripts.virtual_time.models.renderlane_model import PumpModel
 from scripts.virtual_time.request import Priority, PublishedRequest
 from scripts.virtual_time.run import rehearse
 from shared.core.limits.quota import Limits
-from shared.flows.pump import loop, observations, queue_fronts, state
+from shared.flows.pump import lead, loop, queue_fronts, sight
 from shared.flows.render import limit_reports
 from shared.flows.upkeep import live_quota
 from tests.virtual_time.worlds import MODEL, a_setting
@@ -76,8 +76,8 @@ def test_the_rehearsal_s_constants_are_the_pump_s() -> None:
         loop.EXTRA_TICKS,
         loop.EXTRA_PER_SECOND,
     )
-    assert timedelta(seconds=renderlane_model.LEAD) == state.LEADER_LEASE
+    assert timedelta(seconds=renderlane_model.LEAD) == lead.LEADER_LEASE
     assert (renderlane_model.PAGE, renderlane_model.PAGE_FRESH_FOR) == (queue_fronts.PAGE, queue_fronts.FRESH_FOR)
-    assert observations.COUNT_EVERY == renderlane_model.COUNT_EVERY
+    assert sight.COUNT_EVERY == renderlane_model.COUNT_EVERY
     assert timedelta(seconds=renderlane_model.REPORT_SPACING) == limit_reports.SPACING
     assert timedelta(seconds=renderlane_model.LIVE_EVERY) == live_quota.READ_EVERY

@@ -11,13 +11,14 @@ from datetime import datetime, timedelta
 
 from msgspec import Struct, field
 
+from shared.core.admission.planning import Planner
 from shared.core.lifecycle import queries
 from shared.core.lifecycle.request_record import Head
 from shared.core.lifecycle.retry import MAX_PROBE_BACKOFF
 from shared.core.provider.circuit_health import ALL_WELL, Health
+from shared.core.routing.context import RoutingContext
 from shared.core.routing.flag import BREAKER, Flag
 from shared.core.routing.ladder import Planned
-from shared.flows.pump.planner import Planner
 from shared.flows.pump.queue_fronts import PAGE
 from shared.flows.requests.item_by_item import heads
 from shared.ports import Ports
@@ -25,27 +26,38 @@ from shared.ports import Ports
 LOOKED_FOR = timedelta(seconds=3)
 
 
-class LedAway(Struct):
-    """One per lead."""
+class LedAwayLook(Struct, frozen=True):
+    """Of one tick."""
 
-    ports: Ports
-    planner: Planner
-    _newest_sick: dict[str, int] = field(default_factory=dict)
+    newest_sick: Mapping[str, int] = field(default_factory=dict)
     """The second of the last sick answer that was known, by circuit of an open breaker."""
-    _looks_until: datetime | None = None
+    until: datetime | None = None
+    """Ticks look until then."""
 
-    async def look(self, flags: Collection[Flag], health: Mapping[str, Health], now: datetime) -> list[Head]:
-        """The sleepers that have another route under these flags, a page of them, those that wake soonest first."""
-        closed = {flag.circuit for flag in flags if flag.actor == BREAKER and flag.circuit is not None}
+    def after(self, closed: Collection[str], health: Mapping[str, Health], now: datetime) -> LedAwayLook:
+        """With what is closed now, and what was sick there last."""
         newest = {circuit: max(health.get(circuit, ALL_WELL).sick, default=0) for circuit in closed}
-        if any(self._newest_sick.get(circuit) != second for circuit, second in newest.items()):
-            self._looks_until = now + LOOKED_FOR
-        self._newest_sick = newest
-        if not closed or self._looks_until is None or now > self._looks_until:
-            return []
-        asleep = await self.ports.store.query(queries.woken(now + MAX_PROBE_BACKOFF, PAGE))
-        return [head for head in heads(self.ports, asleep) if head.circuit in closed and self._has_another_route(head)]
+        is_news = any(self.newest_sick.get(circuit) != second for circuit, second in newest.items())
+        return LedAwayLook(newest, now + LOOKED_FOR if is_news else self.until)
 
-    def _has_another_route(self, head: Head) -> bool:
-        plan = self.planner.plan(head)
-        return isinstance(plan, Planned) and plan.route.circuit not in {head.circuit, *head.course.sick_on}
+
+def closed_by(flags: Collection[Flag]) -> set[str]:
+    """Circuits that breakers close."""
+    return {flag.circuit for flag in flags if flag.actor == BREAKER and flag.circuit is not None}
+
+
+async def led_away(
+    ports: Ports, planner: Planner, context: RoutingContext, look: LedAwayLook, closed: Collection[str], now: datetime
+) -> list[Head]:
+    """The sleepers that have another route in this context, a page of them, those that wake soonest first."""
+    if not closed or look.until is None or now > look.until:
+        return []
+    asleep = await ports.store.query(queries.woken(now + MAX_PROBE_BACKOFF, PAGE))
+    return [
+        head for head in heads(ports, asleep) if head.circuit in closed and _has_another_route(planner, head, context)
+    ]
+
+
+def _has_another_route(planner: Planner, head: Head, context: RoutingContext) -> bool:
+    plan = planner.plan(head, context)
+    return isinstance(plan, Planned) and plan.route.circuit not in {head.circuit, *head.history.sick_on}

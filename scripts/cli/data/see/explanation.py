@@ -73,13 +73,13 @@ def _of_request(
     if request.deadline is not None and request.deadline <= snapshot.now:
         late = Problem("deadline", str(request.deadline), "a time in the future", "It would expire unpaid.")
         return Explained(request.request_id, "would expire at once", None, None, (late,))
-    course = RequestHistory(key_of(request.tenant, request.request_id), request.tenant, request.deadline)
+    history = RequestHistory(key_of(request.tenant, request.request_id), request.tenant, request.deadline)
     return _planned(
         request.request_id,
         "if submitted now",
         Requirements.of(request, above),
-        snapshot.terms(catalogue, BUILT),
-        course,
+        snapshot.context(catalogue, BUILT),
+        history,
     )
 
 
@@ -96,13 +96,13 @@ def of_document(key: str, record: RequestRecord, snapshot: RoutingSnapshot, cata
     elif about != "queued":
         about += "; this is the plan for another attempt now"
     ask = record.ask
-    return _planned(id_of(key), about, ask, snapshot.terms(catalogue, BUILT), request_record.course_of(key, record))
+    return _planned(id_of(key), about, ask, snapshot.context(catalogue, BUILT), request_record.history_of(key, record))
 
 
-def _planned(name: str, about: str, ask: Requirements, terms: RoutingContext, course: RequestHistory) -> Explained:
-    routes, plan = ladder.ladder(ask, terms, course), ladder.plan(ask, terms, course)
+def _planned(name: str, about: str, ask: Requirements, context: RoutingContext, history: RequestHistory) -> Explained:
+    routes, plan = ladder.ladder(ask, context, history), ladder.plan(ask, context, history)
     problems = (plan.problem,) if isinstance(plan, Unroutable) else ()
-    opens_at = terms.opens.get(plan.route.pool) if isinstance(plan, Planned) else None
+    opens_at = context.opens.get(plan.route.pool) if isinstance(plan, Planned) else None
     return Explained(name, about, None if isinstance(routes, Unroutable) else routes, plan, problems, opens_at)
 
 

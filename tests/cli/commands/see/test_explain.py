@@ -69,9 +69,9 @@ def route(lane: str, model: str, image_size: str) -> dict[str, str]:
 
 
 def why(explanation: dict[str, Any], wanted: dict[str, str]) -> str | None:
-    (rung,) = (item for item in explanation["rungs"] if wanted.items() <= item.items())
-    assert rung["kept"] == (rung["reason"] is None)
-    return None if rung["reason"] is None else str(rung["reason"])
+    (option,) = (item for item in explanation["rungs"] if wanted.items() <= item.items())
+    assert option["kept"] == (option["reason"] is None)
+    return None if option["reason"] is None else str(option["reason"])
 
 
 def test_a_request_that_was_never_sent_is_explained_without_any_store(home: Path, file: Path) -> None:
@@ -91,7 +91,7 @@ def test_every_rung_is_there_in_the_ladder_s_own_order_with_its_reason(home: Pat
         Requirements.of(a_request(**FINAL_4K)), RoutingContext(a_catalogue(), BUILT), RequestHistory("spring-hero-001")
     )
     assert isinstance(expected, Ladder)
-    assert explanation["rungs"] == [rung.to_json() for rung in expected.rungs]
+    assert explanation["rungs"] == [option.to_json() for option in expected.options]
     assert (explanation["takes"], explanation["estimate_usd"]) == (route("standard", PRO, "4K"), "0.252014")
 
 
