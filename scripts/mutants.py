@@ -102,7 +102,7 @@ MUTANTS: Mapping[str, Mutant] = {
         "shared/core/provider/failure.py",
         "if self.kind is FailureKind.CRASHED and self.usage is not None:",
         "if False:",
-        ("tests/core/provider/test_failure.py",),
+        ("tests/core/lifecycle/test_settlement.py",),
     ),
     "defaults are hashed": Mutant(
         "shared/core/messages/render_request.py",

@@ -25,7 +25,8 @@ EXCEPT = {"of late": r"of late(?! starts?\b)"}
 """Patterns of phrases that have another, plain use: the share of late starts."""
 PATTERN = "|".join(EXCEPT.get(phrase, phrase) for phrase in PHRASES)
 PHRASE = re.compile(rf"\b({PATTERN})\b".replace(" ", r"\s+"), re.IGNORECASE)
-SUFFIXES = (".py", ".md", ".html", ".tf", ".toml")
+SUFFIXES = (".py", ".md", ".html", ".tf", ".toml", "")
+"""The last: scripts without an ending."""
 LIST = AllowList(Path("scripts/words_allowed.txt"), "scripts.words", ("names", "phrases"))
 RULES = (LIST.path, Path("scripts/words.py"), Path("tests/docs/test_words.py"))
 """Files that quote the words."""
@@ -60,6 +61,11 @@ def phrases(text: str) -> Iterator[tuple[int, str]]:
         yield text.count("\n", 0, match.start()) + 1, match.group()
 
 
+def is_python(path: Path, text: str) -> bool:
+    """By its name or, as `scripts/smoke`, by its first line."""
+    return path.suffix == ".py" or (not path.suffix and text.partition("\n")[0].endswith("python3"))
+
+
 def count(root: Path, files: list[str]) -> dict[str, Counts]:
     """Of each file that has any."""
     counts: dict[str, Counts] = {}
@@ -68,7 +74,7 @@ def count(root: Path, files: list[str]) -> dict[str, Counts]:
         if path in RULES or path.suffix not in SUFFIXES or not (root / path).is_file():
             continue
         text = (root / path).read_text("utf-8")
-        pair = (sum(1 for _ in names(text)) if path.suffix == ".py" else 0, sum(1 for _ in phrases(text)))
+        pair = (sum(1 for _ in names(text)) if is_python(path, text) else 0, sum(1 for _ in phrases(text)))
         if any(pair):
             counts[file] = pair
     return counts
