@@ -18,6 +18,7 @@ from shared.core.values.documents import Create, Document, Update
 from shared.flows.pump import stages
 from shared.flows.pump import tick as tick_module
 from shared.flows.pump.lead import LeadLost, take_lead
+from shared.flows.pump.stages.hand_out import hand_out
 from shared.flows.pump.tick import TickRunner
 from shared.flows.pump_status import PUMP
 from tests.builders import a_record, a_request
@@ -196,12 +197,11 @@ async def test_a_slot_that_nobody_took_is_in_the_state_and_the_next_tick_gives_i
 ) -> None:
     world = await a_world()
     runner = await a_runner(world)
-    real = tick_module.hand_out
 
     async def after_a_change(*values: Any) -> Any:
         request = world.request("other")
         await world.store.commit(Update(request.path, {"updated_at": world.clock.now()}, request.version))
-        return await real(*values)
+        return await hand_out(*values)
 
     monkeypatch.setattr(tick_module, "hand_out", after_a_change)
     await runner.tick(None)
