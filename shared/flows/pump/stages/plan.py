@@ -33,7 +33,7 @@ class TickPlan(Struct, frozen=True):
 async def plan(act: TickPorts, state: PumpState, observation: Observation) -> TickPlan:
     """A head that no route can take any more ends here, with the reason.
 
-    Reads the clock twice: to judge, and to plan, since what was judged may have been written in between.
+    Reads the clock again after each step that may take a while: whether a probe is due is a matter of moments.
     """
     in_force = await act.breakers.judge(
         observation.routing, observation.memory, observation.sight, observation.reports, state.blocked,
@@ -44,6 +44,7 @@ async def plan(act: TickPorts, state: PumpState, observation: Observation) -> Ti
     look = state.led_away.after(closed, observation.reports.health, now)
     freed = await led_away(act.ports, act.planner, in_force.context, look, closed, now)
     heads = {head.request_id: head for head in [*observation.heads, *freed]}
+    now = act.time.now()
     overdue = [head for head in heads.values() if head.deadline is not None and head.deadline <= now]
     for head in overdue:
         await act.overdue.end(head, "expired", EXPIRED)
