@@ -14,10 +14,11 @@ from msgspec.structs import replace
 
 from shared.core.accounting.budget import default_budget
 from shared.core.messages.topics import RENDER_RELEASES
-from shared.core.values.documents import Create, Document
+from shared.core.values.documents import Create, Document, Update
 from shared.flows.pump import stages
 from shared.flows.pump import tick as tick_module
 from shared.flows.pump.lead import LeadLost, take_lead
+from shared.flows.pump.stages.hand_out import hand_out
 from shared.flows.pump.tick import TickRunner
 from shared.flows.pump_status import PUMP
 from tests.builders import a_record, a_request
@@ -189,6 +190,29 @@ async def test_requests_for_slots_and_for_a_batch_are_in_the_state_after_it() ->
     assert state.budgets.balances.unwritten == {}
     assert all(balance.account.pending == () for balance in state.budgets.balances.by_tenant.values())
     assert state.context is not None
+
+
+async def test_a_slot_that_nobody_took_is_in_the_state_and_the_next_tick_gives_it_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = await a_world()
+    runner = await a_runner(world)
+
+    async def after_a_change(*values: Any) -> Any:
+        request = world.request("other")
+        await world.store.commit(Update(request.path, {"updated_at": world.clock.now()}, request.version))
+        return await hand_out(*values)
+
+    monkeypatch.setattr(tick_module, "hand_out", after_a_change)
+    await runner.tick(None)
+    (slot,) = runner.state.lost
+    assert (slot.release, slot.model) == ("other:1", "gemini-nano-banana-2.1")
+    assert "other" not in released(world)
+    monkeypatch.undo()
+    world.clock.advance(timedelta(seconds=1))
+    await runner.tick(None)
+    assert runner.state.lost == ()
+    assert slot.release in runner.state.memory.standings[slot.model].calendar.refunded
 
 
 @pytest.mark.parametrize("name", STAGES)

@@ -31,12 +31,15 @@ class TickPlan(Struct, frozen=True):
 
 
 async def plan(act: TickPorts, state: PumpState, observation: Observation) -> TickPlan:
-    """A head that no route can take any more ends here, with the reason."""
-    now = act.time.now()
+    """A head that no route can take any more ends here, with the reason.
+
+    Reads the clock twice: to judge, and to plan, since what was judged may have been written in between.
+    """
     in_force = await act.breakers.judge(
         observation.routing, observation.memory, observation.sight, observation.reports, state.blocked,
-        state.suspected, now,
+        state.suspected, act.time.now(),
     )  # fmt: skip
+    now = act.time.now()
     closed = closed_by(in_force.sight.flags.board.in_force(now))
     look = state.led_away.after(closed, observation.reports.health, now)
     freed = await led_away(act.ports, act.planner, in_force.context, look, closed, now)
