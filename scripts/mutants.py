@@ -31,7 +31,7 @@ class Mutant(Struct, frozen=True):
 MUTANTS: Mapping[str, Mutant] = {
     "closed requests keep their page": Mutant(
         "shared/flows/pump/dormant.py",
-        "if self._pages.is_full_of(model, priority, len(headses)):",
+        "if self._fronts.is_full_of(model, priority, len(pairs)):",
         "if False:",
         ("tests/flows/operations/test_flags.py", "tests/flows/pump/test_dormant.py"),
     ),
@@ -58,8 +58,8 @@ MUTANTS: Mapping[str, Mutant] = {
     ),
     "the next route lies in the same circuit": Mutant(
         "shared/core/routing/ladder.py",
-        "rung.route.circuit != best.route.circuit",
-        "rung is not best",
+        "option.route.circuit != best.route.circuit",
+        "option is not best",
         ("tests/core/routing",),
     ),
     "a gateway's price counts as a saving": Mutant(
@@ -76,8 +76,8 @@ MUTANTS: Mapping[str, Mutant] = {
     ),
     "a failed publish loses its reservation": Mutant(
         "shared/flows/pump/release.py",
-        "    except TopicsUnavailable as error:\n        _escalate(ports, head, error)\n        return None",
-        "    except TopicsUnavailable as error:\n        _escalate(ports, head, error)\n        return Unsure()",
+        "    except TopicsUnavailable as error:\n        _escalate(ports, head, error)\n        return OnRecord()",
+        "    except TopicsUnavailable as error:\n        _escalate(ports, head, error)\n        return Unconfirmed()",
         ("tests/flows/pump/test_release.py",),
     ),
     "a crash has a usage": Mutant(
