@@ -181,8 +181,10 @@ class Client:
         )
         return {status: count for status, count in zip(FINAL, counts, strict=True) if count}
 
-    async def wait_for(self, expected: int, within: float, on_progress: Any = None) -> dict[str, int]:
-        """Until so many requests have ended. TimeoutError after `within` seconds."""
+    async def wait_for(
+        self, expected: int, within: float, on_progress: Any = None, every: float = 0.25
+    ) -> dict[str, int]:
+        """Until so many requests have ended, by a look every so many seconds. TimeoutError after `within` seconds."""
         began = time.monotonic()
         while True:
             ended = await self.ended(expected)
@@ -192,7 +194,7 @@ class Client:
                 return ended
             if time.monotonic() - began > within:
                 raise TimeoutError(f"{sum(ended.values())} of {expected} ended in {within:.0f} s: {ended}")
-            await asyncio.sleep(0.25)
+            await asyncio.sleep(every)
 
     async def documents(self, limit: int) -> list[dict[str, Any]]:
         return [
