@@ -25,7 +25,7 @@ def note_cause(request: Request, error: Exception) -> None:
     request.scope.setdefault("state", {})[CAUSE] = str(error)
 
 
-class Answer(Response):
+class FunctionAnswer(Response):
     def __init__(
         self, function: str, application: Callable[[], ASGIApp], signals: Callable[[], Signals] | None = None
     ) -> None:

@@ -106,16 +106,16 @@ async def deliver(request: Request) -> Response:
 @functions_framework.aio.http
 async def console(request: Request) -> Response:
     """The page for on-call, behind Identity-Aware Proxy."""
-    from functions.application import Answer
+    from functions.application import FunctionAnswer
     from functions.console.app import of_this_process
 
-    return Answer("console", of_this_process)
+    return FunctionAnswer("console", of_this_process)
 
 
 @functions_framework.aio.http
 async def api(request: Request) -> Response:
     """HTTP requests for images, behind Cloud Run's own check of callers."""
     from functions.api.app import of_this_process
-    from functions.application import Answer
+    from functions.application import FunctionAnswer
 
-    return Answer("api", of_this_process)
+    return FunctionAnswer("api", of_this_process)

@@ -15,7 +15,7 @@ from typing import TypeAlias
 
 from functions import push
 from functions.drain import GRACE_SECONDS
-from functions.unacknowledged import Delivery, deferred
+from functions.unacknowledged import UnacknowledgedDelivery, deferred
 from shared import wiring
 from shared.adapters.process.system_clock import SystemClock
 from shared.config import InvalidSetting
@@ -93,7 +93,7 @@ class Puller:
         now = self._worker.ports.clock.monotonic()
         if now - self._told_at >= TELL_EVERY:
             self._told_at = now
-            unread = Delivery(self._subscription.function)
+            unread = UnacknowledgedDelivery(self._subscription.function)
             deferred(self._worker.ports.signals, unread, push.DELIVER_AGAIN, f"nothing can be pulled: {error}")
 
     async def _deliver(self, pulled: Pulled) -> None:
@@ -102,7 +102,9 @@ class Puller:
         message = Message(
             pulled.message_id, pulled.data, pulled.attributes, name, pulled.published_at, pulled.number or None
         )
-        answer = await push.settled(self._worker, Delivery(self._subscription.function), message, self._flow)
+        answer = await push.settled(
+            self._worker, UnacknowledgedDelivery(self._subscription.function), message, self._flow
+        )
         acknowledged = answer.status_code == push.ACKNOWLEDGED
         finish = self._subscriptions.acknowledge if acknowledged else self._subscriptions.reject
         try:
@@ -142,7 +144,7 @@ def main(arguments: list[str]) -> int:
     try:
         asyncio.run(serve(arguments[0]))
     except (InvalidSetting, BrokenCatalogue) as error:
-        deferred(wiring.bare_signals(), Delivery(arguments[0]), push.CRASHED, str(error))
+        deferred(wiring.bare_signals(), UnacknowledgedDelivery(arguments[0]), push.CRASHED, str(error))
         return 1
     return 0
 

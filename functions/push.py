@@ -15,13 +15,13 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
 from functions import drain
-from functions.unacknowledged import Delivery, crashed, deferred, delivery_of
+from functions.unacknowledged import UnacknowledgedDelivery, crashed, deferred, delivery_of
 from shared import wiring
 from shared.config import InvalidSetting
 from shared.core.catalogue.toml_errors import BrokenCatalogue
 from shared.core.messages.pubsub_messages import BadMessage
 from shared.core.observability import events
-from shared.core.values.moments import read_moment
+from shared.core.times.moments import read_moment
 from shared.flows.requests.message import Message
 from shared.ports.images import ImagesUnavailable
 from shared.ports.messaging import TopicsUnavailable
@@ -62,7 +62,10 @@ async def answer(request: Request, function: str, flow: Callable[[Worker, Messag
 
 
 async def settled(
-    worker: Worker, delivery: Delivery, message: Message, flow: Callable[[Worker, Message], Awaitable[None]]
+    worker: Worker,
+    delivery: UnacknowledgedDelivery,
+    message: Message,
+    flow: Callable[[Worker, Message], Awaitable[None]],
 ) -> Response:
     """The answer to one message, however it was delivered."""
     try:
@@ -76,7 +79,7 @@ async def settled(
         return Response(status_code=ACKNOWLEDGED)
 
 
-async def guarded(worker: Worker, delivery: Delivery, flow: Awaitable[None]) -> Response:
+async def guarded(worker: Worker, delivery: UnacknowledgedDelivery, flow: Awaitable[None]) -> Response:
     """The answer to a flow's end. A delivery that is not acknowledged comes again, and is logged before
     it is answered.
 
@@ -102,7 +105,7 @@ async def guarded(worker: Worker, delivery: Delivery, flow: Awaitable[None]) -> 
     return Response(status_code=ACKNOWLEDGED)
 
 
-def worker_or_crash(request: Request, delivery: Delivery) -> Worker | Response:
+def worker_or_crash(request: Request, delivery: UnacknowledgedDelivery) -> Worker | Response:
     """The worker of the application that serves the request; under functions-framework, the process's own.
 
     A process that cannot make its worker, for a wrong setting, answers every delivery with 500 and its reason.

@@ -19,7 +19,7 @@ MOST_CAUSES = 5
 LONGEST_CAUSE = 500
 
 
-class Delivery(Struct, frozen=True):
+class UnacknowledgedDelivery(Struct, frozen=True):
     """What a log line says of one delivery; `message_id` None where no message came, as with watch."""
 
     function: str
@@ -27,11 +27,11 @@ class Delivery(Struct, frozen=True):
     attempt: int | None = None
     trace_id: str | None = None
 
-    def of(self, message: Message) -> Delivery:
+    def of(self, message: Message) -> UnacknowledgedDelivery:
         """The message's own trace is the request's; the caller's would be Pub/Sub's."""
         caller = caller_of(message.attributes)
         trace_id = caller.trace_id if caller else self.trace_id
-        return Delivery(self.function, message.id, message.delivery_attempt, trace_id)
+        return UnacknowledgedDelivery(self.function, message.id, message.delivery_attempt, trace_id)
 
     def fields(self) -> dict[str, object]:
         fields: dict[str, object] = {
@@ -42,17 +42,17 @@ class Delivery(Struct, frozen=True):
         return fields if self.trace_id is None else {**fields, "trace_id": self.trace_id}
 
 
-def delivery_of(function: str, headers: Mapping[str, str]) -> Delivery:
+def delivery_of(function: str, headers: Mapping[str, str]) -> UnacknowledgedDelivery:
     """Before the message is read."""
     caller = Place.parse(headers.get("traceparent", ""))
-    return Delivery(function, trace_id=caller.trace_id if caller else None)
+    return UnacknowledgedDelivery(function, trace_id=caller.trace_id if caller else None)
 
 
-def deferred(signals: Signals, delivery: Delivery, status: int, cause: str) -> None:
+def deferred(signals: Signals, delivery: UnacknowledgedDelivery, status: int, cause: str) -> None:
     signals.emit(events.DELIVERY_DEFERRED, **delivery.fields(), http_status=status, cause=cause[:LONGEST_CAUSE])
 
 
-def crashed(signals: Signals, delivery: Delivery, status: int, error: BaseException) -> None:
+def crashed(signals: Signals, delivery: UnacknowledgedDelivery, status: int, error: BaseException) -> None:
     signals.emit(
         events.DELIVERY_CRASHED,
         **delivery.fields(),

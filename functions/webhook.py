@@ -9,7 +9,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from functions.push import CALLER_LEFT, CRASHED, DELIVER_AGAIN, RETRY_LATER, worker_or_crash
-from functions.unacknowledged import Delivery, crashed, deferred
+from functions.unacknowledged import UnacknowledgedDelivery, crashed, deferred
 from shared.ports.signatures import NotGenuine, SignaturesUnavailable
 
 MOST_BYTES = 16_384
@@ -21,7 +21,7 @@ _CLOSING = {"connection": "close"}
 """What is left of a body is not read."""
 
 
-class Unread(Exception):
+class UnreadBody(Exception):
     """A body that is not read to its end, with the status that says so."""
 
     def __init__(self, status: int) -> None:
@@ -36,7 +36,7 @@ async def answer(request: Request) -> Response:
     if request.method != "POST":
         return Response(status_code=405, headers={"allow": "POST", **_CLOSING})
     headers = {name.lower(): value for name, value in request.headers.items()}
-    delivery = Delivery("arrive", headers.get("webhook-id", "")[:100], None)
+    delivery = UnacknowledgedDelivery("arrive", headers.get("webhook-id", "")[:100], None)
     worker = worker_or_crash(request, delivery)
     if isinstance(worker, Response):
         return Response(status_code=worker.status_code)  # and not a word of why
@@ -46,7 +46,7 @@ async def answer(request: Request) -> Response:
             if story.glance(ports, headers) is not None:
                 return Response(status_code=UNAUTHORIZED, headers=_CLOSING)
             verdict = await story.arrive(ports, headers, await body_of(request))
-    except Unread as error:
+    except UnreadBody as error:
         return Response(status_code=error.status, headers=_CLOSING)
     except (*RETRY_LATER, SignaturesUnavailable) as error:
         deferred(ports.signals, delivery, DELIVER_AGAIN, str(error))
@@ -58,19 +58,19 @@ async def answer(request: Request) -> Response:
 
 
 async def body_of(request: Request) -> bytes:
-    """Raises Unread for one that is too large, too slow, or broken off."""
+    """Raises UnreadBody for one that is too large, too slow, or broken off."""
     stated = request.headers.get("content-length", "0")
     if not stated.isdecimal() or len(stated) > 9 or int(stated) > MOST_BYTES:
-        raise Unread(413)
+        raise UnreadBody(413)
     body = bytearray()
     try:
         async with asyncio.timeout(BODY_WITHIN.total_seconds()):
             async for piece in request.stream():
                 body += piece
                 if len(body) > MOST_BYTES:
-                    raise Unread(413)
+                    raise UnreadBody(413)
     except TimeoutError as error:
-        raise Unread(408) from error
+        raise UnreadBody(408) from error
     except ClientDisconnect as error:
-        raise Unread(CALLER_LEFT) from error
+        raise UnreadBody(CALLER_LEFT) from error
     return bytes(body)

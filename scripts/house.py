@@ -1,7 +1,7 @@
-"""The figures of the house at two commits, side by side: `.venv/bin/python -m scripts.house [BEFORE [NOW]]`.
+"""The figures of the house at a commit and now, side by side: `.venv/bin/python -m scripts.house [BEFORE [NOW]]`.
 
-Files and lines by folder, reads of stored fields by their names, names of classes that mean two things. The table in
-docs/architecture.md is written by it.
+Files and lines by folder, reads of stored fields by their names, names of classes that are defined twice. `--write`
+puts the table, and the list of those names, into docs/architecture.md.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import sys
 import tarfile
 from collections import Counter
 from collections.abc import Mapping
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from msgspec import Struct
 
@@ -21,12 +21,30 @@ from scripts.typed_reads import is_checked, reads
 
 FIRST_REVIEW = "eda6bf3"
 LAYERS = ("shared/core", "shared/flows", "shared/adapters", "scripts/cli", "scripts/simulator")
+PAGE = Path("docs/architecture.md")
+BEGIN, END = "<!-- generated: house -->", "<!-- end -->"
 MANY = 15
 """Modules that a folder holds at most, about."""
 
 
+SHARED: Mapping[str, str] = {
+    "Call": "one call to the provider, for the lane that makes it and for the look that asks how it ended",
+    "Delivered": "what was delivered, for the client that reads it from a result and for the worker that stores it",
+    "Floor": "the least that a caller accepts, in the client that sends it and in the worker that parses it",
+    "InvalidRequest": "a request that is refused, before it is published and when intake reads it",
+    "Lane": "a way to a provider: its row in the table of lanes, and the port through which it is called",
+    "Outcome": "how a request ended, for the client that reads it and for the worker that decides it",
+    "Problem": "one thing wrong with one field of a request, in the client and in the worker",
+    "Reference": "a reference image, as the client names it and as a lane sends it",
+    "Result": "how one request ended: the client's result event, and one line of a batch's answers",
+}
+"""Class names that are defined more than once, each with the one thing that it means in all its places. The client is a
+distribution of its own: its names are public, and it imports none of the worker's.
+"""
+
+
 class Figures(Struct, frozen=True):
-    """Of one commit."""
+    """Of one state of the sources."""
 
     files: int
     lines: int
@@ -85,6 +103,17 @@ def _classes(trees: Mapping[str, ast.Module]) -> Counter[str]:
     )
 
 
+def places(sources: Mapping[str, str]) -> dict[str, list[str]]:
+    """Class names that are defined more than once, each with its modules."""
+    trees = {path: ast.parse(text) for path, text in sources.items()}
+    counts = _classes(trees)
+    return {
+        name: [path for path, tree in sorted(trees.items()) if _classes({path: tree})[name]]
+        for name in sorted(counts)
+        if counts[name] > 1
+    }
+
+
 def of_commit(commit: str) -> Figures:
     """Raises subprocess.CalledProcessError where there is no such commit."""
     command = ["git", "archive", commit, "shared", "functions", "scripts", "README.md"]
@@ -101,6 +130,32 @@ def of_commit(commit: str) -> Figures:
             elif member.name.endswith(".py"):
                 sources[member.name] = content.read().decode()
     return measured(sources, readme_bytes)
+
+
+def of_tree(root: Path) -> Figures:
+    """Of the tracked files as they are now."""
+    return measured(sources_of(root), (root / "README.md").stat().st_size)
+
+
+def sources_of(root: Path) -> dict[str, str]:
+    """The product's tracked Python files, by path."""
+    command = ["git", "-C", str(root), "ls-files", "shared/*.py", "functions/*.py", "scripts/*.py"]
+    paths = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    return {path: (root / path).read_text("utf-8") for path in paths if (root / path).is_file()}
+
+
+def page(text: str, figures: str, names: Mapping[str, list[str]]) -> str:
+    """The page with a new generated part. Raises ValueError where a marker is missing."""
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"{PAGE}: the markers `{BEGIN}` and `{END}` are missing; put them where the table belongs")
+    rows = [
+        f"| `{name}` | {SHARED.get(name, '')} | {', '.join(f'`{path}`' for path in paths)} |"
+        for name, paths in names.items()
+    ]
+    listed = "\n".join(["| name | what it means in all its places | where |", "|---|---|---|", *rows])
+    return f"{before}{begin}\n\n{figures}\n\nClass names that are defined more than once:\n\n{listed}\n\n{end}{after}"
 
 
 def table(before: Figures, now: Figures) -> str:
@@ -123,8 +178,12 @@ def table(before: Figures, now: Figures) -> str:
 
 
 def main() -> None:
-    before, now = [*sys.argv[1:3], *(FIRST_REVIEW, "HEAD")[len(sys.argv[1:3]) :]]
-    print(table(of_commit(before), of_commit(now)))
+    commits = [word for word in sys.argv[1:] if word != "--write"]
+    before = of_commit(commits[0] if commits else FIRST_REVIEW)
+    figures = table(before, of_commit(commits[1]) if len(commits) > 1 else of_tree(Path.cwd()))
+    print(figures)
+    if "--write" in sys.argv:
+        PAGE.write_text(page(PAGE.read_text("utf-8"), figures, places(sources_of(Path.cwd()))), "utf-8")
 
 
 if __name__ == "__main__":

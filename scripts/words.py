@@ -13,13 +13,20 @@ from pathlib import Path
 
 from scripts.allow_list import AllowList, Counts, tracked
 
-NAMES = frozenset({"each", "found", "held", "said", "told", "asked", "known", "seen"})
-PHRASES = ("whoever", "nobody says", "goes round", "all the same", "of late", "whatever")
+NAMES = frozenset(
+    {"each", "found", "held", "said", "told", "asked", "known", "seen", "rung", "rungs", "purse", "purses", "ticked"}
+)
+"""The last five name things that have a plain name: an option, a balance or budget, a result."""
+PHRASES = (
+    "whoever", "nobody says", "goes round", "all the same", "of late", "whatever", "for ever", "anew", "came of",
+    "comes of", "come of it", "hears of", "has it in hand", "went home", "stead", "of no account",
+)  # fmt: skip
 EXCEPT = {"of late": r"of late(?! starts?\b)"}
 """Patterns of phrases that have another, plain use: the share of late starts."""
 PATTERN = "|".join(EXCEPT.get(phrase, phrase) for phrase in PHRASES)
 PHRASE = re.compile(rf"\b({PATTERN})\b".replace(" ", r"\s+"), re.IGNORECASE)
-SUFFIXES = (".py", ".md", ".html", ".tf", ".toml")
+SUFFIXES = (".py", ".md", ".html", ".tf", ".toml", "")
+"""The last: scripts without an ending."""
 LIST = AllowList(Path("scripts/words_allowed.txt"), "scripts.words", ("names", "phrases"))
 RULES = (LIST.path, Path("scripts/words.py"), Path("tests/docs/test_words.py"))
 """Files that quote the words."""
@@ -54,6 +61,11 @@ def phrases(text: str) -> Iterator[tuple[int, str]]:
         yield text.count("\n", 0, match.start()) + 1, match.group()
 
 
+def is_python(path: Path, text: str) -> bool:
+    """By its name or, as `scripts/smoke`, by its first line."""
+    return path.suffix == ".py" or (not path.suffix and text.partition("\n")[0].endswith("python3"))
+
+
 def count(root: Path, files: list[str]) -> dict[str, Counts]:
     """Of each file that has any."""
     counts: dict[str, Counts] = {}
@@ -62,7 +74,7 @@ def count(root: Path, files: list[str]) -> dict[str, Counts]:
         if path in RULES or path.suffix not in SUFFIXES or not (root / path).is_file():
             continue
         text = (root / path).read_text("utf-8")
-        pair = (sum(1 for _ in names(text)) if path.suffix == ".py" else 0, sum(1 for _ in phrases(text)))
+        pair = (sum(1 for _ in names(text)) if is_python(path, text) else 0, sum(1 for _ in phrases(text)))
         if any(pair):
             counts[file] = pair
     return counts

@@ -17,7 +17,7 @@ from shared.core.messages.render_request import ID_WORDS, named_tenant
 from shared.core.observability.otel_values import wrong_value
 from shared.core.routing.background_proof import Setting
 from shared.core.routing.vertex import VERTEX_USES, VertexUse
-from shared.core.values.addresses import without_secrets
+from shared.core.validation.addresses import without_secrets
 from shared.core.values.money import micros_from_usd
 from shared.core.values.release import Release
 
@@ -40,20 +40,20 @@ class InvalidSetting(Exception):
         super().__init__(without_secrets(text))
 
 
-class SqliteStore(Struct, frozen=True):
+class SqliteSettings(Struct, frozen=True):
     path: Path
 
 
-class FirestoreStore(Struct, frozen=True):
+class FirestoreSettings(Struct, frozen=True):
     project: str
     database: str
 
 
-class LocalTopics(Struct, frozen=True):
+class LocalTopicsSettings(Struct, frozen=True):
     pass
 
 
-class PubsubTopics(Struct, frozen=True):
+class PubsubSettings(Struct, frozen=True):
     project: str
 
 
@@ -86,8 +86,8 @@ class Settings(Struct, frozen=True):
     home: Path
     """Folder of the one-machine home."""
     project: str
-    store: SqliteStore | FirestoreStore
-    topics: LocalTopics | PubsubTopics
+    store: SqliteSettings | FirestoreSettings
+    topics: LocalTopicsSettings | PubsubSettings
     images: str
     """`file:///path` or `gs://BUCKET[/PREFIX]`."""
     spool: str
@@ -160,7 +160,7 @@ class Settings(Struct, frozen=True):
     @property
     def one_machine(self) -> bool:
         """Both store and topics are in the SQLite file."""
-        return isinstance(self.store, SqliteStore) and isinstance(self.topics, LocalTopics)
+        return isinstance(self.store, SqliteSettings) and isinstance(self.topics, LocalTopicsSettings)
 
     @property
     def calls_google(self) -> bool:
@@ -197,14 +197,14 @@ class Settings(Struct, frozen=True):
         home = here / _expanded(given.get("RENDERLANE_HOME", ".renderlane"), given)
         store = _store(given.get("RENDERLANE_STORE", f"sqlite:///{home / 'state.db'}"), here)
         topics = _topics(given.get("RENDERLANE_TOPICS", "local"))
-        if isinstance(topics, LocalTopics) and not isinstance(store, SqliteStore):
+        if isinstance(topics, LocalTopicsSettings) and not isinstance(store, SqliteSettings):
             raise _wrong(
                 "RENDERLANE_TOPICS",
                 given.get("RENDERLANE_TOPICS", "local (the default)"),
                 "pubsub://PROJECT where RENDERLANE_STORE is firestore://…: local topics live in the SQLite file",
             )
         project = _project(given, store, topics)
-        on_one_machine = isinstance(store, SqliteStore)
+        on_one_machine = isinstance(store, SqliteSettings)
         references = given.get("RENDERLANE_REFERENCES", f"{here.as_uri()}/" if on_one_machine else "")
         images = _images(given.get("RENDERLANE_IMAGES", (home / "images").absolute().as_uri()))
         return cls(
@@ -266,29 +266,29 @@ def _as_in_keys(name: str) -> str:
     return name.strip().lower().replace("-", "_")
 
 
-def _store(text: str, here: Path) -> SqliteStore | FirestoreStore:
+def _store(text: str, here: Path) -> SqliteSettings | FirestoreSettings:
     allowed = "sqlite:///path or firestore://PROJECT[/DATABASE]"
     if text.startswith("sqlite:///") and text != "sqlite:///":
-        return SqliteStore(here / text.removeprefix("sqlite://").replace("//", "/", 1))
+        return SqliteSettings(here / text.removeprefix("sqlite://").replace("//", "/", 1))
     if text.startswith("firestore://"):
         project, _, database = text.removeprefix("firestore://").partition("/")
         if project and "/" not in database:
-            return FirestoreStore(project, database or "(default)")
+            return FirestoreSettings(project, database or "(default)")
     raise _wrong("RENDERLANE_STORE", text, allowed)
 
 
-def _topics(text: str) -> LocalTopics | PubsubTopics:
+def _topics(text: str) -> LocalTopicsSettings | PubsubSettings:
     if text == "local":
-        return LocalTopics()
+        return LocalTopicsSettings()
     project = text.removeprefix("pubsub://")
     if text.startswith("pubsub://") and project and "/" not in project:
-        return PubsubTopics(project)
+        return PubsubSettings(project)
     raise _wrong("RENDERLANE_TOPICS", text, "local or pubsub://PROJECT")
 
 
 def _project(given: Mapping[str, str], store: object, topics: object) -> str:
     named = next(
-        (place.project for place in (store, topics) if isinstance(place, (FirestoreStore, PubsubTopics))), "local"
+        (place.project for place in (store, topics) if isinstance(place, (FirestoreSettings, PubsubSettings))), "local"
     )
     project = given.get("GOOGLE_CLOUD_PROJECT", named)
     if not re.fullmatch(r"[a-z0-9][a-z0-9.:_-]{0,62}", project, re.IGNORECASE):
@@ -349,7 +349,7 @@ def _live_quota(given: Mapping[str, str], store: object, project: str) -> LiveQu
     )
     text = given.get(name)
     if text is None:
-        in_the_cloud = isinstance(store, FirestoreStore) and "FIRESTORE_EMULATOR_HOST" not in given
+        in_the_cloud = isinstance(store, FirestoreSettings) and "FIRESTORE_EMULATOR_HOST" not in given
         return LiveQuotaOn("limits", server=None) if in_the_cloud else LiveQuotaOff("default")
     what, at, server = text.partition("@")
     words = tuple(word.strip() for word in what.split(","))

@@ -33,14 +33,14 @@ from shared.config import (
     EMULATORS,
     GATEWAY_KEY,
     GATEWAYS,
-    FirestoreStore,
+    FirestoreSettings,
     InvalidSetting,
     LiveQuotaOff,
     LiveQuotaOn,
-    LocalTopics,
-    PubsubTopics,
+    LocalTopicsSettings,
+    PubsubSettings,
     Settings,
-    SqliteStore,
+    SqliteSettings,
     Vertex,
 )
 from shared.core.accounting import budget
@@ -585,13 +585,13 @@ def body_of(order: Order) -> Mapping[str, Any]:
 
 def store(settings: Settings, clock: Clock) -> Store:
     match settings.store:
-        case SqliteStore(path):
+        case SqliteSettings(path):
             from shared.adapters.sqlite import store
             from shared.core.lifecycle.queries import INDEXES
 
             path.parent.mkdir(parents=True, exist_ok=True)
             return store.SqliteStore(path, clock, INDEXES)
-        case FirestoreStore(project, database):
+        case FirestoreSettings(project, database):
             from shared.adapters.google_cloud import firestore_store
 
             return firestore_store.FirestoreStore(project, database)
@@ -600,13 +600,13 @@ def store(settings: Settings, clock: Clock) -> Store:
 def topics(settings: Settings, clock: Clock) -> Messaging:
     """Publishing for everybody; pulling for the courier of the one-machine home and of the emulators."""
     match settings.topics:
-        case LocalTopics():
+        case LocalTopicsSettings():
             from shared.adapters.sqlite import topics
 
-            assert isinstance(settings.store, SqliteStore), "Settings.read() has refused it"
+            assert isinstance(settings.store, SqliteSettings), "Settings.read() has refused it"
             settings.store.path.parent.mkdir(parents=True, exist_ok=True)
             return topics.LocalTopics(settings.store.path, clock, settings.project)
-        case PubsubTopics(project):
+        case PubsubSettings(project):
             from shared.adapters.google_cloud import pubsub_topics
 
             return pubsub_topics.PubsubTopics(project)

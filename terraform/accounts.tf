@@ -43,7 +43,7 @@ resource "google_cloud_run_service_iam_member" "push" {
   role     = "roles/run.invoker"
   member   = google_service_account.caller["push"].member
 
-  # A service that is made anew has lost its callers.
+  # A service that is created again has lost its callers.
   lifecycle {
     replace_triggered_by = [google_cloud_run_v2_service.function[each.key].id]
   }

@@ -90,7 +90,7 @@ resource "google_cloud_run_service_iam_member" "api" {
   role     = "roles/run.invoker"
   member   = each.key
 
-  # A service that is made anew has lost its callers.
+  # A service that is created again has lost its callers.
   lifecycle {
     replace_triggered_by = [google_cloud_run_v2_service.api["api"].id]
   }

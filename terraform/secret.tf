@@ -29,7 +29,7 @@ resource "google_secret_manager_secret" "gemini_key" {
   }
 
   # Secret Manager changes nothing by itself: it reminds, by a message on a topic. The subscription takes only SECRET_ROTATE: the
-  # same topic hears of every change of the secret. https://cloud.google.com/secret-manager/docs/event-notifications
+  # same topic gets every change of the secret. https://cloud.google.com/secret-manager/docs/event-notifications
   rotation {
     rotation_period    = "${var.key_rotation.days * 86400}s"
     next_rotation_time = coalesce(var.key_rotation.first_at, timeadd(plantimestamp(), "${var.key_rotation.days * 24}h"))

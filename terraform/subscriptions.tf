@@ -63,7 +63,7 @@ resource "google_pubsub_subscription" "push" {
   depends_on = [google_cloud_run_service_iam_member.push, google_service_account_iam_member.push_tokens]
 }
 
-# Without these two, Pub/Sub's agent cannot move a message to the dead letters, and it comes round for ever.
+# Without these two, Pub/Sub's agent cannot move a message to the dead letters, and it is redelivered without end.
 resource "google_pubsub_topic_iam_member" "give_up" {
   topic  = google_pubsub_topic.topic["render-dead-letters"].name
   role   = "roles/pubsub.publisher"

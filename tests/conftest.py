@@ -21,7 +21,7 @@ settings.load_profile("renderlane")
 
 
 def _import_the_product() -> None:
-    """Hypothesis draws constants from every module of ours that is imported: always the same, whatever is collected."""
+    """Hypothesis draws constants from every module of ours that is imported: all are, whichever tests are collected."""
     for package in (shared, functions, scripts):
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             if not module.name.startswith("shared.client"):

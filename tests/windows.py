@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from shared.core.admission.slot_calendar import Weight
 from shared.core.limits.quota import Limits
-from shared.core.values.pacific import pacific_day
+from shared.core.times.pacific import pacific_day
 
 MINUTE = timedelta(minutes=1)
 

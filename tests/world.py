@@ -44,9 +44,9 @@ from shared.ports import Ports
 from shared.ports.clock import Clock
 from shared.ports.messaging import Delivery
 from tests.fakes.batches import ScriptedBatches
+from tests.fakes.google_cloud.live_quota import ScriptedLiveQuota
 from tests.fakes.interactions import ScriptedInteractions
 from tests.fakes.lane import ScriptedLane
-from tests.fakes.live_quota import ScriptedLiveQuota
 from tests.fakes.memory import (
     PATIENCE,
     MemoryImages,
@@ -286,7 +286,7 @@ class World:
         except asyncio.CancelledError:
             self.topics.again(subscription, delivery)  # the process died under it
             raise
-        except Exception as error:  # noqa: BLE001  whatever a function raises is a 500
+        except Exception as error:  # noqa: BLE001  every exception of a function is a 500
             self.crashes.append(error)
             await self.clock.sleep(1)
             self.topics.again(subscription, delivery)

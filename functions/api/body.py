@@ -17,8 +17,8 @@ from shared.core.messages.render_request import (
     decode_message,
     parse_message,
 )
-from shared.core.values.moments import read_moment
-from shared.core.values.validation import Problem, kind, shown
+from shared.core.times.moments import read_moment
+from shared.core.validation.shapes import Problem, kind, shown
 
 IDEMPOTENCY_KEY = "Idempotency-Key"
 CANCEL_BY_POST = Problem(

@@ -8,7 +8,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from functions.api.problems import ProblemAnswer
 from functions.proxy_headers import PROXIES
-from shared.core.values.validation import Problem, shown
+from shared.core.validation.shapes import Problem, shown
 from shared.ports.identity import Caller, CallerInfo, Callers, NotIdentified
 
 OPEN = ("/healthz", "/v1/openapi.json")

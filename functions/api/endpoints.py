@@ -18,8 +18,8 @@ from shared.adapters.payloads.image_header import PICTURE_TYPES, content_type
 from shared.core.catalogue.catalogue import UnknownModel
 from shared.core.lifecycle.request_view import ENDED, STATUSES_ON_RECORD, RequestView, has_ended
 from shared.core.messages.render_request import ID_LIMIT, ID_WORDS, InvalidRequest, named_id, named_tenant
+from shared.core.validation.shapes import Problem, shown
 from shared.core.values.trace_context import caller_of
-from shared.core.values.validation import Problem, shown
 from shared.flows.api import cancelling, estimating, reading
 from shared.flows.api.reading import Filter, InvalidCursor, Lookup
 from shared.flows.api.submit import OtherContent, submit

@@ -7,7 +7,7 @@ from typing import Any
 
 from starlette.responses import JSONResponse, Response
 
-from shared.core.values.validation import Problem
+from shared.core.validation.shapes import Problem
 
 MEDIA_TYPE = "application/problem+json"
 TITLES = {

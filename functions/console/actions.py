@@ -22,7 +22,7 @@ from shared.core.observability import events
 from shared.core.routing import flag_board, flag_form
 from shared.core.routing.flag_board import FlagRefused
 from shared.core.routing.flag_form import FlagRequest
-from shared.core.values.validation import Problem
+from shared.core.validation.shapes import Problem
 from shared.flows.intake import revive as reviving
 from shared.flows.operations import flag_preview, flags
 from shared.ports.messaging import TopicsUnavailable
@@ -69,11 +69,11 @@ async def reset(request: Request, form: Form) -> Response:
     flag_id = request.path_params["flag_id"]
     why = flag_forms.reason_of(form)
     if isinstance(why, Problem):
-        return await pages.flags_page(request, Filled.anew(), wrong_at=(flag_id, why), status=WRONG)
+        return await pages.flags_page(request, Filled.empty(), wrong_at=(flag_id, why), status=WRONG)
     ports = desk_of(request).ports
     shown_expiry = flag_forms.seen_expiry(form)
     change = flags.reset(ports.store, ports.signals, flag_id, request.state.actor, why, as_seen=shown_expiry)
-    return await _change(request, change, "reset", flag_id, Filled.anew())
+    return await _change(request, change, "reset", flag_id, Filled.empty())
 
 
 async def extend(request: Request, form: Form) -> Response:
@@ -81,14 +81,14 @@ async def extend(request: Request, form: Form) -> Response:
     why, lasts = flag_forms.reason_of(form), flag_form.parse_duration(form.get("lasts", ""))
     for wrong in (why, lasts):
         if isinstance(wrong, Problem):
-            return await pages.flags_page(request, Filled.anew(), wrong_at=(flag_id, wrong), status=WRONG)
+            return await pages.flags_page(request, Filled.empty(), wrong_at=(flag_id, wrong), status=WRONG)
     assert not isinstance(why, Problem)
     assert not isinstance(lasts, Problem)
     ports = desk_of(request).ports
     until = (await ports.store.get(flag_board.PATH)).read_at + lasts
     shown_expiry = flag_forms.seen_expiry(form)
     change = flags.extend(ports.store, ports.signals, flag_id, until, request.state.actor, why, as_seen=shown_expiry)
-    return await _change(request, change, "extend", flag_id, Filled.anew())
+    return await _change(request, change, "extend", flag_id, Filled.empty())
 
 
 async def undo(request: Request, form: Form) -> Response:
@@ -96,7 +96,7 @@ async def undo(request: Request, form: Form) -> Response:
     flag_id = request.path_params["flag_id"]
     ports = desk_of(request).ports
     change = flags.undo(ports.store, ports.signals, flag_id, request.state.actor)
-    return await _change(request, change, "undo", flag_id, Filled.anew())
+    return await _change(request, change, "undo", flag_id, Filled.empty())
 
 
 async def _change(request: Request, change: Awaitable[object], did: str, flag_id: str, filled: Filled) -> Response:
@@ -149,7 +149,7 @@ async def _note_prompt(request: Request, where: str) -> None:
 
 
 async def _kick(request: Request) -> None:
-    """A pump that leads looks at flags by itself; one that went home is woken."""
+    """An active pump reads flags by itself; where none is active, one is started."""
     with contextlib.suppress(TopicsUnavailable):
         await desk_of(request).ports.topics.publish(PUMP_KICKS, Kick().to_bytes())
 

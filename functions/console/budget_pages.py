@@ -24,11 +24,11 @@ from shared.core.messages.topics import PUMP_KICKS
 from shared.core.observability import events
 from shared.core.records.tenant import TenantRecord
 from shared.core.routing import flag_form
+from shared.core.validation.shapes import Problem
 from shared.core.values.documents import Document
 from shared.core.values.money import micros_from_usd, usd
-from shared.core.values.validation import Problem
 from shared.flows.operations import tenants
-from shared.flows.operations.budget_reading import read_purse
+from shared.flows.operations.budget_reading import read_balance
 from shared.flows.status import summary
 from shared.ports import Ports
 from shared.ports.messaging import TopicsUnavailable
@@ -75,7 +75,7 @@ class ShownBudget(Struct, frozen=True):
         return f"{Decimal(usd(self.budget.limit_micros * 3 // 2)):.2f}"
 
 
-class Sent(Struct, frozen=True):
+class BudgetForm(Struct, frozen=True):
     """A form that was not taken."""
 
     tenant: str = ""
@@ -89,7 +89,7 @@ async def budgets(request: Request) -> Response:
     return await _page(request)
 
 
-async def _page(request: Request, *, status: int = 200, sent: Sent | None = None) -> Response:
+async def _page(request: Request, *, status: int = 200, sent: BudgetForm | None = None) -> Response:
     ports = desk_of(request).ports
     documents = await ports.store.query(queries.tenants(200))
     limits = [(document, limit) for document in documents if (limit := TenantRecord.of(document).budget) is not None]
@@ -99,7 +99,7 @@ async def _page(request: Request, *, status: int = 200, sent: Sent | None = None
     )
     values = {
         "budgets": sorted(shown, key=lambda one: (-one.waiting, -one.percent, one.tenant)),
-        "more": max(0, len(limits) - MOST_SHOWN), "default": ports.default_budget, "sent": sent or Sent(),
+        "more": max(0, len(limits) - MOST_SHOWN), "default": ports.default_budget, "sent": sent or BudgetForm(),
         "spent": counted.spent if counted is not None else None, "uses": USES,
         "token": await token_for(request), "did": _did(request),
     }  # fmt: skip
@@ -113,13 +113,13 @@ def _did(request: Request) -> tuple[str, str]:
 
 
 async def _shown(ports: Ports, document: Document, limit: Budget) -> ShownBudget:
-    purse, waiting = await asyncio.gather(
-        read_purse(ports.store, document.id, limit, document.read_at),
+    balance, waiting = await asyncio.gather(
+        read_balance(ports.store, document.id, limit, document.read_at),
         ports.store.count(queries.waiting_for(document.id, OVER_BUDGET, MOST_WAITING)),
     )
     changes = TenantRecord.of(document).budget_changes
     return ShownBudget(
-        document.id, limit, purse.spent_micros, purse.held_micros, waiting, changes,
+        document.id, limit, balance.spent_micros, balance.held_micros, waiting, changes,
         undoable(changes, document.read_at) is not None,
     )  # fmt: skip
 
@@ -127,7 +127,7 @@ async def _shown(ports: Ports, document: Document, limit: Budget) -> ShownBudget
 async def set_limit(request: Request, form: Form) -> Response:
     """A new limit with its reason, as long as the budget is the one that the page showed."""
     ports, tenant = desk_of(request).ports, request.path_params["tenant"]
-    sent = Sent(tenant, form.get("limit", "")[:40], form.get("reason", "")[:300])
+    sent = BudgetForm(tenant, form.get("limit", "")[:40], form.get("reason", "")[:300])
     name, limit, reason = flag_form.tenant(tenant), _limit(sent.limit), flag_form.reason(sent.reason)
     if isinstance(name, Problem):
         return await _page(request, status=WRONG, sent=replace(sent, wrong={"form": str(name)}))
@@ -158,11 +158,11 @@ async def undo(request: Request, form: Form) -> Response:
     tenant = request.path_params["tenant"]
     name = flag_form.tenant(tenant)
     if isinstance(name, Problem):
-        return await _page(request, status=WRONG, sent=Sent(tenant, wrong={"form": str(name)}))
+        return await _page(request, status=WRONG, sent=BudgetForm(tenant, wrong={"form": str(name)}))
     try:
         undone = await tenants.undo_budget(desk_of(request).ports.store, tenant, request.state.actor)
     except UndoRefused as error:
-        return await _page(request, status=CONFLICT, sent=Sent(tenant, wrong={"form": str(error)}))
+        return await _page(request, status=CONFLICT, sent=BudgetForm(tenant, wrong={"form": str(error)}))
     return await _changed(request, "undo", tenant, f"{tenant}: undone: {undone}")
 
 

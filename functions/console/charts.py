@@ -41,7 +41,7 @@ SPANS: Mapping[Span, SpanKind] = {
 }
 
 
-class Line(Struct, frozen=True):
+class ChartLine(Struct, frozen=True):
     name: str
     style: str
     """Of the style sheet: which colour."""
@@ -54,7 +54,7 @@ class Chart(Struct, frozen=True):
     id: str
     title: str
     unit: Unit
-    lines: tuple[Line, ...]
+    lines: tuple[ChartLine, ...]
     top: float
     """The value at the upper edge."""
     now_text: str
@@ -209,7 +209,7 @@ def _chart(name: str, title: str, unit: Unit, *lines: tuple[str, str, Values]) -
         value = next((item for item in reversed(row) if item is not None), None)
         if value is not None:
             newest.append(f"{label} {words(unit, value)}" if len(lines) > 1 else words(unit, value))
-    drawn = tuple(Line(label, style, tuple(_paths(row, top)), tuple(row)) for label, style, row in lines)
+    drawn = tuple(ChartLine(label, style, tuple(_paths(row, top)), tuple(row)) for label, style, row in lines)
     return Chart(name, title, unit, drawn, top, " · ".join(newest[:2]))
 
 

@@ -10,8 +10,8 @@ from msgspec import Struct, field
 from starlette.requests import Request
 
 from functions.console.runbook import Section
-from functions.console.tokens import Tokens
-from shared.config import FirestoreStore, Settings
+from functions.console.tokens import FormTokens
+from shared.config import FirestoreSettings, Settings
 from shared.flows.operations.console_key import console_key
 from shared.ports import Ports
 from shared.ports.identity import Identities
@@ -31,7 +31,7 @@ class ConsoleContext(Struct, eq=False):
     """Images come from the built-in simulator: every page says so."""
     drawn: dict[str, tuple[str, int, Markup]] = field(default_factory=dict)
     """The time lines as they were drawn last, by span: of which version of the series, in which minute."""
-    _tokens: Tokens | None = None
+    _tokens: FormTokens | None = None
 
     @property
     def ports(self) -> Ports:
@@ -43,14 +43,14 @@ class ConsoleContext(Struct, eq=False):
 
     def cloud_trace(self, trace_id: str) -> str | None:
         """Where the trace is shown; None where its spans are in the file of this home."""
-        if not isinstance(self.settings.store, FirestoreStore):
+        if not isinstance(self.settings.store, FirestoreSettings):
             return None
         return CLOUD_TRACE.format(trace_id=trace_id, project=self.settings.project)
 
-    async def tokens(self) -> Tokens:
+    async def tokens(self) -> FormTokens:
         """Against forged changes, the same in all processes on one store. Raises StoreUnavailable."""
         if self._tokens is None:
-            self._tokens = Tokens(bytes.fromhex(await console_key(self.ports.store, secrets.token_hex(32))))
+            self._tokens = FormTokens(bytes.fromhex(await console_key(self.ports.store, secrets.token_hex(32))))
         return self._tokens
 
 

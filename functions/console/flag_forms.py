@@ -17,9 +17,9 @@ from shared.core.messages.render_request import PURPOSES
 from shared.core.routing import flag_form
 from shared.core.routing.flag import DEFAULT_EXPIRY
 from shared.core.routing.flag_kinds import FLAGS, NAMES, FlagName
+from shared.core.times.moments import read_moment
+from shared.core.validation.shapes import Problem
 from shared.core.values.lanes import ASKABLE
-from shared.core.values.moments import read_moment
-from shared.core.values.validation import Problem
 
 FIELDS = ("name", "to", "tenant", "purpose", "model", "lane", "share", "lasts", "reason", "shadow")
 DEFAULTS = {"share": "100", "lasts": f"{DEFAULT_EXPIRY.total_seconds() / 3_600:.0f}h"}
@@ -46,7 +46,7 @@ class Filled(Struct, frozen=True):
         return self.wrong.get(name, "") if flag == self.name else ""
 
     @classmethod
-    def anew(cls, name: str = "") -> Filled:
+    def empty(cls, name: str = "") -> Filled:
         return cls({**DEFAULTS, "name": name} if name in NAMES else {})
 
     @classmethod

@@ -37,7 +37,7 @@ Form = Mapping[str, str]
 Change = Callable[[Request, Form], Awaitable[Response]]
 
 
-class Refused(Exception):
+class ChangeRefused(Exception):
     """A change that is made for nobody. Says why and what to do."""
 
 
@@ -105,20 +105,20 @@ def changing(change: Change) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
         try:
             return await change(request, await sent(request))
-        except Refused as error:
+        except ChangeRefused as error:
             return problem(request, 403, "Nothing was changed", str(error))
 
     return endpoint
 
 
 async def sent(request: Request) -> Form:
-    """The form of a POST that is really ours. Raises Refused."""
+    """The form of a POST that is really ours. Raises ChangeRefused."""
     desk = desk_of(request)
     _check_origin(request)
     form = await _form(request)
     nonce = request.cookies.get(cookie_name(desk), "")
     if not (await desk.tokens()).holds(form.get("token", ""), request.state.actor, nonce):
-        raise Refused("the form has no valid token. Reload the page and try again.")
+        raise ChangeRefused("the form has no valid token. Reload the page and try again.")
     return form
 
 
@@ -127,7 +127,9 @@ def _check_origin(request: Request) -> None:
     if origin is None and request.headers.get("sec-fetch-site") == "same-origin":
         return
     if origin is None or urlsplit(origin).netloc != host:
-        raise Refused(f"found the origin {(origin or 'none')[:80]!r}; allowed: {host}. Use the console's own pages.")
+        raise ChangeRefused(
+            f"found the origin {(origin or 'none')[:80]!r}; allowed: {host}. Use the console's own pages."
+        )
 
 
 async def _parts(request: Request) -> AsyncIterator[bytes]:
@@ -135,20 +137,20 @@ async def _parts(request: Request) -> AsyncIterator[bytes]:
         async for part in request.stream():
             yield part
     except ClientDisconnect as error:
-        raise Refused("the form is incomplete. Send it again.") from error
+        raise ChangeRefused("the form is incomplete. Send it again.") from error
 
 
 async def _form(request: Request) -> Form:
     kind = request.headers.get("content-type", "").partition(";")[0].strip()
     if kind != "application/x-www-form-urlencoded":
-        raise Refused(f"found a body of {kind[:80] or 'no'} type; allowed: application/x-www-form-urlencoded")
+        raise ChangeRefused(f"found a body of {kind[:80] or 'no'} type; allowed: application/x-www-form-urlencoded")
     body = bytearray()
     async for part in _parts(request):
         body += part
         if len(body) > FORM_LIMIT_BYTES:
-            raise Refused(f"the form is larger than {FORM_LIMIT_BYTES:,} bytes. Shorten it.")
+            raise ChangeRefused(f"the form is larger than {FORM_LIMIT_BYTES:,} bytes. Shorten it.")
     try:
         fields = parse_qs(body.decode(), keep_blank_values=True, max_num_fields=64)
     except ValueError as error:
-        raise Refused("cannot read the form; allowed: UTF-8, at most 64 fields") from error
+        raise ChangeRefused("cannot read the form; allowed: UTF-8, at most 64 fields") from error
     return {name: values[-1] for name, values in fields.items()}

@@ -22,7 +22,7 @@ from shared.ports import Ports
 from shared.ports.store import Store
 
 
-class Looked(Struct, frozen=True):
+class StoredRequestState(Struct, frozen=True):
     """As the store had it."""
 
     request_id: str
@@ -76,7 +76,7 @@ class Looked(Struct, frozen=True):
         return self.status in revival.REVIVABLE and self.record.revived_as is None
 
 
-async def find(store: Store, request_id: str) -> Looked | None:
+async def find(store: Store, request_id: str) -> StoredRequestState | None:
     """None where there is no such request."""
     document = await store.get(request_record.path(request_id))
     if not isinstance(document, Document):
@@ -84,7 +84,7 @@ async def find(store: Store, request_id: str) -> Looked | None:
     request = request_in(document)
     attempts = await store.query(queries.attempts_of(request_id)) if request.record.attempt_count else []
     records = tuple(attempt_in(attempt).record for attempt in attempts)
-    return Looked(request_id, request.record, records, request.read_at)
+    return StoredRequestState(request_id, request.record, records, request.read_at)
 
 
 async def image_of(ports: Ports, uri: str) -> tuple[bytes, str]:
@@ -94,7 +94,9 @@ async def image_of(ports: Ports, uri: str) -> tuple[bytes, str]:
     return data, kind if kind in PICTURE_TYPES else "application/octet-stream"
 
 
-def spans_of(look: Looked, read: Callable[[str], Sequence[SpanView]], now: datetime) -> tuple[list[SpanView], bool]:
+def spans_of(
+    look: StoredRequestState, read: Callable[[str], Sequence[SpanView]], now: datetime
+) -> tuple[list[SpanView], bool]:
     """And whether they are all; else they are what the store can tell."""
     spans = read(look.record.trace_id)
     if spans:

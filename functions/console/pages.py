@@ -19,7 +19,7 @@ from functions.console.charts import Span
 from functions.console.desk import desk_of
 from functions.console.flag_forms import Choices, Filled, words
 from functions.console.guard import keep_cookie, token_for
-from functions.console.one_request import Looked, find, image_of, spans_of
+from functions.console.one_request import StoredRequestState, find, image_of, spans_of
 from functions.console.panels import Overview
 from functions.console.view import environment, page
 from shared import wiring
@@ -31,10 +31,10 @@ from shared.core.observability import series
 from shared.core.observability.waterfall import waterfall
 from shared.core.provider.outcome_code import OF_REQUESTS
 from shared.core.routing.flag_history import HistoryLine
+from shared.core.validation.shapes import Problem
 from shared.core.values.undo import may_be_undone
-from shared.core.values.validation import Problem
 from shared.flows.operations import repro_packet as packet_flow
-from shared.flows.operations.flag_preview import Looked as LookedAtFlag
+from shared.flows.operations.flag_preview import FlagPreview as LookedAtFlag
 from shared.flows.operations.repro_packet import Repeating
 from shared.flows.status import series_point, summary
 from shared.flows.status.prospect import Prospect, prospect
@@ -101,7 +101,7 @@ async def runbook(request: Request) -> Response:
 
 
 async def flags(request: Request) -> Response:
-    return await flags_page(request, Filled.anew(request.query_params.get("trip", "")))
+    return await flags_page(request, Filled.empty(request.query_params.get("trip", "")))
 
 
 async def preview_part(request: Request, filled: Filled, looked: LookedAtFlag | None, status: int) -> Response:
@@ -163,7 +163,7 @@ async def one(request: Request) -> Response:
     return keep_cookie(request, page(request, "request.html", token=token, **values))
 
 
-async def _prospect(request: Request, one: Looked) -> Prospect | None:
+async def _prospect(request: Request, one: StoredRequestState) -> Prospect | None:
     """None where the request's document is of a release that this one cannot plan for."""
     ports = desk_of(request).ports
     view = await panels.look(ports)
@@ -247,7 +247,7 @@ def request_id(request: Request) -> str:
     return str(wanted)
 
 
-async def of_address(request: Request) -> Looked:
+async def of_address(request: Request) -> StoredRequestState:
     """The request of the address. Raises HTTPException."""
     looked = await find(desk_of(request).ports.store, request_id(request))
     if looked is None:

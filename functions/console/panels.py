@@ -44,7 +44,7 @@ class ShownFlag(Struct, frozen=True):
         return self.flag.reason.removeprefix(f"{self.flag.circuit}: ")
 
 
-class Column(Struct, frozen=True):
+class MinuteColumn(Struct, frozen=True):
     """One minute of a model's hour."""
 
     minute: int
@@ -177,7 +177,7 @@ def shown(snapshot: RoutingSnapshot) -> tuple[ShownFlag, ...]:
     )  # fmt: skip
 
 
-def chart(use: QuotaUse, now: datetime) -> list[Column]:
+def chart(use: QuotaUse, now: datetime) -> list[MinuteColumn]:
     """By per cent of the tightest limit, else by the busiest minute."""
     first = now.replace(second=0, microsecond=0) - timedelta(minutes=CHART_MINUTES - 1)
     most = max((sample.starts for sample in use.samples), default=1)
@@ -187,5 +187,5 @@ def chart(use: QuotaUse, now: datetime) -> list[Column]:
         if 0 <= minute < CHART_MINUTES:
             percent = round(100 * sample.starts / most) if sample.percent is None else sample.percent
             full = sample.percent is not None and sample.percent >= 95
-            columns.append(Column(minute, max(4, min(100, percent)), full))
+            columns.append(MinuteColumn(minute, max(4, min(100, percent)), full))
     return columns

@@ -28,13 +28,13 @@ from shared.core.observability import events
 from shared.core.provider.outcome_code import OF_REQUESTS
 from shared.core.records.versioned import Row, row_in
 from shared.core.routing.flag_kinds import NAMES
+from shared.core.validation.shapes import Problem
 from shared.core.values.documents import Document
 from shared.core.values.lanes import ASKABLE
 from shared.core.values.status import Status
-from shared.core.values.validation import Problem
 from shared.flows.intake import revive as reviving
 from shared.flows.operations import request_list
-from shared.flows.operations.request_list import Cursor, Listed
+from shared.flows.operations.request_list import Cursor, ListPage
 from shared.ports import Ports
 
 SIZE = 50
@@ -86,7 +86,7 @@ def _choices(request: Request) -> dict[str, Any]:
     }  # fmt: skip
 
 
-async def _read(request: Request, size: int) -> tuple[RequestFilter, list[Problem], Listed]:
+async def _read(request: Request, size: int) -> tuple[RequestFilter, list[Problem], ListPage]:
     ports = desk_of(request).ports
     now = (await ports.store.get("summary/summary")).read_at
     chosen, wrong = request_filter.parse(dict(request.query_params), ports.catalogue, now)

@@ -39,7 +39,7 @@ class BandRect(Struct, frozen=True):
     end: datetime
 
 
-class Event(Struct, frozen=True):
+class TimelineEntry(Struct, frozen=True):
     """One line of the list below the time lines."""
 
     at: datetime
@@ -54,7 +54,7 @@ class Happened(Struct, frozen=True):
 
     marks: tuple[MarkLine, ...]
     bands: tuple[BandRect, ...]
-    events: tuple[Event, ...]
+    events: tuple[TimelineEntry, ...]
     """The newest first."""
 
 
@@ -65,7 +65,7 @@ def happened(series: Series, begin: datetime, end: datetime, now: datetime) -> H
     marks = [mark for mark in series.marks if begin <= mark.at < end]
     events = [_event_of(band) for band in bands]
     events += [
-        Event(mark.at, mark.kind, mark.text, "")
+        TimelineEntry(mark.at, mark.kind, mark.text, "")
         for mark in marks
         if (mark.at, mark.kind, mark.text) not in starts and not (mark.phase == "end" and (mark.at, mark.kind) in ends)
     ]
@@ -80,9 +80,9 @@ def _newest(marks: Sequence[Mark]) -> Sequence[Mark]:
     return marks[-MOST_DRAWN:]
 
 
-def _event_of(band: Band) -> Event:
+def _event_of(band: Band) -> TimelineEntry:
     lasted = display.left(band.end - band.begin)
-    return Event(band.begin, band.kind, band.text, f"still, for {lasted}" if band.is_open else f"for {lasted}")
+    return TimelineEntry(band.begin, band.kind, band.text, f"still, for {lasted}" if band.is_open else f"for {lasted}")
 
 
 def _rect(band: Band, begin: datetime, end: datetime) -> BandRect:

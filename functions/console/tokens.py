@@ -11,12 +11,12 @@ from msgspec import Struct
 NONCE = re.compile(r"[0-9a-f]{32}")
 
 
-class Tokens(Struct, frozen=True):
+class FormTokens(Struct, frozen=True):
     key: bytes
 
     def __repr__(self) -> str:
         """Without the key."""
-        return "Tokens()"
+        return "FormTokens()"
 
     def token(self, actor: str, nonce: str) -> str:
         """What a form carries for that identity in the browser that holds the cookie `nonce`."""

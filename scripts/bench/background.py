@@ -28,11 +28,12 @@ from starlette.responses import Response
 
 from functions import main as functions
 from scripts.bench.harness import rig
-from scripts.bench.harness.progress import Progress
+from scripts.bench.harness.percentile import percentile
+from scripts.bench.harness.progress import ProgressLine
 from scripts.local import home
+from scripts.local.upstream import Upstream, paced
 from shared.config import Settings
 from shared.core.lifecycle import queries
-from shared.core.messages.topics import RENDER_RESULTS, SUBSCRIPTIONS, Subscription
 from shared.core.records.versioned import request_in
 
 WAYS = ("held", "webhooks", "polled")
@@ -40,7 +41,6 @@ REQUESTS, AT_ONCE, CONCURRENCY = 600, 200, 40
 """CONCURRENCY: deliveries that one instance of `render` takes, as Terraform sets it."""
 LATENCY, PER_SECOND = "uniform:15,25", 10
 WITHIN = 240.0
-RESULTS = Subscription("bench-results", RENDER_RESULTS, "bury", timedelta(seconds=600), 0)
 MOST_AFTER_LEAD, MOST_TOLD, MOST_POLLED = 0.5, 0.5, 2.0
 """The goals, in seconds: what a delivery is held beyond its lead; from the model's end to the result with webhooks, and
 without."""
@@ -58,7 +58,7 @@ class RenderDelivery(Struct, frozen=True):
         return (self.ended_at - self.began_at).total_seconds()
 
 
-class Figures(Struct, frozen=True):
+class WayFigures(Struct, frozen=True):
     held_p50: float
     lead_p50: float
     """From the push to the slot."""
@@ -75,7 +75,7 @@ class Figures(Struct, frozen=True):
     seconds: float
 
 
-async def play(way: str, requests: int) -> Figures:
+async def play(way: str, requests: int) -> WayFigures:
     began, deliveries = time.monotonic(), list[RenderDelivery]()
     with rig.simulator(latency=LATENCY) as provider, tempfile.TemporaryDirectory(prefix="renderlane-bench-") as folder:
         environment = {
@@ -87,8 +87,8 @@ async def play(way: str, requests: int) -> Figures:
             "RENDERLANE_BACKGROUND": "off" if way == "held" else "auto",
         }
         settings = Settings.read(environment, Path.cwd())
-        client = rig.Client(environment)
-        await client.topics.ensure([*SUBSCRIPTIONS, RESULTS])
+        client = Upstream.of(environment)
+        await client.listen()
         with _timed(deliveries), _out_of_reach(way == "polled"):
             async with home.running(settings, 0, home.Simulated(), io.StringIO()):
                 await client.publish([{"request_id": "first", "prompt": "picture"}])
@@ -99,7 +99,7 @@ async def play(way: str, requests: int) -> Figures:
             request.record.request_id: request.record.slot_start
             for request in map(request_in, await client.store.query(queries.newest("succeeded", requests + 1)))
         }
-        published = await _published(client)
+        published = {str(result["request_id"]): result["published_at"] for result in await client.results()}
         ended = {
             str(call["marker"]): datetime.fromisoformat(call["finished_at"])
             for call in rig.calls(provider.url) if call["finished_at"]
@@ -109,10 +109,8 @@ async def play(way: str, requests: int) -> Figures:
     return _figures(deliveries, slots, ended, published, time.monotonic() - began)
 
 
-async def _publish(client: rig.Client, requests: int) -> None:
-    began = time.monotonic()
-    for number in range(requests):
-        await asyncio.sleep(max(0.0, began + number / PER_SECOND - time.monotonic()))
+async def _publish(client: Upstream, requests: int) -> None:
+    async for number in paced(number / PER_SECOND for number in range(requests)):
         await client.publish([{"request_id": f"r-{number:04}", "prompt": f"picture {number}"}])
 
 
@@ -157,35 +155,26 @@ def _request_id(body: bytes) -> str:
     return str(json.loads(base64.b64decode(json.loads(body)["message"]["data"]))["request_id"])
 
 
-async def _published(client: rig.Client) -> dict[str, datetime]:
-    """When each result was published."""
-    moments: dict[str, datetime] = {}
-    while page := await client.topics.pull(RESULTS.name, 500, timedelta(0)):
-        moments |= {str(json.loads(one.data)["request_id"]): one.published_at for one in page}
-        await client.topics.acknowledge(RESULTS.name, [one.handle for one in page])
-    return moments
-
-
 def _figures(
     deliveries: Sequence[RenderDelivery],
     slots: dict[str, datetime],
     ended: dict[str, datetime],
     published: dict[str, datetime],
     seconds: float,
-) -> Figures:
+) -> WayFigures:
     of_calls = [one for one in deliveries if one.request_id in slots]
     leads = [max(0.0, (slots[one.request_id] - one.began_at).total_seconds()) for one in of_calls]
     together = _together(of_calls)
     delays = sorted((published[name] - ended[name]).total_seconds() for name in slots)
-    return Figures(
+    return WayFigures(
         held_p50=median(one.seconds for one in of_calls),
         lead_p50=median(leads),
         beyond_lead_p50=median(one.seconds - lead for one, lead in zip(of_calls, leads, strict=True)),
         most_at_once=max(together),
         mean_at_once=sum(together) / len(together),
-        instances=math.ceil(sorted(together)[int(0.95 * (len(together) - 1))] / CONCURRENCY),
+        instances=math.ceil(percentile(together, 0.95) / CONCURRENCY),
         told_p50=median(delays),
-        told_p95=delays[int(0.95 * (len(delays) - 1))],
+        told_p95=percentile(delays, 0.95),
         seconds=seconds,
     )
 
@@ -198,7 +187,7 @@ def _together(deliveries: Sequence[RenderDelivery]) -> list[int]:
     return [sum(one.began_at <= moment < one.ended_at for one in deliveries) for moment in moments]
 
 
-def missed(way: str, figures: Figures) -> list[str]:
+def missed(way: str, figures: WayFigures) -> list[str]:
     """Goals of calls in the background that were not reached."""
     if way == "held":
         return []
@@ -219,12 +208,12 @@ def main() -> int:
     options.add_argument("--requests", type=int, default=REQUESTS)
     options.add_argument("--json", metavar="FILE")
     chosen = options.parse_args()
-    progress, figures, failed = Progress(), dict[str, Any](), False
+    progress, figures, failed = ProgressLine(), dict[str, Any](), False
     rows: list[list[str]] = []
     for way in chosen.way or WAYS:
         progress.say(f"{chosen.requests} requests, {PER_SECOND} a second, {way}")
         of_way = asyncio.run(play(way, chosen.requests))
-        figures[way] = {name: round(getattr(of_way, name), 3) for name in Figures.__struct_fields__}
+        figures[way] = {name: round(getattr(of_way, name), 3) for name in WayFigures.__struct_fields__}
         rows.append(_row(way, of_way))
         for problem in missed(way, of_way):
             failed = True
@@ -245,7 +234,7 @@ _COLUMNS = [
 ]
 
 
-def _row(way: str, of_way: Figures) -> list[str]:
+def _row(way: str, of_way: WayFigures) -> list[str]:
     return [
         way,
         f"{of_way.held_p50:.2f}",

@@ -30,6 +30,7 @@ from msgspec import Struct
 
 from functions.console.app import BASE, desk_of, whole
 from scripts.bench.harness import rig
+from scripts.bench.harness.percentile import percentile
 from scripts.local.home import serving
 from shared import wiring
 from shared.config import Settings
@@ -64,7 +65,7 @@ PAGES = (
     "/requests/q-0", "/requests/done-000007", "/requests/run-0/trace",
 )  # fmt: skip
 REDRAWN = ("/", "/?span=1h", "/?span=30d")
-"""With a new point in the series before each call, as once a minute: the time lines are drawn anew."""
+"""With a new point in the series before each call, as once a minute: the time lines are drawn again."""
 SEARCHES = (
     "/requests?text=done-000", "/requests?outcome=no_such_outcome", "/requests?flag=use-flex", "/requests?sort=dearest",
     "/requests?sort=longest",
@@ -85,7 +86,7 @@ class Figure(Struct, frozen=True):
     @classmethod
     def of(cls, times: list[float], goal: float | None) -> Figure:
         ordered = sorted(times)
-        return cls(statistics.median(ordered), ordered[int(0.95 * (len(ordered) - 1))], ordered[-1], goal)
+        return cls(statistics.median(ordered), percentile(ordered, 0.95), ordered[-1], goal)
 
     def to_json(self) -> dict[str, float | None]:
         return {"p50_ms": self.p50, "p95_ms": self.p95, "max_ms": self.most, "goal_ms": self.goal}
@@ -176,7 +177,7 @@ def _measured(address: str, calls: int, settings: Settings) -> dict[str, Figure]
             ports = runner.run(_ports(settings))
             for page in REDRAWN:
                 before = partial(_run, runner, ports)
-                figures[f"{page}, drawn anew"] = Figure.of(
+                figures[f"{page}, drawn again"] = Figure.of(
                     _times(partial(client.get, page), calls, before), PAGE_GOAL_MS
                 )
         for page in SEARCHES:

@@ -25,8 +25,8 @@ from scripts.virtual_time import measures
 from scripts.virtual_time.arrivals import backlog, poisson
 from scripts.virtual_time.models.fleet_model import DeliveryTerms, FleetSize
 from scripts.virtual_time.models.provider_limits import ProviderTerms
-from scripts.virtual_time.models.renderlane_model import Renderlane
-from scripts.virtual_time.request import Arrival
+from scripts.virtual_time.models.renderlane_model import PumpModel
+from scripts.virtual_time.request import PublishedRequest
 from scripts.virtual_time.run import Rehearsal, Setting, rehearse
 from scripts.virtual_time.scenarios import MODEL, NOON, NORMAL
 from shared.core.limits.quota import Limits
@@ -81,8 +81,8 @@ class Burst(Struct, frozen=True):
 
 
 def ramp(way: FleetSize, seed: int) -> Ramp:
-    at_once = rehearse(_setting(way, lambda _: backlog(NORMAL, AT_ONCE), RAMP_SECONDS), Renderlane(), seed)
-    steady = rehearse(_setting(way, _steady(RAMP_SECONDS), RAMP_SECONDS), Renderlane(), seed)
+    at_once = rehearse(_setting(way, lambda _: backlog(NORMAL, AT_ONCE), RAMP_SECONDS), PumpModel(), seed)
+    steady = rehearse(_setting(way, _steady(RAMP_SECONDS), RAMP_SECONDS), PumpModel(), seed)
     waits = _waits(steady, 0, 120)
     return Ramp(
         measures.last_start(at_once), _in_flight_after(steady), measures.quantile(waits, 0.5),
@@ -93,17 +93,17 @@ def ramp(way: FleetSize, seed: int) -> Ramp:
 def burst(way: FleetSize, seed: int) -> Burst:
     assert way.terms is not None
     struck = replace(way, terms=replace(way.terms, outage=OUTAGE))
-    rehearsal = rehearse(_setting(struck, _steady(BURST_SECONDS), BURST_SECONDS), Renderlane(), seed)
+    rehearsal = rehearse(_setting(struck, _steady(BURST_SECONDS), BURST_SECONDS), PumpModel(), seed)
     counts = rehearsal.deliveries
     wait = measures.quantile(_waits(rehearsal, *STRUCK), 0.99)
     return Burst(_caught_up_after(rehearsal), wait, counts.failed, counts.refused, counts.dead, counts.stopped_seconds)
 
 
-def _steady(ends: float) -> Callable[[Random], Sequence[Arrival]]:
+def _steady(ends: float) -> Callable[[Random], Sequence[PublishedRequest]]:
     return lambda chance: poisson(NORMAL, DEMAND, begins=0, ends=ends, chance=chance)
 
 
-def _setting(way: FleetSize, arrivals: Callable[[Random], Sequence[Arrival]], until: float) -> Setting:
+def _setting(way: FleetSize, arrivals: Callable[[Random], Sequence[PublishedRequest]], until: float) -> Setting:
     return Setting(
         start=NOON,
         arrivals=arrivals,

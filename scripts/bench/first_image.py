@@ -39,7 +39,7 @@ await writeFile("lighthouse", Buffer.from(await (await client.image(view.request
 """
 
 
-class Step(Struct, frozen=True):
+class TypedCommand(Struct, frozen=True):
     """One command that a person types, and how long it took."""
 
     command: str
@@ -48,7 +48,7 @@ class Step(Struct, frozen=True):
 
 class Way(Struct, frozen=True):
     name: str
-    steps: tuple[Step, ...]
+    steps: tuple[TypedCommand, ...]
 
     @property
     def seconds(self) -> float:
@@ -87,11 +87,11 @@ def main() -> int:
     return 0
 
 
-def _json(steps: tuple[Step, ...]) -> list[dict[str, Any]]:
+def _json(steps: tuple[TypedCommand, ...]) -> list[dict[str, Any]]:
     return [{"command": step.command, "seconds": round(step.seconds, 2)} for step in steps]
 
 
-def _walk(folder: Path, console: Console, *, quick: bool) -> tuple[tuple[Step, ...], list[Way]]:
+def _walk(folder: Path, console: Console, *, quick: bool) -> tuple[tuple[TypedCommand, ...], list[Way]]:
     clone = folder / "renderlane"
     steps = [_step(["git", "clone", "--quiet", str(ROOT), str(clone)], folder, shown="git clone ... && cd renderlane")]
     if quick:
@@ -114,14 +114,14 @@ def _walk(folder: Path, console: Console, *, quick: bool) -> tuple[tuple[Step, .
 
 
 @contextmanager
-def _up(clone: Path, environment: Mapping[str, str]) -> Iterator[tuple[str, Step]]:
+def _up(clone: Path, environment: Mapping[str, str]) -> Iterator[tuple[str, TypedCommand]]:
     program = "from scripts.cli.main import main; main()"
     command = [".venv/bin/python", "-c", program, "up", "--port", "0", "--latency", LATENCY]
     began = time.monotonic()
     with subprocess.Popen(command, cwd=clone, env=environment, stdout=subprocess.PIPE, text=True) as process:
         try:
             url = _address(process.stdout)
-            yield url, Step("renderlane up &", time.monotonic() - began)
+            yield url, TypedCommand("renderlane up &", time.monotonic() - began)
         finally:
             process.terminate()
             process.wait(90)
@@ -136,7 +136,7 @@ def _address(output: IO[str] | None) -> str:
     return match[0]
 
 
-def _cli(clone: Path, environment: Mapping[str, str], _url: str) -> tuple[Step, ...]:
+def _cli(clone: Path, environment: Mapping[str, str], _url: str) -> tuple[TypedCommand, ...]:
     program = "from scripts.cli.main import main; main()"
     command = [".venv/bin/python", "-c", program, "submit", PROMPT, "--id", "first-cli", "--wait"]
     step = _step(command, clone, environment, shown=f'.venv/bin/renderlane submit "{PROMPT}" --wait')
@@ -145,14 +145,14 @@ def _cli(clone: Path, environment: Mapping[str, str], _url: str) -> tuple[Step, 
     return (step,)
 
 
-def _curl(clone: Path, environment: Mapping[str, str], _url: str) -> tuple[Step, ...]:
+def _curl(clone: Path, environment: Mapping[str, str], _url: str) -> tuple[TypedCommand, ...]:
     command = ["docs/examples/curl.sh", PROMPT, "lighthouse"]
     step = _step(command, clone, environment, shown=f'docs/examples/curl.sh "{PROMPT}" lighthouse')
     _check(clone / "lighthouse")
     return (step,)
 
 
-def _python(clone: Path, environment: Mapping[str, str], _url: str) -> tuple[Step, ...]:
+def _python(clone: Path, environment: Mapping[str, str], _url: str) -> tuple[TypedCommand, ...]:
     (clone / "one.txt").write_text(f"{PROMPT}, from Python\n", "utf-8")
     command = [sys.executable, "docs/examples/batch.py", "one.txt", "images"]
     step = _step(command, clone, environment, shown="python docs/examples/batch.py one.txt images")
@@ -160,7 +160,7 @@ def _python(clone: Path, environment: Mapping[str, str], _url: str) -> tuple[Ste
     return (step,)
 
 
-def _typescript(clone: Path, environment: Mapping[str, str], url: str) -> tuple[Step, ...]:
+def _typescript(clone: Path, environment: Mapping[str, str], url: str) -> tuple[TypedCommand, ...]:
     app = clone.parent / "app"
     app.mkdir()
     npm = shutil.which("npm") or "npm"
@@ -182,12 +182,14 @@ def _typescript(clone: Path, environment: Mapping[str, str], url: str) -> tuple[
 WAYS = {"CLI": _cli, "curl": _curl, "Python": _python, "TypeScript": _typescript}
 
 
-def _step(command: list[str], folder: Path, environment: Mapping[str, str] | None = None, shown: str = "") -> Step:
+def _step(
+    command: list[str], folder: Path, environment: Mapping[str, str] | None = None, shown: str = ""
+) -> TypedCommand:
     began = time.monotonic()
     ended = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
     if ended.returncode:
         raise RuntimeError(f"{' '.join(command)} ended with {ended.returncode}: {ended.stderr[-1_000:]}")
-    return Step(shown or " ".join(command), time.monotonic() - began)
+    return TypedCommand(shown or " ".join(command), time.monotonic() - began)
 
 
 def _check(image: Path) -> None:

@@ -2,7 +2,7 @@
 
 The image's steps are performed by hand (scripts/deployment/image_by_hand.py): what it adds to its base image is
 measured, not the base. A source deploy is compiled as Google's buildpack does it (`compileall -f`), whose exporter
-then sets every time to 1980: its byte code is stale, and each start compiles anew.
+then sets every time to 1980: its byte code is stale, and each start compiles again.
 """
 
 from __future__ import annotations

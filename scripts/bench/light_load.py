@@ -10,6 +10,7 @@ from datetime import timedelta
 
 from msgspec import Struct
 
+from scripts.bench.harness.percentile import percentile
 from scripts.bench.outage import slow_ports
 from shared.core.records.request import RequestRecord
 from tests.world import World
@@ -23,7 +24,7 @@ WARM = 60.0
 """Seconds of the same traffic before the measure begins: an unknown limit is tried step by step."""
 
 
-class Waits(Struct, frozen=True):
+class WaitFigures(Struct, frozen=True):
     quota: str
     rate: float
     """Requests a second."""
@@ -36,11 +37,11 @@ class Waits(Struct, frozen=True):
     """Writes to the store per render, of all kinds."""
 
 
-def run(quota: str, rate: float, seed: int, requests: int = REQUESTS, models: Sequence[str] = (MODEL,)) -> Waits:
+def run(quota: str, rate: float, seed: int, requests: int = REQUESTS, models: Sequence[str] = (MODEL,)) -> WaitFigures:
     return asyncio.run(_run(quota, rate, seed, requests, models))
 
 
-async def _run(quota: str, rate: float, seed: int, requests: int, models: Sequence[str]) -> Waits:
+async def _run(quota: str, rate: float, seed: int, requests: int, models: Sequence[str]) -> WaitFigures:
     world, chance = World(quota, seed=seed, latency=LATENCY), random.Random(seed)
     counts = slow_ports(world, chance)
     warm = round(WARM * rate)
@@ -57,9 +58,8 @@ async def _run(quota: str, rate: float, seed: int, requests: int, models: Sequen
         record, first = RequestRecord.from_json(world.status(f"r-{number}")), world.attempts(f"r-{number}")[0]
         waits.append((first["started_at"] - record.created_at).total_seconds())
         at_once += record.open_slot is not None
-    waits.sort()
     writes = counts["writes"] / (warm + requests)
-    return Waits(quota, rate, waits[requests // 2], waits[requests * 99 // 100], at_once / requests, writes)
+    return WaitFigures(quota, rate, percentile(waits, 0.5), percentile(waits, 0.99), at_once / requests, writes)
 
 
 def main() -> None:

@@ -17,6 +17,7 @@ from typing import Any
 from rich.console import Console
 
 from scripts.bench.harness import rig
+from scripts.local.upstream import Upstream
 
 MODEL = "gemini-nano-banana-2.1"
 LATENCY = "fixed:1"
@@ -83,7 +84,7 @@ def _worker(options: argparse.Namespace, kind: rig.HomeKind) -> dict[str, Any]:
 
 
 async def _drive(environment: dict[str, str], requests: int) -> tuple[int, float]:
-    client = rig.Client(environment)
+    client = Upstream.of(environment)
     try:
         began = time.monotonic()
         await client.publish(

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 from msgspec import Struct
 
+from scripts.bench.harness.percentile import percentile
 from shared.core.provider.call import Order
 from shared.core.provider.failure import Failure, FailureKind
 from shared.core.records.request import RequestRecord
@@ -86,7 +87,7 @@ def _measured(world: World, seed: int) -> OutageFigures:
     return OutageFigures(
         seed=seed,
         sick=len(sick),
-        p50=times[len(times) // 2],
+        p50=percentile(times, 0.5),
         worst=times[-1],
         primary=sum(record.route.model == PRIMARY and record.status == "succeeded" for record in own),
         lost=sum(record.status != "succeeded" for record in own),

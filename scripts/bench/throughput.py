@@ -21,6 +21,7 @@ import psutil
 from rich.console import Console
 
 from scripts.bench.harness import cpu_layers, rig
+from scripts.local.upstream import Upstream
 
 PLAIN = "google-genai in a script"
 WARM_UP = 20
@@ -114,7 +115,7 @@ async def _drive(
     profile: tuple[str | None, dict[str, float]],
     on_progress: Any,
 ) -> dict[str, Any]:
-    client = rig.Client(environment)
+    client = Upstream.of(environment)
     try:
         await client.publish([_request("warm", number) for number in range(1)])
         await client.wait_for(1, WITHIN)
@@ -126,7 +127,7 @@ async def _drive(
         with cpu_layers.sampled(py_spy, up.popen.pid, layers) if py_spy else contextlib.nullcontext():
             cpu_before, began = _cpu(up), datetime.now(UTC)
             await client.publish([_request("bench", number) for number in range(requests)])
-            await client.wait_for(WARM_UP + requests, WITHIN, on_progress, every=1.0)
+            await client.wait_for(WARM_UP + requests, WITHIN, on_progress, longest=1.0)
             cpu = {name: seconds - cpu_before[name] for name, seconds in _cpu(up).items()}
         documents = await client.documents(requests)
         ended = max(datetime.fromisoformat(str(document["finished_at"])) for document in documents)

@@ -28,7 +28,7 @@ NOT_YET = 3
 class _VisibleError(click.ClickException):
     def format_message(self) -> str:
         """Escape control characters: the text may quote a file or a caller."""
-        from shared.core.values.visible import visible
+        from shared.core.validation.visible import visible
 
         return visible(super().format_message(), keep="\n")
 

@@ -15,7 +15,7 @@ as a share of all."""
 Unit: TypeAlias = Literal["short", "s", "percentunit", "currencyUSD"]
 
 
-class Query(Struct, frozen=True):
+class PanelQuery(Struct, frozen=True):
     metric: Metric
     how: How
     by: tuple[str, ...] = ()
@@ -28,40 +28,43 @@ class Query(Struct, frozen=True):
 class Panel(Struct, frozen=True):
     title: str
     unit: Unit
-    queries: tuple[Query, ...]
+    queries: tuple[PanelQuery, ...]
 
 
 PANELS = (
-    Panel("Requests finished a minute, by status", "short", (Query(metrics.REQUESTS, "per minute", ("status",)),)),
+    Panel("Requests finished a minute, by status", "short", (PanelQuery(metrics.REQUESTS, "per minute", ("status",)),)),
     Panel(
         "Attempts that fail, by route",
         "percentunit",
-        (Query(metrics.RENDERS, "share", ("lane", "model"), 'outcome!="succeeded"'),),
+        (PanelQuery(metrics.RENDERS, "share", ("lane", "model"), 'outcome!="succeeded"'),),
     ),
     Panel(
         "From publish to result",
         "s",
-        (Query(metrics.REQUEST_DURATION, "p50", ("priority",)), Query(metrics.REQUEST_DURATION, "p95", ("priority",))),
+        (
+            PanelQuery(metrics.REQUEST_DURATION, "p50", ("priority",)),
+            PanelQuery(metrics.REQUEST_DURATION, "p95", ("priority",)),
+        ),
     ),
-    Panel("Requests that wait, by model", "short", (Query(metrics.QUEUE_DEPTH, "now", ("model",)),)),
-    Panel("Requests that wait, by tenant", "short", (Query(metrics.QUEUE_DEPTH, "now", ("tenant",)),)),
-    Panel("Longest wait, by priority", "s", (Query(metrics.QUEUE_AGE, "now", ("priority",)),)),
-    Panel("Wait in the queue, 95th percentile, by model", "s", (Query(metrics.WAIT, "p95", ("model",)),)),
+    Panel("Requests that wait, by model", "short", (PanelQuery(metrics.QUEUE_DEPTH, "now", ("model",)),)),
+    Panel("Requests that wait, by tenant", "short", (PanelQuery(metrics.QUEUE_DEPTH, "now", ("tenant",)),)),
+    Panel("Longest wait, by priority", "s", (PanelQuery(metrics.QUEUE_AGE, "now", ("priority",)),)),
+    Panel("Wait in the queue, 95th percentile, by model", "s", (PanelQuery(metrics.WAIT, "p95", ("model",)),)),
     Panel(
         "Time of model calls, 95th percentile, by model",
         "s",
-        (Query(metrics.MODEL_TIME, "p95", ("gen_ai.request.model",)),),
+        (PanelQuery(metrics.MODEL_TIME, "p95", ("gen_ai.request.model",)),),
     ),
-    Panel("Cost a minute, by model", "currencyUSD", (Query(metrics.COST, "per minute", ("model",), times=1e-6),)),
-    Panel("Attempts a minute, by outcome", "short", (Query(metrics.RENDERS, "per minute", ("outcome",)),)),
+    Panel("Cost a minute, by model", "currencyUSD", (PanelQuery(metrics.COST, "per minute", ("model",), times=1e-6),)),
+    Panel("Attempts a minute, by outcome", "short", (PanelQuery(metrics.RENDERS, "per minute", ("outcome",)),)),
     Panel(
         "Headroom of each limit",
         "short",
-        (Query(metrics.QUOTA_HEADROOM, "now", ("model", "dimension")),),
+        (PanelQuery(metrics.QUOTA_HEADROOM, "now", ("model", "dimension")),),
     ),
     Panel(
         "Breakers and flags in force",
         "short",
-        (Query(metrics.BREAKERS, "now", ("circuit",)), Query(metrics.FLAGS, "now", ("flag", "by"))),
+        (PanelQuery(metrics.BREAKERS, "now", ("circuit",)), PanelQuery(metrics.FLAGS, "now", ("flag", "by"))),
     ),
 )

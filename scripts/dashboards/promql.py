@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from scripts.dashboards.panels import Query
+from scripts.dashboards.panels import PanelQuery
 from shared.core.observability.metrics import Metric
 from shared.core.observability.prometheus_names import label_name, metric_name
 
@@ -24,7 +24,7 @@ class Dialect:
         self.named = named
         self.label = label
 
-    def query(self, query: Query, window: str) -> str:
+    def query(self, query: PanelQuery, window: str) -> str:
         by = ", ".join(self.label(label) for label in query.by)
         where = self._where(query)
         match query.how:
@@ -42,7 +42,7 @@ class Dialect:
                 text = f"histogram_quantile({QUANTILES[query.how]}, sum by (le, {by}) ({buckets}))"
         return text if query.times == 1 else f"{query.times:g} * {text}"
 
-    def _where(self, query: Query) -> str:
+    def _where(self, query: PanelQuery) -> str:
         if not query.where:
             return ""
         cut = next(at for at, character in enumerate(query.where) if character in "=!")

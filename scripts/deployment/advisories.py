@@ -27,13 +27,13 @@ PIN = re.compile(r"^([A-Za-z0-9][\w.-]*)(?:\[[\w,-]+\])?==([^\s;\\]+)", re.MULTI
 VULNERABLE, UNCHECKED = 1, 2
 
 
-class Package(Struct, frozen=True, order=True):
+class LockedPackage(Struct, frozen=True, order=True):
     name: str
     version: str
 
 
 class Advisory(Struct, frozen=True, order=True):
-    package: Package
+    package: LockedPackage
     id: str
     summary: str
     fixed: tuple[str, ...]
@@ -51,11 +51,11 @@ class Unchecked(Exception):
     """The advisories could not be read, or not all of them."""
 
 
-def locked(text: str) -> tuple[Package, ...]:
-    return tuple(sorted({Package(name.lower(), version) for name, version in PIN.findall(text)}))
+def locked(text: str) -> tuple[LockedPackage, ...]:
+    return tuple(sorted({LockedPackage(name.lower(), version) for name, version in PIN.findall(text)}))
 
 
-def read(packages: Sequence[Package], source: str) -> tuple[Advisory, ...]:
+def read(packages: Sequence[LockedPackage], source: str) -> tuple[Advisory, ...]:
     """One call for all packages, and one for each advisory. Raises Unchecked."""
     try:
         with httpx2.Client(base_url=source, timeout=TIMEOUT_SECONDS, follow_redirects=False) as client:
@@ -66,16 +66,16 @@ def read(packages: Sequence[Package], source: str) -> tuple[Advisory, ...]:
     return tuple(sorted(_advisories(ids, details)))
 
 
-def _ids(client: httpx2.Client, packages: Sequence[Package]) -> dict[Package, set[str]]:
+def _ids(client: httpx2.Client, packages: Sequence[LockedPackage]) -> dict[LockedPackage, set[str]]:
     """By package, the names of its advisories, those of later pages too."""
-    ids: dict[Package, set[str]] = {package: set() for package in packages}
-    open_queries: list[tuple[Package, str | None]] = [(package, None) for package in packages]
+    ids: dict[LockedPackage, set[str]] = {package: set() for package in packages}
+    open_queries: list[tuple[LockedPackage, str | None]] = [(package, None) for package in packages]
     for _ in range(MOST_PAGES):
         answer = _json(client.post("/v1/querybatch", json={"queries": [_query(*query) for query in open_queries]}))
         results = answer.get("results")
         if not isinstance(results, list) or len(results) != len(open_queries):
             raise Unchecked(f"{client.base_url.host} answered for another number of packages than were asked for")
-        further: list[tuple[Package, str | None]] = []
+        further: list[tuple[LockedPackage, str | None]] = []
         for (package, _page), result in zip(open_queries, results, strict=True):
             try:
                 ids[package].update(str(row["id"]) for row in result.get("vulns") or ())
@@ -89,7 +89,7 @@ def _ids(client: httpx2.Client, packages: Sequence[Package]) -> dict[Package, se
     raise Unchecked(f"more than {MOST_PAGES} pages of advisories")
 
 
-def _query(package: Package, page: str | None) -> dict[str, Any]:
+def _query(package: LockedPackage, page: str | None) -> dict[str, Any]:
     query = {"package": {"name": package.name, "ecosystem": "PyPI"}, "version": package.version}
     return query if page is None else query | {"page_token": page}
 
@@ -106,7 +106,7 @@ def _json(response: httpx2.Response) -> Mapping[str, Any]:
     return answer
 
 
-def _advisories(ids: Mapping[Package, set[str]], details: Mapping[str, Mapping[str, Any]]) -> Iterable[Advisory]:
+def _advisories(ids: Mapping[LockedPackage, set[str]], details: Mapping[str, Mapping[str, Any]]) -> Iterable[Advisory]:
     """One of each group of aliases, and none that was withdrawn."""
     for package, names in ids.items():
         shown: set[str] = set()

@@ -94,7 +94,7 @@ class Deployment(Struct, frozen=True):
             raise Stopped(
                 f"there is no plan of this source; look at it first: ./scripts/deploy {self.place.environment} --plan"
             )
-        # What is left of a plan that failed midway is planned anew, of the same image.
+        # The rest of a plan that failed midway is planned again, with the same image.
         again = self._terraform("plan", f"-out=../{kept}", *(note.variables if note else ()))
         self._while_new(self._terraform("apply", f"../{kept}"), again)
         if self.act:

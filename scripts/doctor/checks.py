@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from scripts.doctor import quota
 from scripts.doctor.facts import MOST_LEFT, MOST_TENANTS, Facts, StoreFacts
-from scripts.doctor.finding import Finding, fails, passes, unknown
+from scripts.doctor.finding import CheckResult, fails, passes, unknown
 from scripts.doctor.quota import START, Load, closed
 from shared.core.catalogue.catalogue import Catalogue
 from shared.core.observability import display
@@ -25,14 +25,14 @@ NAMED = 5
 """Tenants that a line names."""
 
 
-def examine(facts: Facts, load: Load) -> list[Finding]:
+def examine(facts: Facts, load: Load) -> list[CheckResult]:
     return [
         *_model(facts), *_price(facts), *_credential(facts), *quota.examine(facts, load), *_cost(facts), *_data(facts),
         *_fallback(facts), *_rollback(facts),
     ]  # fmt: skip
 
 
-def _model(facts: Facts) -> list[Finding]:
+def _model(facts: Facts) -> list[CheckResult]:
     catalogue = facts.catalogue
     old = {purpose: name for purpose, name in catalogue.purposes.items() if catalogue.find(name).status != "live"}
     falling = [name for name in catalogue.ladder if catalogue.models[name].status == "deprecated"]
@@ -52,7 +52,7 @@ def _model(facts: Facts) -> list[Finding]:
     return [*findings, passes("model", "pro-is-no-default", f"the default is {default}")]
 
 
-def _price(facts: Facts) -> list[Finding]:
+def _price(facts: Facts) -> list[CheckResult]:
     catalogue, today = facts.catalogue, facts.now.date()
     old = sorted(
         f"{name} {lane} ({rates.checked})"
@@ -67,7 +67,7 @@ def _price(facts: Facts) -> list[Finding]:
     return [passes("price", "catalogue-age", f"the oldest price was checked on {catalogue.oldest_price}")]
 
 
-def _credential(facts: Facts) -> list[Finding]:
+def _credential(facts: Facts) -> list[CheckResult]:
     match facts.key:
         case "auth":
             kind = passes("credential", "key-kind", "an auth key")
@@ -85,7 +85,7 @@ def _credential(facts: Facts) -> list[Finding]:
     return [kind, _key_works(facts), _permissions(facts), *_webhooks(facts)]
 
 
-def _webhooks(facts: Facts) -> list[Finding]:
+def _webhooks(facts: Facts) -> list[CheckResult]:
     """Whether the provider can tell that an interaction has ended, and does. Without, interactions are polled."""
     settings = facts.settings
     ways = [
@@ -110,7 +110,7 @@ def _webhooks(facts: Facts) -> list[Finding]:
     return [*configured, passes("credential", "webhooks-arrive", f"the last came at {newest:%Y-%m-%d %H:%M} UTC")]
 
 
-def _registered(facts: Facts) -> list[Finding]:
+def _registered(facts: Facts) -> list[CheckResult]:
     """Whether the provider has the static webhook whose secret is here; and whether the secret of one is missing."""
     settings, hooks = facts.settings, facts.registered
     if hooks is None:
@@ -134,7 +134,7 @@ def _registered(facts: Facts) -> list[Finding]:
     return [passes(*check, "; ".join(one.words for one in working))]
 
 
-def _key_works(facts: Facts) -> Finding:
+def _key_works(facts: Facts) -> CheckResult:
     call = "Let one draft go through: renderlane submit 'a red cube' --purpose draft --wait"
     if isinstance(facts.in_store, str):
         return unknown("credential", "key-works", facts.in_store, START)
@@ -149,7 +149,7 @@ def _key_works(facts: Facts) -> Finding:
     return passes("credential", "key-works", f"a request succeeded at {max(ended):%Y-%m-%d %H:%M} UTC")
 
 
-def _permissions(facts: Facts) -> Finding:
+def _permissions(facts: Facts) -> CheckResult:
     if facts.topics is not None:
         remedy = "Give the account roles/pubsub.publisher on the topics, and make them (terraform)."
         return fails("credential", "permissions", f"nothing can be published: {facts.topics}", remedy)
@@ -162,7 +162,7 @@ def _permissions(facts: Facts) -> Finding:
     return passes("credential", "permissions", "the store answers, the topics take messages, no model is refused")
 
 
-def _cost(facts: Facts) -> list[Finding]:
+def _cost(facts: Facts) -> list[CheckResult]:
     if isinstance(facts.in_store, str):
         return [unknown("cost", item, facts.in_store, START) for item in ("costs-known", "budgets")]
     ended = facts.in_store.ended
@@ -181,7 +181,7 @@ def _cost(facts: Facts) -> list[Finding]:
     return [finding, _budgets(facts, facts.in_store)]
 
 
-def _budgets(facts: Facts, state: StoreFacts) -> Finding:
+def _budgets(facts: Facts, state: StoreFacts) -> CheckResult:
     """Of the tenants that are written down, and of those of the newest requests and the latest ends."""
     active = {request.tenant for request in state.recent} | {end.tenant for end in state.ended}
     tenants = sorted(active | set(state.tenants))
@@ -203,7 +203,7 @@ def _budgets(facts: Facts, state: StoreFacts) -> Finding:
     return passes("cost", "budgets", f"{all_of_them}, each with a budget")
 
 
-def _data(facts: Facts) -> list[Finding]:
+def _data(facts: Facts) -> list[CheckResult]:
     where = facts.settings.images
     bucket = (
         passes("data", "bucket", f"{where} can be read")
@@ -236,7 +236,7 @@ def _data(facts: Facts) -> list[Finding]:
     return [bucket, *machine, references, _kept_by_provider(facts, facts.in_store), indexes, retention]
 
 
-def _kept_by_provider(facts: Facts, state: StoreFacts) -> Finding:
+def _kept_by_provider(facts: Facts, state: StoreFacts) -> CheckResult:
     """Prompts and images of background calls rest with the provider until they are deleted there."""
     if facts.settings.background == "off":
         return passes("data", "kept-by-provider", "nothing: no call runs in the background")
@@ -249,7 +249,7 @@ def _kept_by_provider(facts: Facts, state: StoreFacts) -> Finding:
     return passes("data", "kept-by-provider", what)
 
 
-def _machine(facts: Facts) -> list[Finding]:
+def _machine(facts: Facts) -> list[CheckResult]:
     """File descriptors, memory and disk of this machine, where the work is done on it."""
     if facts.limits is None:
         return []
@@ -258,7 +258,7 @@ def _machine(facts: Facts) -> list[Finding]:
     return [passes("data", "machine", f"descriptors, memory and disk carry a capacity of {facts.settings.capacity}")]
 
 
-def _fallback(facts: Facts) -> list[Finding]:
+def _fallback(facts: Facts) -> list[CheckResult]:
     catalogue = facts.catalogue
     stuck = [item for item in ("default", "final") if not _steps_down(catalogue, item)]
     steps = (
@@ -271,7 +271,7 @@ def _fallback(facts: Facts) -> list[Finding]:
     return [steps, _gateway_proof(facts)]
 
 
-def _gateway_proof(facts: Facts) -> Finding:
+def _gateway_proof(facts: Facts) -> CheckResult:
     """A gateway of which nothing is recorded is off, and nobody counts on it."""
     configured = facts.catalogue.gateways
     if isinstance(facts.in_store, str) and configured:
@@ -296,7 +296,7 @@ def _steps_down(catalogue: Catalogue, purpose: str) -> bool:
     return below or len(model.sizes) > 1 or FLEX in model.lanes
 
 
-def _rollback(facts: Facts) -> list[Finding]:
+def _rollback(facts: Facts) -> list[CheckResult]:
     if isinstance(facts.in_store, str):
         return [unknown("rollback", item, facts.in_store, START) for item in ("flags-left-tripped", "flag-ready")]
     in_force = facts.in_store.board.in_force(facts.in_store.read_at)

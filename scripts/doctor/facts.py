@@ -10,14 +10,14 @@ from msgspec.structs import replace
 
 from scripts.cli.data import worker_home
 from scripts.cli.data.see import quota_state
-from scripts.cli.data.see.quota_state import ModelQuota
+from scripts.cli.data.see.quota_state import ModelQuotaUse
 from scripts.doctor import registered
-from scripts.doctor.registered import Registered
+from scripts.doctor.registered import RegisteredWebhook
 from scripts.local import limits
 from shared import wiring
 from shared.adapters.gemini.interactions_lane import key_kind
 from shared.adapters.process.system_clock import SystemClock
-from shared.config import InvalidSetting, PubsubTopics, Settings, SqliteStore
+from shared.config import InvalidSetting, PubsubSettings, Settings, SqliteSettings
 from shared.core.accounting import account_cap
 from shared.core.accounting.account_cap import UNKNOWN_ACCOUNT, Account, MonthSpend
 from shared.core.catalogue import gateway_proof
@@ -58,7 +58,7 @@ class StoreFacts(Struct, frozen=True):
     asked_at: datetime
     """This machine's, when it asked."""
     live: LiveQuota | None
-    models: Sequence[ModelQuota]
+    models: Sequence[ModelQuotaUse]
     board: Board
     tenants: Mapping[str, TenantRecord]
     recent: Sequence[RequestRow]
@@ -94,7 +94,7 @@ class Facts(Struct, frozen=True):
     topics: str | None
     """Why nothing can be published."""
     account: Account = UNKNOWN_ACCOUNT
-    registered: Sequence[Registered] | str | None = None
+    registered: Sequence[RegisteredWebhook] | str | None = None
     """Webhooks at the provider; the text says why they could not be read; None: nobody asked."""
     limits: Sequence[str] | None = None
     """What this machine does not have that RENDERLANE_CAPACITY needs; None: the work is done elsewhere."""
@@ -121,7 +121,7 @@ async def gather(settings: Settings) -> Facts:
     )
 
 
-async def _registered(settings: Settings) -> Sequence[Registered] | str | None:
+async def _registered(settings: Settings) -> Sequence[RegisteredWebhook] | str | None:
     """Asked where webhooks are set up and there is a key; it costs nothing."""
     if not settings.api_key or not (settings.webhook_url or settings.webhook_secret):
         return None
@@ -147,7 +147,7 @@ def _limits(settings: Settings) -> Sequence[str]:
 
 
 async def _store_facts(settings: Settings, catalogue: Catalogue) -> StoreFacts | str:
-    if isinstance(settings.store, SqliteStore) and not settings.store.path.exists():
+    if isinstance(settings.store, SqliteSettings) and not settings.store.path.exists():
         return f"{settings.store.path} does not exist: this home was never started"
     store = wiring.store(settings, SystemClock())
     try:
@@ -230,7 +230,7 @@ async def _images(settings: Settings) -> str | None:
 
 async def _topics(settings: Settings) -> str | None:
     """A kick harms nobody; on one machine the topics lie in the store's file."""
-    if not isinstance(settings.topics, PubsubTopics):
+    if not isinstance(settings.topics, PubsubSettings):
         return None
     topics = wiring.topics(settings, SystemClock())
     try:

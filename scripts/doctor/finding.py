@@ -9,7 +9,7 @@ from msgspec import Struct
 Verdict: TypeAlias = Literal["pass", "fail", "unknown"]
 
 
-class Finding(Struct, frozen=True):
+class CheckResult(Struct, frozen=True):
     owner: str
     check: str
     verdict: Verdict
@@ -18,13 +18,13 @@ class Finding(Struct, frozen=True):
     """What to do; empty where it passes."""
 
 
-def passes(owner: str, check: str, detail: str) -> Finding:
-    return Finding(owner, check, "pass", detail)
+def passes(owner: str, check: str, detail: str) -> CheckResult:
+    return CheckResult(owner, check, "pass", detail)
 
 
-def fails(owner: str, check: str, detail: str, remedy: str) -> Finding:
-    return Finding(owner, check, "fail", detail, remedy)
+def fails(owner: str, check: str, detail: str, remedy: str) -> CheckResult:
+    return CheckResult(owner, check, "fail", detail, remedy)
 
 
-def unknown(owner: str, check: str, detail: str, remedy: str) -> Finding:
-    return Finding(owner, check, "unknown", detail, remedy)
+def unknown(owner: str, check: str, detail: str, remedy: str) -> CheckResult:
+    return CheckResult(owner, check, "unknown", detail, remedy)

@@ -7,7 +7,7 @@ from datetime import date, timedelta
 
 from msgspec import Struct
 
-from scripts.doctor.finding import Finding, passes, unknown
+from scripts.doctor.finding import CheckResult, passes, unknown
 from shared.core.catalogue.toml_errors import TomlFields
 
 BY_HAND: Mapping[str, tuple[str, ...]] = {
@@ -55,7 +55,7 @@ def _owner(reader: TomlFields, name: str, table: Mapping[str, object]) -> Owner:
     )
 
 
-def examine(owners: Owners, today: date, file: str) -> list[Finding]:
+def examine(owners: Owners, today: date, file: str) -> list[CheckResult]:
     """Who is named, and what was seen to by hand, for each owner."""
     findings = []
     for owner, entry in owners.items():
@@ -69,7 +69,7 @@ def examine(owners: Owners, today: date, file: str) -> list[Finding]:
     return findings
 
 
-def _by_hand(owner: str, item: str, day: date | None, today: date, file: str) -> Finding:
+def _by_hand(owner: str, item: str, day: date | None, today: date, file: str) -> CheckResult:
     write = f"See to it, and write {item} = {today.isoformat()} under [{owner}.checked] in {file}."
     if day is None:
         return unknown(owner, item, "nobody has written down that they saw to it", write)

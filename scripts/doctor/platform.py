@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from scripts.doctor.finding import Finding, fails, passes, unknown
+from scripts.doctor.finding import CheckResult, fails, passes, unknown
 from shared.adapters.google_cloud.platform_quotas import PlatformLimits
 
 GIB = 1 << 30
@@ -19,7 +19,7 @@ REMEDY = (
 )
 
 
-class Fleet(Struct, frozen=True):
+class InstanceTotals(Struct, frozen=True):
     """All instances that may run at once."""
 
     cpus: int
@@ -27,7 +27,7 @@ class Fleet(Struct, frozen=True):
     region: str
 
     @classmethod
-    def parse(cls, text: str) -> Fleet:
+    def parse(cls, text: str) -> InstanceTotals:
         """Raises ValueError."""
         form = FORM.fullmatch(text)
         if form is None:
@@ -35,7 +35,7 @@ class Fleet(Struct, frozen=True):
         return cls(int(form[1]), float(form[2]), form[3])
 
 
-def examine(fleet: Fleet, limits: PlatformLimits | str) -> list[Finding]:
+def examine(fleet: InstanceTotals, limits: PlatformLimits | str) -> list[CheckResult]:
     """`limits` as text says why they could not be read."""
     what = f"the fleet may need {fleet.cpus} CPUs and {fleet.gib:g} GiB in {fleet.region}"
     if isinstance(limits, str):

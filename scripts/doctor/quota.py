@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 
 from scripts.doctor.facts import Facts, StoreFacts
-from scripts.doctor.finding import Finding, fails, passes, unknown
+from scripts.doctor.finding import CheckResult, fails, passes, unknown
 from shared.config import LiveQuotaOn
 from shared.core.accounting import account_cap
 from shared.core.values.money import usd
@@ -19,14 +19,14 @@ Load = Mapping[str, int]
 """Requests a minute that are planned, by model id."""
 
 
-def examine(facts: Facts, load: Load) -> list[Finding]:
+def examine(facts: Facts, load: Load) -> list[CheckResult]:
     return [
         _billing_project(facts), _monthly_cap(facts), _priority(facts), _live_limits(facts),
         *_planned_load(facts, load), _clock(facts),
     ]  # fmt: skip
 
 
-def _billing_project(facts: Facts) -> Finding:
+def _billing_project(facts: Facts) -> CheckResult:
     remedy = "Link billing to the project, or top the account up."
     if not isinstance(facts.in_store, str):
         broke = closed(facts.in_store, "balance")
@@ -43,7 +43,7 @@ def _billing_project(facts: Facts) -> Finding:
     return passes("quota", "billing-project", f"{facts.project}; nothing was refused for want of a balance")
 
 
-def _monthly_cap(facts: Facts) -> Finding:
+def _monthly_cap(facts: Facts) -> CheckResult:
     """Against what the ledger of this worker says; other projects of the account count too."""
     name, cap = "monthly-cap", facts.account.monthly_cap_micros
     if cap is None:
@@ -66,7 +66,7 @@ def _monthly_cap(facts: Facts) -> Finding:
     return passes("quota", name, what)
 
 
-def _priority(facts: Facts) -> Finding:
+def _priority(facts: Facts) -> CheckResult:
     tier, name = facts.account.tier, "priority-tier"
     if tier is None:
         remedy = "Set RENDERLANE_TIER: on an account without Priority such calls answer 400."
@@ -76,7 +76,7 @@ def _priority(facts: Facts) -> Finding:
     return passes("quota", name, f"tier {tier.name} has no Priority: requests for it are refused, with the reason")
 
 
-def _live_limits(facts: Facts) -> Finding:
+def _live_limits(facts: Facts) -> CheckResult:
     if isinstance(facts.in_store, str):
         return unknown("quota", "live-limits", facts.in_store, START)
     live = facts.in_store.live
@@ -98,7 +98,7 @@ def _live_limits(facts: Facts) -> Finding:
     return passes("quota", "live-limits", what + (f"; none are stated of {', '.join(without)}" if without else ""))
 
 
-def _planned_load(facts: Facts, load: Load) -> list[Finding]:
+def _planned_load(facts: Facts, load: Load) -> list[CheckResult]:
     if not load:
         remedy = "Name it: --load 450, or --load MODEL=450. `renderlane plan` says more."
         return [unknown("quota", "planned-load", "no planned load is named", remedy)]
@@ -125,7 +125,7 @@ def _planned_load(facts: Facts, load: Load) -> list[Finding]:
     return findings
 
 
-def _clock(facts: Facts) -> Finding:
+def _clock(facts: Facts) -> CheckResult:
     if isinstance(facts.in_store, str):
         return unknown("quota", "clock", facts.in_store, START)
     off = abs(facts.in_store.read_at - facts.in_store.asked_at)

@@ -22,7 +22,7 @@ Get: TypeAlias = Callable[[str], Awaitable[tuple[int, bytes]]]
 """The status and the body of a path; status 0 where nobody answered."""
 
 
-class Registered(Struct, frozen=True):
+class RegisteredWebhook(Struct, frozen=True):
     """One static webhook."""
 
     uri: str
@@ -40,9 +40,9 @@ class Registered(Struct, frozen=True):
         return f"{self.uri} {self.state}{missing}"
 
 
-async def read(get: Get) -> tuple[Registered, ...] | str:
+async def read(get: Get) -> tuple[RegisteredWebhook, ...] | str:
     """All of them, or why they could not be read."""
-    hooks: list[Registered] = []
+    hooks: list[RegisteredWebhook] = []
     path = "/v1/webhooks"
     for _ in range(MOST_PAGES):
         status, content = await get(path)
@@ -60,13 +60,13 @@ async def read(get: Get) -> tuple[Registered, ...] | str:
     return tuple(hooks)
 
 
-def words(hooks: Sequence[Registered] | str) -> str:
+def words(hooks: Sequence[RegisteredWebhook] | str) -> str:
     if isinstance(hooks, str):
         return hooks
     which = f": {'; '.join(one.words for one in hooks)}" if hooks else ""
     return f"GET /v1/webhooks answered 200, {len(hooks)} registered{which}"
 
 
-def _one(row: Any) -> Registered:
+def _one(row: Any) -> RegisteredWebhook:
     events = row.get("subscribed_events") or ()
-    return Registered(str(row.get("uri", "")), str(row.get("state", "")), tuple(str(event) for event in events))
+    return RegisteredWebhook(str(row.get("uri", "")), str(row.get("state", "")), tuple(str(event) for event in events))

@@ -18,7 +18,7 @@ from shared.core.catalogue.catalogue import Catalogue
 from shared.core.values.lanes import STANDARD
 
 
-class Difference(Struct, frozen=True):
+class CatalogueDifference(Struct, frozen=True):
     table: str
     """Of the catalogue: `models."ID"` or `google."ID".LANE`."""
     key: str
@@ -28,12 +28,12 @@ class Difference(Struct, frozen=True):
     because: str
 
 
-def differences(outcomes: Sequence[ProbeOutcome], catalogue: Catalogue) -> list[Difference]:
+def differences(outcomes: Sequence[ProbeOutcome], catalogue: Catalogue) -> list[CatalogueDifference]:
     """In the order of the probes, each once."""
     return list(dict.fromkeys(change for outcome in outcomes for change in _of(outcome, catalogue)))
 
 
-def _of(outcome: ProbeOutcome, catalogue: Catalogue) -> Iterator[Difference]:
+def _of(outcome: ProbeOutcome, catalogue: Catalogue) -> Iterator[CatalogueDifference]:
     probe, model = outcome.probe, catalogue.models[outcome.probe.model]
     if not outcome.is_statement:
         return
@@ -43,30 +43,30 @@ def _of(outcome: ProbeOutcome, catalogue: Catalogue) -> Iterator[Difference]:
         yield from _tokens(outcome, catalogue)
     match probe.kind:
         case "answers" if refused and outcome.code == "model_gone":
-            yield Difference(table, "status", model.status, "retired", because)
+            yield CatalogueDifference(table, "status", model.status, "retired", because)
         case "size" if refused and probe.expected == "image":
-            yield Difference(table, f"image_tokens.{probe.image_size}", "made", "refused", because)
+            yield CatalogueDifference(table, f"image_tokens.{probe.image_size}", "made", "refused", because)
         case "thinking" if refused == (probe.expected == "image"):
             levels = [level for level in model.capabilities.thinking if level != probe.thinking]
             levels_now = levels if refused else [*levels, probe.thinking or ""]
-            yield Difference(table, "thinking", _list(model.capabilities.thinking), _list(levels_now), because)
+            yield CatalogueDifference(table, "thinking", _list(model.capabilities.thinking), _list(levels_now), because)
         case "lane" if refused and probe.expected == "image":
-            yield Difference(f'google."{model.id}".{probe.lane}', "", "offered", "refused", because)
+            yield CatalogueDifference(f'google."{model.id}".{probe.lane}', "", "offered", "refused", because)
         case "lane" if outcome.made and probe.expected == "refused":
-            yield Difference(f'google."{model.id}".{probe.lane}', "", "not offered", "offered", because)
+            yield CatalogueDifference(f'google."{model.id}".{probe.lane}', "", "not offered", "offered", because)
         case "background" if model.capabilities.background_in(STANDARD) != ("no" if refused else "yes"):
             believed = model.capabilities.background_in(STANDARD)
-            yield Difference(table, f"background.{STANDARD}", believed, "no" if refused else "yes", because)
+            yield CatalogueDifference(table, f"background.{STANDARD}", believed, "no" if refused else "yes", because)
         case "ratio" if refused == (probe.expected == "image"):
             word = "refused" if refused else "made"
-            yield Difference(table, "aspect_ratios", f"{probe.aspect_ratio} not {word}", word, because)
+            yield CatalogueDifference(table, "aspect_ratios", f"{probe.aspect_ratio} not {word}", word, because)
         case "vertex" if refused:
-            yield Difference(f'google."{model.id}".vertex', "", "offered", "refused", because)
+            yield CatalogueDifference(f'google."{model.id}".vertex', "", "offered", "refused", because)
         case _:
             pass
 
 
-def _tokens(outcome: ProbeOutcome, catalogue: Catalogue) -> Iterator[Difference]:
+def _tokens(outcome: ProbeOutcome, catalogue: Catalogue) -> Iterator[CatalogueDifference]:
     """Of an image in the size that was asked for; a size the catalogue does not have is new."""
     probe, model, usage = outcome.probe, catalogue.models[outcome.probe.model], outcome.usage
     if usage is None or not usage.image_out or outcome.model_served not in ("", model.id):
@@ -75,7 +75,7 @@ def _tokens(outcome: ProbeOutcome, catalogue: Catalogue) -> Iterator[Difference]
     if believed != usage.image_out:
         key = f"image_tokens.{probe.image_size}"
         was = "not made" if believed is None else str(believed)
-        yield Difference(f'models."{model.id}"', key, was, str(usage.image_out), _because(outcome))
+        yield CatalogueDifference(f'models."{model.id}"', key, was, str(usage.image_out), _because(outcome))
 
 
 def _because(outcome: ProbeOutcome) -> str:
@@ -91,7 +91,7 @@ def _list(levels: Iterable[str]) -> str:
     return "[" + ", ".join(f'"{level}"' for level in levels) + "]"
 
 
-def corrected(text: str, changes: Sequence[Difference], today: date) -> str:
+def corrected(text: str, changes: Sequence[CatalogueDifference], today: date) -> str:
     """The catalogue's text with what can be written in one line; the rest stays for a person."""
     for difference in changes:
         start, end = _bounds(text, difference.table)
@@ -104,7 +104,7 @@ def corrected(text: str, changes: Sequence[Difference], today: date) -> str:
     return text
 
 
-def _edited(block: str, difference: Difference) -> str:
+def _edited(block: str, difference: CatalogueDifference) -> str:
     key, _, member = difference.key.partition(".")
     match key:
         case "":

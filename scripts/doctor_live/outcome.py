@@ -1,4 +1,4 @@
-"""What came of one probe, as the report keeps it. No key, no image, and no words but the provider's own, cleaned."""
+"""The end of one probe, as the report keeps it. No key, no image; of texts only the provider's own, redacted."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ class Probe(Struct, frozen=True):
         return 0 if self.expected == "refused" else self.most_micros
 
 
-class Plan(Struct, frozen=True):
+class ProbePlan(Struct, frozen=True):
     """In their order. A call that could pass the budget, after what the calls before it came to, is not made."""
 
     probes: tuple[Probe, ...]
@@ -88,7 +88,7 @@ class Plan(Struct, frozen=True):
         return sum(probe.most_micros for probe in self.expected)
 
 
-def plan(catalogue: Catalogue, *, vertex: bool = False, budget_micros: int = BUDGET_MICROS) -> Plan:
+def plan(catalogue: Catalogue, *, vertex: bool = False, budget_micros: int = BUDGET_MICROS) -> ProbePlan:
     """All probes: what settles most first, then the cheap before the dear."""
     called = sorted(
         (model for model in catalogue.models.values() if model.status != "retired"),
@@ -103,7 +103,7 @@ def plan(catalogue: Catalogue, *, vertex: bool = False, budget_micros: int = BUD
         others += [_probe(catalogue, model, "vertex", lane=VERTEX, expected="image") for model in with_prices]
     default = catalogue.live(catalogue.purposes["default"])
     others.sort(key=lambda probe: (_rank(probe, default), probe.most_micros))
-    return Plan((*first, *others), budget_micros)
+    return ProbePlan((*first, *others), budget_micros)
 
 
 def _rank(probe: Probe, default: Model) -> int:

@@ -9,8 +9,8 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import asdict
 
-from scripts.doctor_live.differences import Difference
-from scripts.doctor_live.probes import Plan
+from scripts.doctor_live.differences import CatalogueDifference
+from scripts.doctor_live.probes import ProbePlan
 from scripts.doctor_live.run import Examined
 from shared.core.values.money import usd
 
@@ -35,9 +35,9 @@ class Circumstances(Struct, frozen=True):
 
 def document(
     about: Circumstances,
-    plan: Plan,
+    plan: ProbePlan,
     examined: Examined,
-    changes: Sequence[Difference],
+    changes: Sequence[CatalogueDifference],
     proposed: str,
 ) -> dict[str, Any]:
     """The whole report. Times as text, money in dollars as text and in whole micro-dollars."""

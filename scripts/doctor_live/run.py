@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from scripts.doctor import registered
 from scripts.doctor_live.api import Api, an_order, outcome_of
 from scripts.doctor_live.outcome import ProbeOutcome
-from scripts.doctor_live.probes import Plan, Probe
+from scripts.doctor_live.probes import Probe, ProbePlan
 from shared.core.catalogue.catalogue import Catalogue
 from shared.core.limits.live_quota import UsageByModel
 from shared.ports.lanes import Lane
@@ -34,9 +34,9 @@ class Examined(Struct, frozen=True):
 
 
 async def examine(
-    api: Api, plan: Plan, catalogue: Catalogue, usage: Usage, vertex: Lane | None, tell: Tell
+    api: Api, plan: ProbePlan, catalogue: Catalogue, usage: Usage, vertex: Lane | None, tell: Tell
 ) -> Examined:
-    """`tell` hears of each outcome as it comes."""
+    """`tell` is called with each outcome when it is known."""
     outcomes: list[ProbeOutcome] = []
     left_out: list[Probe] = []
     for number, probe in enumerate(plan.probes):

@@ -50,7 +50,7 @@ class Package(Struct, frozen=True):
 
 
 def page(text: str, root: Path = ROOT) -> str:
-    """The page with its generated parts written anew. Raises ValueError where a marker is missing."""
+    """The page with new generated parts. Raises ValueError where a marker is missing."""
     imports = imports_of(root)
     for section, patterns in SECTIONS.items():
         begin, end = f"<!-- generated: {section} -->", "<!-- end -->"

@@ -9,7 +9,7 @@ from itertools import pairwise
 from scripts.drills.recording import FLAGGED_AS, IMAGE, REJECTED, DrillRecording, EndedRequest, was_used
 from scripts.drills.scene import Hold
 from scripts.drills.traffic import PRIMARY
-from scripts.simulator.provider.bill import Call
+from scripts.simulator.provider.bill import RecordedCall
 
 RELEASED_BEFORE = timedelta(seconds=4)
 """What was released before a breaker tripped still leaves within this time (slots lie up to 1.5 s ahead), and with it
@@ -417,7 +417,7 @@ def those_turned_away_go_elsewhere_within(seconds: float) -> Hold:
     return Hold(f"who is turned away is asked for at Google within {seconds:g} s", check)
 
 
-def _is_wasted(call: Call) -> bool:
+def _is_wasted(call: RecordedCall) -> bool:
     """An image that was made and never reached us."""
     return call.charged and call.outcome == IMAGE
 

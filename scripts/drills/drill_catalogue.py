@@ -10,7 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from scripts.drills import assertions
-from scripts.drills.scene import Scene
+from scripts.drills.scene import DrillScene
 from scripts.drills.scenes import BY_NAME
 from scripts.drills.traffic import DUE_IN, LIVELY, Traffic
 
@@ -42,7 +42,7 @@ RECOVERS = {"outage": 40.0, "slow": 40.0, "credential": 80.0}
 """Seconds of traffic after the failure until the worker must be back."""
 
 
-def scene_of(name: str, seconds: float | None = None, *, recovered: bool = True) -> Scene:
+def scene_of(name: str, seconds: float | None = None, *, recovered: bool = True) -> DrillScene:
     """The drill as a scene. Not recovered: it ends with its failure, and the way back is not awaited."""
     drill = DRILLS[name]
     lasts = drill.seconds if seconds is None else seconds

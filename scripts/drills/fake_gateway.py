@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from importlib import resources
 from pathlib import Path
 
-from scripts.drills.scene import Scene
+from scripts.drills.scene import DrillScene
 from scripts.drills.traffic import PRIMARY
 from scripts.simulator.api.server import served
 from scripts.simulator.engine.simulation import Simulation
@@ -27,7 +27,7 @@ ACTOR = "drill"
 
 
 @contextlib.asynccontextmanager
-async def gateway(scene: Scene) -> AsyncIterator[tuple[Simulation, str] | None]:
+async def gateway(scene: DrillScene) -> AsyncIterator[tuple[Simulation, str] | None]:
     """The stand-in and its address, where the scene has one."""
     if not scene.gateway:
         yield None

@@ -1,4 +1,4 @@
-"""What came of a scene: the requests, the provider's own record of calls and charges, and what the worker reported."""
+"""The recording of a scene: its requests, the provider's record of calls and charges, and the worker's events."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 
 from msgspec import Struct
 
-from scripts.drills.scene import Scene
+from scripts.drills.scene import DrillScene
 from scripts.drills.traffic import PRIMARY
-from scripts.simulator.provider.bill import Call
+from scripts.simulator.provider.bill import RecordedCall
 
 IMAGE = "image"
 """How the simulator names a call that was answered with one."""
@@ -54,9 +54,9 @@ class EndedRequest(Struct, frozen=True):
 
 
 class DrillRecording(Struct, frozen=True):
-    scene: Scene
+    scene: DrillScene
     requests: tuple[EndedRequest, ...]
-    calls: tuple[Call, ...]
+    calls: tuple[RecordedCall, ...]
     """All that Google saw, in order of arrival."""
     began_at: datetime
     failed_at: datetime
@@ -64,13 +64,13 @@ class DrillRecording(Struct, frozen=True):
     ended_at: datetime
     events: tuple[Mapping[str, Any], ...] = ()
     """What the worker reported; nothing of plain calls."""
-    gateway_calls: tuple[Call, ...] = ()
+    gateway_calls: tuple[RecordedCall, ...] = ()
     """All that the provider gateway saw."""
     booked_micros: int | None = None
     """In the ledger at the end; None of plain calls, which have none."""
 
     @property
-    def all_calls(self) -> tuple[Call, ...]:
+    def all_calls(self) -> tuple[RecordedCall, ...]:
         """Of Google and of the gateway."""
         return (*self.calls, *self.gateway_calls)
 
@@ -86,7 +86,7 @@ class DrillRecording(Struct, frozen=True):
     def statuses(self) -> Counter[str]:
         return Counter(request.status for request in self.requests)
 
-    def primary(self, since: datetime | None = None, until: datetime | None = None) -> list[Call]:
+    def primary(self, since: datetime | None = None, until: datetime | None = None) -> list[RecordedCall]:
         """Calls of the primary model that arrived then, at the provider where it fails."""
         return [
             call
@@ -96,15 +96,15 @@ class DrillRecording(Struct, frozen=True):
             and (until is None or call.received_at < until)
         ]
 
-    def failing(self) -> list[Call]:
+    def failing(self) -> list[RecordedCall]:
         """Primary calls that met the failure: what arrived while it lasted."""
         return self.primary(self.failed_at, self.mended_at)
 
-    def failed(self) -> list[Call]:
+    def failed(self) -> list[RecordedCall]:
         """Those of them that brought no image."""
         return [call for call in self.failing() if not was_used(call)]
 
-    def of(self, request_id: str) -> list[Call]:
+    def of(self, request_id: str) -> list[RecordedCall]:
         return [call for call in self.all_calls if call.marker == request_id]
 
     @property
@@ -165,7 +165,7 @@ class DrillRecording(Struct, frozen=True):
         return [problem for hold in self.scene.holds if (problem := hold.check(self)) is not None]
 
 
-def was_used(call: Call) -> bool:
-    """An image came of it, if perhaps another than was ordered."""
+def was_used(call: RecordedCall) -> bool:
+    """It ended with an image, perhaps another than ordered."""
     made = call.outcome == IMAGE or call.outcome in FLAGGED_AS
     return call.charged and made and not call.client_disconnected

@@ -14,9 +14,10 @@ from msgspec.structs import replace
 from scripts.drills import fake_gateway
 from scripts.drills.recording import DrillRecording, EndedRequest
 from scripts.drills.run_worker import WARM_UP, break_it, marked, now, simulator
-from scripts.drills.scene import Scene
+from scripts.drills.scene import DrillScene
 from scripts.drills.scenes import scenes
 from scripts.drills.traffic import LITE, PRIMARY
+from scripts.local.upstream import paced
 from scripts.simulator.engine.simulation import Simulation
 
 if TYPE_CHECKING:
@@ -33,10 +34,10 @@ def play_in_process(names: tuple[str, ...], at_once: int, *, quick: bool) -> dic
     }
 
 
-async def _play_all(chosen: Sequence[Scene], at_once: int) -> dict[str, DrillRecording]:
+async def _play_all(chosen: Sequence[DrillScene], at_once: int) -> dict[str, DrillRecording]:
     room = asyncio.Semaphore(at_once)
 
-    async def one(scene: Scene) -> DrillRecording:
+    async def one(scene: DrillScene) -> DrillRecording:
         async with room:
             return await play(scene)
 
@@ -44,7 +45,7 @@ async def _play_all(chosen: Sequence[Scene], at_once: int) -> dict[str, DrillRec
     return {played.scene.name: played for played in await asyncio.gather(*(one(scene) for scene in ordered))}
 
 
-async def play(scene: Scene) -> DrillRecording:
+async def play(scene: DrillScene) -> DrillRecording:
     """A scene with a gateway: the script has the gateway's address and key, and no other."""
     async with simulator(scene) as (google, url), fake_gateway.gateway(scene) as beside:
         from google import genai
@@ -63,7 +64,7 @@ async def play(scene: Scene) -> DrillRecording:
             client.close()
 
 
-async def _play(scene: Scene, simulation: Simulation, client: genai.Client) -> DrillRecording:
+async def _play(scene: DrillScene, simulation: Simulation, client: genai.Client) -> DrillRecording:
     call = _by_gateway if scene.gateway else _call
     await call(client, {"request_id": WARM_UP, "prompt": "a lighthouse before all", "model": LITE})
     began_at = now()
@@ -87,13 +88,10 @@ Ask = Callable[[dict[str, Any]], Coroutine[Any, Any, datetime | None]]
 AskedCalls = tuple[dict[str, Any], datetime, list["asyncio.Task[datetime | None]"]]
 
 
-async def _ask_all(scene: Scene, call: Ask) -> list[AskedCalls]:
+async def _ask_all(scene: DrillScene, call: Ask) -> list[AskedCalls]:
     """A call for each message: a script has no memory of what it was asked before."""
-    loop = asyncio.get_running_loop()
-    began = loop.time()
     asked_calls: list[AskedCalls] = []
-    for number, offset in enumerate(scene.traffic.arrivals()):
-        await asyncio.sleep(max(0.0, began + offset - loop.time()))
+    async for number in paced(scene.traffic.arrivals()):
         at = now()
         request = scene.traffic.request(scene.name, number, at)
         calls = [asyncio.create_task(call(request)) for _ in range(2 if scene.twice else 1)]

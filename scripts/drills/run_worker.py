@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import re
 import tempfile
 from collections.abc import AsyncIterator, Callable, Container, Iterable, Mapping, Sequence
@@ -22,26 +21,22 @@ from msgspec.structs import replace
 from scripts.drills import fake_gateway
 from scripts.drills.event_tap import Heard, Tape
 from scripts.drills.recording import DrillRecording, EndedRequest
-from scripts.drills.scene import Scene
+from scripts.drills.scene import DrillScene
 from scripts.local.home import Home, Simulated, running
+from scripts.local.upstream import Upstream, paced
 from scripts.simulator.api.server import served
 from scripts.simulator.engine.simulation import Simulation
-from scripts.simulator.provider.bill import Call
+from scripts.simulator.provider.bill import RecordedCall
 from shared.config import Settings
 from shared.core.lifecycle import request_record
 from shared.core.messages.render_request import DEFAULT_TENANT
 from shared.core.messages.request_key import id_of
-from shared.core.messages.topics import RENDER_REQUESTS, RENDER_RESULTS, SUBSCRIPTIONS, Subscription
 from shared.core.records.versioned import Request, request_in
 from shared.core.values.documents import Document
 from shared.flows.operations.ledger_reading import read_rows
 from shared.ports.store import Store
 from shared.wiring import Messaging
 
-LOOK_EVERY = 0.25
-PAGE = 300
-UPSTREAM = Subscription("upstream", RENDER_RESULTS, "intake", timedelta(seconds=60), max_deliveries=0)
-"""Pulled by the scene, never pushed."""
 WARM_UP = "warm-up"
 WARM_WITHIN = 60.0
 Mark = Callable[[str], None]
@@ -50,7 +45,7 @@ Mark = Callable[[str], None]
 def _nothing(_: str) -> None: ...
 
 
-async def play(scene: Scene, *, heard: Heard | None = None, mark: Mark = _nothing) -> DrillRecording:
+async def play(scene: DrillScene, *, heard: Heard | None = None, mark: Mark = _nothing) -> DrillRecording:
     """`heard` gets the worker's events, `mark` the scene's own beginnings and ends, as they come."""
     with tempfile.TemporaryDirectory(prefix="renderlane-drill-") as folder:
         async with simulator(scene) as (simulation, url), fake_gateway.gateway(scene) as beside:
@@ -62,14 +57,14 @@ async def play(scene: Scene, *, heard: Heard | None = None, mark: Mark = _nothin
 
 
 @contextlib.asynccontextmanager
-async def simulator(scene: Scene) -> AsyncIterator[tuple[Simulation, str]]:
+async def simulator(scene: DrillScene) -> AsyncIterator[tuple[Simulation, str]]:
     """A provider of the scene's own, with its latency and limits, and its address."""
     simulation = Simulation(limits=scene.limits, latency=scene.latency, seed=1, pictures="cached")
     async with served(simulation) as url:
         yield simulation, url
 
 
-def settings_for(scene: Scene, folder: Path, provider_url: str, gateway_url: str | None = None) -> Settings:
+def settings_for(scene: DrillScene, folder: Path, provider_url: str, gateway_url: str | None = None) -> Settings:
     environment = {
         "RENDERLANE_HOME": str(folder),
         "GEMINI_API_KEY": "AQ.drill",
@@ -88,25 +83,27 @@ def settings_for(scene: Scene, folder: Path, provider_url: str, gateway_url: str
 
 
 async def _play(
-    scene: Scene, home: Home, simulation: Simulation, beside: Simulation | None, tape: Tape, mark: Mark
+    scene: DrillScene, home: Home, simulation: Simulation, beside: Simulation | None, tape: Tape, mark: Mark
 ) -> DrillRecording:
     ports = home.worker.ports
     store = ports.store
     if beside is not None:
         await fake_gateway.prove(ports)
         await fake_gateway.send_there(ports)
-    results = await _listen(home) if scene.announced else None
-    await _warm_up(home)
+    upstream = Upstream(store, cast("Messaging", ports.topics))
+    if scene.announced:
+        await upstream.listen()
+    await _warm_up(upstream)
     began_at = now()
     mark(f"traffic begins: {scene.traffic.count} requests in {scene.traffic.seconds:.0f} s")
     failing = asyncio.create_task(break_it(scene, beside or simulation, mark))
-    sent = await _send(scene, home)
+    sent = await _send(scene, upstream)
     mark(f"the last of {len(sent)} requests is sent")
     patience = scene.patience + scene.recovery
     tenants = {name: str(request.get("tenant", DEFAULT_TENANT)) for name, (request, _) in sorted(sent.items())}
-    documents = await _await_ends(store, tenants, patience)
+    documents = await upstream.requests(tenants, patience)
     failed_at = await failing
-    mismatches = await _heard(results, sent) if results is not None else {}
+    mismatches = await _heard(upstream, sent) if scene.announced else {}
     return DrillRecording(
         scene=scene,
         requests=tuple(
@@ -122,7 +119,7 @@ async def _play(
     )
 
 
-def marked(beside: Simulation | None, requests: Iterable[Mapping[str, Any]]) -> tuple[Call, ...]:
+def marked(beside: Simulation | None, requests: Iterable[Mapping[str, Any]]) -> tuple[RecordedCall, ...]:
     """A gateway's calls, by whose request they were: it is told no labels, so the prompt says it. No logged test."""
     if beside is None:
         return ()
@@ -131,21 +128,10 @@ def marked(beside: Simulation | None, requests: Iterable[Mapping[str, Any]]) -> 
     return tuple(replace(call, marker=names[call.prompt_sha256]) for call in calls if call.prompt_sha256 in names)
 
 
-async def _listen(home: Home) -> Messaging:
-    """As an upstream app does, from here on."""
-    topics = cast("Messaging", home.worker.ports.topics)
-    await topics.ensure([*SUBSCRIPTIONS, UPSTREAM])
-    return topics
-
-
-async def _heard(topics: Messaging, sent: Container[str]) -> dict[str, list[str]]:
+async def _heard(upstream: Upstream, sent: Container[str]) -> dict[str, list[str]]:
     """The mismatches of each result, by request."""
-    mismatches: dict[str, list[str]] = {}
-    while deliveries := await topics.pull(UPSTREAM.name, PAGE, timedelta(seconds=0.5)):
-        await topics.acknowledge(UPSTREAM.name, [delivery.handle for delivery in deliveries])
-        results = [json.loads(delivery.data) for delivery in deliveries]
-        mismatches |= {result["request_id"]: result["mismatches"] for result in results if result["request_id"] in sent}
-    return mismatches
+    results = await upstream.results(timedelta(seconds=0.5))
+    return {result["request_id"]: result["mismatches"] for result in results if result["request_id"] in sent}
 
 
 async def _booked(store: Store) -> int:
@@ -156,7 +142,7 @@ async def _booked(store: Store) -> int:
     return sum(row.amount("cost_micros") for row in rows) - request_in(warm).record.cost_micros
 
 
-async def break_it(scene: Scene, simulation: Simulation, mark: Mark = _nothing) -> datetime:
+async def break_it(scene: DrillScene, simulation: Simulation, mark: Mark = _nothing) -> datetime:
     """Set the faults when their time has come. When that was."""
     await asyncio.sleep(scene.calm_first)
     simulation.set_faults(scene.script())
@@ -167,51 +153,26 @@ async def break_it(scene: Scene, simulation: Simulation, mark: Mark = _nothing) 
     return now()
 
 
-async def _warm_up(home: Home) -> None:
+async def _warm_up(upstream: Upstream) -> None:
     """One image before the scene: imports, connections and the pump's lead are no part of it."""
-    request = {"request_id": WARM_UP, "prompt": "a lighthouse", "purpose": "draft"}
-    await home.worker.ports.topics.publish(RENDER_REQUESTS, json.dumps(request).encode())
-    await _await_ends(home.worker.ports.store, {WARM_UP: DEFAULT_TENANT}, WARM_WITHIN)
+    await upstream.publish([{"request_id": WARM_UP, "prompt": "a lighthouse", "purpose": "draft"}])
+    await upstream.requests({WARM_UP: DEFAULT_TENANT}, WARM_WITHIN)
 
 
 def now() -> datetime:
     return datetime.now(UTC)
 
 
-async def _send(scene: Scene, home: Home) -> dict[str, tuple[dict[str, Any], datetime]]:
+async def _send(scene: DrillScene, upstream: Upstream) -> dict[str, tuple[dict[str, Any], datetime]]:
     """Every request with the moment at which it was published, by its id."""
-    loop = asyncio.get_running_loop()
-    began = loop.time()
     sent = {}
-    for number, offset in enumerate(scene.traffic.arrivals()):
-        await asyncio.sleep(max(0.0, began + offset - loop.time()))
+    async for number in paced(scene.traffic.arrivals()):
         at = now()
         request = scene.traffic.request(scene.name, number, at)
-        message = json.dumps(request).encode()
         for _ in range(2 if scene.twice else 1):
-            await home.worker.ports.topics.publish(RENDER_REQUESTS, message)
+            await upstream.publish([request])
         sent[request["request_id"]] = request, at
     return sent
-
-
-async def _await_ends(store: Store, tenants: Mapping[str, str], patience: float) -> dict[str, Request]:
-    """The documents of all requests, as of their ends or of the end of patience. `tenants` has the tenant by id."""
-    loop = asyncio.get_running_loop()
-    give_up_at = loop.time() + patience
-    requests: dict[str, Request] = {}
-    waiting = list(tenants)
-    while waiting:
-        for start in range(0, len(waiting), PAGE):
-            page = waiting[start : start + PAGE]
-            read = await store.get_all([request_record.path_of(tenants[name], name) for name in page])
-            requests |= {
-                id_of(document.id): request_in(document) for document in read if isinstance(document, Document)
-            }
-        waiting = [name for name in waiting if name not in requests or not requests[name].record.is_final]
-        if loop.time() > give_up_at:
-            break
-        await asyncio.sleep(LOOK_EVERY)
-    return requests
 
 
 def _ended(
@@ -235,7 +196,7 @@ def _ended(
 
 
 async def play_all(
-    scenes: Sequence[Scene],
+    scenes: Sequence[DrillScene],
     at_once: int,
     report: Callable[[DrillRecording], None],
     *,
@@ -244,7 +205,7 @@ async def play_all(
     """Play several scenes at once, each on its own home and simulator; `report` gets each as it ends."""
     room = asyncio.Semaphore(at_once)
 
-    async def one(scene: Scene) -> DrillRecording:
+    async def one(scene: DrillScene) -> DrillRecording:
         async with room, asyncio.timeout(longest.total_seconds()):
             played = await play(scene)
         report(played)

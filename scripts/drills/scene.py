@@ -24,7 +24,7 @@ class Hold(Struct, frozen=True):
     """None where it is kept, else what is wrong."""
 
 
-class Scene(Struct, frozen=True):
+class DrillScene(Struct, frozen=True):
     name: str
     about: str
     """One line, for tables."""
@@ -74,7 +74,7 @@ class Scene(Struct, frozen=True):
             for fault in self.faults
         )
 
-    def to_the_end(self) -> Scene:
+    def to_the_end(self) -> DrillScene:
         """With all of its recovery, under traffic."""
         lasting = replace(self.traffic, seconds=self.traffic.seconds + self.recovery)
         return replace(self, traffic=lasting, holds=(*self.holds, *self.afterwards))

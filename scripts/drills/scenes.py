@@ -8,7 +8,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from scripts.drills import assertions
-from scripts.drills.scene import Scene
+from scripts.drills.scene import DrillScene
 from scripts.drills.traffic import DUE_IN, NB21, PRIMARY, Traffic
 from scripts.simulator.provider.faults import BentKind, Fault, NoImageForm
 
@@ -87,19 +87,19 @@ _NO_BALANCE = (
 DUE = ({"model": PRIMARY}, {"model": PRIMARY, DUE_IN: 60.0})
 
 
-def _hinted(name: str, about: str, fault: Fault) -> Scene:
+def _hinted(name: str, about: str, fault: Fault) -> DrillScene:
     hint = (assertions.nobody_before_the_hint(HINT), assertions.the_failure_is_met(), assertions.no_breaker())
     promises = (*WHOLE, assertions.nothing_wasted(), *hint)
-    return Scene(name, about, Traffic(1.0, 14.0), promises, (fault,), lasts=HINT, patience=90.0)
+    return DrillScene(name, about, Traffic(1.0, 14.0), promises, (fault,), lasts=HINT, patience=90.0)
 
 
 CALM = "calm"
 """The scene without a failure: what the others' times are compared with."""
-ALL: tuple[Scene, ...] = (
+ALL: tuple[DrillScene, ...] = (
     _hinted("hint-header", "429 with Retry-After", _HEADER),
     _hinted("hint-body", "429 with RetryInfo in its details", _RETRY_INFO),
     _hinted("hint-words", "429 whose hint is in its words only", _WORDS),
-    Scene(
+    DrillScene(
         "silent",
         "no answer; time-out after 3 s",
         STEADY,
@@ -107,7 +107,7 @@ ALL: tuple[Scene, ...] = (
         (Fault(kind="hang", model=PRIMARY),),
         timeout=3,
     ),
-    Scene(
+    DrillScene(
         "slow",
         "3 s slower, within the time-out",
         STEADY,
@@ -115,7 +115,7 @@ ALL: tuple[Scene, ...] = (
         (Fault(kind="slow", model=PRIMARY, seconds=3.0),),
         timeout=20,
     ),
-    Scene(
+    DrillScene(
         "too-slow",
         "slower than the time-out of 3 s; charged",
         STEADY,
@@ -124,14 +124,14 @@ ALL: tuple[Scene, ...] = (
         (Fault(kind="slow", model=PRIMARY, seconds=5.0),),
         timeout=3,
     ),
-    Scene(
+    DrillScene(
         "reset",
         "the connection is reset",
         STEADY,
         (*WHOLE, assertions.each_asks_at_most(2, "reset"), assertions.the_failure_is_met()),
         (Fault(kind="reset", model=PRIMARY),),
     ),
-    Scene(
+    DrillScene(
         "flapping",
         "overload, 6 s on and 6 s off",
         Traffic(RATE, 50.0),
@@ -142,7 +142,7 @@ ALL: tuple[Scene, ...] = (
         every=6.0,
         patience=30.0,
     ),
-    Scene(
+    DrillScene(
         "outage",
         "overload of 60 s",
         Traffic(RATE, 62.0),
@@ -153,8 +153,10 @@ ALL: tuple[Scene, ...] = (
         afterwards=(assertions.back_on_the_primary(),),
         recovery=40.0,
     ),
-    Scene(CALM, "nothing fails", STEADY, (*WHOLE, assertions.nothing_wasted(), assertions.failing_calls_at_most(0))),
-    Scene(
+    DrillScene(
+        CALM, "nothing fails", STEADY, (*WHOLE, assertions.nothing_wasted(), assertions.failing_calls_at_most(0))
+    ),
+    DrillScene(
         "refusal",
         "every third prompt refused, in four forms",
         replace(STEADY, mix=_MARKED),
@@ -165,7 +167,7 @@ ALL: tuple[Scene, ...] = (
         mends=False,
         calm_first=0.0,
     ),
-    Scene(
+    DrillScene(
         "empty",
         "answers without an image, in four forms",
         _marked(_NO_IMAGE),
@@ -173,7 +175,7 @@ ALL: tuple[Scene, ...] = (
         _EMPTY,
         mends=False,
     ),
-    Scene(
+    DrillScene(
         "malformed",
         "broken JSON, another shape, no picture, cut",
         _marked(_BROKEN),
@@ -182,7 +184,7 @@ ALL: tuple[Scene, ...] = (
         _MALFORMED,
         mends=False,
     ),
-    Scene(
+    DrillScene(
         "credential",
         "the key is rejected for 30 s",
         STEADY,
@@ -194,7 +196,7 @@ ALL: tuple[Scene, ...] = (
         patience=120.0,
         afterwards=(*WHOLE, assertions.back_to_images()),
     ),
-    Scene(
+    DrillScene(
         "gone",
         "404: the model is gone",
         STEADY,
@@ -203,7 +205,7 @@ ALL: tuple[Scene, ...] = (
         (Fault(kind="gone", model=PRIMARY),),
         mends=False,
     ),
-    Scene(
+    DrillScene(
         "poison",
         "one request in twenty is always turned away: 404, 403, 400, 524",
         Traffic(5.0, 40.0, _POISONED),
@@ -215,7 +217,7 @@ ALL: tuple[Scene, ...] = (
         calm_first=0.0,
         patience=90.0,
     ),
-    Scene(
+    DrillScene(
         "receipts",
         "other pixels, shape, tokens, model, tier than ordered",
         replace(STEADY, mix=_ORDERS),
@@ -227,7 +229,7 @@ ALL: tuple[Scene, ...] = (
         calm_first=0.0,
         announced=True,
     ),
-    Scene(
+    DrillScene(
         "no-balance",
         f"a gateway without balance for {NO_BALANCE:g} s",
         Traffic(RATE, 36.0, (CONSENTS, CONSENTS, {"model": PRIMARY})),
@@ -241,7 +243,7 @@ ALL: tuple[Scene, ...] = (
         lasts=NO_BALANCE,
         gateway=True,
     ),
-    Scene(
+    DrillScene(
         "lost-answer",
         "answers about background calls are lost: most looks are cut, no webhook comes",
         STEADY,
@@ -251,7 +253,7 @@ ALL: tuple[Scene, ...] = (
         patience=90.0,
         background="on",
     ),
-    Scene(
+    DrillScene(
         "day",
         "the day's quota is gone (and a hint of 0.9 s)",
         replace(STEADY, mix=DUE),
@@ -263,14 +265,14 @@ ALL: tuple[Scene, ...] = (
         mends=False,
         patience=12.0,
     ),
-    Scene(
+    DrillScene(
         "twice",
         "every request is published twice",
         STEADY,
         (*WHOLE, assertions.nothing_wasted(), assertions.failing_calls_at_most(0)),
         twice=True,
     ),
-    Scene(
+    DrillScene(
         "deadline",
         "a queue that the deadline overtakes",
         Traffic(0, 0, ({"model": PRIMARY, DUE_IN: 8.0, "floor": "exact"},), at_once=30),
@@ -286,16 +288,16 @@ ALL: tuple[Scene, ...] = (
 QUICK = ("hint-words", "silent", "reset", "outage", CALM, "refusal", "malformed", "credential", "gone", "receipts",
          "day", "twice", "deadline")  # fmt: skip
 """One of each kind."""
-BY_NAME: Mapping[str, Scene] = {scene.name: scene for scene in ALL}
+BY_NAME: Mapping[str, DrillScene] = {scene.name: scene for scene in ALL}
 
 
-def scenes(names: tuple[str, ...], *, quick: bool) -> list[Scene]:
+def scenes(names: tuple[str, ...], *, quick: bool) -> list[DrillScene]:
     """The named ones, or all; quick: shorter, and without waiting for every recovery."""
     chosen = [BY_NAME[name] for name in names] if names else list(ALL)
     return [_shorter(scene) if quick else scene.to_the_end() for scene in chosen]
 
 
-def _shorter(scene: Scene) -> Scene:
+def _shorter(scene: DrillScene) -> DrillScene:
     match scene.name:
         case "outage":
             return replace(scene, traffic=replace(scene.traffic, seconds=24.0), lasts=20.0, recovery=0.0)
@@ -317,5 +319,5 @@ def _shorter(scene: Scene) -> Scene:
             )
 
 
-def _due_in(scene: Scene, seconds: float) -> tuple[Mapping[str, Any], ...]:
+def _due_in(scene: DrillScene, seconds: float) -> tuple[Mapping[str, Any], ...]:
     return tuple({**fields, DUE_IN: seconds} for fields in scene.traffic.mix)

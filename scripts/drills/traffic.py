@@ -34,7 +34,7 @@ class Traffic(Struct, frozen=True):
     per_second: float
     """On average; 0 = all at once."""
     seconds: float
-    """From the first request to the last; with `per_second` 0 this is of no account."""
+    """From the first request to the last; not used with `per_second` 0."""
     mix: tuple[Mapping[str, Any], ...] = STEADY
     """Fields of the requests, taken in turn."""
     at_once: int = 0

@@ -15,7 +15,7 @@ DEEP = "@DEEP"
 OWN_FRAMES = ("functions", "shared", "scripts")
 
 
-class Door(Protocol):
+class FuzzedDoor(Protocol):
     name: str
 
     def draw(self, random: Random) -> Input: ...
@@ -24,7 +24,7 @@ class Door(Protocol):
         """What did not hold. An exception is a finding too."""
 
 
-def problems_of(door: Door, item: Input) -> list[str]:
+def problems_of(door: FuzzedDoor, item: Input) -> list[str]:
     """What did not hold with this input, each in a line that is the same for findings of one kind."""
     try:
         return list(door.play(item))

@@ -12,7 +12,7 @@ from msgspec import Struct
 from scripts.fuzzing.door import Input
 
 
-class Finding(Struct, frozen=True):
+class FuzzFinding(Struct, frozen=True):
     door: str
     seed: int
     number: int
@@ -34,10 +34,10 @@ class Finding(Struct, frozen=True):
         return path
 
 
-def read(path: Path) -> Finding:
+def read(path: Path) -> FuzzFinding:
     """Raises ValueError for a file of another form."""
     content = json.loads(path.read_text("utf-8"))
     try:
-        return Finding(**content)
+        return FuzzFinding(**content)
     except TypeError as error:
         raise ValueError(f"{path} is no finding of ./scripts/fuzz: {error}") from error

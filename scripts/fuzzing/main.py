@@ -15,7 +15,7 @@ import click
 
 from scripts.fuzzing import finding, registry
 from scripts.fuzzing.door import problems_of
-from scripts.fuzzing.run import Tally, run
+from scripts.fuzzing.run import DoorTally, run
 
 FOLDER = Path("build/fuzz")
 
@@ -56,7 +56,7 @@ def _quiet() -> Iterator[None]:
 
 def _played(
     minutes: float, cases: int | None, doors: tuple[str, ...], seed: int | None, as_json: bool, folder: Path
-) -> list[Tally]:
+) -> list[DoorTally]:
     seed = secrets.randbelow(10**6) if seed is None else seed
     tallies = []
     for name in doors or registry.DOORS:
@@ -71,11 +71,11 @@ def _played(
     return tallies
 
 
-def _tell(tally: Tally) -> None:
+def _tell(tally: DoorTally) -> None:
     click.echo(f"  {tally.cases:,} cases, {tally.seconds:.0f} s, {tally.findings} findings", err=True)
 
 
-def _table(tallies: list[Tally]) -> None:
+def _table(tallies: list[DoorTally]) -> None:
     click.echo(f"{'door':<12}{'cases':>10}{'seconds':>10}{'findings':>10}")
     for tally in tallies:
         click.echo(f"{tally.door:<12}{tally.cases:>10,}{tally.seconds:>10.0f}{tally.findings:>10}")

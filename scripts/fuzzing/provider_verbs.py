@@ -117,7 +117,7 @@ VERBS: Mapping[str, tuple[Verb, tuple[type, ...]]] = {
     "inlined": (_batches(_results("batches/b-1")), (Result, Failure, type(None))),
     "stop": (_batches(lambda batches: batches.cancel("batches/b-1")), (type(None),)),
 }  # fmt: skip
-"""By name: the call, and the types of all that may come of it."""
+"""By name: the call, and the types of all its possible results."""
 FORM_OF = {
     "interactions": "interactions",
     "generate": "generate",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping
 
-from scripts.fuzzing.door import Door
+from scripts.fuzzing.door import FuzzedDoor
 
 DOORS: Mapping[str, str] = {
     "push": "the push of every function: envelopes, bodies and headers",
@@ -20,10 +20,10 @@ DOORS: Mapping[str, str] = {
 }
 
 
-def door(name: str) -> Door:
+def door(name: str) -> FuzzedDoor:
     """Raises ValueError for a name that is no door's."""
     if name not in DOORS:
         raise ValueError(f"--door: found {name!r}; allowed: {', '.join(DOORS)}")
     module = importlib.import_module(f"scripts.fuzzing.doors.{name}")
-    made: Door = getattr(module, f"{name.capitalize()}Door")()
+    made: FuzzedDoor = getattr(module, f"{name.capitalize()}Door")()
     return made

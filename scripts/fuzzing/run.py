@@ -8,17 +8,17 @@ from pathlib import Path
 
 from msgspec import Struct, field
 
-from scripts.fuzzing.door import Door, chance, problems_of
-from scripts.fuzzing.finding import Finding
+from scripts.fuzzing.door import FuzzedDoor, chance, problems_of
+from scripts.fuzzing.finding import FuzzFinding
 
-Tell = Callable[["Tally"], None]
+Tell = Callable[["DoorTally"], None]
 MOST_OF_A_KIND = 3
 """Findings of one kind that are written down; all are counted."""
 TELL_EVERY = 5.0
 """Seconds."""
 
 
-class Tally(Struct):
+class DoorTally(Struct):
     door: str
     cases: int = 0
     seconds: float = 0.0
@@ -38,17 +38,17 @@ class Tally(Struct):
 
 
 def run(
-    door: Door, seed: int, folder: Path, *, seconds: float = float("inf"), cases: int | None = None,
+    door: FuzzedDoor, seed: int, folder: Path, *, seconds: float = float("inf"), cases: int | None = None,
     tell: Tell = lambda tally: None, now: Callable[[], float] = time.monotonic,
-) -> Tally:  # fmt: skip
+) -> DoorTally:  # fmt: skip
     """At least one case; findings are files in `folder`."""
-    tally = Tally(door.name)
+    tally = DoorTally(door.name)
     began = told_at = now()
     while tally.cases != cases:
         item = door.draw(chance(seed, door.name, tally.cases))
         problems = problems_of(door, item)
         if problems:
-            _note(tally, Finding(door.name, seed, tally.cases, problems, item), folder)
+            _note(tally, FuzzFinding(door.name, seed, tally.cases, problems, item), folder)
         tally.cases += 1
         tally.seconds = now() - began
         if tally.seconds >= seconds:
@@ -59,7 +59,7 @@ def run(
     return tally
 
 
-def _note(tally: Tally, finding: Finding, folder: Path) -> None:
+def _note(tally: DoorTally, finding: FuzzFinding, folder: Path) -> None:
     count = tally.kinds[finding.kind] = tally.kinds.get(finding.kind, 0) + 1
     tally.findings += 1
     if count <= MOST_OF_A_KIND:

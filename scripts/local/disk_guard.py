@@ -3,7 +3,7 @@
 Below LOW_BYTES a flag `pause` by `disk` is tripped, which every screen shows with its reason: the place and what is
 free there. A file in the home holds RESERVE_BYTES for that moment, so that the flag, and the end of what is under way,
 can be put on record even where another program took the last byte. With ROOM_BYTES free the flag is reset and the file
-made anew, without a restart. On a disk that is entirely full SQLite takes nothing: no message is acknowledged then, and
+made again, without a restart. On a disk that is entirely full SQLite takes nothing: no message is acknowledged, and
 each comes again.
 """
 

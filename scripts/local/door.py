@@ -30,7 +30,7 @@ BODY_WITHIN = timedelta(seconds=30)
 SAFE = ("GET", "HEAD")
 
 
-class Refused(Exception):
+class NotLetIn(Exception):
     """A call that is not let in: what was found, what is allowed, what to do."""
 
     def __init__(self, code: int, status: str, message: str) -> None:
@@ -87,7 +87,7 @@ class Door:
             self._check(scope, path)
             body.check_length(_values(scope, "content-length"))
             await self._app(scope, body.receive, sending)
-        except Refused as refusal:
+        except NotLetIn as refusal:
             if not begun:
                 await _answer(refusal, send, path)
 
@@ -110,7 +110,7 @@ class Door:
     def _check_secret(self, scope: Scope) -> None:
         shown = _values(scope, SECRET)
         if not self._secret or len(shown) != 1 or not secrets.compare_digest(shown[0].encode(), self._secret.encode()):
-            raise Refused(
+            raise NotLetIn(
                 403,
                 "PERMISSION_DENIED",
                 f"{SECRET}: found {'another secret' if shown else 'nothing'}; allowed: the secret of this boot, which "
@@ -119,7 +119,7 @@ class Door:
 
 
 class _Body:
-    """Counts a body while it comes, and does not wait for ever."""
+    """Counts a body while it arrives, and waits a limited time."""
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
@@ -140,7 +140,7 @@ class _Body:
             async with asyncio.timeout_at(self._deadline):
                 message = await self._receive()
         except TimeoutError as error:
-            raise Refused(
+            raise NotLetIn(
                 408,
                 "DEADLINE_EXCEEDED",
                 f"found a body that was not complete after {BODY_WITHIN.total_seconds():.0f} s; allowed: that long. "
@@ -153,8 +153,8 @@ class _Body:
         return message
 
 
-def _too_large(size: str) -> Refused:
-    return Refused(
+def _too_large(size: str) -> NotLetIn:
+    return NotLetIn(
         413, "INVALID_ARGUMENT", f"found {size} bytes; allowed: {BODY_LIMIT_BYTES:,} a call. Send it in parts."
     )
 
@@ -166,7 +166,7 @@ def _host(scope: Scope, *, anywhere: bool) -> str:
     if name in LOOPBACK_NAMES or (anywhere and name is not None and (_is_address(name) or "." not in name)):
         return hosts[0]
     allowed = "an address or a name without dots" if anywhere else "localhost, 127.0.0.1 or [::1], with any port"
-    raise Refused(
+    raise NotLetIn(
         403,
         "PERMISSION_DENIED",
         f"host: found {', '.join(hosts)[:80]!r}; allowed: {allowed}. Call it by that name, from this machine.",
@@ -176,7 +176,7 @@ def _host(scope: Scope, *, anywhere: bool) -> str:
 def _check_proxies(scope: Scope) -> None:
     shown = next((name for name in PROXIES if _values(scope, name)), None)
     if shown is not None:
-        raise Refused(
+        raise NotLetIn(
             403,
             "PERMISSION_DENIED",
             f"{shown}: found a proxy in front; allowed: programs on this machine. "
@@ -194,7 +194,7 @@ def _check_page(scope: Scope, host: str) -> None:
     origins, sites = _values(scope, "origin"), _values(scope, "sec-fetch-site")
     foreign = [origin for origin in origins if urlsplit(origin).netloc != host or urlsplit(origin).scheme != "http"]
     if foreign:
-        raise Refused(
+        raise NotLetIn(
             403,
             "PERMISSION_DENIED",
             f"origin: found {foreign[0][:80]!r}; allowed: none, or http://{host}. "
@@ -202,7 +202,7 @@ def _check_page(scope: Scope, host: str) -> None:
         )
     is_link = scope["method"] in SAFE and _values(scope, "sec-fetch-mode") == ["navigate"]
     if any(site not in ("none", "same-origin") for site in sites) and not is_link:
-        raise Refused(
+        raise NotLetIn(
             403,
             "PERMISSION_DENIED",
             f"sec-fetch-site: found {', '.join(sites)[:80]!r}; allowed: none or same-origin. "
@@ -217,7 +217,7 @@ def _check_type(scope: Scope) -> None:
     kinds = [name.partition(";")[0].strip().lower() for name in types]
     if kinds == ["application/json"] or (not kinds and not from_browser):
         return
-    raise Refused(
+    raise NotLetIn(
         415,
         "INVALID_ARGUMENT",
         f"content-type: found {', '.join(types)[:80] or 'nothing'!r}; allowed: application/json. "
@@ -248,7 +248,7 @@ def _values(scope: Scope, name: str) -> list[str]:
     return [value.decode("latin-1").strip() for key, value in scope["headers"] if key.lower() == wanted]
 
 
-async def _answer(refusal: Refused, send: Send, path: str) -> None:
+async def _answer(refusal: NotLetIn, send: Send, path: str) -> None:
     """As Google's APIs answer, and for the HTTP API as a problem document (RFC 9457) too."""
     error: Mapping[str, object] = {"code": refusal.code, "message": str(refusal), "status": refusal.status}
     document: dict[str, object] = {"error": error}

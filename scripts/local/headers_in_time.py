@@ -1,6 +1,6 @@
 """A connection that sends half a request's headers and then nothing is closed.
 
-uvicorn waits for headers for ever; its own timer runs only between a complete answer and the next byte.
+uvicorn waits for headers without a limit; its own timer runs only between a complete answer and the next byte.
 """
 
 from __future__ import annotations

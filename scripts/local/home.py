@@ -58,7 +58,7 @@ WATCH_EVERY = timedelta(seconds=15)
 WEBHOOKS = "/webhooks/gemini"
 """Where the provider's webhooks arrive: the one path that another machine could be let in to, by a tunnel."""
 FINISH_WITHIN = timedelta(seconds=60)
-"""For attempts in flight when the home is asked to stop; what is left then is found again at the next start."""
+"""For attempts in flight when the home is to stop; those that are left are recovered at the next start."""
 
 
 class CannotListen(OSError):
@@ -94,7 +94,7 @@ class Home(Struct, frozen=True):
         return f"Home({self.url})"
 
 
-class Webhooks(HTTPEndpoint):
+class WebhookEndpoint(HTTPEndpoint):
     """Answers every method itself: the door lets this path in unasked, so nothing of it may go on to the API."""
 
     async def post(self, request: Request) -> Response:
@@ -108,7 +108,7 @@ def app(worker: Worker, desk: ConsoleContext) -> Starlette:
         Route(f"/functions/{name}", getattr(functions, name), methods=["POST"]) for name in names
     ]
     routes.append(Route("/v1/projects/{project}/topics/{topic}", publish, methods=["POST"]))
-    routes.append(Route(WEBHOOKS, Webhooks))
+    routes.append(Route(WEBHOOKS, WebhookEndpoint))
     routes.append(Mount(CONSOLE, console(desk)))
     routes.append(Mount("/", api(worker, wiring.callers(desk.settings), desk.settings.api_origins)))
     application = Starlette(routes=routes)

@@ -13,7 +13,7 @@ from typing import Literal, TypeAlias
 
 from scripts.local import private_home
 from shared.adapters.process import private_file
-from shared.config import Settings, SqliteStore
+from shared.config import Settings, SqliteSettings
 
 LOOKS = 5
 PAUSE = 0.05
@@ -38,7 +38,7 @@ def hold(settings: Settings) -> Iterator[None]:
         stack.enter_context(_exclusive(_of_home(settings), f"{settings.home} is", "RENDERLANE_HOME"))
         database = _of_database(settings)
         if database is not None:
-            assert isinstance(settings.store, SqliteStore)
+            assert isinstance(settings.store, SqliteSettings)
             stack.enter_context(_exclusive(database, f"the database {settings.store.path} is", "RENDERLANE_STORE"))
         yield
 
@@ -131,7 +131,7 @@ def _of_database(settings: Settings) -> Path | None:
 
     Not on the database: where file locks are emulated (NFS, macOS), that would be one of SQLite's own.
     """
-    if not isinstance(settings.store, SqliteStore):
+    if not isinstance(settings.store, SqliteSettings):
         return None
     path = settings.store.path.resolve()
     return path.with_name(f"{path.name}-up.lock")

@@ -6,7 +6,7 @@ import stat
 from pathlib import Path
 
 from shared.adapters.process import private_file
-from shared.config import InvalidSetting, Settings, SqliteStore
+from shared.config import InvalidSetting, Settings, SqliteSettings
 
 RESERVE = "disk-reserve"
 OF_A_HOME = (
@@ -42,7 +42,7 @@ def _belongs_to_all(folder: Path) -> bool:
 
 def _elsewhere(settings: Settings) -> list[Path]:
     """The database where it is not in the home. Images elsewhere are for others to see: their folder is left."""
-    if not isinstance(settings.store, SqliteStore):
+    if not isinstance(settings.store, SqliteSettings):
         return []
     path = settings.store.path
     return [path.with_name(f"{path.name}{end}") for end in ("", "-wal", "-shm")]

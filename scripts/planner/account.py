@@ -13,13 +13,13 @@ from shared.core.accounting import account_cap
 from shared.core.accounting.account_cap import Account, MonthSpend
 
 
-class Billing(Struct, frozen=True):
+class AccountState(Struct, frozen=True):
     account: Account
     spend: MonthSpend | None
     """None where no worker has read it."""
 
 
-def document(figures: Sequence[PlanFigures], billing: Billing, now: datetime) -> dict[str, Any]:
+def document(figures: Sequence[PlanFigures], billing: AccountState, now: datetime) -> dict[str, Any]:
     """For programs: the account, and what each alternative leaves of the cap at its estimate; negative: passed."""
     summary = account_cap.summary(billing.account, billing.spend, now)
     cap = billing.account.monthly_cap_micros
@@ -28,7 +28,7 @@ def document(figures: Sequence[PlanFigures], billing: Billing, now: datetime) ->
     return summary | {"left_micros_after": left}
 
 
-def lines(figures: Sequence[PlanFigures], billing: Billing, now: datetime) -> Iterator[str]:
+def lines(figures: Sequence[PlanFigures], billing: AccountState, now: datetime) -> Iterator[str]:
     figures_of_account = document(figures, billing, now)
     cap, left = figures_of_account["monthly_cap_micros"], figures_of_account["left_micros_after"]
     if cap is None:

@@ -16,7 +16,7 @@ from matplotlib import pyplot
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from scripts.planner.forecast import Forecast, Stage
+from scripts.planner.forecast import Forecast, ForecastBasis
 from scripts.planner.limits import numbers
 from scripts.planner.results import tightest
 
@@ -31,12 +31,12 @@ STEPS = (60.0, 300.0, 900.0, 3600.0, 21_600.0)
 UNITS = ((86_400.0, "days"), (3_600.0, "hours"), (60.0, "minutes"))
 
 
-class Panel(Struct, frozen=True):
+class PlanPanel(Struct, frozen=True):
     name: str
     played: Forecast
 
 
-def draw(panels: Sequence[Panel], stage: Stage, path: str, title: str) -> None:
+def draw(panels: Sequence[PlanPanel], stage: ForecastBasis, path: str, title: str) -> None:
     """Writes an SVG or a PNG, by the name's ending. One column for each alternative that was rehearsed."""
     lasts = max(item.played.rehearsal.ended_at for item in panels)
     unit, unit_name = next((pair for pair in UNITS if lasts >= 2 * pair[0]), UNITS[-1])
@@ -59,7 +59,7 @@ def draw(panels: Sequence[Panel], stage: Stage, path: str, title: str) -> None:
         pyplot.close(figure)
 
 
-def _queue(axes: Axes, panel: Panel, unit: float, lasts: float) -> None:
+def _queue(axes: Axes, panel: PlanPanel, unit: float, lasts: float) -> None:
     for number, (model, (published, begun)) in enumerate(_by_model(panel.played).items()):
         times = [lasts * point / POINTS for point in range(POINTS + 1)]
         waiting = [bisect_right(published, at) - bisect_right(begun, at) for at in times]
@@ -67,7 +67,7 @@ def _queue(axes: Axes, panel: Panel, unit: float, lasts: float) -> None:
     _dress(axes)
 
 
-def _starts(axes: Axes, panel: Panel, stage: Stage, unit: float, lasts: float) -> None:
+def _starts(axes: Axes, panel: PlanPanel, stage: ForecastBasis, unit: float, lasts: float) -> None:
     step = next((value for value in STEPS if lasts / value <= 200), STEPS[-1])
     edges = [step * number for number in range(math.ceil(lasts / step) + 1)]
     for number, (model, (_, begun)) in enumerate(_by_model(panel.played).items()):

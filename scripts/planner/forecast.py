@@ -14,8 +14,8 @@ from scripts.planner.limits import HeldByModel, numbers
 from scripts.planner.load import Wanted
 from scripts.virtual_time.models.fleet_model import FleetSize
 from scripts.virtual_time.models.provider_limits import ProviderTerms
-from scripts.virtual_time.models.renderlane_model import Renderlane
-from scripts.virtual_time.request import Arrival
+from scripts.virtual_time.models.renderlane_model import PumpModel
+from scripts.virtual_time.request import PublishedRequest
 from scripts.virtual_time.run import Rehearsal, Setting, World, rehearse
 from shared.core.admission.slot_calendar import BlockReason
 from shared.core.limits.quota import Limits
@@ -34,7 +34,7 @@ Tell: TypeAlias = Callable[[int], None]
 """Is told how many requests have ended."""
 
 
-class Stage(Struct, frozen=True):
+class ForecastBasis(Struct, frozen=True):
     """What all alternatives are rehearsed on."""
 
     start: datetime
@@ -54,7 +54,7 @@ class Forecast(Struct, frozen=True):
     """Seconds for which a model's best waited, by model and reason (as in `Full`)."""
 
 
-class _Reporting(Renderlane):
+class _Reporting(PumpModel):
     """Says how far it is."""
 
     def __init__(self, tell: Tell, page: int) -> None:
@@ -71,7 +71,7 @@ class _Reporting(Renderlane):
         report()
 
 
-def play(wanted: Sequence[Wanted], stage: Stage, tell: Tell = lambda ended: None) -> Forecast:
+def play(wanted: Sequence[Wanted], stage: ForecastBasis, tell: Tell = lambda ended: None) -> Forecast:
     """Until every request has ended. The same arguments give the same course."""
     arrivals = [_arrival(number, item, stage.latencies) for number, item in enumerate(wanted)]
     limits = {model: numbers(limit) for model, limit in stage.limits.items()}
@@ -96,9 +96,9 @@ def _page(limits: Iterable[Limits]) -> int:
     return min(max(most, LEAST_PAGE), MOST_PAGE)
 
 
-def _arrival(number: int, wanted: Wanted, latencies: Latencies) -> Arrival:
+def _arrival(number: int, wanted: Wanted, latencies: Latencies) -> PublishedRequest:
     route = wanted.route
-    return Arrival(
+    return PublishedRequest(
         request_id=f"{number:06}",
         at=wanted.at,
         tenant=wanted.tenant,

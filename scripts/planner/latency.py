@@ -10,7 +10,7 @@ from msgspec import Struct
 from scripts.planner.errors import InvalidLoad, wrong
 from scripts.simulator.provider import latency as written
 from scripts.simulator.provider.latency import Distribution, InvalidLatency
-from scripts.virtual_time.models.latency import Latency
+from scripts.virtual_time.models.latency import BoundedLatency
 from shared.core.catalogue.catalogue import Catalogue
 
 MEDIANS: Mapping[str, Mapping[str, float]] = {
@@ -25,17 +25,17 @@ LEAST, MOST = 8.0, 60.0
 
 
 class Latencies(Struct, frozen=True):
-    given: Mapping[str, Latency]
+    given: Mapping[str, BoundedLatency]
     """By model id; `*` is for all others."""
     about: str
 
-    def of(self, model: str, size: str) -> Latency:
+    def of(self, model: str, size: str) -> BoundedLatency:
         latency = self.given.get(model) or self.given.get("*")
         if latency is not None:
             return latency
         medians = MEDIANS.get(model, MEDIANS["*"])
         median = medians.get(size, MEDIANS["*"].get(size, MOST))
-        return Latency(Distribution("lognormal", median, SPREAD), LEAST, MOST)
+        return BoundedLatency(Distribution("lognormal", median, SPREAD), LEAST, MOST)
 
 
 ASSUMED = Latencies({}, "assumed per model and size, within 8-60 s (--latency says otherwise)")
@@ -54,4 +54,4 @@ def parse(text: str, catalogue: Catalogue) -> Latencies:
         given[catalogue.live(name).id] = spread
     if "=" not in text or "*" in text:
         given["*"] = latency.others
-    return Latencies({name: Latency(spread, 0.0, math.inf) for name, spread in given.items()}, text)
+    return Latencies({name: BoundedLatency(spread, 0.0, math.inf) for name, spread in given.items()}, text)

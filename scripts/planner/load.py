@@ -8,7 +8,7 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from scripts.cli.data.run.outgoing import Line, complaints
+from scripts.cli.data.run.outgoing import OutgoingMessage, complaints
 from scripts.planner.errors import InvalidLoad
 from scripts.virtual_time.request import Priority
 from shared.core.catalogue.catalogue import Catalogue
@@ -41,7 +41,7 @@ class Wanted(Struct, frozen=True):
         return self.planned.route
 
 
-class Load(Struct, frozen=True):
+class PlannedLoad(Struct, frozen=True):
     about: str
     """For people: where it comes from."""
     wanted: Sequence[Wanted]
@@ -55,7 +55,7 @@ class Load(Struct, frozen=True):
         return tuple(model for model, _ in Counter(wanted.route.model for wanted in self.wanted).most_common())
 
 
-def of_lines(lines: Sequence[Line], file: str, catalogue: Catalogue, start: datetime) -> Load:
+def of_lines(lines: Sequence[OutgoingMessage], file: str, catalogue: Catalogue, start: datetime) -> PlannedLoad:
     """The requests of a file that one would submit, all published at the start. Raises InvalidLoad without any."""
     wanted: list[Wanted] = []
     rejected = complaints(lines, file)
@@ -76,7 +76,7 @@ def of_lines(lines: Sequence[Line], file: str, catalogue: Catalogue, start: date
     if not wanted:
         why = f": {rejected[0]}" if rejected else ""
         raise InvalidLoad(f"{file}: found no request that would be accepted{why}; allowed: one request a line as JSON")
-    return Load(f"{len(wanted):,} requests of {file}, all at once", wanted, rejected)
+    return PlannedLoad(f"{len(wanted):,} requests of {file}, all at once", wanted, rejected)
 
 
 def _wanted(request: RenderRequest, planned: Planned, catalogue: Catalogue, start: datetime) -> Wanted:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from shared.core.limits.quota import Limits
-from shared.core.values.pacific import next_pacific_midnight, pacific_day
+from shared.core.times.pacific import next_pacific_midnight, pacific_day
 
 MINUTE = 60.0
 

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from scripts.planner import lower_bound
 from scripts.planner.alternatives import Alternative, Name
-from scripts.planner.forecast import AT_ONCE_EACH, Forecast, Stage
+from scripts.planner.forecast import AT_ONCE_EACH, Forecast, ForecastBasis
 from scripts.planner.limits import RATES, numbers
 from scripts.planner.load import Wanted
 from scripts.virtual_time.measures import quantile
@@ -22,8 +22,8 @@ from shared.core.catalogue.catalogue import Catalogue
 from shared.core.lifecycle.retry import MAX_AMBIGUOUS_REPEATS
 from shared.core.limits.quota import Limits
 from shared.core.messages.render_request import PRIORITIES
+from shared.core.times.pacific import pacific_day
 from shared.core.values.lanes import BATCH, FLEX
-from shared.core.values.pacific import pacific_day
 
 SHARES = (0.5, 0.9, 0.99)
 NEARLY = 0.98
@@ -96,7 +96,7 @@ class PlanFigures(Struct, frozen=True):
     """None where nothing goes through the queue, or nothing is known of how it would go."""
 
 
-def figures(of: Alternative, played: Forecast | None, stage: Stage, catalogue: Catalogue) -> PlanFigures:
+def figures(of: Alternative, played: Forecast | None, stage: ForecastBasis, catalogue: Catalogue) -> PlanFigures:
     lanes = Counter(wanted.route.lane for wanted in of.wanted)
     return PlanFigures(
         name=of.name,
@@ -122,7 +122,7 @@ def cost(wanted: Iterable[Wanted], catalogue: Catalogue) -> PlannedCost:
     return PlannedCost(listed, estimate, most)
 
 
-def course(played: Forecast, stage: Stage) -> QueueForecast:
+def course(played: Forecast, stage: ForecastBasis) -> QueueForecast:
     requests, wanted = played.rehearsal.requests, played.wanted
     begun = max((request.began_at for request in requests if request.began_at is not None), default=0.0)
     most = most_at_once(requests)
@@ -146,7 +146,7 @@ def course(played: Forecast, stage: Stage) -> QueueForecast:
     )
 
 
-def _together(model: str, wanted: Sequence[Wanted], stage: Stage) -> float:
+def _together(model: str, wanted: Sequence[Wanted], stage: ForecastBasis) -> float:
     """How many of a model may be in flight by its limits alone, where no call takes longer than a minute."""
     tokens = [item.planned.input_tokens for item in wanted if item.route.model == model]
     limits = numbers(stage.limits.get(model, {}))
@@ -179,12 +179,12 @@ def _waits(requests: Sequence[ModelledRequest], priority: str) -> Mapping[str, f
     return {f"p{share * 100:.0f}": quantile(waits, share) for share in SHARES} if waits else {}
 
 
-def _ideal(model: str, wanted: Sequence[Wanted], stage: Stage) -> float:
+def _ideal(model: str, wanted: Sequence[Wanted], stage: ForecastBasis) -> float:
     arrivals = [(item.at, item.planned.input_tokens) for item in wanted if item.route.model == model]
     return lower_bound.last_start(arrivals, numbers(stage.limits.get(model, {})), stage.start)
 
 
-def _model(model: str, played: Forecast, stage: Stage) -> ModelFigures:
+def _model(model: str, played: Forecast, stage: ForecastBasis) -> ModelFigures:
     limits = numbers(stage.limits.get(model, {}))
     requests = [request for request in played.rehearsal.requests if request.arrival.model == model]
     starts = sorted(request.began_at for request in requests if request.began_at is not None)

@@ -10,7 +10,7 @@ from random import Random
 from msgspec import Struct
 
 from scripts.planner.errors import InvalidLoad, wrong
-from scripts.planner.load import Load, Wanted, priority
+from scripts.planner.load import PlannedLoad, Wanted, priority
 from scripts.virtual_time.request import Priority
 from shared.core.catalogue.catalogue import Catalogue
 from shared.core.messages.render_request import PRIORITIES, PURPOSES, SIZES
@@ -23,7 +23,7 @@ MOST = 200_000
 """Requests: a rehearsal of more takes minutes."""
 
 
-class Kind(Struct, frozen=True):
+class RequestKind(Struct, frozen=True):
     """What a share of the requests asks for."""
 
     purpose: str = "default"
@@ -32,7 +32,7 @@ class Kind(Struct, frozen=True):
     lane: str = STANDARD
 
 
-def kind(field: str, text: str, catalogue: Catalogue) -> Kind:
+def kind(field: str, text: str, catalogue: Catalogue) -> RequestKind:
     """`final:2K:flex`, each part a purpose or model, a size, a lane, in any order. Raises InvalidLoad."""
     members: dict[str, str] = {}
     for part in text.split(":"):
@@ -43,7 +43,7 @@ def kind(field: str, text: str, catalogue: Catalogue) -> Kind:
         if name in members or {name, *members} >= {"purpose", "model"}:
             raise wrong(field, text, "one purpose or model, one size, one lane")
         members[name] = part.strip()
-    return Kind(**members)
+    return RequestKind(**members)
 
 
 def _part(word: str, catalogue: Catalogue) -> str | None:
@@ -102,12 +102,12 @@ def load(
     about: str,
     times: Sequence[float],
     priorities: Mapping[Priority, float],
-    kinds: Mapping[Kind, float],
+    kinds: Mapping[RequestKind, float],
     catalogue: Catalogue,
     chance: Random,
     *,
     tokens: int,
-) -> Load:
+) -> PlannedLoad:
     """One request at each of `times`, priority and kind drawn by their shares. Raises InvalidLoad."""
     if not times:
         raise InvalidLoad("the load has no request; ask for a larger --backlog, --arrivals, --for or --curve")
@@ -120,10 +120,10 @@ def load(
         Wanted(at, item, "default", None, *planned[what], catalogue.default_floor_size, may_batch=False)
         for at, item, what in zip(sorted(times), drawn, drawn_kinds, strict=True)
     ]
-    return Load(about, wanted)
+    return PlannedLoad(about, wanted)
 
 
-def _planned(what: Kind, catalogue: Catalogue, tokens: int) -> tuple[Requirements, Planned]:
+def _planned(what: RequestKind, catalogue: Catalogue, tokens: int) -> tuple[Requirements, Planned]:
     ask = Requirements(what.purpose, what.model, what.image_size, None, what.lane, tokens, 0, False, None)
     plan = first_plan(ask, catalogue, SLOTTED)
     if isinstance(plan, Unroutable):

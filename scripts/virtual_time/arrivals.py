@@ -8,7 +8,7 @@ from random import Random
 
 from msgspec import Struct
 
-from scripts.virtual_time.request import Arrival, Priority
+from scripts.virtual_time.request import Priority, PublishedRequest
 
 MINUTE = 60.0
 DAY = 86_400.0
@@ -26,9 +26,9 @@ class Source(Struct, frozen=True):
     deadline_after: float | None = None
     """Seconds from publication within which a request has to begin."""
 
-    def at(self, instants: Iterable[float]) -> list[Arrival]:
+    def at(self, instants: Iterable[float]) -> list[PublishedRequest]:
         return [
-            Arrival(
+            PublishedRequest(
                 request_id=f"{self.name}-{number}",
                 at=at,
                 tenant=self.tenant,
@@ -41,12 +41,12 @@ class Source(Struct, frozen=True):
         ]
 
 
-def backlog(source: Source, count: int, at: float = 0.0) -> list[Arrival]:
+def backlog(source: Source, count: int, at: float = 0.0) -> list[PublishedRequest]:
     """So many at one instant."""
     return source.at([at] * count)
 
 
-def poisson(source: Source, per_minute: float, *, begins: float, ends: float, chance: Random) -> list[Arrival]:
+def poisson(source: Source, per_minute: float, *, begins: float, ends: float, chance: Random) -> list[PublishedRequest]:
     """Independent arrivals at an even mean rate."""
     instants, at = [], begins
     while (at := at + chance.expovariate(per_minute / MINUTE)) < ends:
@@ -54,12 +54,12 @@ def poisson(source: Source, per_minute: float, *, begins: float, ends: float, ch
     return source.at(instants)
 
 
-def bursts(source: Source, count: int, *, every: float, begins: float, ends: float) -> list[Arrival]:
+def bursts(source: Source, count: int, *, every: float, begins: float, ends: float) -> list[PublishedRequest]:
     """`count` at once, every so many seconds."""
     times = math.ceil((ends - begins) / every)
     return source.at([begins + number * every for number in range(times) for _ in range(count)])
 
 
-def merged(*streams: Sequence[Arrival]) -> tuple[Arrival, ...]:
+def merged(*streams: Sequence[PublishedRequest]) -> tuple[PublishedRequest, ...]:
     """In the order of publication; at one instant in the order of the streams."""
     return tuple(sorted((arrival for stream in streams for arrival in stream), key=lambda arrival: arrival.at))

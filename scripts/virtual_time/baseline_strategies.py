@@ -17,7 +17,7 @@ from scripts.virtual_time.models.fleet_model import PushedDelivery
 from scripts.virtual_time.models.provider_reply import (
     Answer,
     DayFull,
-    Image,
+    ImageReply,
     MinuteFull,
     Overloaded,
     Rejection,
@@ -74,7 +74,7 @@ class GoogleGenai:
 
 
 class RetryAfter:
-    """Waits as long as the rejection says, for ever, and at least what full jitter would.
+    """Waits as long as the rejection says, any number of times, and at least what full jitter would.
 
     A server that refills evenly tells everybody the same few milliseconds: taken at its word alone, the handlers would
     ask a hundred times as often.
@@ -120,7 +120,7 @@ class Usual:
 
     def _answered(self, number: int, delivery: PushedDelivery, answer: Answer) -> None:
         match answer:
-            case Image():
+            case ImageReply():
                 self._world.succeed(delivery.request)
                 delivery.done()
             case _:

@@ -1,4 +1,4 @@
-"""Figures of a rehearsal. What never came about is infinite: a lost request waits for ever."""
+"""Figures of a rehearsal. What never happened is infinite: a lost request has an infinite wait."""
 
 from __future__ import annotations
 
@@ -6,7 +6,14 @@ import math
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 
-from scripts.virtual_time.models.provider_reply import DayFull, Image, MinuteFull, Overloaded, Rejection, Unexplained
+from scripts.virtual_time.models.provider_reply import (
+    DayFull,
+    ImageReply,
+    MinuteFull,
+    Overloaded,
+    Rejection,
+    Unexplained,
+)
 from scripts.virtual_time.request import Priority
 from scripts.virtual_time.run import Rehearsal
 
@@ -33,7 +40,7 @@ def unfinished(rehearsal: Rehearsal) -> int:
 
 def starts(rehearsal: Rehearsal) -> list[float]:
     """Instants of the accepted calls, by time."""
-    return [call.at for call in rehearsal.calls if isinstance(call.answer, Image)]
+    return [call.at for call in rehearsal.calls if isinstance(call.answer, ImageReply)]
 
 
 def goodput(rehearsal: Rehearsal, per_minute: float, begins: float, ends: float) -> float:

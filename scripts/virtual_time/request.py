@@ -6,13 +6,13 @@ from typing import Literal
 
 from msgspec import Struct
 
-from scripts.virtual_time.models.latency import Latency
+from scripts.virtual_time.models.latency import BoundedLatency
 
 Priority = Literal["interactive", "normal", "bulk"]
 Status = Literal["queued", "released", "rendering", "succeeded", "lost"]
 
 
-class Arrival(Struct, frozen=True):
+class PublishedRequest(Struct, frozen=True):
     """One published request. Times are seconds since the start of the rehearsal."""
 
     request_id: str
@@ -26,14 +26,14 @@ class Arrival(Struct, frozen=True):
     """Not begun by then, it expires; None = no deadline."""
     estimate_micros: int = 0
     """What it takes of a spend window."""
-    latency: Latency | None = None
+    latency: BoundedLatency | None = None
     """How long its image takes; None = as the model's terms say."""
 
 
 class ModelledRequest(Struct):
     """Changes as the rehearsal goes on."""
 
-    arrival: Arrival
+    arrival: PublishedRequest
     status: Status = "queued"
     began_at: float | None = None
     """When the provider accepted its first call."""

@@ -15,8 +15,8 @@ from scripts.virtual_time.models.firestore_model import Documents
 from scripts.virtual_time.models.fleet_model import FleetModel, FleetSize
 from scripts.virtual_time.models.provider_limits import ProviderTerms
 from scripts.virtual_time.models.provider_model import ModelledCall, Provider
-from scripts.virtual_time.models.pubsub_model import Counts, PubsubFleet
-from scripts.virtual_time.request import Arrival, ModelledRequest
+from scripts.virtual_time.models.pubsub_model import DeliveryCounts, PubsubFleet
+from scripts.virtual_time.request import ModelledRequest, PublishedRequest
 from shared.core.limits.quota import Limits
 
 
@@ -25,7 +25,7 @@ class Setting(Struct, frozen=True):
 
     start: datetime
     """Aware; the seed moves it by up to `moved_by`, so that clock minutes fall differently."""
-    arrivals: Callable[[Random], Sequence[Arrival]]
+    arrivals: Callable[[Random], Sequence[PublishedRequest]]
     """By time."""
     terms: Mapping[str, ProviderTerms]
     """By model."""
@@ -40,7 +40,7 @@ class Setting(Struct, frozen=True):
 
 
 class Strategy(Protocol):
-    """Decides when requests start. Made anew for each rehearsal."""
+    """Decides when requests start. A new one for each rehearsal."""
 
     def begin(self, world: World) -> None:
         """Once, before the first event."""
@@ -102,7 +102,7 @@ class Rehearsal(Struct, frozen=True):
     """Instants of the strategy's own writes, by document path."""
     ended_at: float
     """When the last request ended, or the rehearsal was broken off."""
-    deliveries: Counts = field(default_factory=Counts)
+    deliveries: DeliveryCounts = field(default_factory=DeliveryCounts)
 
 
 def rehearse(setting: Setting, strategy: Strategy, seed: int) -> Rehearsal:
@@ -114,5 +114,5 @@ def rehearse(setting: Setting, strategy: Strategy, seed: int) -> Rehearsal:
     for instant in setting.crashes:
         world.engine.at(instant, strategy.crash)
     world.engine.run(setting.until)
-    counts = world.fleet.counts if isinstance(world.fleet, PubsubFleet) else Counts()
+    counts = world.fleet.counts if isinstance(world.fleet, PubsubFleet) else DeliveryCounts()
     return Rehearsal(world.requests, world.provider.calls, world.documents.writes, world.engine.now, counts)

@@ -16,7 +16,7 @@ from scripts.virtual_time import measures
 from scripts.virtual_time.arrivals import Source, backlog, merged, poisson
 from scripts.virtual_time.models.fleet_model import FleetSize
 from scripts.virtual_time.models.provider_limits import LimitsFrom, Narrow, ProviderTerms
-from scripts.virtual_time.request import Arrival
+from scripts.virtual_time.request import PublishedRequest
 from scripts.virtual_time.run import Rehearsal, Setting
 from shared.core.limits.quota import Limits
 
@@ -28,14 +28,14 @@ FLEET = FleetSize(instances=40, concurrency=20, most_instances=50)
 """A platform seldom runs all it may."""
 
 
-class Measure(Struct, frozen=True):
+class ScenarioMeasure(Struct, frozen=True):
     name: str
     unit: str
     better: Literal["lower", "higher"]
 
 
 class Goal(Struct, frozen=True):
-    measure: Measure
+    measure: ScenarioMeasure
     bound: float
     """A figure on this bound still meets the goal."""
     read: Callable[[Rehearsal], float]
@@ -72,20 +72,20 @@ class Scenario(Struct, frozen=True):
         return self.setting.terms[MODEL].window
 
 
-GOODPUT = Measure("goodput while saturated", "% of the limit", "higher")
-REJECTED = Measure("429 per 1,000 renders", "calls", "lower")
-OVERLOADED = Measure("503 per 1,000 renders", "calls", "lower")
-BACK = Measure("back to 90 % after the overload", "seconds", "lower")
-WAIT_P50 = Measure("interactive wait, p50", "seconds", "lower")
-WAIT_P99 = Measure("interactive wait, p99", "seconds", "lower")
-LATE_TENANT = Measure("a late tenant's time until all have begun", "x its fair share", "lower")
-HOT_MEAN = Measure("hottest document, mean", "writes a second", "lower")
-HOT_WORST = Measure("hottest document, worst 10 s", "writes a second", "lower")
-WRITES = Measure("admission writes per render", "writes", "lower")
-IDLE_P50 = Measure("start delay on an idle system, p50", "seconds", "lower")
-BEGUN = Measure("goodput of a fleet slower than its limit", "% of what it can begin", "higher")
-FINISH = Measure("time until all have begun", "x the ideal", "lower")
-LOST = Measure("lost or left undone", "requests", "lower")
+GOODPUT = ScenarioMeasure("goodput while saturated", "% of the limit", "higher")
+REJECTED = ScenarioMeasure("429 per 1,000 renders", "calls", "lower")
+OVERLOADED = ScenarioMeasure("503 per 1,000 renders", "calls", "lower")
+BACK = ScenarioMeasure("back to 90 % after the overload", "seconds", "lower")
+WAIT_P50 = ScenarioMeasure("interactive wait, p50", "seconds", "lower")
+WAIT_P99 = ScenarioMeasure("interactive wait, p99", "seconds", "lower")
+LATE_TENANT = ScenarioMeasure("a late tenant's time until all have begun", "x its fair share", "lower")
+HOT_MEAN = ScenarioMeasure("hottest document, mean", "writes a second", "lower")
+HOT_WORST = ScenarioMeasure("hottest document, worst 10 s", "writes a second", "lower")
+WRITES = ScenarioMeasure("admission writes per render", "writes", "lower")
+IDLE_P50 = ScenarioMeasure("start delay on an idle system, p50", "seconds", "lower")
+BEGUN = ScenarioMeasure("goodput of a fleet slower than its limit", "% of what it can begin", "higher")
+FINISH = ScenarioMeasure("time until all have begun", "x the ideal", "lower")
+LOST = ScenarioMeasure("lost or left undone", "requests", "lower")
 MEASURES = (
     GOODPUT, REJECTED, OVERLOADED, BACK, WAIT_P50, WAIT_P99, LATE_TENANT,
     HOT_MEAN, HOT_WORST, WRITES, IDLE_P50, BEGUN, FINISH, LOST,
@@ -161,7 +161,7 @@ def overload() -> Scenario:
 
 
 def interactive(window: WindowKind) -> Scenario:
-    def arrivals(chance: Random) -> Sequence[Arrival]:
+    def arrivals(chance: Random) -> Sequence[PublishedRequest]:
         bulk = Source("bulk", MODEL, tenant="bulk", priority="bulk")
         people = Source("people", MODEL, tenant="people", priority="interactive")
         return merged(backlog(bulk, 2000), poisson(people, 30, begins=1, ends=240, chance=chance))
@@ -178,7 +178,7 @@ def interactive(window: WindowKind) -> Scenario:
 
 
 def interactive_small() -> Scenario:
-    def arrivals(chance: Random) -> Sequence[Arrival]:
+    def arrivals(chance: Random) -> Sequence[PublishedRequest]:
         bulk = Source("bulk", MODEL, tenant="bulk", priority="bulk")
         people = Source("people", MODEL, tenant="people", priority="interactive")
         return merged(backlog(bulk, 600, at=600), poisson(people, 1, begins=1, ends=4200, chance=chance))
@@ -192,7 +192,7 @@ def interactive_small() -> Scenario:
 
 
 def late_tenant() -> Scenario:
-    def arrivals(chance: Random) -> Sequence[Arrival]:
+    def arrivals(chance: Random) -> Sequence[PublishedRequest]:
         first, late = Source("first", MODEL, tenant="first"), Source("late", MODEL, tenant="late")
         return merged(backlog(first, 3000), backlog(late, 500, at=chance.uniform(90, 150)))
 
@@ -254,7 +254,7 @@ def kills() -> Scenario:
     )
 
 
-def _saturating(chance: Random) -> Sequence[Arrival]:
+def _saturating(chance: Random) -> Sequence[PublishedRequest]:
     steady = poisson(Source("steady", MODEL), 650, begins=0, ends=420, chance=chance)
     return merged(backlog(NORMAL, 1000), steady)
 
@@ -264,12 +264,12 @@ def _begun_by(ideal: float) -> Goal:
     return Goal(FINISH, 1.1, lambda rehearsal: measures.last_start(rehearsal) / ideal)
 
 
-def _steady(per_minute: float, ends: float) -> Callable[[Random], Sequence[Arrival]]:
+def _steady(per_minute: float, ends: float) -> Callable[[Random], Sequence[PublishedRequest]]:
     return lambda chance: poisson(NORMAL, per_minute, begins=0, ends=ends, chance=chance)
 
 
 def _setting(
-    arrivals: Callable[[Random], Sequence[Arrival]],
+    arrivals: Callable[[Random], Sequence[PublishedRequest]],
     *,
     window: WindowKind = "sliding",
     terms: ProviderTerms | None = None,

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from scripts.virtual_time.baseline_strategies import USUAL
-from scripts.virtual_time.models.renderlane_model import Renderlane
+from scripts.virtual_time.models.renderlane_model import PumpModel
 from scripts.virtual_time.run import Strategy
 
 OURS = "renderlane"
 
-LINE_UP: Mapping[str, Callable[[], Strategy] | None] = {OURS: Renderlane, **USUAL}
+LINE_UP: Mapping[str, Callable[[], Strategy] | None] = {OURS: PumpModel, **USUAL}
 """None is a column that stays empty."""

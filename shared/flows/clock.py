@@ -5,12 +5,23 @@ from __future__ import annotations
 from collections import deque
 from datetime import datetime, timedelta
 
+from msgspec import Struct
+
 from shared.core.admission.clock_rewind import FELL
 from shared.ports.clock import Clock
 
 
 class ClockFell(Exception):
-    """The store's clock was set back by more than FELL: what rests on its time begins anew."""
+    """The store's clock was set back by more than FELL: what depends on its time starts over."""
+
+
+class Moment(Struct, frozen=True):
+    """One reading of a ServerTime, in both forms."""
+
+    now: datetime
+    """The store's time: what is stored is told by it."""
+    monotonic: float
+    """Seconds of this process: how old a read is."""
 
 
 READS_COUNT_FOR = 60.0
@@ -34,6 +45,9 @@ class ServerTime:
 
     def now(self) -> datetime:
         return self._read_at + timedelta(seconds=self._clock.monotonic() - self._observed_at)
+
+    def moment(self) -> Moment:
+        return Moment(self.now(), self._clock.monotonic())
 
     async def wait_until(self, moment: datetime) -> None:
         """Returns at once when the moment has passed."""

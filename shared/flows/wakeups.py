@@ -34,7 +34,7 @@ class Kicks:
             await self.kick(queue)
 
     async def after_open_start(self, model: str, priority: str, *, runs_low: bool) -> None:
-        """Called by intake: the pump lays slots for the next ones, and hears of this start, where it would not soon."""
+        """Called by intake: the pump lays slots for the next ones, and notices this start, where it would not soon."""
         if runs_low or await self._view.state() != "leads":
             await self.kick(queue_name(model, priority))
 

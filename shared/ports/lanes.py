@@ -57,11 +57,11 @@ class Interactions(Protocol):
         ...
 
     async def look(self, interaction_id: str, order: Order) -> Looked:
-        """What has come of it; `order` without references names what was ordered. A picture is fetched whole."""
+        """Its state or its result; `order` without references names what was ordered. A picture is fetched whole."""
         ...
 
     async def cancel(self, interaction_id: str) -> Failure | None:
-        """Ask the provider to stop; what came of it shows when it is looked at, a little later. None: it was asked."""
+        """Ask the provider to stop; the effect shows at a later look. None: it was asked."""
         ...
 
     async def delete(self, interaction_id: str) -> Failure | None:

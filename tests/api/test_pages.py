@@ -16,7 +16,7 @@ from shared.adapters.identity.cloud_run import CloudRunCallers
 from shared.config import InvalidSetting, Settings
 from tests.api.callers import ACCOUNTS, AUDIENCE, NOW, bearer
 from tests.cli.conftest import started
-from tests.console import chromium
+from tests.console.browser import chromium
 
 SHOP, EVIL = "https://shop.example.com", "https://evil.example"
 CLOUD = {"RENDERLANE_API_AUDIENCE": AUDIENCE, "RENDERLANE_API_CALLERS": "{}"}

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from scripts.bench.admission import chart, main
-from scripts.bench.admission.figures import Job, ScenarioFigures, rows, spoken
+from scripts.bench.admission.figures import RehearsalJob, ScenarioFigures, rows, spoken
 from scripts.virtual_time.scenarios import BACK, FINISH, LOST, OVERLOADED, REJECTED, SCENARIOS, WAIT_P99
 from scripts.virtual_time.strategies import OURS
 
@@ -22,7 +22,7 @@ SMALL = next(number for number, scenario in enumerate(SCENARIOS) if scenario.nam
 def a_played(
     strategy: str, seed: int, figures: Sequence[float], *, scenario: int = SMALL, abandoned: int = 0
 ) -> ScenarioFigures:
-    job = Job(scenario, strategy, seed)
+    job = RehearsalJob(scenario, strategy, seed)
     return ScenarioFigures(job, tuple(figures), 100, 200, abandoned, 0, virtual_seconds=60.0, cpu_seconds=0.1)
 
 

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from scripts.bench.chaos import checker, main
 from scripts.bench.chaos.checker import Accounts
-from scripts.bench.chaos.killer import Run
+from scripts.bench.chaos.killer import ChaosRun
 from tests.builders import NOW
 
 WHOLE = b"\xff\xd8\xff picture \xff\xd9"
@@ -109,7 +109,7 @@ def test_a_charge_behind_an_attempt_of_unknown_cost_is_explained_and_counted() -
 
 def test_the_goals_are_missed_where_they_are_missed() -> None:
     report = checker.check(accounts())
-    run = Run(accounts(), kills=2, in_flight=10, seconds=1.0)
+    run = ChaosRun(accounts(), kills=2, in_flight=10, seconds=1.0)
     assert main.missed(report, run) == []
     assert main.missed(report, replace(run, in_flight=0)) == ["the kills hit no call: this run shows nothing"]
     assert "3 images paid twice in 2 kills" in main.missed(replace(report, paid_twice=3), run)[0]

@@ -5,10 +5,19 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from scripts.bench.coldstart.main import FLOOR_ALONE, FUNCTIONS, WITH_GENAI, Pair, Row, Start, Took, _shown
+from scripts.bench.coldstart.main import (
+    FLOOR_ALONE,
+    FUNCTIONS,
+    WITH_GENAI,
+    MeasuredStart,
+    Pair,
+    ServerRow,
+    Took,
+    _shown,
+)
 from scripts.deployment import contents
 
-INTAKE = Start("intake", "main.py", "intake", FLOOR_ALONE)
+INTAKE = MeasuredStart("intake", "main.py", "intake", FLOOR_ALONE)
 
 
 def a_pair(wall: float, cpu: float, *floors: float) -> Pair:
@@ -18,14 +27,14 @@ def a_pair(wall: float, cpu: float, *floors: float) -> Pair:
 
 def test_each_start_is_divided_by_its_neighbours_and_the_median_decides() -> None:
     pairs = [a_pair(1_100, 990, 900, 1_100), a_pair(2_300, 900, 1_900, 2_100), a_pair(5_000, 810, 1_000, 1_000)]
-    row = Row.of(INTAKE, pairs)
+    row = ServerRow.of(INTAKE, pairs)
     assert (row.wall_of_floor, row.cpu_of_floor, row.met) == (1.15, 1.0, True)
     assert _shown(row) == ["intake", "2,300", "1.15", "1.12 to 3.08", "met", "900", "1.00"]
 
 
 def test_more_than_the_goal_is_missed_and_a_floor_has_no_verdict() -> None:
-    assert _shown(Row.of(INTAKE, [a_pair(1_160, 900, 1_000, 1_000)] * 2))[4] == "MISSED"
-    floor = Row.of_floor(FLOOR_ALONE, [Took(1_000, 900), Took(1_200, 1_000)])
+    assert _shown(ServerRow.of(INTAKE, [a_pair(1_160, 900, 1_000, 1_000)] * 2))[4] == "MISSED"
+    floor = ServerRow.of_floor(FLOOR_ALONE, [Took(1_000, 900), Took(1_200, 1_000)])
     assert (floor.met, _shown(floor)) == (None, ["floor", "1,100", "", "", "", "950", ""])
 
 

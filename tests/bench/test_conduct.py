@@ -10,7 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from scripts.bench.conduct import flag_scene, report
-from scripts.bench.conduct.flag_scene import FlagFigures, Scale, judge
+from scripts.bench.conduct.flag_scene import FlagFigures, FlagScale, judge
 from scripts.drills import run_baseline, run_worker
 from scripts.drills.scenes import BY_NAME, CALM
 from scripts.drills.traffic import NB21, PRO
@@ -119,7 +119,7 @@ async def test_a_gateway_without_balance_costs_its_requests_a_moment_and_a_plain
 @pytest.mark.slow
 def test_a_flag_over_a_backlog_is_seen_by_the_provider_and_rewrites_nothing() -> None:
     lines: list[str] = []
-    flag_figures = asyncio.run(flag_scene.play(Scale(600, 4.0), lines.append))
+    flag_figures = asyncio.run(flag_scene.play(FlagScale(600, 4.0), lines.append))
     assert flag_figures.queued == 600
     assert flag_figures.bent > 0
     assert flag_figures.untouched > 0

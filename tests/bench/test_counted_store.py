@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import sys
 from pathlib import Path
@@ -12,6 +11,8 @@ import pytest
 from scripts.bench.harness import rig
 from scripts.bench.quota_live.counted_store import CountedStore
 from scripts.bench.quota_live.counters import READS, Counters
+from scripts.local import upstream
+from scripts.local.upstream import Upstream
 from shared.adapters.process.system_clock import SystemClock
 from shared.adapters.sqlite.store import SqliteStore
 from shared.core.lifecycle.queries import INDEXES
@@ -44,7 +45,7 @@ async def test_a_counted_worker_accounts_for_every_write_of_its_renders(tmp_path
             "GEMINI_API_KEY": "AQ.test",
             "GOOGLE_GEMINI_BASE_URL": provider.url,
         }
-        client = rig.Client(environment)
+        client = Upstream.of(environment)
         await client.publish([{"request_id": f"c-{number}", "prompt": "a lighthouse"} for number in range(REQUESTS)])
         await _work(path, environment, client, until="queued", functions="intake")
         await _work(path.with_name("others.json"), environment, client, until="succeeded")
@@ -63,7 +64,7 @@ async def test_a_counted_worker_accounts_for_every_write_of_its_renders(tmp_path
     assert counters.of("pump", "query") > 0
 
 
-async def _work(path: Path, environment: dict[str, str], client: rig.Client, until: str, functions: str = "") -> None:
+async def _work(path: Path, environment: dict[str, str], client: Upstream, until: str, functions: str = "") -> None:
     """One counted worker, from its start until all requests stand in the status `until` and it was stopped."""
     words = [sys.executable, "-m", "scripts.bench.quota_live.counted_up", "--counters", str(path)]
     popen = rig.begin(words + (["--functions", functions] if functions else []), environment)
@@ -74,9 +75,9 @@ async def _work(path: Path, environment: dict[str, str], client: rig.Client, unt
         rig.end(popen)
 
 
-async def _all_are(status: str, client: rig.Client) -> None:
-    async with asyncio.timeout(60):
-        while True:
-            if await client.store.count(Query("requests", equal=(("status", status),), limit=REQUESTS)) == REQUESTS:
-                return
-            await asyncio.sleep(0.05)
+async def _all_are(status: str, client: Upstream) -> None:
+
+    async def are_there() -> bool:
+        return await client.store.count(Query("requests", equal=(("status", status),), limit=REQUESTS)) == REQUESTS
+
+    assert await upstream.until(are_there, 60), f"not all are {status}"

@@ -6,8 +6,9 @@ import math
 
 import pytest
 
+from scripts.bench.harness.percentile import percentile
 from scripts.bench.quota_live import measures
-from scripts.bench.quota_live.measures import Measure, ObservedCall
+from scripts.bench.quota_live.measures import ObservedCall, SceneFigure
 
 
 def paid(request_id: str, at: float) -> ObservedCall:
@@ -46,10 +47,10 @@ def test_a_wait_ends_with_the_first_call_whatever_its_answer() -> None:
 
 
 def test_a_percentile_is_one_of_the_values() -> None:
-    assert measures.percentile([3, 1, 2], 0.5) == 2
-    assert measures.percentile([3, 1, 2], 0.99) == 3
-    assert measures.percentile([7], 0.01) == 7
-    assert math.isnan(measures.percentile([], 0.5))
+    assert percentile([3, 1, 2], 0.5) == 2
+    assert percentile([3, 1, 2], 0.99) == 3
+    assert percentile([7], 0.01) == 7
+    assert math.isnan(percentile([], 0.5))
 
 
 def test_the_ideal_of_a_backlog_is_its_requests_over_the_limit() -> None:
@@ -62,15 +63,15 @@ def test_a_request_with_two_paid_calls_is_named() -> None:
 
 
 def test_a_figure_that_is_not_a_number_meets_no_goal() -> None:
-    assert not Measure("wait", math.nan, "s", "at most", 1).met
-    assert not Measure("goodput", math.nan, "%", "at least", 98).met
+    assert not SceneFigure("wait", math.nan, "s", "at most", 1).met
+    assert not SceneFigure("goodput", math.nan, "%", "at least", 98).met
 
 
 def test_a_figure_meets_its_goal_at_the_border() -> None:
-    assert Measure("wait", 1, "s", "at most", 1).met
-    assert Measure("goodput", 98, "%", "at least", 98).met
-    assert not Measure("goodput", 97.9, "%", "at least", 98).met
-    assert Measure("images", 5, "images").met
+    assert SceneFigure("wait", 1, "s", "at most", 1).met
+    assert SceneFigure("goodput", 98, "%", "at least", 98).met
+    assert not SceneFigure("goodput", 97.9, "%", "at least", 98).met
+    assert SceneFigure("images", 5, "images").met
 
 
 def test_a_call_of_the_simulator_is_read_with_its_time_and_answer() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import asyncio
 import json
+import math
 import os
 import re
 import signal
@@ -18,35 +19,36 @@ from xml.etree import ElementTree
 import pytest
 from msgspec.structs import replace
 
+from scripts.bench.harness.percentile import finite_percentile
 from scripts.bench.race import chart, machine, main, report, track
-from scripts.bench.race.checker import Figures, Recorded, check, percentile
-from scripts.bench.race.courier import Courier, RetryPolicy, envelope
+from scripts.bench.race.checker import EntrantFigures, Recorded, check
+from scripts.bench.race.courier import PushSubscription, RetryPolicy, envelope
 from scripts.bench.race.entrants import KINDS, OURS, lines_of_code
 from scripts.bench.race.gate import Gate
 from scripts.bench.race.gauge import Gauge, processor_seconds, proportional_bytes, tree
 from scripts.bench.race.reasons import NO_REASON
-from scripts.bench.race.scene import Order, Scene, ideal_seconds
+from scripts.bench.race.scene import RaceScene, SceneRequest, ideal_seconds
 from scripts.bench.race.scenes import PRO, QUICK, SCENES, STANDARD
 
 RACE = json.loads(main.RACE.read_text("utf-8"))
 
 
-def an_order(number: int, **changes: Any) -> Order:
-    order = Order(id=f"r-{number}", at=0.0, prompt=f"a lighthouse {number}", model=STANDARD)
+def an_order(number: int, **changes: Any) -> SceneRequest:
+    order = SceneRequest(id=f"r-{number}", at=0.0, prompt=f"a lighthouse {number}", model=STANDARD)
     return replace(order, **changes)
 
 
-def a_scene(*orders: Order, **changes: Any) -> Scene:
-    return replace(Scene(name="test", title="a test", orders=orders, within=100.0, figures=("lost",)), **changes)
+def a_scene(*orders: SceneRequest, **changes: Any) -> RaceScene:
+    return replace(RaceScene(name="test", title="a test", orders=orders, within=100.0, figures=("lost",)), **changes)
 
 
-def a_call(order: Order, **changes: Any) -> dict[str, Any]:
+def a_call(order: SceneRequest, **changes: Any) -> dict[str, Any]:
     call = {"api": "interactions", "prompt_sha256": order.prompt_sha256, "status": 200, "outcome": "image"}
     call |= {"charged": True, "cost_micros": 40_000, "served_model": order.model}
     return call | {"finished_at": "2026-11-29T12:00:00+00:00"} | changes
 
 
-def recorded(scene: Scene, calls: list[dict[str, Any]], *delivered: int, **changes: Any) -> Recorded:
+def recorded(scene: RaceScene, calls: list[dict[str, Any]], *delivered: int, **changes: Any) -> Recorded:
     return replace(
         Recorded(
             began=1_000.0,
@@ -128,9 +130,10 @@ def test_goodput_is_the_share_of_the_limit_in_the_window() -> None:
     assert check(scene, recorded(scene, [], *range(10))).goodput == 0.9
 
 
-def test_a_percentile_is_the_least_that_so_many_do_not_exceed() -> None:
-    assert [percentile(range(1, 101), share) for share in (0.5, 0.99, 1.0)] == [50, 99, 100]
-    assert percentile([], 0.5) is None
+def test_a_percentile_that_never_came_is_no_figure() -> None:
+    assert [finite_percentile(range(1, 101), share) for share in (0.5, 0.99, 1.0)] == [50, 99, 100]
+    assert finite_percentile([1, math.inf], 0.99) is None
+    assert finite_percentile([], 0.5) is None
 
 
 def test_the_ideal_time_fills_each_window_of_the_limit() -> None:
@@ -158,14 +161,14 @@ async def test_a_message_that_fails_too_often_is_a_dead_letter() -> None:
     assert pauses == [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0, 60.0]
 
 
-async def _delivered(answers: Any, pauses: list[float]) -> Courier:
+async def _delivered(answers: Any, pauses: list[float]) -> PushSubscription:
     async def post(data: bytes) -> bool:
         return bool(next(answers))
 
     async def sleep(seconds: float) -> None:
         pauses.append(seconds)
 
-    courier = Courier(post, RetryPolicy(), sleep)
+    courier = PushSubscription(post, RetryPolicy(), sleep)
     await courier.publish("m", b"{}")
     return courier
 
@@ -243,7 +246,7 @@ def test_blank_lines_comments_and_the_first_docstring_are_no_code() -> None:
 def figures_of(**changes: Any) -> dict[str, Any]:
     order = an_order(0)
     scene = a_scene(order)
-    figures: Figures = check(scene, recorded(scene, [a_call(order)], 0))
+    figures: EntrantFigures = check(scene, recorded(scene, [a_call(order)], 0))
     return report.figures_json(figures) | changes
 
 
@@ -285,7 +288,7 @@ def test_where_the_packages_cannot_be_had_only_renderlane_runs(monkeypatch: pyte
     def no_packages() -> Path:
         raise machine.Missing("the peers' packages cannot be installed (no network): only Renderlane runs")
 
-    async def played(kind: Any, scene: Scene, folder: Path, python: Path, gate: Gate) -> Recorded:
+    async def played(kind: Any, scene: RaceScene, folder: Path, python: Path, gate: Gate) -> Recorded:
         await gate.ready()
         return recorded(scene, [], 0)
 
@@ -298,7 +301,7 @@ def test_where_the_packages_cannot_be_had_only_renderlane_runs(monkeypatch: pyte
 
 
 def test_a_queue_without_postgresql_does_not_stop_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def played(kind: Any, scene: Scene, folder: Path, python: Path, gate: Gate) -> Recorded:
+    async def played(kind: Any, scene: RaceScene, folder: Path, python: Path, gate: Gate) -> Recorded:
         if kind.name == "queue":
             raise machine.Missing("PostgreSQL's postgres is not installed")
         await gate.ready()

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from scripts.bench.quota_live.fleet import Fleet
-from scripts.bench.quota_live.stage import Setting, stage
+from scripts.bench.quota_live.fleet import WorkerFleet
+from scripts.bench.quota_live.stage import RunSetting, stage
 
 REQUESTS = 3
 
 
-async def counted(fleet: Fleet, releases: int) -> None:
+async def counted(fleet: WorkerFleet, releases: int) -> None:
     """A worker writes its counters once a second; a kill loses what came after."""
     async with asyncio.timeout(30):
         while True:
@@ -25,11 +25,11 @@ async def counted(fleet: Fleet, releases: int) -> None:
 @pytest.mark.slow
 async def test_a_worker_killed_and_started_again_renders_the_rest_and_is_counted_in_both_lives() -> None:
     lines: list[str] = []
-    setting = Setting(kind="embedded", workers=1, pumps=1, rpm=500, latency="fixed:0.1", hosts={}, say=lines.append)
+    setting = RunSetting(kind="embedded", workers=1, pumps=1, rpm=500, latency="fixed:0.1", hosts={}, say=lines.append)
     async with stage(setting, "both-lives") as where:
         await where.fleet.start()
         await where.publish_backlog(REQUESTS, "normal")
-        assert await where.fleet.leader(where.client.store) == 0
+        assert await where.fleet.leader(where.upstream.store) == 0
         await where.look_for(REQUESTS, where.published["both-lives-0"] + 60)
         assert await where.ended(REQUESTS, 60) == {"succeeded": REQUESTS}
         await counted(where.fleet, REQUESTS)
@@ -46,7 +46,7 @@ async def test_a_worker_killed_and_started_again_renders_the_rest_and_is_counted
 
 
 async def test_a_worker_that_cannot_start_says_why(tmp_path: Path) -> None:
-    fleet = Fleet({"RENDERLANE_QUOTA": "nonsense"}, tmp_path, size=1, pumps=1)
+    fleet = WorkerFleet({"RENDERLANE_QUOTA": "nonsense"}, tmp_path, size=1, pumps=1)
     with pytest.raises(RuntimeError, match="RENDERLANE_QUOTA"):
         await fleet.start()
     await fleet.stop()

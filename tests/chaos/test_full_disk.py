@@ -7,12 +7,10 @@ process: every write fails, though the disk says that there is room.
 
 from __future__ import annotations
 
-import asyncio
 import os
 import resource
 import subprocess
 import sys
-import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,9 +19,10 @@ import httpx2
 import pytest
 
 from scripts.bench.chaos import checker
-from scripts.bench.chaos.killer import RESULTS, all_announced, read_accounts, tidied
+from scripts.bench.chaos.killer import all_announced, read_accounts, tidied
 from scripts.bench.harness import rig
 from scripts.local.disk_guard import ACTOR
+from scripts.local.upstream import Upstream, until
 from shared.flows.operations import flags
 from shared.ports.messaging import TopicsUnavailable
 
@@ -33,11 +32,8 @@ WITHIN = 120.0
 AT_ONCE = 6
 
 
-async def _until(holds: Callable[[], Awaitable[bool]], what: str, within: float = WITHIN) -> None:
-    began = time.monotonic()
-    while not await holds():
-        assert time.monotonic() - began < within, what
-        await asyncio.sleep(0.1)
+async def _until(is_so: Callable[[], Awaitable[bool]], what: str, within: float = WITHIN) -> None:
+    assert await until(is_so, within, longest=0.1), what
 
 
 class _Story:
@@ -52,7 +48,7 @@ class _Story:
             "RENDERLANE_QUOTA": f"*=concurrency:{AT_ONCE}",
             "RENDERLANE_CAPACITY": "12",
         }
-        self.client = rig.Client(self.environment)
+        self.client = Upstream.of(self.environment)
         self.acknowledged: list[str] = []
         self.refused = 0
         self._log = log
@@ -155,7 +151,7 @@ async def test_a_disk_that_fills_up_under_load_is_named_and_loses_nothing(tmp_pa
             return  # the limit on files below holds the same promises everywhere; what names the disk has unit tests
         ballast, home = disk / "ballast", disk / "home"
         with _story(home, tmp_path / "log") as (story, _, url):
-            await story.client.topics.ensure([RESULTS])
+            await story.client.listen()
             await story.submit(40)
             await story.works()
             _fill(ballast)
@@ -188,7 +184,7 @@ async def test_a_disk_that_fills_up_under_load_is_named_and_loses_nothing(tmp_pa
 @pytest.mark.slow
 async def test_a_process_whose_every_write_fails_for_a_while_loses_nothing_and_goes_on(tmp_path: Path) -> None:
     with _story(tmp_path / "home", tmp_path / "log") as (story, popen, url):
-        await story.client.topics.ensure([RESULTS])
+        await story.client.listen()
         await story.submit(40)
         await story.works()
         resource.prlimit(popen.pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))

@@ -6,7 +6,6 @@ import asyncio
 import hashlib
 import random
 import signal
-import time
 from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 import pytest
 
 from scripts.bench.harness import rig
+from scripts.local.upstream import Upstream, until
 
 REQUESTS = 120
 KILLS = 5
@@ -32,7 +32,7 @@ async def test_five_kills_under_load_lose_nothing_and_pay_twice_only_for_what_wa
             "GOOGLE_GEMINI_BASE_URL": provider.url,
             "RENDERLANE_QUOTA": "*=concurrency:12",
         }
-        client = rig.Client(environment)
+        client = Upstream.of(environment)
         await client.publish(
             [{"request_id": f"r-{number}", "prompt": f"picture {number}"} for number in range(REQUESTS)]
         )
@@ -75,17 +75,16 @@ def _prompt_sha256(request_id: str) -> str:
     return hashlib.sha256(f"picture {request_id.removeprefix('r-')}".encode()).hexdigest()
 
 
-async def _until_it_works(client: rig.Client) -> None:
+async def _until_it_works(client: Upstream) -> None:
     """Until an attempt of the new boot is in flight, or all is over."""
-    began = time.monotonic()
-    while time.monotonic() - began < 60:
-        if await _in_flight(client) or sum((await client.ended(REQUESTS)).values()) == REQUESTS:
-            return
-        await asyncio.sleep(0.05)
-    raise TimeoutError("the restarted process began nothing within 60 s")
+
+    async def works() -> bool:
+        return await _in_flight(client) > 0 or sum((await client.ended(REQUESTS)).values()) == REQUESTS
+
+    assert await until(works, 60, longest=0.05), "the restarted process began nothing within 60 s"
 
 
-async def _in_flight(client: rig.Client) -> int:
+async def _in_flight(client: Upstream) -> int:
     from shared.core.lifecycle import queries
 
     in_flight: list[Any] = await client.store.query(queries.rendering(REQUESTS))

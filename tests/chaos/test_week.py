@@ -14,8 +14,8 @@ from shared.adapters.sqlite.store import SqliteStore
 from shared.core.accounting import cost_report
 from shared.core.accounting.ledger import LedgerRow
 from shared.core.lifecycle.queries import EXPIRING, INDEXES
+from shared.core.times.pacific import next_pacific_midnight, pacific_day
 from shared.core.values.documents import Create, Delete, Document
-from shared.core.values.pacific import next_pacific_midnight, pacific_day
 from tests.chaos.reader import Reader
 from tests.contract.fake_clock import FakeClock
 from tests.fakes.virtual_clock import VirtualClock

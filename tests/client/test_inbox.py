@@ -81,7 +81,7 @@ def test_a_result_that_comes_twice_is_acknowledged_twice_and_handed_over_once(in
     future = inbox.wait("a")
     assert offered(inbox, a_result(), a_result()) == [["acknowledged"], ["acknowledged"]]
     assert future.done()
-    assert inbox.wait("a").result(0).request_id == "a", "whoever asks later is told too"
+    assert inbox.wait("a").result(0).request_id == "a", "a later wait gets the result too"
 
 
 def test_a_kept_result_that_comes_again_is_held_once(inbox: Inbox) -> None:

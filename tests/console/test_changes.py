@@ -1,4 +1,4 @@
-"""What the console changes: flags and requests, by a form of its own, in the name of whoever sent it."""
+"""The console changes flags and requests by a form of its own, in the name of the person who sent it."""
 
 from __future__ import annotations
 

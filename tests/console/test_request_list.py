@@ -165,7 +165,7 @@ async def test_all_that_match_are_cancelled_after_a_preview_that_names_them(
         ("hero-1", "default"), ("hero-2", "web"),
     ]  # fmt: skip
     after = (await browser.client.get(done.headers["location"])).text
-    assert "Cancellation asked for: 2 requests" in after
+    assert "Cancellation requested: 2 requests" in after
     assert 'value="hero"' in after
 
 

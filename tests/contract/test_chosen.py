@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from scripts.cli.data.see import filters
-from scripts.cli.data.see.filters import Choice
+from scripts.cli.data.see.filters import ListFilter
 from shared.core.lifecycle import request_record
 from shared.core.values.documents import Create
 from shared.ports.store import Store
@@ -31,7 +31,7 @@ async def test_every_request_is_read_once_and_the_newest_come_first(
 ) -> None:
     monkeypatch.setattr(filters, "PAGE", page)
     await fill(store)
-    requests = await filters.read(store, Choice())
+    requests = await filters.read(store, ListFilter())
     assert sorted(versioned.id for versioned in requests) == [f"r-{number:02}" for number in range(COUNT)]
     times = [versioned.record.created_at for versioned in requests]
     assert times == sorted(times, reverse=True)
@@ -41,7 +41,7 @@ async def test_every_request_is_read_once_and_the_newest_come_first(
 async def test_status_time_tenant_and_model_choose_together(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(filters, "PAGE", 4)
     await fill(store)
-    choice = Choice(
+    choice = ListFilter(
         statuses=("failed",), tenant="web", model="nano-banana-pro", since=NOW + timedelta(seconds=1),
         until=NOW + timedelta(seconds=3),
     )  # fmt: skip
@@ -54,13 +54,13 @@ async def test_status_time_tenant_and_model_choose_together(store: Store, monkey
 async def test_a_limit_takes_the_newest_of_what_is_meant(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(filters, "PAGE", 4)
     await fill(store)
-    requests = await filters.read(store, Choice(statuses=("failed", "queued"), tenant="web"), limit=3)
+    requests = await filters.read(store, ListFilter(statuses=("failed", "queued"), tenant="web"), limit=3)
     assert [versioned.id for versioned in requests] == ["r-21", "r-19", "r-17"]
 
 
 async def test_a_document_of_an_earlier_version_is_read_all_the_same(store: Store) -> None:
     old = {name: value for name, value in a_record().items() if name not in ("flags", "asked_model")}
     await store.commit(Create(request_record.path("old"), old))
-    routed = Choice(model=old["route"]["model"]).with_models(a_catalogue())
+    routed = ListFilter(model=old["route"]["model"]).with_models(a_catalogue())
     assert [versioned.id for versioned in await filters.read(store, routed)] == ["old"]
-    assert await filters.read(store, Choice(flag="pause")) == []
+    assert await filters.read(store, ListFilter(flag="pause")) == []

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from shared.adapters.object_storage.image_store import ObjectImages
 from shared.core.provider.call import Picture
 from shared.ports.images import ImagesUnavailable
-from tests.fakes import gcs
+from tests.fakes.google_cloud import gcs
 from tests.fakes.loopback import serving
 
 KEY = "web/2026-11-22/spring-hero-001/1.jpg"

@@ -13,7 +13,7 @@ from shared.adapters.object_storage.disk_spool import DiskSpool
 from shared.adapters.object_storage.object_spool import ObjectSpool
 from shared.core.provider.call import Picture
 from shared.ports.images import ImagesUnavailable, Spool
-from tests.fakes import gcs
+from tests.fakes.google_cloud import gcs
 from tests.fakes.loopback import serving
 
 KEY = "web/2026-11-22/spring-hero-001/1.jpg"

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from shared.adapters.sqlite.topics import LocalTopics
 from shared.core.messages.topics import (
@@ -400,6 +401,27 @@ class TestLocal:
 
         assert delivery.data == b"from afar"
         await topics.close()
+
+    async def test_a_rejection_by_another_process_ends_the_wait_for_its_message(self, tmp_path: Path) -> None:
+        """It publishes nothing: the change is looked at a little later than a message is."""
+        path, patient = (
+            tmp_path / "shared.db",
+            replace(INTAKE, ack_deadline=timedelta(hours=1), minimum_backoff=timedelta(milliseconds=10)),
+        )
+        topics, other = LocalTopics(path, RealClock()), LocalTopics(path, RealClock())
+        await topics.ensure([patient])
+        await topics.publish(RENDER_REQUESTS, b"twice")
+        (taken,) = await other.pull(INTAKE.name, 1, timedelta(0))
+        pull = asyncio.create_task(topics.pull(INTAKE.name, 1, timedelta(hours=1)))
+        await topics.publish(RENDER_RESULTS, b"of no use here")  # the pull has looked once when this is done
+
+        await other.reject(INTAKE.name, [taken.handle])
+        async with asyncio.timeout(60):
+            (delivery,) = await pull
+
+        assert (delivery.data, delivery.number) == (b"twice", 2)
+        await topics.close()
+        await other.close()
 
     async def test_a_file_that_is_no_database_is_unavailable_by_name(self, tmp_path: Path, clock: FakeClock) -> None:
         (tmp_path / "corrupt.db").write_bytes(b"this is no database" * 100)

@@ -232,7 +232,7 @@ async def _write(writer: asyncio.StreamWriter, reply: Sent, scripted: Scripted) 
         headers["transfer-encoding"] = "chunked"
     else:
         headers["content-length"] = str(len(reply.body) if scripted.length is None else scripted.length)
-    head = f"HTTP/1.1 {reply.status} Whatever\r\n" + "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    head = f"HTTP/1.1 {reply.status} Scripted\r\n" + "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     body = reply.body[: scripted.cut]
     if scripted.chunked:
         end = b"" if scripted.cut is not None else b"\r\n0\r\n\r\n"

@@ -102,7 +102,7 @@ def test_what_is_read_from_a_gateway_is_read_from_a_batch(case: Case) -> None:
 @BOUNDED
 @given(case=st.sampled_from(ERRORS), data=st.data())
 def test_no_server_error_of_an_unknown_hand_is_free(case: Case, data: st.DataObject) -> None:
-    """The price page speaks of the API's own 400 and 500; whoever else answers 5xx may have passed the call on."""
+    """The price page speaks of the API's own 400 and 500; another sender of a 5xx may have passed the call on."""
     status = data.draw(st.sampled_from((408, 499, *mutations.SERVER_STATUSES)))
     mutant = data.draw(mutations.changed(_of(case)))
     body = mutations.encoded(mutant)

@@ -34,7 +34,7 @@ def _fits_a_line(case: Case, first: Scripted) -> bool:
 
 def _in_batch(case: Case) -> bytes | None:
     """The first answer's error as a line of a batch, where it has that form, stands for itself without a status, and
-    means the same whatever was sent."""
+    means the same for every request."""
     answer = sent(case.first, case.form, "", HOST)
     body = error_as_line(answer.plain)
     depends = b"[[" in answer.plain or "references" in case.requests[0]

@@ -59,7 +59,7 @@ class Ended(Struct, frozen=True):
 
 
 class Observed(Struct, frozen=True):
-    """What came of a case."""
+    """How a case ended."""
 
     requests: tuple[Ended, ...]
     bystander: str | None

@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from scripts.deployment import advisories
-from scripts.deployment.advisories import Package
+from scripts.deployment.advisories import LockedPackage
 
 LOCK = """# made by hand
 requests==2.30.0 \\
@@ -111,9 +111,9 @@ def run(lock: Path, *words: str) -> Result:
 
 def test_every_pin_of_the_lock_is_read() -> None:
     assert advisories.locked(LOCK) == (
-        Package("pyjwt", "2.9.0"),
-        Package("requests", "2.30.0"),
-        Package("urllib3", "2.8.0"),
+        LockedPackage("pyjwt", "2.9.0"),
+        LockedPackage("requests", "2.30.0"),
+        LockedPackage("urllib3", "2.8.0"),
     )
     text = Path("requirements.lock").read_text("utf-8")
     assert len(advisories.locked(text)) == sum(line[0].isalnum() for line in text.splitlines() if line)

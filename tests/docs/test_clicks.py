@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from tests.console.clicks import CLICKS
+from tests.console.browser.clicks import CLICKS
 
 
 def test_the_table_of_clicks_is_the_counted_one() -> None:

@@ -20,6 +20,7 @@ PAGES = {
     str(path): path.read_text("utf-8")
     for path in (Path("README.md"), Path("CONTRIBUTING.md"), Path("RUNBOOK.md"), *sorted(Path("docs").rglob("*.md")))
 }
+WAY = "docs/find-your-way.md"
 CONFIG = Path("shared/config.py").read_text("utf-8")
 
 
@@ -39,6 +40,19 @@ def test_the_configuration_table_names_every_variable_that_is_read() -> None:
 def test_every_path_it_names_exists(page: str) -> None:
     named = set(re.findall(r"`\.?/?((?:functions|shared|scripts|tests|terraform)/[\w/.-]+)`", PAGES[page]))
     assert sorted(path for path in named if not Path(path).exists()) == []
+
+
+def test_every_name_it_points_to_is_defined_there() -> None:
+    """Names stand before their path: `tick` in `shared/core/admission/tick.py`, or several of one file."""
+    pointers = re.findall(r"((?:`\w+`(?:, | and )?)+) in `((?:shared|scripts|functions|tests)/[\w/]+\.py)`", PAGES[WAY])
+    named = [(name, path) for names, path in pointers for name in re.findall(r"`(\w+)`", names)]
+    assert len(named) >= 9
+    missing = [
+        (name, path)
+        for name, path in named
+        if not re.search(rf"^\s*(?:(?:async )?def|class) {name}\b|^{name}\b.*=", Path(path).read_text("utf-8"), re.M)
+    ]
+    assert missing == []
 
 
 def test_the_readme_can_be_read_in_one_go() -> None:

@@ -1,4 +1,4 @@
-"""Whoever is woken finds a heading for what woke them."""
+"""Everything that can wake on-call has a heading in the runbook."""
 
 from __future__ import annotations
 

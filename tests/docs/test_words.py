@@ -65,6 +65,12 @@ def test_the_list_is_read_as_it_is_written() -> None:
     assert words.LIST.read(words.LIST.write(counts)) == counts
 
 
+def test_a_script_without_an_ending_is_read_as_what_its_first_line_says(tmp_path: Path) -> None:
+    (tmp_path / "python").write_text("#!/usr/bin/env python3\nfound = 1\n")
+    (tmp_path / "shell").write_text("#!/usr/bin/env bash\n# taken anew\nfound=1\n")
+    assert words.count(tmp_path, ["python", "shell"]) == {"python": (1, 0), "shell": (0, 1)}
+
+
 def test_a_file_with_too_many_is_named_with_each_line(tmp_path: Path) -> None:
     (tmp_path / "a.py").write_text("found = 1\nheld = 2  # whatever\n")
     counts = words.count(tmp_path, ["a.py", "missing.py", "image.png"])

@@ -17,9 +17,9 @@ import pytest
 from scripts.doctor.registered import WANTED
 from scripts.doctor_live import differences, report
 from scripts.doctor_live.api import Api
-from scripts.doctor_live.differences import Difference, corrected
+from scripts.doctor_live.differences import CatalogueDifference, corrected
 from scripts.doctor_live.outcome import ProbeOutcome
-from scripts.doctor_live.probes import PROMPT, Plan, Probe, plan
+from scripts.doctor_live.probes import PROMPT, Probe, ProbePlan, plan
 from scripts.doctor_live.report import Circumstances
 from scripts.doctor_live.run import Examined, examine
 from scripts.simulator.api.server import served
@@ -58,12 +58,12 @@ async def asking(simulation: Simulation) -> AsyncIterator[tuple[Api, str]]:
 
 async def examined(
     *faults: Fault, budget: int = 20_000_000, only: str | None = None, simulation: Simulation | None = None
-) -> tuple[Examined, Simulation, Plan]:
+) -> tuple[Examined, Simulation, ProbePlan]:
     simulation = simulation or Simulation(pictures="cached")
     simulation.set_faults(faults)
     chosen = plan(a_catalogue(), budget_micros=budget)
     if only is not None:
-        chosen = Plan(tuple(probe for probe in chosen.probes if probe.kind == only), budget)
+        chosen = ProbePlan(tuple(probe for probe in chosen.probes if probe.kind == only), budget)
     async with asking(simulation) as (api, _):
         return await examine(api, chosen, a_catalogue(), unread, None, lambda _outcome: None), simulation, chosen
 
@@ -168,21 +168,21 @@ async def test_other_token_counts_become_a_corrected_line() -> None:
 @pytest.mark.parametrize(
     ("difference", "check"),
     [
-        (Difference(f'models."{PRO}"', "background.standard", "unknown", "yes", ""),
+        (CatalogueDifference(f'models."{PRO}"', "background.standard", "unknown", "yes", ""),
          lambda ran: ran.models[PRO].capabilities.background_in("standard") == "yes"),
-        (Difference(f'models."{PRO}"', "background.standard", "unknown", "no", ""),
+        (CatalogueDifference(f'models."{PRO}"', "background.standard", "unknown", "no", ""),
          lambda ran: ran.models[PRO].capabilities.background_in("standard") == "no"),
-        (Difference(f'models."{LITE}"', "thinking", "", '["minimal"]', ""),
+        (CatalogueDifference(f'models."{LITE}"', "thinking", "", '["minimal"]', ""),
          lambda ran: ran.models[LITE].capabilities.thinking == ("minimal",)),
-        (Difference(f'models."{NB21}"', "thinking", "", '["minimal", "low", "medium", "high"]', ""),
+        (CatalogueDifference(f'models."{NB21}"', "thinking", "", '["minimal", "low", "medium", "high"]', ""),
          lambda now: now.models[NB21].capabilities.thinking == ("minimal", "low", "medium", "high")),
-        (Difference(f'google."{PRO}".flex', "", "offered", "refused", ""),
+        (CatalogueDifference(f'google."{PRO}".flex', "", "offered", "refused", ""),
          lambda ran: "flex" not in ran.models[PRO].lanes and "batch" in ran.models[PRO].lanes),
-        (Difference(f'google."{NB21}".flex', "", "not offered", "offered", ""),
+        (CatalogueDifference(f'google."{NB21}".flex', "", "not offered", "offered", ""),
          lambda ran: "flex" not in ran.models[NB21].lanes),
     ],
 )  # fmt: skip
-def test_a_correction_leaves_a_catalogue_that_can_be_read(difference: Difference, check: Any) -> None:
+def test_a_correction_leaves_a_catalogue_that_can_be_read(difference: CatalogueDifference, check: Any) -> None:
     assert check(read_catalogue(corrected(TEXT, [difference], NOW.date())))
 
 
@@ -193,7 +193,7 @@ async def test_looks_cost_what_the_projects_usage_says_and_nothing_is_left_behin
         return next(counts)
 
     simulation = Simulation(pictures="cached")
-    chosen = Plan(tuple(probe for probe in plan(a_catalogue()).probes if probe.background)[:1], 1_000_000)
+    chosen = ProbePlan(tuple(probe for probe in plan(a_catalogue()).probes if probe.background)[:1], 1_000_000)
     async with asking(simulation) as (api, _):
         ran = await examine(api, chosen, a_catalogue(), usage, None, lambda _outcome: None)
         (outcome,) = ran.outcomes
@@ -210,7 +210,7 @@ async def test_registered_webhooks_are_listed_with_what_they_lack() -> None:
     for number in range(60):
         simulation.webhooks.register(f"more {number}", f"https://more.example/{number}", WANTED)
     async with asking(simulation) as (api, _):
-        ran = await examine(api, Plan((), 1_000_000), a_catalogue(), unread, None, lambda _outcome: None)
+        ran = await examine(api, ProbePlan((), 1_000_000), a_catalogue(), unread, None, lambda _outcome: None)
     text = ran.facts["webhooks"]
     assert text.startswith("GET /v1/webhooks answered 200, 62 registered: https://worker.example/arrive enabled; ")
     assert f"https://other.example/ enabled, without {', '.join(WANTED[1:])}; " in text
@@ -220,7 +220,7 @@ async def test_registered_webhooks_are_listed_with_what_they_lack() -> None:
 async def test_vertex_is_asked_by_its_own_lane() -> None:
     simulation = Simulation(pictures="cached")
     whole = plan(a_catalogue(), vertex=True)
-    chosen = Plan(tuple(probe for probe in whole.probes if probe.kind == "vertex"), 5_000_000)
+    chosen = ProbePlan(tuple(probe for probe in whole.probes if probe.kind == "vertex"), 5_000_000)
     async with asking(simulation) as (api, url):
         lane = VertexLane("shop", base_url=url)
         ran = await examine(api, chosen, a_catalogue(), unread, lane, lambda _outcome: None)
@@ -261,7 +261,9 @@ def test_the_estimate_counts_an_image_of_every_model_and_stays_below_a_dollar() 
 
 
 def test_a_diff_can_be_applied() -> None:
-    after = corrected(TEXT, [Difference(f'models."{PRO}"', "background.standard", "unknown", "yes", "")], NOW.date())
+    after = corrected(
+        TEXT, [CatalogueDifference(f'models."{PRO}"', "background.standard", "unknown", "yes", "")], NOW.date()
+    )
     lines = differences.diff(TEXT, after, "shared/catalogue.toml").splitlines(keepends=True)
     assert [line[1:] for line in lines if line.startswith("+") and not line.startswith("+++")]
     assert "".join(difflib.restore(difflib.ndiff(TEXT.splitlines(True), after.splitlines(True)), 2)) == after

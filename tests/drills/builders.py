@@ -9,10 +9,10 @@ from typing import Any
 from msgspec.structs import replace
 
 from scripts.drills.recording import DrillRecording, EndedRequest
-from scripts.drills.scene import Hold, Scene
+from scripts.drills.scene import DrillScene, Hold
 from scripts.drills.traffic import PRO, Traffic
-from scripts.simulator.provider.bill import Call
-from scripts.simulator.provider.tokens import Usage
+from scripts.simulator.provider.bill import RecordedCall
+from scripts.simulator.provider.tokens import TokenUsage
 from tests.builders import NOW
 
 IMAGE_COSTS = 134_400
@@ -23,10 +23,10 @@ def at(seconds: float) -> datetime:
     return NOW + timedelta(seconds=seconds)
 
 
-def a_call(marker: str = "r-1", seconds: float = 0.0, outcome: str = "image", **changes: Any) -> Call:
+def a_call(marker: str = "r-1", seconds: float = 0.0, outcome: str = "image", **changes: Any) -> RecordedCall:
     """One of the primary model; an image is charged."""
     made = outcome == "image"
-    call = Call(
+    call = RecordedCall(
         number=1,
         received_at=at(seconds),
         finished_at=at(seconds),
@@ -36,7 +36,7 @@ def a_call(marker: str = "r-1", seconds: float = 0.0, outcome: str = "image", **
         outcome=outcome,
         marker=marker,
         charged=made,
-        usage=Usage(image_out=1120) if made else Usage(),
+        usage=TokenUsage(image_out=1120) if made else TokenUsage(),
         cost_micros=IMAGE_COSTS if made else 0,
     )
     return replace(call, **changes)
@@ -60,10 +60,10 @@ def a_trip(seconds: float, action: str = "trip") -> dict[str, Any]:
 
 def played(
     requests: Sequence[EndedRequest] = (),
-    calls: Sequence[Call] = (),
+    calls: Sequence[RecordedCall] = (),
     events: Sequence[dict[str, Any]] = (),
     holds: Sequence[Hold] = (),
     lasts: float = 60.0,
 ) -> DrillRecording:
-    scene = Scene("hand-made", "nothing real", Traffic(1, 1), tuple(holds), lasts=lasts)
+    scene = DrillScene("hand-made", "nothing real", Traffic(1, 1), tuple(holds), lasts=lasts)
     return DrillRecording(scene, tuple(requests), tuple(calls), at(-2), at(0), at(lasts + 60), tuple(events))

@@ -10,9 +10,9 @@ from msgspec.structs import replace
 
 from scripts.drills import assertions
 from scripts.drills.recording import DrillRecording, EndedRequest
-from scripts.drills.scene import Hold, Scene
+from scripts.drills.scene import DrillScene, Hold
 from scripts.drills.traffic import NB21, PRO
-from scripts.simulator.provider.bill import Call
+from scripts.simulator.provider.bill import RecordedCall
 from tests.drills.builders import IMAGE_COSTS, a_call, a_trip, an_end, at, played
 
 
@@ -122,14 +122,14 @@ def test_a_request_with_a_deadline_must_have_its_image_and_one_without_may_wait(
 
 
 def beside(
-    *gateway_calls: Call, calls: Sequence[Call] = (), requests: Sequence[EndedRequest] = (), **more: Any
+    *gateway_calls: RecordedCall, calls: Sequence[RecordedCall] = (), requests: Sequence[EndedRequest] = (), **more: Any
 ) -> DrillRecording:
     """A scene with a gateway."""
     recording = played(requests, calls, **more)
     return replace(recording, scene=replace(recording.scene, gateway=True), gateway_calls=gateway_calls)
 
 
-def turned_away(seconds: float = 0.0) -> Call:
+def turned_away(seconds: float = 0.0) -> RecordedCall:
     return a_call(seconds=seconds, outcome="insufficient_user_quota", status=429)
 
 
@@ -145,7 +145,7 @@ def test_what_came_otherwise_and_is_flagged_with_a_reason_and_announced_is_as_it
     )
 
 
-def _with(hold: Hold) -> Scene:
+def _with(hold: Hold) -> DrillScene:
     return played(holds=[hold]).scene
 
 

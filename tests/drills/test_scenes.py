@@ -7,7 +7,7 @@ from datetime import datetime
 import pytest
 
 from scripts.drills import drill_catalogue, scenes
-from scripts.drills.scene import Scene
+from scripts.drills.scene import DrillScene
 from scripts.drills.traffic import LIVELY, PRIMARY, Traffic
 from scripts.simulator.provider import faults
 from shared.core.messages.render_request import RenderRequest
@@ -17,7 +17,7 @@ EVERY = [*scenes.ALL, *(drill_catalogue.scene_of(name) for name in drill_catalog
 
 
 @pytest.mark.parametrize("scene", EVERY, ids=lambda scene: scene.name)
-def test_the_simulator_takes_its_script_and_its_requests_are_requests(scene: Scene) -> None:
+def test_the_simulator_takes_its_script_and_its_requests_are_requests(scene: DrillScene) -> None:
     assert faults.check(scene.script()) == scene.script()
     assert scene.holds, "a scene without a promise proves nothing"
     for number in range(len(scene.traffic.mix)):

@@ -45,7 +45,7 @@ class Post:
 
 @dataclass
 class ScriptedGemini:
-    """Gives `replies` in turn, the last one for ever."""
+    """Gives `replies` in turn, the last one any number of times."""
 
     replies: list[Reply] = field(default_factory=list)
     url: str = ""
@@ -56,7 +56,7 @@ class ScriptedGemini:
     connections: set[asyncio.StreamWriter] = field(default_factory=set)
 
     def script(self, *replies: Reply) -> None:
-        """Begin anew with these replies."""
+        """Start over with these replies."""
         self.replies, self.posts = list(replies), []
         self.posted.clear()
 
@@ -105,7 +105,7 @@ async def _answer(reply: Reply, reader: asyncio.StreamReader, writer: asyncio.St
     if reply.silent:
         return False
     data = reply.data
-    head = f"HTTP/1.1 {reply.status} Whatever\r\n" + "".join(f"{k}: {v}\r\n" for k, v in reply.headers.items())
+    head = f"HTTP/1.1 {reply.status} Scripted\r\n" + "".join(f"{k}: {v}\r\n" for k, v in reply.headers.items())
     if reply.status != 204:
         head += f"content-length: {len(data)}\r\n"
     writer.write(head.encode("latin-1") + b"\r\n")

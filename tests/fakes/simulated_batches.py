@@ -8,10 +8,10 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from scripts.simulator.api.batches import Batches
+from scripts.simulator.api.batches import BatchEndpoints
 from scripts.simulator.engine.batch_work import lines_of
 from scripts.simulator.engine.simulation import Simulation
-from scripts.simulator.formats.reply import Answer as SimulatorAnswer
+from scripts.simulator.formats.reply import WrittenAnswer as SimulatorAnswer
 from shared.adapters.gemini_batch.batch_lines import read_line, result_of, write_line
 from shared.adapters.gemini_batch.batch_status import Operation, progress_of
 from shared.adapters.payloads.answer_image import Elsewhere
@@ -27,7 +27,7 @@ class SimulatedBatches:
     def __init__(self, clock: Clock, simulation: Simulation) -> None:
         self._clock = clock
         self._simulation = simulation
-        self._endpoint = Batches(simulation)
+        self._endpoint = BatchEndpoints(simulation)
         self._files = 0
 
     async def upload(self, display_name: str, orders: AsyncIterable[tuple[str, Order]]) -> str | Failure:

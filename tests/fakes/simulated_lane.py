@@ -10,9 +10,9 @@ from scripts.simulator.api.routes import InteractionRequest
 from scripts.simulator.engine import call
 from scripts.simulator.engine.call import ReceivedCall
 from scripts.simulator.engine.simulation import Simulation
-from scripts.simulator.formats.reply import Answer as SimulatorAnswer
 from scripts.simulator.formats.reply import Cut, Hang, Reset
-from scripts.simulator.provider.drawing import Painter, Scene, draw, measure
+from scripts.simulator.formats.reply import WrittenAnswer as SimulatorAnswer
+from scripts.simulator.provider.drawing import Painter, PictureContent, draw, measure
 from scripts.simulator.provider.faults import Fault
 from scripts.simulator.provider.tariff import Tariff
 from shared.adapters.gateway import openai_response
@@ -32,10 +32,10 @@ class InlinePainter(Painter):
     def __init__(self) -> None:
         self._drawn: dict[tuple[int, int], bytes] = {}
 
-    async def paint(self, scene: Scene) -> bytes:
+    async def paint(self, scene: PictureContent) -> bytes:
         pixels = (scene.width, scene.height)
         if pixels not in self._drawn:
-            self._drawn[pixels] = draw(Scene("a picture", "SIMULATED", *pixels))
+            self._drawn[pixels] = draw(PictureContent("a picture", "SIMULATED", *pixels))
         return self._drawn[pixels]
 
     async def measure(self, image: bytes) -> tuple[int, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -143,11 +144,11 @@ async def test_who_sleeps_until_a_time_of_the_old_clock_is_woken() -> None:
 async def test_a_pump_whose_tick_fails_says_so_once_and_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     real, failures = TickRunner.tick, [0]
 
-    async def tick(granting: TickRunner) -> bool:
+    async def tick(granting: TickRunner, kicked: Collection[str] | None) -> bool:
         failures[0] += 1
         if failures[0] <= 3:
             raise ValueError("negative shift count")
-        return await real(granting)
+        return await real(granting, kicked)
 
     monkeypatch.setattr(TickRunner, "tick", tick)
     world = World()

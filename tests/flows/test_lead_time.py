@@ -1,4 +1,4 @@
-"""How far ahead of its slot a worker claims: as its own claims of late need it."""
+"""How far ahead of its slot a worker claims: as long as its own latest claims took."""
 
 from __future__ import annotations
 

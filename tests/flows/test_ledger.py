@@ -14,7 +14,7 @@ import pytest
 from msgspec.structs import replace
 
 from scripts.simulator.provider.accepted_request import SERVICE_TIERS
-from scripts.simulator.provider.bill import Call
+from scripts.simulator.provider.bill import RecordedCall
 from scripts.simulator.provider.faults import Fault
 from scripts.simulator.provider.models import Tier, load
 from shared.core.accounting.cost_report import Total, bills
@@ -70,7 +70,7 @@ UNTOLD = (
     Fault(kind="other_shape", chance=0.06, api="interactions"),
     Fault(kind="missing_key", chance=0.8),
 )
-"""Charged, and nobody says so."""
+"""Charged, and no answer reports it."""
 LOST_IN_A_BATCH = "lost"
 """What `hang` and `reset` are on the bill where they meet a line of a batch."""
 AT_THE_GATEWAY = (
@@ -80,7 +80,7 @@ AT_THE_GATEWAY = (
     Fault(kind="overload", chance=0.1),
     Fault(kind="rejected", chance=0.05),
 )
-"""A 200 is charged whatever is in it, an error is not."""
+"""Every 200 is charged, with or without an image; an error is not."""
 
 
 LEVELS = {
@@ -118,13 +118,13 @@ class Day(GatewayWorld):
         self.boot()
 
     @property
-    def gateway_calls(self) -> list[Call]:
+    def gateway_calls(self) -> list[RecordedCall]:
         """Without the logged test of its proof."""
         test = sha256(TEST_PROMPT.encode()).hexdigest()
         return [call for call in self.beside.simulation.ledger.since() if call.prompt_sha256 != test]
 
 
-async def a_day(*faults: Fault, requests: int = 120) -> tuple[Day, list[Call]]:
+async def a_day(*faults: Fault, requests: int = 120) -> tuple[Day, list[RecordedCall]]:
     """A day from midnight to midnight less an hour for what is late. Google's calls."""
     world = Day()
     await world.run(world.prove())
@@ -147,7 +147,7 @@ def rows(world: World) -> list[LedgerRow]:
     return [LedgerRow.from_json(document.data) for document in world.store.all("ledger")]
 
 
-def billed(calls: list[Call], by: str) -> dict[str, int]:
+def billed(calls: list[RecordedCall], by: str) -> dict[str, int]:
     billed_micros: Counter[str] = Counter()
     for call in calls:
         billed_micros[{"model": call.served_model, "lane": call.tier}[by]] += call.cost_micros
@@ -251,7 +251,7 @@ SKUS = {
 }
 
 
-def an_export(calls: list[Call]) -> str:
+def an_export(calls: list[RecordedCall]) -> str:
     """What Google's bill of these calls would be as a file: a line a call and SKU, by the simulator's own prices."""
     models = load().by_id
     lines = ["usage_start_time,service.description,sku.description,usage.amount,cost,currency"]

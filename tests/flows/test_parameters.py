@@ -11,7 +11,7 @@ import pytest
 from msgspec.structs import replace
 from PIL import Image
 
-from scripts.simulator.provider.bill import Call
+from scripts.simulator.provider.bill import RecordedCall
 from scripts.simulator.provider.faults import Fault
 from shared.adapters.payloads import image_header
 from shared.core.accounting.cost_report import bills
@@ -51,11 +51,11 @@ class SimulatedWorld(World):
         self.boot()
 
     @property
-    def calls(self) -> list[Call]:
+    def calls(self) -> list[RecordedCall]:
         return self.google.simulation.ledger.since()
 
 
-async def rendered(**fields: Any) -> tuple[SimulatedWorld, dict[str, Any], Call]:
+async def rendered(**fields: Any) -> tuple[SimulatedWorld, dict[str, Any], RecordedCall]:
     """One request, its document and the provider's line for it."""
     world = SimulatedWorld()
     await world.submit("r-1", **fields)

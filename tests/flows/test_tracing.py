@@ -1,4 +1,4 @@
-"""One connected tree of spans per request, in virtual time, whatever happens to it on the way."""
+"""One connected tree of spans per request, in virtual time, for every course it can take."""
 
 from __future__ import annotations
 

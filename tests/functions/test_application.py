@@ -12,7 +12,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from functions.application import Answer, note_cause
+from functions.application import FunctionAnswer, note_cause
 from shared.config import InvalidSetting
 from shared.core.observability import events
 from tests.world import World
@@ -40,7 +40,7 @@ APPLICATION = Starlette(routes=[Route("/fine", fine), Route("/away", away), Rout
 
 async def answered(world: World, path: str, application: ASGIApp = APPLICATION) -> httpx2.Response:
     async def outer(request: Request) -> Response:
-        return Answer("console", lambda: application, lambda: world.signals)
+        return FunctionAnswer("console", lambda: application, lambda: world.signals)
 
     served = Starlette(routes=[Route("/{path:path}", outer)])
     transport = httpx2.ASGITransport(app=served, raise_app_exceptions=False)
@@ -75,7 +75,7 @@ async def test_a_wrong_setting_is_said_at_each_request(capsys: pytest.CaptureFix
         raise InvalidSetting("RENDERLANE_CONSOLE_AUDIENCE: found 'x'; allowed: …")
 
     async def outer(request: Request) -> Response:
-        return Answer("console", refuse)
+        return FunctionAnswer("console", refuse)
 
     transport = httpx2.ASGITransport(app=Starlette(routes=[Route("/", outer)]))
     async with httpx2.AsyncClient(transport=transport, base_url="http://console") as client:

@@ -16,7 +16,7 @@ from scripts.fuzzing import finding, registry
 from scripts.fuzzing.door import Input, chance, problems_of
 from scripts.fuzzing.doors import bombs
 from scripts.fuzzing.main import main
-from scripts.fuzzing.run import Tally, run
+from scripts.fuzzing.run import DoorTally, run
 from shared.adapters.gemini import bounded_body, http_call
 from shared.adapters.signatures.gemini_signatures import GeminiSignatures
 from shared.core.catalogue.toml_errors import TomlFields
@@ -31,7 +31,7 @@ CASES: Mapping[str, int] = {
 }  # fmt: skip
 
 
-def problems_in(tally: Tally) -> list[Any]:
+def problems_in(tally: DoorTally) -> list[Any]:
     return [json.loads(path.read_text("utf-8"))["problems"] for path in tally.files]
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +12,10 @@ from typing import Any, TextIO, cast
 
 import pytest
 
+from scripts.local import upstream
 from scripts.local.home import Home, Simulated, running
 from shared.config import Settings
 from shared.core.lifecycle import queries
-from shared.core.messages.topics import RENDER_REQUESTS
 from shared.core.values.status import FINAL
 from tests.fakes.loopback import serving
 from tests.holdout.provider import Provider
@@ -33,18 +32,23 @@ class Stage:
 
     async def render(self, request_id: str = "r-1", **fields: Any) -> dict[str, Any]:
         """The request's document at its end."""
-        message = {"request_id": request_id, "prompt": "a lighthouse", **fields}
-        await self.home.worker.ports.topics.publish(RENDER_REQUESTS, json.dumps(message).encode())
+        await self.publish({"request_id": request_id, "prompt": "a lighthouse", **fields})
         return await self.until(request_id, lambda data: data["status"] in FINAL)
 
+    async def publish(self, message: Mapping[str, Any]) -> None:
+        await upstream.publish(self.home.worker.ports.topics, [upstream.message(message)])
+
     async def until(self, request_id: str, condition: Any) -> dict[str, Any]:
-        store = self.home.worker.ports.store
-        async with asyncio.timeout(WITHIN):
-            while True:
-                for document in await store.query(queries.newest(None, 10)):
-                    if document.data["request_id"] == request_id and condition(document.data):
-                        return dict(document.data) | {"key": document.id}
-                await asyncio.sleep(0.05)
+        store, matching = self.home.worker.ports.store, list[dict[str, Any]]()
+
+        async def is_so() -> bool:
+            for document in await store.query(queries.newest(None, 10)):
+                if document.data["request_id"] == request_id and condition(document.data):
+                    matching.append(dict(document.data) | {"key": document.id})
+            return bool(matching)
+
+        assert await upstream.until(is_so, WITHIN), request_id
+        return matching[0]
 
     async def attempts(self, key: str) -> list[dict[str, Any]]:
         return [dict(row.data) for row in await self.home.worker.ports.store.query(queries.attempts_of(key))]
@@ -70,9 +74,10 @@ async def staged(provider: Provider, folder: Path, background: str = "on") -> As
 
 
 async def deleted(provider: Provider) -> None:
-    async with asyncio.timeout(WITHIN):
-        while not all(call.is_deleted for call in provider.calls.values()):  # noqa: ASYNC110 - it signals nobody
-            await asyncio.sleep(0.05)
+    async def are_deleted() -> bool:
+        return all(call.is_deleted for call in provider.calls.values())
+
+    assert await upstream.until(are_deleted, WITHIN)
 
 
 async def test_a_webhook_brings_the_image_and_the_record_is_deleted(tmp_path: Path) -> None:
@@ -135,10 +140,8 @@ async def test_a_picture_at_an_address_is_fetched(tmp_path: Path) -> None:
 async def test_a_cancelled_request_cancels_its_interaction(tmp_path: Path) -> None:
     provider = Provider(seconds=30.0)
     async with staged(provider, tmp_path) as stage:
-        message = {"request_id": "r-1", "prompt": "a lighthouse"}
-        topics = stage.home.worker.ports.topics
-        await topics.publish(RENDER_REQUESTS, json.dumps(message).encode())
+        await stage.publish({"request_id": "r-1", "prompt": "a lighthouse"})
         await stage.until("r-1", lambda data: data.get("interaction_id"))
-        await topics.publish(RENDER_REQUESTS, json.dumps({"cancel": "r-1"}).encode())
+        await stage.publish({"cancel": "r-1"})
         document = await stage.until("r-1", lambda data: data["status"] in FINAL)
     assert (document["status"], provider.cancelled, provider.made) == ("cancelled", ["v1_holdout0000"], 0)

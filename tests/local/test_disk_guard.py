@@ -67,7 +67,7 @@ async def test_a_low_disk_pauses_once_names_the_place_and_goes_on_with_room(disk
     assert await disk.look(images=ROOM_BYTES) == []
     assert disk.reserve.stat().st_size == RESERVE_BYTES
     assert len(disk.remarks) == 2
-    assert disk.kicks == 2, "the pump hears of both"
+    assert disk.kicks == 2, "the pump is told of both"
     escalation, room = (
         event for event in disk.world.signals.emitted if event[0].name in ("escalation", "disk_has_room")
     )

@@ -9,6 +9,7 @@ import httpx2
 import pytest
 
 from scripts.bench.harness import rig
+from scripts.local.upstream import Upstream
 
 REQUESTS = 6
 
@@ -31,7 +32,7 @@ async def test_webhooks_bring_each_image_once_on_both_emulators(
             "GOOGLE_GEMINI_BASE_URL": provider.url,
             "RENDERLANE_BACKGROUND": "on",
         }
-        client = rig.Client(environment)
+        client = Upstream.of(environment)
         await client.publish(
             [{"request_id": f"e-{number}", "prompt": f"picture {number}"} for number in range(REQUESTS)]
         )

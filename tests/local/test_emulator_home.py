@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from scripts.bench.harness import rig
+from scripts.local.upstream import Upstream
 
 REQUESTS = 12
 
@@ -28,7 +29,7 @@ async def test_up_on_both_emulators_renders_each_request_once(
             "GEMINI_API_KEY": "AQ.test",
             "GOOGLE_GEMINI_BASE_URL": provider.url,
         }
-        client = rig.Client(environment)
+        client = Upstream.of(environment)
         requests = [{"request_id": f"e-{number}", "prompt": f"picture {number}"} for number in range(REQUESTS)]
         await client.publish(requests + requests[:3])
         with rig.command("up", "--port", "0", environment=environment):

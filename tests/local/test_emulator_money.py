@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import io
 import itertools
-import json
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ import httpx2
 import pytest
 
 from scripts.drills import fake_gateway
+from scripts.local import upstream
 from scripts.local.door import SECRET
 from scripts.local.home import Home, Simulated, running
 from scripts.simulator.api.server import serve
@@ -26,7 +26,7 @@ from shared.config import Settings
 from shared.core.accounting import budget
 from shared.core.accounting.budget import OVER_BUDGET, BudgetAccount, WorkerTotals
 from shared.core.lifecycle import queries, request_record
-from shared.core.messages.topics import PUMP_KICKS, RENDER_REQUESTS
+from shared.core.messages.topics import PUMP_KICKS
 from shared.core.values.documents import Document, Query
 from shared.core.values.status import FINAL
 from shared.flows.operations.tenants import set_budget
@@ -55,21 +55,27 @@ class House:
 
     async def publish(self, **request: Any) -> None:
         message = {"prompt": f"picture {request['request_id']}"} | request
-        await self.ports.topics.publish(RENDER_REQUESTS, json.dumps(message).encode())
+        await upstream.publish(self.ports.topics, [upstream.message(message)])
 
     async def requests(self) -> list[Document]:
         return await self.ports.store.query(queries.newest(None, 200))
 
     async def until(self, true_of: Callable[[list[Document]], bool], *, watched: bool = False) -> list[Document]:
         """The requests, as soon as something is true of them. `watched`: the watch runs each second, not each 15."""
-        async with asyncio.timeout(PATIENCE), httpx2.AsyncClient(trust_env=False, timeout=60) as client:
-            while True:
+        documents: list[Document] = []
+        async with httpx2.AsyncClient(trust_env=False, timeout=60) as client:
+
+            async def is_so() -> bool:
+                nonlocal documents
                 documents = await self.requests()
                 if true_of(documents):
-                    return documents
+                    return True
                 if watched:
                     await client.post(f"{self.home.url}/functions/watch", headers={SECRET: self.home.secret})
-                await asyncio.sleep(1)
+                return False
+
+            assert await upstream.until(is_so, PATIENCE, pause=1.0), statuses(documents)
+        return documents
 
     async def ledger(self) -> list[Document]:
         return await self.ports.store.query(Query("ledger", limit=1_000))

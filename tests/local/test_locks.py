@@ -48,7 +48,7 @@ def test_two_homes_on_one_database_are_refused(tmp_path: Path, named: Callable[[
     (tmp_path / "shared" / "state.db").touch()
     first, second = home_of(tmp_path, "a", plain(tmp_path)), home_of(tmp_path, "b", named(tmp_path))
     with hold(first):
-        assert standing(second) == "held", "it renders for whoever publishes into that file"
+        assert standing(second) == "held", "it renders what is published into that file"
         with pytest.raises(AlreadyRunning, match=r"state.db|other.db") as refused, hold(second):
             pass
     assert "RENDERLANE_STORE" in str(refused.value)

@@ -13,6 +13,7 @@ import httpx2
 import pytest
 
 from scripts.bench.harness import rig
+from scripts.local.upstream import Upstream
 
 NODE_PUBLISHER = """
 const [url, id] = process.argv.slice(2);
@@ -48,7 +49,7 @@ async def test_a_published_message_becomes_an_image(home: tuple[str, dict[str, s
     answer = publish(url, message({"request_id": "http-1", "prompt": "a lighthouse"}))
     assert answer.status_code == 200
     assert len(answer.json()["messageIds"]) == 1
-    client = rig.Client(environment)
+    client = Upstream.of(environment)
     assert (await client.wait_for(1, 30)).get("succeeded", 0) >= 1
     await client.close()
 
@@ -64,7 +65,7 @@ async def test_a_node_program_can_publish(home: tuple[str, dict[str, str]], tmp_
     running = await asyncio.create_subprocess_exec(node, str(script), url, "node-1", stdout=asyncio.subprocess.PIPE)
     body, _ = await running.communicate()
     assert len(json.loads(body)["messageIds"]) == 1
-    client = rig.Client(environment)
+    client = Upstream.of(environment)
     ended = {"node-1": ""}
     while ended["node-1"] != "succeeded":
         ended = {"node-1": ""} | {document["id"]: document["status"] for document in await client.documents(10)}

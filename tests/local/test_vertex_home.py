@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from scripts.cli.data.run.completion import Waiting
+from scripts.cli.data.run.completion import Submission
 from scripts.cli.data.run.outgoing import read_lines, send
 from scripts.local.home import Simulated, running
 from shared.config import Settings
@@ -37,7 +37,7 @@ async def test_the_books_are_the_bill_over_both_apis(route: str, location: str, 
     async with running(settings, 0, Simulated(latency="fixed:0"), io.StringIO()) as home:
         ports = home.worker.ports
         assert set(ports.lanes) == {"standard", "priority", "flex", "vertex"}
-        waiting = Waiting(ports.store, await send(ports.topics, lines))
+        waiting = Submission(ports.store, await send(ports.topics, lines))
         await waiting.until_ended(60.0, lambda _ended: None)
         requests = {row.id.rpartition(":")[2]: row.data for row in await ports.store.query(Query("requests", limit=9))}
         ledger = [row.data for row in await ports.store.query(Query("ledger", limit=99))]

@@ -10,7 +10,7 @@ from scripts.planner import option_parsers, synthetic_load
 from scripts.planner.errors import InvalidLoad
 from scripts.planner.latency import ASSUMED, parse
 from scripts.planner.limits import given, refuse_zero
-from scripts.planner.synthetic_load import Kind
+from scripts.planner.synthetic_load import RequestKind
 from tests.builders import a_catalogue
 from tests.planner.worlds import BANANA, LITE, PRO, a_file, a_load, a_stage
 
@@ -54,7 +54,7 @@ def test_a_mix_of_kinds_has_each_its_model_and_about_its_share() -> None:
     kinds = option_parsers.shares(
         "--of", "final:2K=20,draft=80", lambda field, text: synthetic_load.kind(field, text, catalogue)
     )
-    assert dict(kinds) == {Kind("final", None, "2K"): 20.0, Kind("draft"): 80.0}
+    assert dict(kinds) == {RequestKind("final", None, "2K"): 20.0, RequestKind("draft"): 80.0}
     load = synthetic_load.load("", [0.0] * 1000, {"bulk": 1.0}, kinds, catalogue, Random(1), tokens=50)
     assert load.models == (LITE, PRO)
     assert 150 < sum(wanted.route.model == PRO for wanted in load.wanted) < 250
@@ -62,7 +62,7 @@ def test_a_mix_of_kinds_has_each_its_model_and_about_its_share() -> None:
 
 def test_the_parts_of_a_kind_come_in_any_order() -> None:
     catalogue = a_catalogue()
-    assert synthetic_load.kind("--of", "4K:flex:nano-banana-pro", catalogue) == Kind(
+    assert synthetic_load.kind("--of", "4K:flex:nano-banana-pro", catalogue) == RequestKind(
         "default", "nano-banana-pro", "4K", "flex"
     )
 
@@ -82,7 +82,7 @@ def test_a_kind_that_cannot_be_read_is_told_what_is_allowed(text: str, message: 
 
 def test_a_kind_that_no_model_makes_is_refused() -> None:
     with pytest.raises(InvalidLoad, match="--of: lane"):
-        a_load(1, Kind("draft", lane="flex"))
+        a_load(1, RequestKind("draft", lane="flex"))
 
 
 def test_rates_and_durations_are_read_with_their_units() -> None:

@@ -8,16 +8,16 @@ import pytest
 
 from scripts.planner import lower_bound
 from scripts.planner.alternatives import Alternative, alternatives
-from scripts.planner.forecast import Stage, play
-from scripts.planner.load import Load
+from scripts.planner.forecast import ForecastBasis, play
+from scripts.planner.load import PlannedLoad
 from scripts.planner.results import PlanFigures, QueueForecast, course, figures
-from scripts.planner.synthetic_load import Kind
+from scripts.planner.synthetic_load import RequestKind
 from shared.core.limits.quota import Limits
 from tests.builders import a_catalogue
 from tests.planner.worlds import BANANA, LITE, PRO, START, a_file, a_load, a_stage
 
 
-def foreseen(load: Load, stage: Stage) -> QueueForecast:
+def foreseen(load: PlannedLoad, stage: ForecastBasis) -> QueueForecast:
     return course(play(load.wanted, stage), stage)
 
 
@@ -55,7 +55,7 @@ def test_tokens_bind_where_they_are_what_is_short() -> None:
 
 
 def test_the_project_spend_binds_over_ten_minutes() -> None:
-    forecast = foreseen(a_load(6, Kind("final", None, "4K")), a_stage("*=rpm:100,spend10m_usd:1"))
+    forecast = foreseen(a_load(6, RequestKind("final", None, "4K")), a_stage("*=rpm:100,spend10m_usd:1"))
     assert forecast.models[PRO].binds == "spend10m_usd"
     assert forecast.begun > 600
 
@@ -96,8 +96,11 @@ def test_interactive_requests_overtake() -> None:
 
 
 def test_alternatives_stand_only_where_they_change_something() -> None:
-    assert list(by_name(alternatives(a_load(2, Kind("draft")).wanted, a_catalogue()))) == ["as asked", "batch lane"]
-    ways = by_name(alternatives(a_load(2, Kind("final", None, "4K")).wanted, a_catalogue()))
+    assert list(by_name(alternatives(a_load(2, RequestKind("draft")).wanted, a_catalogue()))) == [
+        "as asked",
+        "batch lane",
+    ]
+    ways = by_name(alternatives(a_load(2, RequestKind("final", None, "4K")).wanted, a_catalogue()))
     assert list(ways) == ["as asked", "one size lower", "flex lane", "batch lane"]
     assert {wanted.route.image_size for wanted in ways["one size lower"].wanted} == {"2K"}
 
@@ -118,7 +121,7 @@ def test_cost_is_the_catalogues_and_batch_is_half_of_it() -> None:
     stage, catalogue = a_stage(), a_catalogue()
     results: dict[str, PlanFigures] = {
         alternative.name: figures(alternative, None, stage, catalogue)
-        for alternative in alternatives(a_load(10, Kind("final", None, "2K")).wanted, catalogue)
+        for alternative in alternatives(a_load(10, RequestKind("final", None, "2K")).wanted, catalogue)
     }
     cost, batch = results["as asked"].cost, results["batch lane"].cost
     assert cost.listed == 10 * 134_000

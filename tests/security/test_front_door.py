@@ -17,6 +17,7 @@ from scripts.local.door import BODY_LIMIT_BYTES, SECRET
 from scripts.local.home import WEBHOOKS
 from scripts.local.publish import BODY_LIMIT_BYTES as PUBLISH_LIMIT_BYTES
 from scripts.local.publish import MOST_MESSAGES
+from scripts.local.upstream import Upstream
 
 PUBLISH = "/v1/projects/local/topics/render-requests:publish"
 JSON = {"content-type": "application/json"}
@@ -161,7 +162,7 @@ def test_a_body_is_refused_before_it_is_read(up: Up) -> None:
 
 @pytest.mark.parametrize("size", [PUBLISH_LIMIT_BYTES + 1, BODY_LIMIT_BYTES + 1])
 def test_a_body_without_length_is_refused_while_it_comes(up: Up, size: int) -> None:
-    """It is never ended: whoever waited for its end would wait for ever."""
+    """It is never ended: a reader that waits for its end would never return."""
     with socket.create_connection(("127.0.0.1", int(up.url.rpartition(":")[2])), timeout=20) as line:
         head = f"POST {PUBLISH} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
         line.sendall(f"{head}Transfer-Encoding: chunked\r\n\r\n{size:x}\r\n".encode())
@@ -180,7 +181,7 @@ def test_a_body_without_length_is_refused_while_it_comes(up: Up, size: int) -> N
 
 async def test_nothing_of_all_that_was_published(up: Up) -> None:
     """Last in this file: the requests of the tests before it are there, the stolen ones are not."""
-    client = rig.Client(up.environment)
+    client = Upstream.of(up.environment)
     try:
         names = {document["id"] for document in await client.documents(100)}
     finally:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from scripts.bench.harness import rig
-from tests.console import chromium
+from tests.console.browser import chromium
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 

@@ -49,7 +49,7 @@ def test_a_prompt_is_shown_only_to_who_asked_for_it(outputs: Outputs, what: str)
 
 @pytest.mark.slow
 def test_what_a_publisher_wrote_in_a_wrong_field_reaches_no_log(outputs: Outputs) -> None:
-    """It may be a prompt. The publisher hears of it, and an operator who lists rejected messages."""
+    """It may be a prompt. The publisher sees it, and an operator who lists rejected messages."""
     places = found_in(outputs.shown, MISPLACED)
     assert [place for place in places if place.startswith(LOGS)] == []
     assert any(place.startswith("result ") for place in places)

@@ -21,8 +21,8 @@ from shared.config import Settings
 from shared.core.lifecycle import request_record
 from shared.core.messages.render_request import InvalidRequest, parse_message
 from shared.core.observability import events
+from shared.core.validation.visible import json_line, json_visible, visible
 from shared.core.values.documents import Create
-from shared.core.values.visible import json_line, json_visible, visible
 from tests.builders import NOW, a_record, a_request, an_attempt
 from tests.cli.conftest import renderlane
 from tests.fakes.virtual_clock import VirtualClock

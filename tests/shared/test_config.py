@@ -15,14 +15,14 @@ from shared.adapters.google_cloud.cloud_quotas import CloudQuotas
 from shared.adapters.google_cloud.emulator_host import settled
 from shared.adapters.google_cloud.no_live_quota import NoLiveQuota
 from shared.config import (
-    FirestoreStore,
+    FirestoreSettings,
     InvalidSetting,
     LiveQuotaOff,
     LiveQuotaOn,
-    LocalTopics,
-    PubsubTopics,
+    LocalTopicsSettings,
+    PubsubSettings,
     Settings,
-    SqliteStore,
+    SqliteSettings,
     Vertex,
 )
 from shared.core.limits.quota import Limits
@@ -31,7 +31,7 @@ from shared.core.limits.quota import Limits
 def test_without_any_variable_everything_lies_in_the_home_of_this_folder(tmp_path: Path) -> None:
     settings = Settings.read({}, tmp_path)
     assert settings.one_machine
-    assert settings.store == SqliteStore(tmp_path / ".renderlane" / "state.db")
+    assert settings.store == SqliteSettings(tmp_path / ".renderlane" / "state.db")
     assert settings.images == (tmp_path / ".renderlane" / "images").as_uri()
     assert settings.references == (f"{tmp_path.as_uri()}/",)
     assert settings.project == "local"
@@ -54,8 +54,8 @@ def test_the_cloud_is_named_by_its_stores() -> None:
         },
         Path("/"),
     )
-    assert settings.store == FirestoreStore("shop", "render")
-    assert settings.topics == PubsubTopics("shop")
+    assert settings.store == FirestoreSettings("shop", "render")
+    assert settings.topics == PubsubSettings("shop")
     assert settings.project == "shop"
     assert settings.references == ()
     assert not settings.one_machine
@@ -149,7 +149,7 @@ def test_whoever_reads_limits_is_built_by_the_setting(tmp_path: Path) -> None:
 def test_local_topics_need_the_sqlite_store_that_they_live_in(tmp_path: Path) -> None:
     with pytest.raises(InvalidSetting, match="RENDERLANE_TOPICS"):
         Settings.read({"RENDERLANE_STORE": "firestore://shop"}, tmp_path)
-    assert isinstance(Settings.read({}, tmp_path).topics, LocalTopics)
+    assert isinstance(Settings.read({}, tmp_path).topics, LocalTopicsSettings)
 
 
 @pytest.mark.parametrize(

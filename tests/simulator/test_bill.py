@@ -10,7 +10,7 @@ import pytest
 from scripts.simulator.provider import models
 from scripts.simulator.provider.bill import Ledger, cost_micros
 from scripts.simulator.provider.models import Tier
-from scripts.simulator.provider.tokens import Usage
+from scripts.simulator.provider.tokens import TokenUsage
 from shared.core.catalogue.reader import read_catalogue
 
 MODELS = models.load()
@@ -46,22 +46,22 @@ MODELS = models.load()
 )
 def test_a_picture_costs_what_the_price_table_says(model: str, size: str, tier: Tier, micros: int) -> None:
     row = MODELS.by_id[model]
-    assert cost_micros(row, tier, Usage(image_out=row.image_tokens[size])) == micros
+    assert cost_micros(row, tier, TokenUsage(image_out=row.image_tokens[size])) == micros
 
 
 def test_every_modality_is_priced_at_its_own_rate_and_rounded_once() -> None:
     pro = MODELS.by_id["gemini-3-pro-image"]
-    usage = Usage(text_in=22, image_in=560, text_out=10, image_out=1120, thoughts=210, searches=2)
+    usage = TokenUsage(text_in=22, image_in=560, text_out=10, image_out=1120, thoughts=210, searches=2)
     assert cost_micros(pro, "standard", usage) == 582 * 2 + 220 * 12 + 134_400 + 28_000
     lite = MODELS.by_id["gemini-3.1-flash-lite-image"]
-    assert [cost_micros(lite, "standard", Usage(text_in=tokens)) for tokens in (1, 2, 3, 5, 6)] == [0, 1, 1, 1, 2]
+    assert [cost_micros(lite, "standard", TokenUsage(text_in=tokens)) for tokens in (1, 2, 3, 5, 6)] == [0, 1, 1, 1, 2]
 
 
 def test_a_reference_costs_what_the_second_source_says() -> None:
     expected = {"gemini-3-pro-image": 1120, "gemini-nano-banana-2.1": 1680, "gemini-3.1-flash-lite-image": 280}
     for model, micros in expected.items():
         row = MODELS.by_id[model]
-        assert cost_micros(row, "standard", Usage(image_in=row.reference_tokens)) == micros
+        assert cost_micros(row, "standard", TokenUsage(image_in=row.reference_tokens)) == micros
 
 
 def test_half_price_lanes_cost_half_in_every_modality() -> None:

@@ -8,11 +8,11 @@ import pytest
 from PIL import Image
 
 from scripts.simulator.provider import models
-from scripts.simulator.provider.drawing import NotAnImage, Painter, Scene, draw, measure
+from scripts.simulator.provider.drawing import NotAnImage, Painter, PictureContent, draw, measure
 
 
-def scene(prompt: str = "a lighthouse at dusk", *, seed: int = 0, reference: bytes | None = None) -> Scene:
-    return Scene(prompt, "model  1K 1:1  SIMULATED", 1024, 1024, seed=seed, reference=reference)
+def scene(prompt: str = "a lighthouse at dusk", *, seed: int = 0, reference: bytes | None = None) -> PictureContent:
+    return PictureContent(prompt, "model  1K 1:1  SIMULATED", 1024, 1024, seed=seed, reference=reference)
 
 
 def test_the_same_prompt_and_seed_draw_the_same_picture() -> None:

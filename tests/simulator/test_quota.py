@@ -15,7 +15,7 @@ from scripts.simulator.provider.quota_windows import (
     FixedWindow,
     ModelQuota,
     PacificDay,
-    Rejected,
+    QuotaRejection,
     SlidingWindow,
     WindowMoment,
     seconds_to_midnight,
@@ -128,19 +128,19 @@ def test_a_call_uses_all_dimensions_or_none() -> None:
     limits = Limits(rpm=5, tpm=100)
     assert isinstance(quota.admit(limits, moment(0), images=1, input_tokens=90), Admitted)
     rejected = quota.admit(limits, moment(1), images=1, input_tokens=20)
-    assert isinstance(rejected, Rejected)
+    assert isinstance(rejected, QuotaRejection)
     assert [(violation.dimension, violation.wait) for violation in rejected.violations] == [("tpm", 59.0)]
     for _ in range(4):
         assert isinstance(quota.admit(limits, moment(1), images=1, input_tokens=2), Admitted)
-    assert isinstance(quota.admit(limits, moment(1), images=1, input_tokens=2), Rejected)
+    assert isinstance(quota.admit(limits, moment(1), images=1, input_tokens=2), QuotaRejection)
 
 
 def test_a_rejected_call_counts_only_where_asked_to() -> None:
     limits = Limits(rpm=1)
-    for counts, expected in ((False, Admitted), (True, Rejected)):
+    for counts, expected in ((False, Admitted), (True, QuotaRejection)):
         quota = ModelQuota("sliding", rejected_counts=counts)
         quota.admit(limits, moment(0), images=1, input_tokens=0)
-        assert isinstance(quota.admit(limits, moment(30), images=1, input_tokens=0), Rejected)
+        assert isinstance(quota.admit(limits, moment(30), images=1, input_tokens=0), QuotaRejection)
         assert isinstance(quota.admit(limits, moment(60), images=1, input_tokens=0), expected)
 
 
@@ -151,7 +151,7 @@ def test_money_spent_in_ten_minutes_closes_the_door_until_it_has_rolled_out() ->
         assert isinstance(quota.admit(limits, moment(0), images=1, input_tokens=0), Admitted)
         quota.leave(moment(5), spent_micros=134_400)
     rejected = quota.admit(limits, moment(10), images=1, input_tokens=0)
-    assert isinstance(rejected, Rejected)
+    assert isinstance(rejected, QuotaRejection)
     assert rejected.wait == 595
     assert isinstance(quota.admit(limits, moment(605), images=1, input_tokens=0), Admitted)
 
@@ -160,7 +160,7 @@ def test_concurrency_is_freed_when_a_call_leaves() -> None:
     quota = ModelQuota("sliding")
     limits = Limits(concurrency=1)
     assert isinstance(quota.admit(limits, moment(0), images=1, input_tokens=0), Admitted)
-    assert isinstance(quota.admit(limits, moment(0), images=1, input_tokens=0), Rejected)
+    assert isinstance(quota.admit(limits, moment(0), images=1, input_tokens=0), QuotaRejection)
     quota.leave(moment(1), spent_micros=0)
     assert isinstance(quota.admit(limits, moment(1), images=1, input_tokens=0), Admitted)
 
@@ -169,5 +169,5 @@ def test_a_limit_set_later_is_judged_on_what_was_used_before() -> None:
     quota = ModelQuota("sliding")
     for _ in range(10):
         quota.admit(Limits(), moment(0), images=1, input_tokens=0)
-    assert isinstance(quota.admit(Limits(rpm=10), moment(1), images=1, input_tokens=0), Rejected)
+    assert isinstance(quota.admit(Limits(rpm=10), moment(1), images=1, input_tokens=0), QuotaRejection)
     assert isinstance(quota.admit(Limits(rpm=11), moment(1), images=1, input_tokens=0), Admitted)

@@ -14,7 +14,7 @@ import pytest
 from google.genai import _interactions as sdk
 from standardwebhooks import Webhook as StandardWebhook
 
-from scripts.simulator.engine.webhooks import GIVE_UP_AFTER, Webhooks
+from scripts.simulator.engine.webhooks import GIVE_UP_AFTER, SimulatedWebhooks
 from scripts.simulator.provider.faults import Fault
 from tests.simulator.conftest import House, until
 from tests.simulator.gate import gated
@@ -375,6 +375,6 @@ async def test_events_go_over_http_to_a_real_listener(house: House) -> None:
 
 
 async def test_a_listener_that_is_not_there_is_tried_again(house: House) -> None:
-    webhooks = Webhooks(house.simulation)
+    webhooks = SimulatedWebhooks(house.simulation)
     assert await webhooks.post("http://127.0.0.1:9/", b"{}", {}) is None
     await webhooks.close()

@@ -32,7 +32,7 @@ def grants(plan: Planned) -> set[Grant]:
 
 
 def exposures(plan: Planned) -> list[str]:
-    """Whatever lets in everybody, or gives more than one thing to do."""
+    """Grants to everybody, and roles that allow more than one thing."""
     exposed = [
         f"{_on(values, place)} is open to {values['member']}"
         for values, place in _iam(plan)

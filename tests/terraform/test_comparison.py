@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from shared.config import FirestoreStore, LiveQuotaOn, PubsubTopics, Settings
+from shared.config import FirestoreSettings, LiveQuotaOn, PubsubSettings, Settings
 from shared.core.conclusions.claims import POLICIES
 from shared.core.lifecycle import queries
 from shared.core.messages.topics import RENDER_DEAD_LETTERS, RENDER_REQUESTS, SUBSCRIPTIONS, TOPICS
@@ -160,8 +160,8 @@ def test_every_variable_has_its_place(full: Planned) -> None:
 def test_the_worker_accepts_the_environment_it_is_given(full: Planned, tmp_path: Path) -> None:
     (tmp_path / "other.toml").touch()
     settings = Settings.read(_environment(full, "render") | {"GEMINI_API_KEY": "AQ.test"}, tmp_path)
-    assert settings.store == FirestoreStore("render-test", "renderlane")
-    assert settings.topics == PubsubTopics("render-test")
+    assert settings.store == FirestoreSettings("render-test", "renderlane")
+    assert settings.topics == PubsubSettings("render-test")
     assert settings.images == "gs://render-test-renderlane-images"
     assert settings.spool == "gs://render-test-renderlane-spool"
     assert settings.references == ("gs://brand-assets/",)

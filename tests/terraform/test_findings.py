@@ -92,7 +92,7 @@ def test_production_is_warm_where_a_person_waits_and_its_alerts_lead_somewhere()
 
 
 def test_whoever_may_call_a_service_is_granted_anew_with_it() -> None:
-    """2.15: a service that is made anew has lost its callers."""
+    """2.15: a service that is created again has lost its callers."""
     text = Path("terraform/accounts.tf").read_text("utf-8")
     members = re.findall(r'resource "google_cloud_run_service_iam_member" "(\w+)" \{(.*?)\n\}', text, re.DOTALL)
     assert {name for name, _ in members} == {"push", "schedule"}

@@ -64,7 +64,7 @@ def written_fields() -> Mapping[str, frozenset[str]]:
 
 
 def collections_of_the_code() -> set[str]:
-    """Whatever core and flows name as the first part of a document's path, or as a collection below a document."""
+    """Names that core and flows use as the first part of a document's path, or as a collection below a document."""
     return {name for path in _sources() for name in _named(ast.parse(path.read_text("utf-8")))} - NO_COLLECTION
 
 

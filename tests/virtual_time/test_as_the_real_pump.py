@@ -11,11 +11,11 @@ from msgspec.structs import replace
 
 from scripts.virtual_time.models import renderlane_model
 from scripts.virtual_time.models.provider_limits import ProviderTerms
-from scripts.virtual_time.models.renderlane_model import Renderlane
-from scripts.virtual_time.request import Arrival, Priority
+from scripts.virtual_time.models.renderlane_model import PumpModel
+from scripts.virtual_time.request import Priority, PublishedRequest
 from scripts.virtual_time.run import rehearse
 from shared.core.limits.quota import Limits
-from shared.flows.pump import loop, observations, queue_fronts, state
+from shared.flows.pump import lead, loop, queue_fronts, sight
 from shared.flows.render import limit_reports
 from shared.flows.upkeep import live_quota
 from tests.virtual_time.worlds import MODEL, a_setting
@@ -27,13 +27,13 @@ WAY = 0.25
 """Seconds that stores, deliveries and processors take in the rehearsal, and nothing in memory."""
 
 
-def some_arrivals(priority: Priority, over: float) -> list[Arrival]:
+def some_arrivals(priority: Priority, over: float) -> list[PublishedRequest]:
     chance = Random(7)
     times = sorted(chance.uniform(0.0, over) for _ in range(COUNT))
-    return [Arrival(f"r-{number}", at, "t", priority, MODEL, 200, None) for number, at in enumerate(times)]
+    return [PublishedRequest(f"r-{number}", at, "t", priority, MODEL, 200, None) for number, at in enumerate(times)]
 
 
-async def real_starts(arrivals: list[Arrival], rpm: int) -> list[float]:
+async def real_starts(arrivals: list[PublishedRequest], rpm: int) -> list[float]:
     world = World(quota=f"*=rpm:{rpm}", latency=timedelta(seconds=10))
 
     async def publish() -> None:
@@ -46,7 +46,7 @@ async def real_starts(arrivals: list[Arrival], rpm: int) -> list[float]:
     return sorted((call.at - world.started).total_seconds() for call in world.lane.calls)
 
 
-def rehearsed_starts(arrivals: list[Arrival], rpm: int) -> list[float]:
+def rehearsed_starts(arrivals: list[PublishedRequest], rpm: int) -> list[float]:
     limits = Limits(rpm=rpm)
     setting = replace(
         a_setting(),
@@ -55,7 +55,7 @@ def rehearsed_starts(arrivals: list[Arrival], rpm: int) -> list[float]:
         limits={MODEL: limits},
     )
     return sorted(
-        request.began_at for request in rehearse(setting, Renderlane(), 1).requests if request.began_at is not None
+        request.began_at for request in rehearse(setting, PumpModel(), 1).requests if request.began_at is not None
     )
 
 
@@ -76,8 +76,8 @@ def test_the_rehearsal_s_constants_are_the_pump_s() -> None:
         loop.EXTRA_TICKS,
         loop.EXTRA_PER_SECOND,
     )
-    assert timedelta(seconds=renderlane_model.LEAD) == state.LEADER_LEASE
+    assert timedelta(seconds=renderlane_model.LEAD) == lead.LEADER_LEASE
     assert (renderlane_model.PAGE, renderlane_model.PAGE_FRESH_FOR) == (queue_fronts.PAGE, queue_fronts.FRESH_FOR)
-    assert observations.COUNT_EVERY == renderlane_model.COUNT_EVERY
+    assert sight.COUNT_EVERY == renderlane_model.COUNT_EVERY
     assert timedelta(seconds=renderlane_model.REPORT_SPACING) == limit_reports.SPACING
     assert timedelta(seconds=renderlane_model.LIVE_EVERY) == live_quota.READ_EVERY

@@ -15,7 +15,7 @@ from scripts.virtual_time import measures
 from scripts.virtual_time.baseline_strategies import USUAL, GoogleGenai, RetryAfter, full_jitter
 from scripts.virtual_time.models.fleet_model import FleetSize
 from scripts.virtual_time.models.provider_limits import ProviderTerms
-from scripts.virtual_time.models.provider_reply import OVERLOADED, UNEXPLAINED, DayFull, Image, MinuteFull
+from scripts.virtual_time.models.provider_reply import OVERLOADED, UNEXPLAINED, DayFull, ImageReply, MinuteFull
 from scripts.virtual_time.run import Rehearsal, rehearse
 from shared.core.limits.quota import Limits
 from tests.virtual_time.worlds import MODEL, a_setting
@@ -87,7 +87,7 @@ def test_every_request_ends_once(name: str) -> None:
     assert len(rehearsal.requests) == 200
     assert measures.renders(rehearsal) + measures.lost(rehearsal) == 200
     assert measures.unfinished(rehearsal) == 0
-    accepted = Counter(call.request_id for call in rehearsal.calls if isinstance(call.answer, Image))
+    accepted = Counter(call.request_id for call in rehearsal.calls if isinstance(call.answer, ImageReply))
     for request in rehearsal.requests:
         assert request.accepted == accepted[request.arrival.request_id]
         assert request.accepted >= (request.status == "succeeded")

@@ -8,7 +8,14 @@ from random import Random
 from msgspec.structs import replace
 
 from scripts.virtual_time.engine import Engine
-from scripts.virtual_time.models.fleet_model import Attempt, DeliveredLate, FleetModel, FleetSize, Late, PushedDelivery
+from scripts.virtual_time.models.fleet_model import (
+    Attempt,
+    DeliveredLate,
+    FleetModel,
+    FleetSize,
+    PushedDelivery,
+    TooLate,
+)
 from scripts.virtual_time.models.provider_limits import ProviderTerms
 from scripts.virtual_time.models.provider_model import Provider
 from scripts.virtual_time.models.provider_reply import IMAGE, MinuteFull
@@ -109,7 +116,7 @@ def test_a_call_that_cannot_leave_in_time_is_not_made() -> None:
     fleet, provider = a_fleet(engine)
     ends = [released(engine, fleet, at=1)[1] for _ in range(100)]
     engine.run()
-    late = sum(isinstance(end[0].end, Late) for end in ends)
+    late = sum(isinstance(end[0].end, TooLate) for end in ends)
     assert 12 <= late <= 25  # half of the work was done before
     assert len(provider.calls) == 100 - late
     assert all(call.at <= 1.45 for call in provider.calls)

@@ -10,17 +10,17 @@ from scripts.simulator.provider.latency import Distribution
 from scripts.virtual_time.arrivals import Source, backlog
 from scripts.virtual_time.engine import Engine
 from scripts.virtual_time.models.fleet_model import FleetSize
-from scripts.virtual_time.models.latency import Latency
+from scripts.virtual_time.models.latency import BoundedLatency
 from scripts.virtual_time.models.provider_limits import ProviderTerms
 from scripts.virtual_time.models.provider_model import ModelledCall, Provider
 from scripts.virtual_time.models.provider_reply import Answer
-from scripts.virtual_time.request import Arrival, ModelledRequest, Priority, Status
+from scripts.virtual_time.request import ModelledRequest, Priority, PublishedRequest, Status
 from scripts.virtual_time.run import Rehearsal, Setting
 from shared.core.limits.quota import Limits
 
 MODEL = "gemini-nano-banana-2.1"
 START = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
-TEN_SECONDS = Latency(Distribution("fixed", 10.0))
+TEN_SECONDS = BoundedLatency(Distribution("fixed", 10.0))
 
 
 def an_engine(start: datetime = START) -> Engine:
@@ -29,8 +29,8 @@ def an_engine(start: datetime = START) -> Engine:
 
 def an_arrival(
     request_id: str = "r-0", at: float = 0.0, *, tenant: str = "t", priority: Priority = "normal"
-) -> Arrival:
-    return Arrival(request_id, at, tenant, priority, MODEL, tokens=200, deadline=None)
+) -> PublishedRequest:
+    return PublishedRequest(request_id, at, tenant, priority, MODEL, tokens=200, deadline=None)
 
 
 def a_request(

@@ -15,8 +15,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from scripts.bench.admission.figures import Row, situation, spoken
-from scripts.virtual_time.scenarios import GOODPUT, Measure
+from scripts.bench.admission.figures import GoalRow, situation, spoken
+from scripts.virtual_time.scenarios import GOODPUT, ScenarioMeasure
 from scripts.virtual_time.strategies import LINE_UP, OURS
 
 INK = "#1a1a1a"
@@ -27,7 +27,7 @@ WIDTH, LABELS, RIGHT, TOP = 15.0, 2.85, 0.35, 0.85
 """Inches: the figure, the room for the situations' names left of each panel, and the margins."""
 
 
-class Mark(Struct, frozen=True):
+class ChartMark(Struct, frozen=True):
     colour: str
     shape: str
     size: float
@@ -35,13 +35,13 @@ class Mark(Struct, frozen=True):
 
 _COLOURS = ("#d55e00", "#e69f00", "#009e73", "#56b4e9", "#cc79a7", "#7f7f7f")
 _SHAPES = ("s", "^", "v", "o", "X", "P")
-MARKS: Mapping[str, Mark] = {OURS: Mark("#0b3d91", "D", 9.0)} | {
-    name: Mark(_COLOURS[number % 6], _SHAPES[number % 6], 7.0)
+MARKS: Mapping[str, ChartMark] = {OURS: ChartMark("#0b3d91", "D", 9.0)} | {
+    name: ChartMark(_COLOURS[number % 6], _SHAPES[number % 6], 7.0)
     for number, name in enumerate(word for word in LINE_UP if word != OURS)
 }
 
 
-def draw(rows_by_measure: Mapping[Measure, Sequence[Row]], path: str) -> None:
+def draw(rows_by_measure: Mapping[ScenarioMeasure, Sequence[GoalRow]], path: str) -> None:
     """Writes an SVG or a PNG, by the name's ending."""
     columns = _two_columns(rows_by_measure)
     height = TOP + max(sum(_height(rows) for _, rows in column) for column in columns)
@@ -58,10 +58,12 @@ def draw(rows_by_measure: Mapping[Measure, Sequence[Row]], path: str) -> None:
     pyplot.close(figure)
 
 
-def _two_columns(rows_by_measure: Mapping[Measure, Sequence[Row]]) -> list[list[tuple[Measure, Sequence[Row]]]]:
+def _two_columns(
+    rows_by_measure: Mapping[ScenarioMeasure, Sequence[GoalRow]],
+) -> list[list[tuple[ScenarioMeasure, Sequence[GoalRow]]]]:
     """In reading order, the second column beginning where the first is half of all."""
     half = sum(_height(rows) for rows in rows_by_measure.values()) / 2
-    columns: list[list[tuple[Measure, Sequence[Row]]]] = [[], []]
+    columns: list[list[tuple[ScenarioMeasure, Sequence[GoalRow]]]] = [[], []]
     so_far = 0.0
     for measure, rows in rows_by_measure.items():
         columns[0 if so_far + _height(rows) / 2 <= half else 1].append((measure, rows))
@@ -69,11 +71,11 @@ def _two_columns(rows_by_measure: Mapping[Measure, Sequence[Row]]) -> list[list[
     return columns
 
 
-def _height(rows: Sequence[Row]) -> float:
+def _height(rows: Sequence[GoalRow]) -> float:
     return LINE * len(rows) + TITLE + AXIS
 
 
-def _panel(axes: Axes, measure: Measure, rows: Sequence[Row]) -> None:
+def _panel(axes: Axes, measure: ScenarioMeasure, rows: Sequence[GoalRow]) -> None:
     axes.set_title(f"{measure.name} ({measure.unit})", loc="left", fontsize=10.5, color=INK, fontweight="bold")
     figures = [figure for row in rows for figure in _worst(row).values() if math.isfinite(figure)]
     most = max([*figures, *(row.goal.bound for row in rows), 0.1])
@@ -97,7 +99,7 @@ def _panel(axes: Axes, measure: Measure, rows: Sequence[Row]) -> None:
     axes.spines["bottom"].set_color(GRID)
 
 
-def _scale(axes: Axes, measure: Measure, most: float, has_never: bool) -> float:
+def _scale(axes: Axes, measure: ScenarioMeasure, most: float, has_never: bool) -> float:
     """Sets the axis; returns where `never` stands."""
     if measure == GOODPUT:
         axes.set_xlim(min(70.0, most), 102.0)
@@ -116,7 +118,7 @@ def _scale(axes: Axes, measure: Measure, most: float, has_never: bool) -> float:
     return never
 
 
-def _worst(row: Row) -> dict[str, float]:
+def _worst(row: GoalRow) -> dict[str, float]:
     return {name: worst for name in row.by_strategy if (worst := row.worst(name)) is not None}
 
 

@@ -10,11 +10,11 @@ from msgspec import Struct
 
 from scripts.virtual_time import measures
 from scripts.virtual_time.run import Rehearsal, rehearse
-from scripts.virtual_time.scenarios import MEASURES, SCENARIOS, Goal, Measure, Scenario
+from scripts.virtual_time.scenarios import MEASURES, SCENARIOS, Goal, Scenario, ScenarioMeasure
 from scripts.virtual_time.strategies import LINE_UP, OURS
 
 
-class Job(Struct, frozen=True):
+class RehearsalJob(Struct, frozen=True):
     """One rehearsal."""
 
     scenario: int
@@ -26,7 +26,7 @@ class Job(Struct, frozen=True):
 class ScenarioFigures(Struct, frozen=True):
     """What is kept of one rehearsal."""
 
-    job: Job
+    job: RehearsalJob
     figures: tuple[float, ...]
     """One for each goal of the scenario."""
     renders: int
@@ -38,7 +38,7 @@ class ScenarioFigures(Struct, frozen=True):
     cpu_seconds: float
 
     @classmethod
-    def of(cls, job: Job, scenario: Scenario, rehearsal: Rehearsal, cpu_seconds: float) -> ScenarioFigures:
+    def of(cls, job: RehearsalJob, scenario: Scenario, rehearsal: Rehearsal, cpu_seconds: float) -> ScenarioFigures:
         return cls(
             job=job,
             figures=tuple(goal.read(rehearsal) for goal in scenario.goals),
@@ -51,7 +51,7 @@ class ScenarioFigures(Struct, frozen=True):
         )
 
 
-def play(job: Job) -> ScenarioFigures:
+def play(job: RehearsalJob) -> ScenarioFigures:
     """One rehearsal, in a process of the pool."""
     scenario, new = SCENARIOS[job.scenario], LINE_UP[job.strategy]
     if new is None:
@@ -61,7 +61,7 @@ def play(job: Job) -> ScenarioFigures:
     return ScenarioFigures.of(job, scenario, rehearsal, time.process_time() - began)
 
 
-class Row(Struct, frozen=True):
+class GoalRow(Struct, frozen=True):
     """A goal beside what each strategy reached."""
 
     scenario: Scenario
@@ -85,9 +85,9 @@ class Row(Struct, frozen=True):
         return None if worst is None else self.goal.met(worst)
 
 
-def rows(scenarios: Sequence[Scenario], played: Sequence[ScenarioFigures]) -> dict[Measure, list[Row]]:
+def rows(scenarios: Sequence[Scenario], played: Sequence[ScenarioFigures]) -> dict[ScenarioMeasure, list[GoalRow]]:
     """By measure; within one in the order of the scenarios."""
-    by_measure: dict[Measure, list[Row]] = {}
+    by_measure: dict[ScenarioMeasure, list[GoalRow]] = {}
     for number, scenario in enumerate(scenarios):
         own = [scenario_figures for scenario_figures in played if scenario_figures.job.scenario == number]
         if not own:
@@ -101,11 +101,11 @@ def rows(scenarios: Sequence[Scenario], played: Sequence[ScenarioFigures]) -> di
         )
         for index, goal in enumerate(scenario.goals):
             figures = {name: [scenario_figures.figures[index] for scenario_figures in of[name]] for name in takes_part}
-            by_measure.setdefault(goal.measure, []).append(Row(scenario, goal, figures, abandons))
+            by_measure.setdefault(goal.measure, []).append(GoalRow(scenario, goal, figures, abandons))
     return {measure: by_measure[measure] for measure in MEASURES if measure in by_measure}
 
 
-def situation(row: Row) -> str:
+def situation(row: GoalRow) -> str:
     """The scenario's name; with the window where there are others of that name."""
     alike = sum(scenario.name == row.scenario.name for scenario in SCENARIOS)
     return f"{row.scenario.name}, {row.scenario.window}" if alike > 1 else row.scenario.name

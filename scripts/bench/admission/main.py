@@ -19,9 +19,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from scripts.bench.admission.figures import Job, Row, ScenarioFigures, play, rows, situation, spoken
+from scripts.bench.admission.figures import GoalRow, RehearsalJob, ScenarioFigures, play, rows, situation, spoken
 from scripts.bench.harness import rig
-from scripts.virtual_time.scenarios import SCENARIOS, Measure
+from scripts.virtual_time.scenarios import SCENARIOS, ScenarioMeasure
 from scripts.virtual_time.strategies import LINE_UP, OURS
 
 PROCESSES = 2
@@ -62,7 +62,9 @@ def main() -> int:
     return 1 if any(row.met is False for items in rows_by_measure.values() for row in items) else 0
 
 
-def _jobs(quick: bool, only: Sequence[str] | None, strategies: Sequence[str] | None, seeds: int) -> Iterator[Job]:
+def _jobs(
+    quick: bool, only: Sequence[str] | None, strategies: Sequence[str] | None, seeds: int
+) -> Iterator[RehearsalJob]:
     for number, scenario in enumerate(SCENARIOS):
         if quick and not scenario.quick:
             continue
@@ -70,10 +72,10 @@ def _jobs(quick: bool, only: Sequence[str] | None, strategies: Sequence[str] | N
             continue
         for strategy, new in LINE_UP.items():
             if new is not None and (strategies is None or strategy in strategies):
-                yield from (Job(number, strategy, seed) for seed in range(1, seeds + 1))
+                yield from (RehearsalJob(number, strategy, seed) for seed in range(1, seeds + 1))
 
 
-def _play(jobs: Sequence[Job]) -> list[ScenarioFigures]:
+def _play(jobs: Sequence[RehearsalJob]) -> list[ScenarioFigures]:
     """All rehearsals, with a bar on a terminal and a line for each scenario elsewhere."""
     columns = (BarColumn(bar_width=30), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
     console = Console(stderr=True)
@@ -93,11 +95,11 @@ def _play(jobs: Sequence[Job]) -> list[ScenarioFigures]:
     return played
 
 
-def _left(jobs: Iterable[Job], played: Iterable[ScenarioFigures], scenario: int) -> int:
+def _left(jobs: Iterable[RehearsalJob], played: Iterable[ScenarioFigures], scenario: int) -> int:
     return sum(job.scenario == scenario for job in jobs) - sum(figures.job.scenario == scenario for figures in played)
 
 
-def _print(rows: Mapping[Measure, Sequence[Row]]) -> None:
+def _print(rows: Mapping[ScenarioMeasure, Sequence[GoalRow]]) -> None:
     console = Console(width=120)
     for measure, item in rows.items():
         table = Table(title=f"{measure.name} ({measure.unit})", title_justify="left", box=SIMPLE_HEAD)
@@ -117,14 +119,14 @@ def _print(rows: Mapping[Measure, Sequence[Row]]) -> None:
         console.print(table)
 
 
-def _cells(row: Row) -> list[str]:
+def _cells(row: GoalRow) -> list[str]:
     figures = [spoken(row.worst(name)) + (ABANDONS if name in row.abandons else "") for name in LINE_UP]
     sign = "≤" if row.goal.measure.better == "lower" else "≥"
     met = {None: "", True: "yes", False: "NO"}[row.met]
     return [situation(row), *figures, f"{sign} {row.goal.bound:g}", met]
 
 
-def _as_json(rows: Mapping[Measure, Sequence[Row]], played: Sequence[ScenarioFigures]) -> dict[str, Any]:
+def _as_json(rows: Mapping[ScenarioMeasure, Sequence[GoalRow]], played: Sequence[ScenarioFigures]) -> dict[str, Any]:
     """`null` for a figure is never."""
     return {
         "measures": [

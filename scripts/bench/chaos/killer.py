@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import socket
 import sys
 import time
 from collections.abc import Callable, Mapping
-from datetime import timedelta
 from pathlib import Path
 from random import Random
-from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import httpx2
@@ -19,23 +16,20 @@ from msgspec import Struct
 
 from scripts.bench.chaos.checker import Accounts
 from scripts.bench.harness import rig
+from scripts.local.upstream import Upstream, until
 from shared.core.lifecycle import queries
-from shared.core.messages.topics import RENDER_RESULTS, Subscription
 from shared.core.records.versioned import request_in
 from shared.core.values.documents import Query
 
-RESULTS = Subscription("chaos-results", RENDER_RESULTS, "bury", timedelta(seconds=600), 0)
-"""As an upstream app has it; no function of ours is fed by it."""
 WORKS_WITHIN = 240.0
 TIDY_WITHIN = 180.0
 """Seconds after the last result in which interactions are deleted that were left over: a deletion that died with its
 worker is due after 30 s. One whose id died with its worker is known by its webhook alone, and a webhook that met no
 worker eight times comes again after four minutes: it is not left over while its webhook is under way."""
 LOOK_EVERY = 0.2
-PAGE = 500
 
 
-class Plan(Struct, frozen=True):
+class ChaosPlan(Struct, frozen=True):
     requests: int
     kills: int
     at_once: int
@@ -56,7 +50,7 @@ class Plan(Struct, frozen=True):
     seed: int = 20261129
 
 
-class Run(Struct, frozen=True):
+class ChaosRun(Struct, frozen=True):
     accounts: Accounts
     kills: int
     in_flight: int
@@ -64,7 +58,7 @@ class Run(Struct, frozen=True):
     seconds: float
 
 
-async def play(plan: Plan, folder: Path, say: Callable[[str], None]) -> Run:
+async def play(plan: ChaosPlan, folder: Path, say: Callable[[str], None]) -> ChaosRun:
     chance, began = Random(plan.seed), time.monotonic()
     with rig.simulator(latency=plan.latency, background=not plan.refused) as provider:
         environment = {
@@ -75,15 +69,15 @@ async def play(plan: Plan, folder: Path, say: Callable[[str], None]) -> Run:
             "RENDERLANE_CAPACITY": str(2 * plan.at_once),
             "RENDERLANE_BACKGROUND": plan.background,
         }
-        client = rig.Client(environment)
+        client = Upstream.of(environment)
         try:
             names = [f"r-{number:05}" for number in range(plan.requests)]
             in_flight, kills, port = 0, 0, _free_port()
-            await client.topics.ensure([RESULTS])
-            await _publish(client, names[:1])
+            await client.listen()
+            await client.publish(_requests(names[:1]))
             with rig.command("up", "--port", str(port), environment=environment):
                 await client.wait_for(1, WORKS_WITHIN)  # what the model takes is learned in peace: the canary
-            await _publish(client, names[1:])
+            await client.publish(_requests(names[1:]))
             while kills < plan.kills and not await _is_over(client, plan.requests):
                 in_flight += await _live_and_die(client, plan, environment, port, chance, kills)
                 kills += 1
@@ -97,17 +91,15 @@ async def play(plan: Plan, folder: Path, say: Callable[[str], None]) -> Run:
             accounts = await read_accounts(client, names, provider.url, left)
         finally:
             await client.close()
-    return Run(accounts, kills, in_flight, time.monotonic() - began)
+    return ChaosRun(accounts, kills, in_flight, time.monotonic() - began)
 
 
-async def _publish(client: rig.Client, names: list[str]) -> None:
-    for first in range(0, len(names), PAGE):
-        page = names[first : first + PAGE]
-        await client.publish([{"request_id": name, "prompt": f"picture {name}"} for name in page])
+def _requests(names: list[str]) -> list[dict[str, str]]:
+    return [{"request_id": name, "prompt": f"picture {name}"} for name in names]
 
 
 async def _live_and_die(
-    client: rig.Client, plan: Plan, environment: Mapping[str, str], port: int, chance: Random, kills: int
+    client: Upstream, plan: ChaosPlan, environment: Mapping[str, str], port: int, chance: Random, kills: int
 ) -> int:
     """One boot, from its start to kill -9, after `kills` others. How many requests were rendering then."""
     command = [str(Path(sys.executable).parent / "renderlane"), "up", "--port", str(port)]
@@ -121,40 +113,40 @@ async def _live_and_die(
         rig.kill(popen)
 
 
-async def _until_it_renders(client: rig.Client, plan: Plan, ended: int) -> None:
+async def _until_it_renders(client: Upstream, plan: ChaosPlan, ended: int) -> None:
     """Until so many calls are at the provider as the plan says, or as are left, of this boot or an earlier one, and so
     many requests have ended.
     """
-    began = time.monotonic()
-    while time.monotonic() - began < WORKS_WITHIN:
+
+    async def renders() -> bool:
         over = sum((await client.ended(plan.requests)).values())
         wanted = min(plan.rendering, round(0.9 * (plan.requests - over)))
-        if over >= ended and await client.store.count(_at_provider(plan)) >= wanted:
-            return
-        await asyncio.sleep(LOOK_EVERY)
-    raise TimeoutError(f"the restarted worker did not begin {plan.rendering} calls within {WORKS_WITHIN:.0f} s")
+        return over >= ended and await client.store.count(_at_provider(plan)) >= wanted
+
+    if not await until(renders, WORKS_WITHIN, longest=LOOK_EVERY):
+        raise TimeoutError(f"the restarted worker did not begin {plan.rendering} calls within {WORKS_WITHIN:.0f} s")
 
 
-def _at_provider(plan: Plan) -> Query:
+def _at_provider(plan: ChaosPlan) -> Query:
     """In the foreground no id tells of it: every attempt in flight counts."""
     if plan.background == "off" or plan.refused:
         return queries.in_status("rendering", plan.requests)
     return queries.awaiting(queries.FAR_AHEAD, plan.requests)
 
 
-async def _is_over(client: rig.Client, requests: int) -> bool:
+async def _is_over(client: Upstream, requests: int) -> bool:
     return sum((await client.ended(requests)).values()) >= requests
 
 
-async def all_announced(client: rig.Client) -> None:
+async def all_announced(client: Upstream) -> None:
     """Until each result was announced, or a worker left alone has had its time. One whose announcement died with its
     its worker, or met a full disk, is announced by `watch`, up to a minute later.
     """
-    began = time.monotonic()
-    while await client.store.count(queries.unannounced(queries.FAR_AHEAD, 1)):
-        if time.monotonic() - began > TIDY_WITHIN:
-            return
-        await asyncio.sleep(LOOK_EVERY)
+
+    async def are_announced() -> bool:
+        return not await client.store.count(queries.unannounced(queries.FAR_AHEAD, 1))
+
+    await until(are_announced, TIDY_WITHIN, longest=LOOK_EVERY)
 
 
 async def tidied(provider: str) -> tuple[int, int]:
@@ -171,7 +163,7 @@ async def tidied(provider: str) -> tuple[int, int]:
             await asyncio.sleep(0.5)
 
 
-async def read_accounts(client: rig.Client, names: list[str], provider: str, left: int) -> Accounts:
+async def read_accounts(client: Upstream, names: list[str], provider: str, left: int) -> Accounts:
     documents, attempts = {}, {}
     for document in await client.store.query(queries.newest(None, len(names) + 100)):
         name = request_in(document).record.content.request_id
@@ -182,7 +174,7 @@ async def read_accounts(client: rig.Client, names: list[str], provider: str, lef
         documents=documents,
         attempts=attempts,
         images={name: _bytes_at(document["image_uri"]) for name, document in documents.items()},
-        results=await _results(client),
+        results=await client.results(),
         calls=rig.calls(provider),
         left_with_provider=left,
     )
@@ -191,14 +183,6 @@ async def read_accounts(client: rig.Client, names: list[str], provider: str, lef
 def _bytes_at(uri: str | None) -> bytes | None:
     path = Path(unquote(urlsplit(uri).path)) if uri else None
     return path.read_bytes() if path is not None and path.is_file() else None
-
-
-async def _results(client: rig.Client) -> list[dict[str, Any]]:
-    results: list[dict[str, Any]] = []
-    while deliveries := await client.topics.pull(RESULTS.name, 1_000, timedelta(0)):
-        results += [json.loads(delivery.data) for delivery in deliveries]
-        await client.topics.acknowledge(RESULTS.name, [delivery.handle for delivery in deliveries])
-    return results
 
 
 def _free_port() -> int:

@@ -18,15 +18,17 @@ from msgspec.structs import replace
 
 from scripts.bench.chaos import checker
 from scripts.bench.chaos.checker import Report
-from scripts.bench.chaos.killer import Plan, Run, play
+from scripts.bench.chaos.killer import ChaosPlan, ChaosRun, play
 from scripts.bench.harness import rig
-from scripts.bench.harness.progress import Progress
+from scripts.bench.harness.progress import ProgressLine
 
-FULL = Plan(
+FULL = ChaosPlan(
     requests=10_000, kills=200, at_once=300, latency="uniform:6,18", rendering=100, uptime=(0.0, 2.0), within=1_800,
     spread=0.9,
 )  # fmt: skip
-QUICK = Plan(requests=240, kills=5, at_once=200, latency="uniform:10,20", rendering=180, uptime=(0.0, 1.0), within=180)
+QUICK = ChaosPlan(
+    requests=240, kills=5, at_once=200, latency="uniform:10,20", rendering=180, uptime=(0.0, 1.0), within=180
+)
 WAYS = ("background", "refused", "off")
 MOST_TWICE_A_KILL = 1.0
 MOST_TWICE_SHARE = 0.0005
@@ -47,7 +49,7 @@ def main() -> int:
         QUICK if chosen.quick else FULL, **{name: value for name, value in given.items() if value is not None}
     )
     ways = chosen.way or ["background"]
-    progress, figures, failed = Progress(), {}, False
+    progress, figures, failed = ProgressLine(), {}, False
     rows: list[list[str]] = []
     for way in ways:
         with tempfile.TemporaryDirectory(prefix="renderlane-chaos-") as folder:
@@ -64,7 +66,7 @@ def main() -> int:
     return 1 if failed else 0
 
 
-def of_way(plan: Plan, way: str) -> Plan:
+def of_way(plan: ChaosPlan, way: str) -> ChaosPlan:
     match way:
         case "background":
             return plan
@@ -74,7 +76,7 @@ def of_way(plan: Plan, way: str) -> Plan:
             return replace(plan, background="off")
 
 
-def missed(report: Report, run: Run) -> list[str]:
+def missed(report: Report, run: ChaosRun) -> list[str]:
     """Goals that a run with background calls has not reached."""
     problems = []
     if not run.in_flight:
@@ -94,7 +96,7 @@ _COLUMNS = [
 ]  # fmt: skip
 
 
-def _row(way: str, run: Run, report: Report) -> list[str]:
+def _row(way: str, run: ChaosRun, report: Report) -> list[str]:
     failed = ", ".join(f"{count} {code}" for code, count in report.failed_as.items())
     return [
         way,
@@ -111,7 +113,7 @@ def _row(way: str, run: Run, report: Report) -> list[str]:
     ]
 
 
-def _figures(run: Run, report: Report, problems: list[str]) -> dict[str, Any]:
+def _figures(run: ChaosRun, report: Report, problems: list[str]) -> dict[str, Any]:
     return report.to_json() | {
         "kills": run.kills,
         "in_flight_at_kills": run.in_flight,

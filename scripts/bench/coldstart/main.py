@@ -63,28 +63,28 @@ PATIENCE_SECONDS = 60
 GOAL = 1.15
 
 
-class Start(Struct, frozen=True):
+class MeasuredStart(Struct, frozen=True):
     name: str
     source: str
     """A file in the folder of the bundle, or the floor's."""
     target: str
-    floor: Start | None
+    floor: MeasuredStart | None
     """What it is measured against."""
     has_key: bool = False
 
 
-FLOOR_ALONE = Start("floor", "floor", "floor", None)
-WITH_GENAI = Start("floor + google-genai", "floor", "floor_with_genai", None)
+FLOOR_ALONE = MeasuredStart("floor", "floor", "floor", None)
+WITH_GENAI = MeasuredStart("floor + google-genai", "floor", "floor_with_genai", None)
 FLOORS = (FLOOR_ALONE, WITH_GENAI)
 FUNCTIONS = (
-    Start("intake", "main.py", "intake", FLOOR_ALONE),
-    Start("pump", "ready.py", "first_kick", FLOOR_ALONE),
-    Start("bury", "main.py", "bury", FLOOR_ALONE),
-    Start("deliver", "main.py", "deliver", FLOOR_ALONE),
-    Start("watch", "ready.py", "first_look", FLOOR_ALONE, has_key=True),
-    Start("render", "main.py", "render", FLOOR_ALONE, has_key=True),
-    Start("collect", "main.py", "collect", FLOOR_ALONE, has_key=True),
-    Start("render, first call", "ready.py", "first_call", WITH_GENAI, has_key=True),
+    MeasuredStart("intake", "main.py", "intake", FLOOR_ALONE),
+    MeasuredStart("pump", "ready.py", "first_kick", FLOOR_ALONE),
+    MeasuredStart("bury", "main.py", "bury", FLOOR_ALONE),
+    MeasuredStart("deliver", "main.py", "deliver", FLOOR_ALONE),
+    MeasuredStart("watch", "ready.py", "first_look", FLOOR_ALONE, has_key=True),
+    MeasuredStart("render", "main.py", "render", FLOOR_ALONE, has_key=True),
+    MeasuredStart("collect", "main.py", "collect", FLOOR_ALONE, has_key=True),
+    MeasuredStart("render, first call", "ready.py", "first_call", WITH_GENAI, has_key=True),
 )
 
 
@@ -108,7 +108,7 @@ class Pair(Struct, frozen=True):
         return self.start.cpu_ms / statistics.fmean(floor.cpu_ms for floor in self.floors)
 
 
-class Row(Struct, frozen=True):
+class ServerRow(Struct, frozen=True):
     """One server over all rounds; the ratios are medians, and the floors have none."""
 
     server: str
@@ -126,12 +126,12 @@ class Row(Struct, frozen=True):
         return None if self.wall_of_floor is None else self.wall_of_floor <= GOAL
 
     @classmethod
-    def of_floor(cls, start: Start, took: Sequence[Took]) -> Row:
+    def of_floor(cls, start: MeasuredStart, took: Sequence[Took]) -> ServerRow:
         walls, processor = [item.wall_ms for item in took], [item.cpu_ms for item in took]
         return cls(start.name, statistics.median(walls), statistics.median(processor))
 
     @classmethod
-    def of(cls, start: Start, pairs: Sequence[Pair]) -> Row:
+    def of(cls, start: MeasuredStart, pairs: Sequence[Pair]) -> ServerRow:
         row = cls.of_floor(start, [pair.start for pair in pairs])
         ratios = [pair.wall for pair in pairs]
         first, median, third = statistics.quantiles(ratios, n=4, method="inclusive")
@@ -157,7 +157,7 @@ def main() -> int:
     return 0
 
 
-def _measured(rounds: int) -> list[Row]:
+def _measured(rounds: int) -> list[ServerRow]:
     console = Console(stderr=True)
     floors: dict[str, list[Took]] = {floor.name: [] for floor in FLOORS}
     pairs: dict[str, list[Pair]] = {function.name: [] for function in FUNCTIONS}
@@ -171,8 +171,8 @@ def _measured(rounds: int) -> list[Row]:
                     floors[name] += floor_times[name]
                 for name in pairs:
                     pairs[name].append(start_pairs[name])
-    return [Row.of_floor(floor, floors[floor.name]) for floor in FLOORS] + [
-        Row.of(function, pairs[function.name]) for function in FUNCTIONS
+    return [ServerRow.of_floor(floor, floors[floor.name]) for floor in FLOORS] + [
+        ServerRow.of(function, pairs[function.name]) for function in FUNCTIONS
     ]
 
 
@@ -180,7 +180,7 @@ def _round(first: int, folder: Path) -> tuple[dict[str, list[Took]], dict[str, P
     """Every function once, each between two starts of its floor; neighbours of the same floor share one."""
     floor_times: dict[str, list[Took]] = {start.name: [] for start in FLOORS}
     start_pairs: dict[str, Pair] = {}
-    before: Start | None = None
+    before: MeasuredStart | None = None
     for start in (*FUNCTIONS[first:], *FUNCTIONS[:first]):
         assert start.floor is not None
         floor = floor_times[start.floor.name]
@@ -205,7 +205,7 @@ def _unpack(folder: Path) -> None:
     subprocess.run(compiled, check=True)
 
 
-def _start(start: Start, folder: Path) -> Took:
+def _start(start: MeasuredStart, folder: Path) -> Took:
     """Start a server, ask once, end it."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -268,7 +268,7 @@ def _answered(url: str, name: str) -> None:
     raise TimeoutError(f"{name} did not answer within {PATIENCE_SECONDS} s")
 
 
-def _shown(row: Row) -> list[str]:
+def _shown(row: ServerRow) -> list[str]:
     wall, cpu = f"{row.wall_ms:,.0f}", f"{row.cpu_ms:,.0f}"
     if row.wall_of_floor is None or row.middle_half is None:
         return [row.server, wall, "", "", "", cpu, ""]

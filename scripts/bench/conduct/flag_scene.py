@@ -14,11 +14,12 @@ from typing import Any
 from msgspec import Struct, to_builtins
 
 from scripts.drills.run_worker import now, settings_for, simulator
-from scripts.drills.scene import Scene
+from scripts.drills.scene import DrillScene
 from scripts.drills.traffic import NB21, PRO, Traffic
 from scripts.local.home import Home, Simulated, running
+from scripts.local.upstream import until
 from scripts.simulator.engine.simulation import Simulation
-from scripts.simulator.provider.bill import Call
+from scripts.simulator.provider.bill import RecordedCall
 from shared import wiring
 from shared.adapters.process.system_clock import SystemClock
 from shared.config import Settings
@@ -40,17 +41,17 @@ LIMITS = f"{PRO}=rpm:240;{NB21}=rpm:240"
 NAME: FlagName = "use-nano-banana-2"
 
 
-class Scale(Struct, frozen=True):
+class FlagScale(Struct, frozen=True):
     requests: int
     phase: float
     """Seconds before the trip, between trip and reset, and after the reset."""
 
 
-FULL = Scale(10_000, 20.0)
-QUICK = Scale(600, 5.0)
+FULL = FlagScale(10_000, 20.0)
+QUICK = FlagScale(600, 5.0)
 
 
-class Change(Struct, frozen=True):
+class FlagChange(Struct, frozen=True):
     """A trip or a reset as the provider saw it."""
 
     at: datetime
@@ -74,8 +75,8 @@ class FlagFigures(Struct, frozen=True):
     booked_micros: int
     charged_micros: int
     """For the rendered ones, by the simulator."""
-    trip: Change
-    reset: Change
+    trip: FlagChange
+    reset: FlagChange
 
     def problems(self) -> list[str]:
         texts = [
@@ -100,9 +101,9 @@ class FlagFigures(Struct, frozen=True):
         return members
 
 
-async def play(scale: Scale, say: Callable[[str], None]) -> FlagFigures:
+async def play(scale: FlagScale, say: Callable[[str], None]) -> FlagFigures:
     traffic = Traffic(0, 0, ({"model": PRO, "image_size": "1K"},), at_once=scale.requests)
-    scene = Scene("flag", "a flag over a backlog", traffic, (), limits=LIMITS, latency="uniform:0.3,0.6")
+    scene = DrillScene("flag", "a flag over a backlog", traffic, (), limits=LIMITS, latency="uniform:0.3,0.6")
     with tempfile.TemporaryDirectory(prefix="renderlane-bench-") as folder:
         async with simulator(scene) as (simulation, url):
             settings = settings_for(scene, Path(folder), url)
@@ -111,7 +112,7 @@ async def play(scale: Scale, say: Callable[[str], None]) -> FlagFigures:
                 return await _trip_and_reset(home, simulation, scale, say)
 
 
-async def _queue(settings: Settings, scene: Scene, say: Callable[[str], None]) -> None:
+async def _queue(settings: Settings, scene: DrillScene, say: Callable[[str], None]) -> None:
     """Take all of them in before anybody renders, by intake's own flow."""
     messaging = wiring.topics(settings, SystemClock())
     await messaging.ensure(SUBSCRIPTIONS)
@@ -131,7 +132,9 @@ async def _queue(settings: Settings, scene: Scene, say: Callable[[str], None]) -
         await worker.close()
 
 
-async def _trip_and_reset(home: Home, simulation: Simulation, scale: Scale, say: Callable[[str], None]) -> FlagFigures:
+async def _trip_and_reset(
+    home: Home, simulation: Simulation, scale: FlagScale, say: Callable[[str], None]
+) -> FlagFigures:
     ports = home.worker.ports
     await _first_call(simulation)
     await asyncio.sleep(scale.phase)
@@ -150,11 +153,12 @@ async def _trip_and_reset(home: Home, simulation: Simulation, scale: Scale, say:
 
 
 async def _first_call(simulation: Simulation) -> None:
-    async with asyncio.timeout(60):
-        while True:
-            if simulation.ledger.since(0):
-                return
-            await asyncio.sleep(0.1)
+
+    async def has_begun() -> bool:
+        return bool(simulation.ledger.since(0))
+
+    if not await until(has_begun, 60, longest=0.1):
+        raise TimeoutError("no call within 60 s")
 
 
 def _flag(at: datetime) -> Flag:
@@ -164,7 +168,7 @@ def _flag(at: datetime) -> Flag:
     )  # fmt: skip
 
 
-async def _documents(home: Home, scale: Scale) -> dict[str, Request]:
+async def _documents(home: Home, scale: FlagScale) -> dict[str, Request]:
     documents = await home.worker.ports.store.query(queries.newest(None, scale.requests + 1))
     return {document.id: request_in(document) for document in documents}
 
@@ -172,7 +176,7 @@ async def _documents(home: Home, scale: Scale) -> dict[str, Request]:
 def judge(
     before: Mapping[str, Request],
     after: Mapping[str, Request],
-    calls: Sequence[Call],
+    calls: Sequence[RecordedCall],
     tripped_at: datetime,
     reset_at: datetime,
 ) -> FlagFigures:
@@ -198,7 +202,7 @@ def judge(
     )
 
 
-def _is_right(request: Request, call: Call | None) -> bool:
+def _is_right(request: Request, call: RecordedCall | None) -> bool:
     """The receipt names the model that the provider charged for, and the flag exactly where it bent the route."""
     receipt = request.record.receipt
     if call is None or receipt is None or receipt.delivered.model != call.served_model:
@@ -213,8 +217,8 @@ def delivered_model(request: Request) -> str | None:
     return None if receipt is None else receipt.delivered.model
 
 
-def _change(calls: Sequence[Call], old: str, new: str, at: datetime, until: datetime | None) -> Change:
+def _change(calls: Sequence[RecordedCall], old: str, new: str, at: datetime, until: datetime | None) -> FlagChange:
     since = [call for call in calls if call.received_at >= at and (until is None or call.received_at < until)]
     first = next((call.received_at for call in since if call.model == new), None)
     last = max((call.received_at for call in since if call.model == old), default=at)
-    return Change(at, None if first is None else (first - at).total_seconds(), (last - at).total_seconds())
+    return FlagChange(at, None if first is None else (first - at).total_seconds(), (last - at).total_seconds())

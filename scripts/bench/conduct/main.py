@@ -18,8 +18,8 @@ from multiprocessing import get_context
 
 from scripts.bench.conduct import flag_scene, report
 from scripts.bench.harness import rig
-from scripts.bench.harness.load import Load
-from scripts.bench.harness.progress import Progress
+from scripts.bench.harness.load import MachineLoad
+from scripts.bench.harness.progress import ProgressLine
 from scripts.drills import run_baseline, run_worker
 from scripts.drills.recording import DrillRecording
 from scripts.drills.scenes import BY_NAME, CALM, QUICK, scenes
@@ -41,8 +41,8 @@ def main() -> int:
     arguments = options.parse_args()
     chosen = arguments.scene or [*(QUICK if arguments.quick else BY_NAME), FLAG]
     at_once = arguments.at_once or (AT_ONCE_QUICK if arguments.quick else AT_ONCE)
-    load = Load()
-    say = Progress().say
+    load = MachineLoad()
+    say = ProgressLine().say
     figures: dict[str, object] = {}
     failed = False
     if any(name != FLAG for name in chosen):

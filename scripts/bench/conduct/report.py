@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from scripts.bench.conduct.flag_scene import EFFECT_WITHIN, Change, FlagFigures
+from scripts.bench.conduct.flag_scene import EFFECT_WITHIN, FlagChange, FlagFigures
 from scripts.drills.recording import DrillRecording
 from scripts.drills.scenes import BY_NAME, CALM
 
@@ -85,7 +85,7 @@ def print_flag(flag_figures: FlagFigures) -> None:
         console.print(problem, markup=False)
 
 
-def _change(change: Change) -> tuple[str, str]:
+def _change(change: FlagChange) -> tuple[str, str]:
     first = "never" if change.first_new is None else f"{change.first_new:.1f} s"
     return f"{first}, {change.last_old:.1f} s after", _mark(change.last_old <= EFFECT_WITHIN)
 

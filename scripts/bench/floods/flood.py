@@ -15,10 +15,12 @@ import httpx2
 from msgspec import Struct
 
 from scripts.bench.floods import stage
-from scripts.bench.floods.plan import Plan, Promises
+from scripts.bench.floods.plan import FloodPlan, Promises
 from scripts.bench.floods.publisher import Published, begin
 from scripts.bench.floods.watcher import Answers, Watcher, resident_bytes
 from scripts.bench.harness import queued_requests, rig
+from scripts.bench.harness.percentile import percentile
+from scripts.local.upstream import Upstream, until
 from shared.core.lifecycle import request_record
 from shared.core.records.versioned import request_in
 from shared.core.values.documents import Absent, Query
@@ -29,8 +31,8 @@ WITHIN = 900.0
 PAGE = 400
 
 
-class Run(Struct, frozen=True):
-    plan: Plan
+class FloodRun(Struct, frozen=True):
+    plan: FloodPlan
     idle_bytes: int
     peak_bytes: int
     flood: Published
@@ -84,22 +86,22 @@ class Run(Struct, frozen=True):
             "peak_mb": round(self.peak_bytes / 1e6, 1),
             "interactive": len(ordered),
             "interactive_unserved": self.unserved,
-            "interactive_p50_s": round(ordered[len(ordered) // 2], 2) if ordered else None,
+            "interactive_p50_s": round(percentile(ordered, 0.5), 2) if ordered else None,
             "interactive_max_s": round(ordered[-1], 2) if ordered else None,
             "rendered": self.rendered,
             "pages": {name: answers.to_json() for name, answers in self.answers.items()},
         }
 
 
-async def play(kind: rig.HomeKind, plan: Plan, say: Callable[[str], None]) -> Run:
+async def play(kind: rig.HomeKind, plan: FloodPlan, say: Callable[[str], None]) -> FloodRun:
     async with stage.built(kind, plan.rpm) as built:
         with rig.command("up", "--port", "0", environment=built.environment) as up:
             return await _flooded(built.client, built.environment, up, plan, say)
 
 
 async def _flooded(
-    client: rig.Client, environment: Mapping[str, str], up: rig.Process, plan: Plan, say: Callable[[str], None]
-) -> Run:
+    client: Upstream, environment: Mapping[str, str], up: rig.Process, plan: FloodPlan, say: Callable[[str], None]
+) -> FloodRun:
     await client.publish([{"request_id": "first", "prompt": "a picture of the idle worker"}])
     await client.wait_for(1, 60)
     pages = {"console overview": f"{up.url}/console/", "API status": f"{up.url}/v1/requests/first"}
@@ -121,7 +123,7 @@ async def _flooded(
         await _ended(client, sent)
     names = [f"q-{n}" for n in range(plan.backlog)] + [f"flood-{n:06}" for n in range(flood.count)]
     waits, unserved = await _waits(client, sent)
-    return Run(
+    return FloodRun(
         plan, idle, watcher.peak_bytes, flood, taken_in, await _missing(client, [*names, *sent]), waits,
         unserved, watcher.answers(), (await client.ended(10**6)).get("succeeded", 0),
     )  # fmt: skip
@@ -132,19 +134,18 @@ async def _result(pipe: Connection) -> Published:
     return published
 
 
-async def _taken_in(client: rig.Client, expected: int, say: Callable[[str], None]) -> None:
-    began, last_line_at = time.monotonic(), 0.0
-    while True:
+async def _taken_in(client: Upstream, expected: int, say: Callable[[str], None]) -> None:
+    last_line_at = time.monotonic()
+
+    async def are_on_record() -> bool:
+        nonlocal last_line_at
         count = await client.store.count(Query("requests", limit=expected))
-        if count >= expected:
-            return
-        passed = time.monotonic() - began
-        if passed > WITHIN:
-            return  # what is missing is counted by name
-        if passed - last_line_at >= 10:
-            last_line_at = passed
+        if count < expected and time.monotonic() - last_line_at >= 10:
+            last_line_at = time.monotonic()
             say(f"{count:,} of {expected:,} are on record")
-        await asyncio.sleep(LOOK_EVERY)
+        return count >= expected
+
+    await until(are_on_record, WITHIN, pause=LOOK_EVERY)  # what is missing in the end is counted by name
 
 
 async def _interactive(url: str, every: float) -> dict[str, datetime]:
@@ -163,16 +164,16 @@ async def _interactive(url: str, every: float) -> dict[str, datetime]:
             return sent
 
 
-async def _ended(client: rig.Client, sent: Mapping[str, datetime], within: float = 120) -> None:
-    began = time.monotonic()
-    while time.monotonic() - began < within:
+async def _ended(client: Upstream, sent: Mapping[str, datetime], within: float = 120) -> None:
+
+    async def are_served() -> bool:
         _, unserved = await _waits(client, sent)
-        if not unserved:
-            return
-        await asyncio.sleep(LOOK_EVERY)
+        return not unserved
+
+    await until(are_served, within, pause=LOOK_EVERY)
 
 
-async def _waits(client: rig.Client, sent: Mapping[str, datetime]) -> tuple[list[float], int]:
+async def _waits(client: Upstream, sent: Mapping[str, datetime]) -> tuple[list[float], int]:
     documents = await client.store.query(Query("requests", equal=(("priority", "interactive"),), limit=10_000))
     records = [request_in(row).record for row in documents]
     finished = {
@@ -184,7 +185,7 @@ async def _waits(client: rig.Client, sent: Mapping[str, datetime]) -> tuple[list
     return waits, len(sent) - len(waits)
 
 
-async def _missing(client: rig.Client, names: list[str]) -> int:
+async def _missing(client: Upstream, names: list[str]) -> int:
     """How many of these the store does not know: as requests, or as rejected."""
     missing = 0
     for first in range(0, len(names), PAGE):

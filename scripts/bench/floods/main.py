@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from scripts.bench.floods import flood, restart
 from scripts.bench.floods.plan import EMULATOR, FULL, PROMISES, QUICK, RESTART_BACKLOG, RESTART_BACKLOG_QUICK
 from scripts.bench.harness import rig
-from scripts.bench.harness.progress import Progress
+from scripts.bench.harness.progress import ProgressLine
 
 SCENES = ("flood", "restart")
 
@@ -35,10 +35,10 @@ def main() -> int:
     given = {name: value for name in ("backlog", "rate", "seconds") if (value := getattr(chosen, name)) is not None}
     plan = replace(QUICK if chosen.quick else EMULATOR if chosen.emulator else FULL, **given)
     kind: rig.HomeKind = "emulators" if chosen.emulator else "embedded"
-    progress, figures, problems = Progress(), {}, []
+    progress, figures, problems = ProgressLine(), {}, []
     for scene in chosen.scene or SCENES:
         progress.say(f"{scene}, {kind}")
-        run: flood.Run | restart.Run
+        run: flood.FloodRun | restart.RestartRun
         if scene == "flood":
             run = asyncio.run(flood.play(kind, plan, progress.say))
         else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 
-class Plan(Struct, frozen=True):
+class FloodPlan(Struct, frozen=True):
     backlog: int
     """Requests that are queued before the flood, or at the restart."""
     rate: int
@@ -32,9 +32,9 @@ class Promises(Struct, frozen=True):
     """Of the quota, once the restarted worker renders."""
 
 
-FULL = Plan(backlog=10_000, rate=2_000, seconds=10, rpm=240)
-QUICK = Plan(backlog=1_000, rate=400, seconds=5, rpm=240)
-EMULATOR = Plan(backlog=2_000, rate=500, seconds=10, rpm=240)
+FULL = FloodPlan(backlog=10_000, rate=2_000, seconds=10, rpm=240)
+QUICK = FloodPlan(backlog=1_000, rate=400, seconds=5, rpm=240)
+EMULATOR = FloodPlan(backlog=2_000, rate=500, seconds=10, rpm=240)
 RESTART_BACKLOG, RESTART_BACKLOG_QUICK = 20_000, 2_000
 PROMISES = Promises(
     memory_bytes=150_000_000, interactive_seconds=30.0, page_p50_ms=250.0, page_p99_ms=2_000.0,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import multiprocessing
 import time
 from collections.abc import Mapping
@@ -11,8 +10,8 @@ from multiprocessing.connection import Connection
 
 from msgspec import Struct
 
-from scripts.bench.harness import queued_requests, rig
-from shared.core.messages.topics import RENDER_REQUESTS
+from scripts.bench.harness import queued_requests
+from scripts.local.upstream import Upstream, message
 
 STEP = 0.05
 """Seconds."""
@@ -29,7 +28,7 @@ class Published(Struct, frozen=True):
 
 
 def request(name: str, priority: str) -> bytes:
-    return json.dumps({"request_id": name, "prompt": f"{queued_requests.PROMPT}{name}", "priority": priority}).encode()
+    return message({"request_id": name, "prompt": f"{queued_requests.PROMPT}{name}", "priority": priority})
 
 
 def begin(environment: Mapping[str, str], prefix: str, rate: int, seconds: float) -> Connection:
@@ -47,16 +46,16 @@ def _publish(environment: dict[str, str], prefix: str, rate: int, seconds: float
 
 async def _at_rate(environment: Mapping[str, str], prefix: str, rate: int, seconds: float) -> Published:
     """`rate * seconds` messages, evenly; where the topic is slower, they take longer. Priorities as in life."""
-    client = rig.Client(environment)
+    client = Upstream.of(environment)
     began, sent, total = time.monotonic(), 0, round(rate * seconds)
-    under_way: set[asyncio.Task[str]] = set()
+    under_way: set[asyncio.Task[list[str]]] = set()
     try:
         while sent < total:
             due = min(total, round((time.monotonic() - began + STEP) * rate))
             for number in range(sent, due):
                 priority = "bulk" if number % 3 else "normal"
                 data = request(f"{prefix}-{number:06}", priority)
-                under_way.add(asyncio.create_task(client.topics.publish(RENDER_REQUESTS, data)))
+                under_way.add(asyncio.create_task(client.send([data])))
             sent = max(sent, due)
             done = {task for task in under_way if task.done()}
             for task in done:

@@ -13,9 +13,10 @@ from typing import Any
 from msgspec import Struct
 
 from scripts.bench.floods import stage
-from scripts.bench.floods.plan import Plan, Promises
+from scripts.bench.floods.plan import FloodPlan, Promises
 from scripts.bench.floods.watcher import Answers, Watcher, resident_bytes
 from scripts.bench.harness import queued_requests, rig
+from scripts.local.upstream import Upstream, until
 from shared.core.values.documents import Query
 
 MEASURED_FOR = 30.0
@@ -26,7 +27,7 @@ BEFORE_KILL = 20
 """Requests that have ended when the first process is killed."""
 
 
-class Run(Struct, frozen=True):
+class RestartRun(Struct, frozen=True):
     backlog: int
     rpm: int
     ready_seconds: float
@@ -71,14 +72,14 @@ class Run(Struct, frozen=True):
         }
 
 
-async def play(kind: rig.HomeKind, plan: Plan, say: Callable[[str], None]) -> Run:
+async def play(kind: rig.HomeKind, plan: FloodPlan, say: Callable[[str], None]) -> RestartRun:
     async with stage.built(kind, plan.rpm) as built:
         idle = await _killed_under_load(built.client, built.environment, plan, say)
         return await _started_again(built.client, built.environment, built.provider_url, plan, idle, say)
 
 
 async def _killed_under_load(
-    client: rig.Client, environment: Mapping[str, str], plan: Plan, say: Callable[[str], None]
+    client: Upstream, environment: Mapping[str, str], plan: FloodPlan, say: Callable[[str], None]
 ) -> int:
     """What the worker takes on an empty home. The backlog is put on record as intake writes it."""
     popen = rig.begin([str(Path(sys.executable).parent / "renderlane"), "up", "--port", "0"], environment)
@@ -97,8 +98,13 @@ async def _killed_under_load(
 
 
 async def _started_again(
-    client: rig.Client, environment: Mapping[str, str], provider: str, plan: Plan, idle: int, say: Callable[[str], None]
-) -> Run:
+    client: Upstream,
+    environment: Mapping[str, str],
+    provider: str,
+    plan: FloodPlan,
+    idle: int,
+    say: Callable[[str], None],
+) -> RestartRun:
     before = rig.calls(provider)
     begun, number = {call["marker"] for call in before}, len(before)
     began, began_at = time.monotonic(), datetime.now(UTC)
@@ -113,7 +119,7 @@ async def _started_again(
         seconds = (datetime.now(UTC) - first).total_seconds()
         starts = sum(_received_at(call) >= first for call in rig.calls(provider, number))
         total = await client.store.count(Query("requests", limit=10**6))
-    return Run(
+    return RestartRun(
         plan.backlog, plan.rpm, ready, (first - began_at).total_seconds(), 60 * starts / seconds, idle,
         watcher.peak_bytes, plan.backlog + 1 - total, watcher.answers(),
     )  # fmt: skip
@@ -121,13 +127,16 @@ async def _started_again(
 
 async def _first_new_call(provider: str, since: int, begun: set[str]) -> datetime:
     """When the provider received the first call of a request that no earlier boot had begun."""
-    began = time.monotonic()
-    while time.monotonic() - began < WITHIN:
+    times: list[datetime] = []
+
+    async def has_begun() -> bool:
         calls = await asyncio.to_thread(rig.calls, provider, since)
-        if times := [_received_at(call) for call in calls if call["marker"] not in begun]:
-            return min(times)
-        await asyncio.sleep(LOOK_EVERY)
-    raise TimeoutError(f"no new call within {WITHIN:.0f} s")
+        times.extend(_received_at(call) for call in calls if call["marker"] not in begun)
+        return bool(times)
+
+    if not await until(has_begun, WITHIN, longest=LOOK_EVERY):
+        raise TimeoutError(f"no new call within {WITHIN:.0f} s")
+    return min(times)
 
 
 def _received_at(call: Mapping[str, Any]) -> datetime:

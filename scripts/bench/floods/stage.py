@@ -8,24 +8,25 @@ from contextlib import asynccontextmanager
 from msgspec import Struct
 
 from scripts.bench.harness import rig
+from scripts.local.upstream import Upstream
 
 
-class Stage(Struct, frozen=True):
+class FloodStage(Struct, frozen=True):
     provider_url: str
     environment: Mapping[str, str]
     """Of a worker of this home."""
-    client: rig.Client
+    client: Upstream
 
 
 @asynccontextmanager
-async def built(kind: rig.HomeKind, rpm: int) -> AsyncIterator[Stage]:
+async def built(kind: rig.HomeKind, rpm: int) -> AsyncIterator[FloodStage]:
     """`rpm`: the quota of every model, calls a minute."""
     with (
         rig.simulator(latency="uniform:0.5,1.5") as provider,
         rig.homes(kind, provider.url, f"*=rpm:{rpm}") as environment,
     ):
-        client = rig.Client(environment)
+        client = Upstream.of(environment)
         try:
-            yield Stage(provider.url, environment, client)
+            yield FloodStage(provider.url, environment, client)
         finally:
             await client.close()

@@ -11,6 +11,8 @@ import httpx2
 import psutil
 from msgspec import Struct
 
+from scripts.bench.harness.percentile import percentile
+
 LOOK_EVERY = 0.25
 PATIENCE = 30.0
 """Seconds for a page. What takes longer counts as that long, and as unanswered."""
@@ -26,9 +28,9 @@ class Answers(Struct, frozen=True):
 
     @classmethod
     def of(cls, milliseconds: list[float], unanswered: int) -> Answers:
-        ordered = sorted(milliseconds) or [0.0]
+        times = milliseconds or [0.0]
         return cls(
-            len(milliseconds), ordered[len(ordered) // 2], ordered[min(len(ordered) - 1, len(ordered) * 99 // 100)],
+            len(milliseconds), percentile(times, 0.5), percentile(times, 0.99),
             unanswered,
         )  # fmt: skip
 

@@ -74,15 +74,12 @@ def by_layer(samples: Iterable[str], ran: Mapping[int, float]) -> dict[str, floa
         thread = _THREAD.match(frames[0])
         if thread is not None:
             counts[int(thread[1])][layer_of(frames[1:])] += int(count)
-    seconds: Counter[str] = Counter()
+    seconds: defaultdict[str, float] = defaultdict(float)
     for thread_id, total in ran.items():
-        layers = counts.get(thread_id)
-        if not layers:
-            seconds["not sampled"] += total  # type: ignore[assignment]
-            continue
-        for layer, count in layers.items():
-            seconds[layer] += total * count / layers.total()  # type: ignore[assignment]
-    return dict(seconds.most_common())
+        layers = counts.get(thread_id) or Counter({"not sampled": 1})
+        for layer, samples_of_layer in layers.items():
+            seconds[layer] += total * samples_of_layer / layers.total()
+    return dict(sorted(seconds.items(), key=lambda item: -item[1]))
 
 
 def layer_of(frames: list[str]) -> str:

@@ -23,7 +23,7 @@ class Busy(Struct, frozen=True):
     """Processor seconds by role. A process that was killed meanwhile is left out."""
 
 
-class Load:
+class MachineLoad:
     """From its making on."""
 
     def __init__(self) -> None:

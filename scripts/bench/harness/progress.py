@@ -7,7 +7,7 @@ import time
 from rich.console import Console
 
 
-class Progress:
+class ProgressLine:
     def __init__(self) -> None:
         self._began = time.monotonic()
         self._console = Console(stderr=True, highlight=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 import os
@@ -19,14 +18,6 @@ import psutil
 from msgspec import Struct
 from rich.console import Console
 from rich.table import Table
-
-from shared import wiring
-from shared.adapters.process.system_clock import SystemClock
-from shared.config import Settings
-from shared.core.lifecycle import queries
-from shared.core.messages.topics import RENDER_REQUESTS, SUBSCRIPTIONS
-from shared.core.values.documents import Query
-from shared.core.values.status import FINAL
 
 HomeKind: TypeAlias = Literal["embedded", "emulators"]
 
@@ -155,56 +146,6 @@ def homes(kind: HomeKind, simulator_url: str, quota: str = "") -> Iterator[dict[
                 "PUBSUB_EMULATOR_HOST": stack.enter_context(pubsub_emulator()),
             }
         yield environment
-
-
-class Client:
-    """An upstream app: publishes requests and waits until all have ended."""
-
-    def __init__(self, environment: Mapping[str, str]) -> None:
-        os.environ.update(
-            {name: environment[name] for name in environment if name.endswith("_EMULATOR_HOST")}
-        )  # the Google clients read nothing else
-        settings = Settings.read(environment, Path.cwd())
-        self.store = wiring.store(settings, SystemClock())
-        self.topics = wiring.topics(settings, SystemClock())
-
-    async def publish(self, requests: list[dict[str, Any]]) -> None:
-        await self.topics.ensure(SUBSCRIPTIONS)
-        await asyncio.gather(
-            *(self.topics.publish(RENDER_REQUESTS, json.dumps(request).encode()) for request in requests)
-        )
-
-    async def ended(self, expected: int) -> dict[str, int]:
-        """How many requests stand in each final status."""
-        counts = await asyncio.gather(
-            *(self.store.count(Query("requests", equal=(("status", status),), limit=expected + 1)) for status in FINAL)
-        )
-        return {status: count for status, count in zip(FINAL, counts, strict=True) if count}
-
-    async def wait_for(
-        self, expected: int, within: float, on_progress: Any = None, every: float = 0.25
-    ) -> dict[str, int]:
-        """Until so many requests have ended, by a look every so many seconds. TimeoutError after `within` seconds."""
-        began = time.monotonic()
-        while True:
-            ended = await self.ended(expected)
-            if on_progress is not None:
-                on_progress(sum(ended.values()))
-            if sum(ended.values()) >= expected:
-                return ended
-            if time.monotonic() - began > within:
-                raise TimeoutError(f"{sum(ended.values())} of {expected} ended in {within:.0f} s: {ended}")
-            await asyncio.sleep(every)
-
-    async def documents(self, limit: int) -> list[dict[str, Any]]:
-        return [
-            dict(document.data) | {"id": document.id}
-            for document in await self.store.query(queries.newest(None, limit))
-        ]
-
-    async def close(self) -> None:
-        await self.topics.close()
-        await self.store.close()
 
 
 def bill(simulator_url: str) -> dict[str, Any]:

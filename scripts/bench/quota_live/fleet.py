@@ -24,13 +24,13 @@ PATIENCE = 20.0
 """Seconds for a worker to stop in its orderly way."""
 
 
-class Member(Struct, frozen=True):
+class FleetWorker(Struct, frozen=True):
     popen: subprocess.Popen[str]
     boot: str
     """The id that this process holds leases and the lead by."""
 
 
-class Fleet:
+class WorkerFleet:
     """`size` workers, numbered from 0; a number keeps its home through restarts."""
 
     def __init__(self, environment: Mapping[str, str], folder: Path, size: int, pumps: int) -> None:
@@ -41,7 +41,7 @@ class Fleet:
         self._folder = folder
         self._size = size
         self._starts = 0
-        self._members: dict[int, Member] = {}
+        self._members: dict[int, FleetWorker] = {}
 
     async def start(self, functions: str = "") -> None:
         """All workers; `functions` names those that get deliveries, else all do."""
@@ -56,14 +56,14 @@ class Fleet:
         words += ["--functions", functions] if functions else []
         home = {"RENDERLANE_HOME": str(self.home(number))}
         popen = rig.begin(words, {**self._environment, **home}, self._errors(number))
-        self._members[number] = Member(popen, "")
+        self._members[number] = FleetWorker(popen, "")
         try:
             process = await asyncio.to_thread(rig.ready, popen)
         except RuntimeError as error:
             raise RuntimeError(f"{error}:\n{self._last_words(number)}") from error
         async with httpx2.AsyncClient(trust_env=False) as client:
             healthy = (await client.get(f"{process.url}/healthz")).json()
-        self._members[number] = Member(popen, healthy["boot"])
+        self._members[number] = FleetWorker(popen, healthy["boot"])
 
     def home(self, number: int) -> Path:
         return self._folder / f"worker-{number}"

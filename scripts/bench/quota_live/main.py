@@ -17,12 +17,12 @@ from multiprocessing import get_context
 from typing import Any
 
 from scripts.bench.harness import rig, usual_client
-from scripts.bench.harness.progress import Progress
+from scripts.bench.harness.progress import ProgressLine
 from scripts.bench.quota_live import measures, report
 from scripts.bench.quota_live.measures import ObservedCall
 from scripts.bench.quota_live.report import Beside
 from scripts.bench.quota_live.scenes import QUICK, SCENES, PlayedScene, Scale
-from scripts.bench.quota_live.stage import MODEL, Setting, stage
+from scripts.bench.quota_live.stage import MODEL, RunSetting, stage
 
 TAKES_LONG = ("kill",)
 """An attempt whose worker was killed is given up after its lease of 45 s."""
@@ -44,14 +44,14 @@ def main() -> int:
     if arguments.home == "embedded" and (arguments.workers or 1) != 1:
         options.error("--workers: the embedded home is one process")
     with _hosts(arguments.home) as hosts:
-        setting = Setting(
+        setting = RunSetting(
             kind=arguments.home,
             workers=arguments.workers or (1 if arguments.home == "embedded" else 2 if arguments.quick else 3),
             pumps=arguments.pumps,
             rpm=120 if arguments.quick else arguments.rpm,
             latency="fixed:0.5" if arguments.quick else arguments.latency,
             hosts=hosts,
-            say=Progress().say,
+            say=ProgressLine().say,
         )
         scenes = arguments.scene or [scene for scene in SCENES if not (arguments.quick and scene in TAKES_LONG)]
         scale = QUICK if arguments.quick else Scale(queued=arguments.queued or 14 * arguments.rpm)
@@ -77,7 +77,7 @@ def _hosts(kind: rig.HomeKind) -> Any:
 
 
 async def _play(
-    setting: Setting, scenes: list[str], scale: Scale, *, alone: bool
+    setting: RunSetting, scenes: list[str], scale: Scale, *, alone: bool
 ) -> tuple[Mapping[str, PlayedScene], Beside | None]:
     played: dict[str, PlayedScene] = {}
     _stop_what_was_started_at_sigterm()
@@ -103,7 +103,7 @@ def _stop_what_was_started_at_sigterm() -> None:
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop)
 
 
-async def _beside(setting: Setting, scale: Scale) -> Beside:
+async def _beside(setting: RunSetting, scale: Scale) -> Beside:
     """The saturated scene once more, as the usual client plays it: alone on the machine, on a simulator of its own."""
     setting.say("saturated: the same with google-genai and full jitter")
     lasts = scale.settle + scale.saturated

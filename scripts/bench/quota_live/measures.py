@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -34,7 +33,7 @@ class ObservedCall(Struct, frozen=True):
         return cls(call["marker"], at, call["status"] or 0, call["charged"])
 
 
-class Measure(Struct, frozen=True):
+class SceneFigure(Struct, frozen=True):
     """One figure of a scene, and what it should be."""
 
     name: str
@@ -89,13 +88,6 @@ def start_waits(published: Mapping[str, float], calls: Sequence[ObservedCall]) -
         if call.request_id in published:
             first[call.request_id] = min(call.at, first.get(call.request_id, call.at))
     return [at - published[request_id] for request_id, at in first.items()]
-
-
-def percentile(values: Sequence[float], share: float) -> float:
-    """The smallest of `values` that at least `share` (0-1) of them do not exceed; NaN where there are none."""
-    if not values:
-        return math.nan
-    return sorted(values)[max(0, math.ceil(share * len(values)) - 1)]
 
 
 def ideal_seconds(requests: int, limit: int) -> float:

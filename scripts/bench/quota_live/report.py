@@ -9,9 +9,9 @@ from msgspec import Struct
 
 from scripts.bench.harness import rig
 from scripts.bench.quota_live.counters import ADMISSION, READS, WRITES, Heat
-from scripts.bench.quota_live.measures import Measure
+from scripts.bench.quota_live.measures import SceneFigure
 from scripts.bench.quota_live.scenes import PlayedScene
-from scripts.bench.quota_live.stage import Setting
+from scripts.bench.quota_live.stage import RunSetting
 
 GOAL_SIGNS = {"at least": "≥", "at most": "≤", "told only": ""}
 
@@ -26,7 +26,7 @@ class Beside(Struct, frozen=True):
     """Requests that failed for good."""
 
 
-def print_tables(setting: Setting, played: Mapping[str, PlayedScene], beside: Beside | None) -> None:
+def print_tables(setting: RunSetting, played: Mapping[str, PlayedScene], beside: Beside | None) -> None:
     home = f"{setting.workers} workers, {setting.kind}" if setting.kind == "emulators" else "one process, embedded"
     title = f"{home}; {setting.rpm} requests a minute enforced; calls of {setting.latency} s"
     rows = []
@@ -52,7 +52,7 @@ def lines(scene: str, played: PlayedScene) -> list[str]:
     return [f"{scene}: {name} {text} ({goal}: {met})" for name, text, goal, met in rows]
 
 
-def _row(measure: Measure) -> list[str]:
+def _row(measure: SceneFigure) -> list[str]:
     text = f"{measure.value:,.1f}" if measure.unit in ("%", "calls") else f"{measure.value:,.2f}".removesuffix(".00")
     if measure.kind == "told only":
         return [measure.name, f"{text} {measure.unit}", "", ""]
@@ -88,7 +88,7 @@ def hottest(played: PlayedScene) -> list[Heat]:
     return played.counters.hottest(played.since, played.until)
 
 
-def to_json(setting: Setting, played: Mapping[str, PlayedScene], beside: Beside | None) -> dict[str, Any]:
+def to_json(setting: RunSetting, played: Mapping[str, PlayedScene], beside: Beside | None) -> dict[str, Any]:
     scenes: dict[str, Any] = {scene: _scene_json(result) for scene, result in played.items()}
     if beside is not None:
         scenes["saturated"]["beside_full_jitter"] = {

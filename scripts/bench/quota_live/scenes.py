@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -10,11 +11,13 @@ from typing import Any
 
 from msgspec import Struct, field
 
-from scripts.bench.harness.load import Busy, Load
+from scripts.bench.harness.load import Busy, MachineLoad
+from scripts.bench.harness.percentile import percentile
 from scripts.bench.quota_live import measures
 from scripts.bench.quota_live.counters import Counters
-from scripts.bench.quota_live.measures import GoalKind, Measure, ObservedCall
-from scripts.bench.quota_live.stage import Stage
+from scripts.bench.quota_live.measures import GoalKind, ObservedCall, SceneFigure
+from scripts.bench.quota_live.stage import QuotaStage
+from scripts.local.upstream import paced
 from shared.core.values.status import FINAL
 
 
@@ -57,7 +60,7 @@ QUICK = Scale(
 class PlayedScene(Struct, frozen=True):
     """What a scene came to."""
 
-    measures: Sequence[Measure]
+    measures: Sequence[SceneFigure]
     renders: int
     """Paid images."""
     counters: Counters
@@ -69,17 +72,17 @@ class PlayedScene(Struct, frozen=True):
     """Lists that belong to the figures."""
 
 
-Scene = Callable[[Stage, Scale], Awaitable[PlayedScene]]
+Scene = Callable[[QuotaStage, Scale], Awaitable[PlayedScene]]
 
 
-async def saturated(stage: Stage, scale: Scale) -> PlayedScene:
+async def saturated(stage: QuotaStage, scale: Scale) -> PlayedScene:
     """A queue that is never empty, while as many more arrive as the limit lets go.
 
     Looked at when the processes have settled: what their first minute cost is told beside it.
     """
     rpm = stage.setting.rpm
     await _queue(stage, scale, round(1.5 * rpm), "normal")
-    load = Load()
+    load = MachineLoad()
     await stage.fleet.start()
     arriving = asyncio.create_task(_arrive(stage, rpm))
     try:
@@ -99,48 +102,48 @@ async def saturated(stage: Stage, scale: Scale) -> PlayedScene:
     first, later = [call for call in calls if call.at < since], [call for call in calls if call.at >= since]
     counters = stage.fleet.counters().since(settled)
     results = [
-        Measure("goodput, of the limit", use, "%", scale.pace("at least"), 98),
-        Measure("images a minute", 60 * images / scale.saturated, "images/min"),
+        SceneFigure("goodput, of the limit", use, "%", scale.pace("at least"), 98),
+        SceneFigure("images a minute", 60 * images / scale.saturated, "images/min"),
         *_of_every_scene(calls),
         *_of_documents(counters, scale, later, since, until),
-        Measure("admission writes for a render of the first minute", _admission_writes(settled, first), "writes"),
+        SceneFigure("admission writes for a render of the first minute", _admission_writes(settled, first), "writes"),
         *_leads(stage),
     ]
     return PlayedScene(results, _renders(later), counters, since, until, busy)
 
 
-async def idle(stage: Stage, scale: Scale) -> PlayedScene:
+async def idle(stage: QuotaStage, scale: Scale) -> PlayedScene:
     """One request now and then, with the limit known and nothing in its way."""
     chance = random.Random(7)
     await stage.fleet.start()
-    began, load = time.time(), Load()
+    began, load = time.time(), MachineLoad()
     for number in range(scale.idle_requests):
         await asyncio.sleep(chance.uniform(*scale.idle_pause))
         await stage.publish(f"idle-{number}", "normal")
         await stage.look()
     busy = load.busy()
     await stage.ended(scale.idle_requests, 60)
-    documents = await stage.client.documents(scale.idle_requests)
+    documents = await stage.upstream.documents(scale.idle_requests)
     await stage.fleet.stop()
     calls = await stage.all_calls()
     waits = measures.start_waits(stage.published, calls)
     results = [
-        Measure("start delay, p50", measures.percentile(waits, 0.5), "s", scale.pace("at most"), 0.5),
-        Measure("start delay, p99", measures.percentile(waits, 0.99), "s"),
+        SceneFigure("start delay, p50", percentile(waits, 0.5), "s", scale.pace("at most"), 0.5),
+        SceneFigure("start delay, p99", percentile(waits, 0.99), "s"),
         *_ways(stage.published, documents, calls),
-        Measure("not started", scale.idle_requests - len(waits), "requests", "at most", 0),
+        SceneFigure("not started", scale.idle_requests - len(waits), "requests", "at most", 0),
         *_of_every_scene(calls),
     ]
     return _played(stage, results, calls, began, time.time(), busy)
 
 
-async def interactive(stage: Stage, scale: Scale) -> PlayedScene:
+async def interactive(stage: QuotaStage, scale: Scale) -> PlayedScene:
     """Interactive requests at random moments behind a bulk backlog that outlasts them."""
     chance = random.Random(7)
     await _queue(stage, scale, scale.backlog, "bulk")
     backlog = dict(stage.published)
     await stage.fleet.start()
-    began, load = await stage.first_call(), Load()
+    began, load = await stage.first_call(), MachineLoad()
     number = 0
     while time.time() < began + scale.interactive:
         wait = chance.expovariate(scale.interactive_a_minute / 60)
@@ -150,31 +153,31 @@ async def interactive(stage: Stage, scale: Scale) -> PlayedScene:
     busy = load.busy()
     await stage.look_until(time.time() + scale.last_wait)
     left = await stage.count("queued", scale.backlog)
-    documents = await stage.client.documents(len(stage.published))
+    documents = await stage.upstream.documents(len(stage.published))
     await stage.fleet.stop()
     calls = await stage.all_calls()
     ours = {request_id: at for request_id, at in stage.published.items() if request_id not in backlog}
     waits = measures.start_waits(ours, calls)
     results = [
-        Measure("interactive wait, p50", measures.percentile(waits, 0.5), "s", scale.pace("at most"), 1),
-        Measure("interactive wait, p99", measures.percentile(waits, 0.99), "s", scale.pace("at most"), 6),
+        SceneFigure("interactive wait, p50", percentile(waits, 0.5), "s", scale.pace("at most"), 1),
+        SceneFigure("interactive wait, p99", percentile(waits, 0.99), "s", scale.pace("at most"), 6),
         *_ways(ours, documents, calls),
         *_leads(stage),
-        Measure("interactive, not started", len(ours) - len(waits), "requests", "at most", 0),
-        Measure("interactive requests", len(ours), "requests"),
-        Measure("bulk queued at the end", left, "requests"),
+        SceneFigure("interactive, not started", len(ours) - len(waits), "requests", "at most", 0),
+        SceneFigure("interactive requests", len(ours), "requests"),
+        SceneFigure("bulk queued at the end", left, "requests"),
         *_of_every_scene(calls),
         *_of_documents(stage.fleet.counters(), scale, calls, began, time.time()),
     ]
     return _played(stage, results, calls, began, time.time(), busy, {"slowest": _slowest(ours, documents, calls)})
 
 
-async def kill(stage: Stage, scale: Scale) -> PlayedScene:
+async def kill(stage: QuotaStage, scale: Scale) -> PlayedScene:
     """A long queue, arrivals over, and kill -9 of the process that leads the pump, several times."""
     await _queue(stage, scale, scale.queued, "normal")
     ideal = measures.ideal_seconds(scale.queued, stage.setting.rpm)
     await stage.fleet.start()
-    began, load = time.time(), Load()
+    began, load = time.time(), MachineLoad()
     for share in scale.kills:
         await stage.look_for(share * scale.queued, began + 2 * ideal + 120)
         await _kill_the_leader(stage, scale)
@@ -182,7 +185,7 @@ async def kill(stage: Stage, scale: Scale) -> PlayedScene:
     busy = load.busy()
     ended = await stage.ended(scale.queued, 180)
     calls = await stage.all_calls()
-    documents = await stage.client.documents(scale.queued + 1)
+    documents = await stage.upstream.documents(scale.queued + 1)
     await stage.fleet.stop()
     lost = scale.queued - sum(1 for document in documents if document["status"] in FINAL)
     began = min(began, calls[0].at)  # some workers are ready before the others
@@ -192,20 +195,20 @@ async def kill(stage: Stage, scale: Scale) -> PlayedScene:
     unknown = {document["id"]: document["cost_unknown_attempts"] for document in documents}
     unbooked = [request_id for request_id, count in twice.items() if count - 1 > unknown[request_id]]
     results = [
-        Measure("time to finish, of the ideal", 100 * took / ideal, "%", scale.pace("at most"), 105),
-        Measure("time to finish", took, "s"),
-        Measure("ideal", ideal, "s"),
-        Measure("lost", lost, "requests", "at most", 0),
-        Measure("ended otherwise than succeeded", sum(ended.values()) - ended.get("succeeded", 0), "requests"),
-        Measure("paid more than once", len(twice), "requests"),
-        Measure("... and not in the books", len(unbooked), "requests", "at most", 0),
-        Measure("attempts booked with unknown cost", sum(unknown.values()), ""),
+        SceneFigure("time to finish, of the ideal", 100 * took / ideal, "%", scale.pace("at most"), 105),
+        SceneFigure("time to finish", took, "s"),
+        SceneFigure("ideal", ideal, "s"),
+        SceneFigure("lost", lost, "requests", "at most", 0),
+        SceneFigure("ended otherwise than succeeded", sum(ended.values()) - ended.get("succeeded", 0), "requests"),
+        SceneFigure("paid more than once", len(twice), "requests"),
+        SceneFigure("... and not in the books", len(unbooked), "requests", "at most", 0),
+        SceneFigure("attempts booked with unknown cost", sum(unknown.values()), ""),
         *_of_every_scene(calls),
     ]
     return _played(stage, results, calls, began, began + took, busy, {"ended": ended, "paid_more_than_once": twice})
 
 
-async def _queue(stage: Stage, scale: Scale, count: int, priority: str) -> None:
+async def _queue(stage: QuotaStage, scale: Scale, count: int, priority: str) -> None:
     """A backlog: taken in already, or (in a small run) about to be."""
     if scale.judged:
         await stage.queue(count, priority)
@@ -213,17 +216,14 @@ async def _queue(stage: Stage, scale: Scale, count: int, priority: str) -> None:
         await stage.publish_backlog(count, priority)
 
 
-async def _arrive(stage: Stage, rpm: int) -> None:
+async def _arrive(stage: QuotaStage, rpm: int) -> None:
     """As many requests a minute as the limit lets go, evenly, until cancelled."""
-    began, number = time.time(), 0
-    while True:
+    async for number in paced(number * 60 / rpm for number in itertools.count()):
         await stage.publish(f"arriving-{number}", "normal")
-        number += 1
-        await asyncio.sleep(max(0.0, began + number * 60 / rpm - time.time()))
 
 
-async def _kill_the_leader(stage: Stage, scale: Scale) -> None:
-    number = await stage.fleet.leader(stage.client.store)
+async def _kill_the_leader(stage: QuotaStage, scale: Scale) -> None:
+    number = await stage.fleet.leader(stage.upstream.store)
     stage.fleet.kill(number)
     stage.setting.say(f"{stage.scene}: worker {number} led the pump and was killed after {len(stage.calls)} calls")
     await asyncio.sleep(scale.restart_after)
@@ -232,7 +232,7 @@ async def _kill_the_leader(stage: Stage, scale: Scale) -> None:
 
 def _ways(
     published: Mapping[str, float], documents: Sequence[Mapping[str, Any]], calls: Sequence[ObservedCall]
-) -> list[Measure]:
+) -> list[SceneFigure]:
     """Where the time to a start goes."""
     first = {call.request_id: call.at for call in reversed(calls)}
     begun = [
@@ -244,13 +244,13 @@ def _ways(
     to_slot = [(item["slot_at"] - item["created_at"]).total_seconds() for item in begun]
     to_call = [first[item["id"]] - item["slot_at"].timestamp() for item in begun]
     ways = {"until it is queued": to_queue, "from there to its slot": to_slot, "from its slot to its call": to_call}
-    return [Measure(f"... {way}, p50", measures.percentile(took, 0.5), "s") for way, took in ways.items()]
+    return [SceneFigure(f"... {way}, p50", percentile(took, 0.5), "s") for way, took in ways.items()]
 
 
-def _leads(stage: Stage) -> list[Measure]:
+def _leads(stage: QuotaStage) -> list[SceneFigure]:
     """How far ahead slots had to be given for releases to arrive in time."""
     return [
-        Measure(f"lead of slots, {name}", measures.percentile(stage.leads, share), "s")
+        SceneFigure(f"lead of slots, {name}", percentile(stage.leads, share), "s")
         for name, share in (("p50", 0.5), ("p95", 0.95))
     ]
 
@@ -288,20 +288,20 @@ def _mean_latency(documents: Sequence[Mapping[str, Any]]) -> float:
     return sum(took) / len(took) if took else 0.0
 
 
-def _of_every_scene(calls: Sequence[ObservedCall]) -> list[Measure]:
-    return [Measure("429 for 1,000 renders", measures.rejected_per_1000(calls), "calls", "at most", 1)]
+def _of_every_scene(calls: Sequence[ObservedCall]) -> list[SceneFigure]:
+    return [SceneFigure("429 for 1,000 renders", measures.rejected_per_1000(calls), "calls", "at most", 1)]
 
 
 def _of_documents(
     counters: Counters, scale: Scale, calls: Sequence[ObservedCall], since: float, until: float
-) -> list[Measure]:
+) -> list[SceneFigure]:
     """What the store has to bear: a document takes about one write a second for long."""
     (hottest,) = counters.hottest(since, until, most=1)
     most = scale.pace("at most")
     return [
-        Measure("admission writes for a render", _admission_writes(counters, calls), "writes", most, 1.4),
-        Measure("hottest document, mean", hottest.mean, "writes/s", most, 1.2),
-        Measure("hottest document, worst 10 s", hottest.worst, "writes/s", most, 2),
+        SceneFigure("admission writes for a render", _admission_writes(counters, calls), "writes", most, 1.4),
+        SceneFigure("hottest document, mean", hottest.mean, "writes/s", most, 1.2),
+        SceneFigure("hottest document, worst 10 s", hottest.worst, "writes/s", most, 2),
     ]
 
 
@@ -314,8 +314,8 @@ def _renders(calls: Sequence[ObservedCall]) -> int:
 
 
 def _played(
-    stage: Stage,
-    measures: Sequence[Measure],
+    stage: QuotaStage,
+    measures: Sequence[SceneFigure],
     calls: Sequence[ObservedCall],
     since: float,
     until: float,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -16,12 +15,11 @@ import psutil
 from msgspec import Struct, field
 
 from scripts.bench.harness import rig
-from scripts.bench.quota_live.fleet import Fleet
+from scripts.bench.quota_live.fleet import WorkerFleet
 from scripts.bench.quota_live.measures import ObservedCall
-from shared.core.messages.topics import RENDER_REQUESTS, SUBSCRIPTIONS
+from scripts.local.upstream import Upstream, until
 from shared.core.records.pump import PumpRecord
 from shared.core.values.documents import Query
-from shared.core.values.status import FINAL
 from shared.flows.pump_status import PUMP
 
 MODEL = "gemini-nano-banana-2.1"
@@ -34,7 +32,7 @@ TELL_EVERY = 15.0
 """Seconds between two lines of progress."""
 
 
-class Setting(Struct, frozen=True):
+class RunSetting(Struct, frozen=True):
     """What all scenes of a run share."""
 
     kind: rig.HomeKind
@@ -53,13 +51,13 @@ class Setting(Struct, frozen=True):
         return f"{MODEL}=rpm:{self.rpm}"
 
 
-class Stage(Struct):
-    setting: Setting
+class QuotaStage(Struct):
+    setting: RunSetting
     scene: str
     provider: httpx2.AsyncClient
     """Speaks to the simulator."""
-    fleet: Fleet
-    client: rig.Client
+    fleet: WorkerFleet
+    upstream: Upstream
     calls: list[ObservedCall] = field(default_factory=list)
     """As of the last look; a call that was under way then is taken up again by `all_calls`."""
     published: dict[str, float] = field(default_factory=dict)
@@ -69,10 +67,10 @@ class Stage(Struct):
     told_at: float = 0.0
 
     async def publish(self, request_id: str, priority: str) -> None:
-        message = {"request_id": request_id, "prompt": f"a picture for {request_id}", "model": MODEL}
-        message |= {"priority": priority, "tenant": "bench"}
+        request = {"request_id": request_id, "prompt": f"a picture for {request_id}", "model": MODEL}
+        request |= {"priority": priority, "tenant": "bench"}
         self.published[request_id] = time.time()
-        await self.client.topics.publish(RENDER_REQUESTS, json.dumps(message).encode())
+        await self.upstream.publish([request])
 
     async def publish_backlog(self, count: int, priority: str) -> None:
         await asyncio.gather(*(self.publish(f"{self.scene}-{number}", priority) for number in range(count)))
@@ -81,21 +79,25 @@ class Stage(Struct):
         """Have so many requests taken in while nobody pumps: arrivals are over when the scene begins."""
         await self.publish_backlog(count, priority)
         await self.fleet.start("intake")
-        while (queued := await self.count("queued", count)) < count:
+
+        async def are_queued() -> bool:
+            queued = await self.count("queued", count)
             self.tell(f"{queued} of {count} queued")
             self.fleet.check()
-            await asyncio.sleep(LOOK_EVERY)
+            return queued >= count
+
+        await until(are_queued, None, pause=LOOK_EVERY)
         await self.fleet.stop()
         await asyncio.sleep(PULLS_OUTLIVE)
 
     async def count(self, status: str, most: int) -> int:
-        return await self.client.store.count(Query("requests", equal=(("status", status),), limit=most))
+        return await self.upstream.store.count(Query("requests", equal=(("status", status),), limit=most))
 
     async def look(self) -> int:
         """How many calls the simulator has seen. Raises RuntimeError where a worker has died by itself."""
         self.fleet.check()
         self.calls += await self._calls(len(self.calls))
-        pump = await self.client.store.get(PUMP)
+        pump = await self.upstream.store.get(PUMP)
         if (fleet := PumpRecord.of(pump).fleet) is not None:
             self.leads.append(fleet.lead_seconds)
         self.tell(f"{len(self.calls)} calls")
@@ -103,11 +105,13 @@ class Stage(Struct):
 
     async def first_call(self, within: float = 90.0) -> float:
         """When the first call arrived. TimeoutError where none does."""
-        async with asyncio.timeout(within):
-            while True:
-                if await self.look():
-                    return self.calls[0].at
-                await asyncio.sleep(0.1)
+
+        async def is_there() -> bool:
+            return await self.look() > 0
+
+        if not await until(is_there, within, longest=0.1):
+            raise TimeoutError(f"no call within {within:.0f} s")
+        return self.calls[0].at
 
     async def look_until(self, moment: float) -> None:
         while time.time() < moment:
@@ -129,15 +133,14 @@ class Stage(Struct):
 
     async def ended(self, expected: int, within: float) -> dict[str, int]:
         """How many requests stand in each final status when all `expected` have ended, or when time is up."""
-        give_up_at = time.time() + within
-        while True:
-            counts = await asyncio.gather(*(self.count(status, expected + 1) for status in FINAL))
-            by_status: dict[str, int] = {status: count for status, count in zip(FINAL, counts, strict=True) if count}
-            if sum(by_status.values()) >= expected or time.time() > give_up_at:
-                return by_status
-            self.tell(f"{sum(by_status.values())} of {expected} ended")
+
+        def on_progress(count: int) -> None:
+            self.tell(f"{count} of {expected} ended")
             self.fleet.check()
-            await asyncio.sleep(LOOK_EVERY)
+
+        with contextlib.suppress(TimeoutError):
+            return await self.upstream.wait_for(expected, within, on_progress)
+        return await self.upstream.ended(expected)
 
     def tell(self, what: str) -> None:
         """A line of progress, now and then."""
@@ -147,25 +150,24 @@ class Stage(Struct):
 
 
 @contextlib.asynccontextmanager
-async def stage(setting: Setting, scene: str) -> AsyncIterator[Stage]:
+async def stage(setting: RunSetting, scene: str) -> AsyncIterator[QuotaStage]:
     """A fresh store, fresh topics and a fresh simulator; on the emulators by a project of their own."""
     with (
         tempfile.TemporaryDirectory(prefix="renderlane-bench-") as folder,
         rig.simulator(latency=setting.latency, limits=setting.limits) as provider,
     ):
         environment = _environment(setting, scene, Path(folder), provider.url)
-        fleet = Fleet(environment, Path(folder), setting.workers, setting.pumps)
-        client = rig.Client({**environment, "RENDERLANE_HOME": str(fleet.home(0))})
+        fleet = WorkerFleet(environment, Path(folder), setting.workers, setting.pumps)
+        upstream = Upstream.of({**environment, "RENDERLANE_HOME": str(fleet.home(0))})
         async with httpx2.AsyncClient(base_url=provider.url, trust_env=False, timeout=60) as to_provider:
             try:
-                await client.topics.ensure(SUBSCRIPTIONS)
-                yield Stage(setting, scene, to_provider, fleet, client)
+                yield QuotaStage(setting, scene, to_provider, fleet, upstream)
             finally:
                 await fleet.stop()
-                await client.close()
+                await upstream.close()
 
 
-def _environment(setting: Setting, scene: str, folder: Path, provider_url: str) -> dict[str, str]:
+def _environment(setting: RunSetting, scene: str, folder: Path, provider_url: str) -> dict[str, str]:
     environment: dict[str, Any] = {
         "GEMINI_API_KEY": "AQ.bench",
         "GOOGLE_GEMINI_BASE_URL": provider_url,

@@ -13,7 +13,7 @@ from scripts.bench.race.entrants import OURS
 from scripts.bench.race.report import COLUMNS, Row
 
 
-class Panel(Struct, frozen=True):
+class RacePanel(Struct, frozen=True):
     scene: str
     figure: str
     field: str
@@ -22,15 +22,15 @@ class Panel(Struct, frozen=True):
 
 
 PANELS = (
-    Panel("burst", "makespan", "makespan", "Burst: time to all images"),
-    Panel("burst", "rejected", "rejected", "Burst: calls rejected with 429"),
-    Panel("saturation", "goodput", "goodput", "Saturation: images, of the limit (more is better)"),
-    Panel("outage", "sick_calls", "sick_calls", "Outage: calls to the sick model"),
-    Panel("outage", "worst", "wait_worst", "Outage: longest wait"),
-    Panel("interactive", "interactive_p99", "interactive_p99", "Interactive behind bulk: p99 wait"),
-    Panel("kill", "paid_twice", "paid_twice", "Kill -9: images paid twice"),
-    Panel("poison", "wasted", "wasted_micros", "Poison: money wasted"),
-    Panel("halves", "rejected", "rejected", "Limit halves: calls rejected with 429"),
+    RacePanel("burst", "makespan", "makespan", "Burst: time to all images"),
+    RacePanel("burst", "rejected", "rejected", "Burst: calls rejected with 429"),
+    RacePanel("saturation", "goodput", "goodput", "Saturation: images, of the limit (more is better)"),
+    RacePanel("outage", "sick_calls", "sick_calls", "Outage: calls to the sick model"),
+    RacePanel("outage", "worst", "wait_worst", "Outage: longest wait"),
+    RacePanel("interactive", "interactive_p99", "interactive_p99", "Interactive behind bulk: p99 wait"),
+    RacePanel("kill", "paid_twice", "paid_twice", "Kill -9: images paid twice"),
+    RacePanel("poison", "wasted", "wasted_micros", "Poison: money wasted"),
+    RacePanel("halves", "rejected", "rejected", "Limit halves: calls rejected with 429"),
 )
 COLUMNS_OF_PANELS = 3
 WIDTH, PANEL_WIDTH = 1080, 360
@@ -69,7 +69,7 @@ def draw(race: Mapping[str, Any]) -> str:
     return "\n".join([*parts, "</svg>"]) + "\n"
 
 
-def _bars(race: Mapping[str, Any], panel: Panel) -> list[str]:
+def _bars(race: Mapping[str, Any], panel: RacePanel) -> list[str]:
     rows: Mapping[str, Row] = race["scenes"][panel.scene]["entrants"]
     lengths = {name: row.get(panel.field) for name, row in rows.items()}
     longest = max([length for length in lengths.values() if length is not None], default=0) or 1

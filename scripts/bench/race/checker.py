@@ -13,7 +13,8 @@ from typing import Any
 
 from msgspec import Struct
 
-from scripts.bench.race.scene import Order, Scene, ideal_seconds, most_images
+from scripts.bench.harness.percentile import finite_percentile
+from scripts.bench.race.scene import RaceScene, SceneRequest, ideal_seconds, most_images
 
 
 class Recorded(Struct, frozen=True):
@@ -35,7 +36,7 @@ class Recorded(Struct, frozen=True):
     """Seconds from exec to the first image, without the model's own time."""
 
 
-class Figures(Struct, frozen=True):
+class EntrantFigures(Struct, frozen=True):
     """Costs are in micro-dollars, times in seconds. None: does not apply, or the entrant cannot say."""
 
     requests: int
@@ -80,7 +81,7 @@ class Figures(Struct, frozen=True):
         return None if self.booked_micros is None else self.booked_micros - self.billed_micros
 
 
-def check(scene: Scene, recorded: Recorded) -> Figures:
+def check(scene: RaceScene, recorded: Recorded) -> EntrantFigures:
     by_order = _calls_by_order(scene, recorded.calls)
     charges = {id: [call for call in calls if call["charged"]] for id, calls in by_order.items()}
     calls = [call for rows in by_order.values() for call in rows]
@@ -93,17 +94,17 @@ def check(scene: Scene, recorded: Recorded) -> Figures:
     ]
     ends = [recorded.delivered[order.id] - recorded.began for order in images]
     lost = len(good) - len(images)
-    return Figures(
+    return EntrantFigures(
         requests=len(scene.orders),
         images=len(images),
         lost=lost,
         makespan=max(ends) if ends and not lost else None,
         ideal=ideal_seconds(scene),
-        wait_p50=percentile(waits, 0.5),
-        wait_p99=percentile(waits, 0.99),
+        wait_p50=finite_percentile(waits, 0.5),
+        wait_p99=finite_percentile(waits, 0.99),
         wait_worst=max(waits, default=None),
-        interactive_p50=percentile(interactive_waits, 0.5),
-        interactive_p99=percentile(interactive_waits, 0.99),
+        interactive_p50=finite_percentile(interactive_waits, 0.5),
+        interactive_p99=finite_percentile(interactive_waits, 0.99),
         interactive_missing=sum(map(math.isinf, interactive_waits)),
         rejected=sum(call["status"] == 429 for call in calls),
         sick_calls=sum(_is_sick(call) for call in calls),
@@ -123,15 +124,7 @@ def check(scene: Scene, recorded: Recorded) -> Figures:
     )
 
 
-def percentile(numbers: Sequence[float], share: float) -> float | None:
-    """The smallest that at least this share do not exceed."""
-    if not numbers:
-        return None
-    figure = sorted(numbers)[max(0, math.ceil(share * len(numbers)) - 1)]
-    return None if math.isinf(figure) else figure
-
-
-def _calls_by_order(scene: Scene, calls: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
+def _calls_by_order(scene: RaceScene, calls: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
     """Calls that ask for a picture; those for no order of the scene, such as the first image, are left out."""
     by_prompt: defaultdict[str, list[Mapping[str, Any]]] = defaultdict(list)
     for call in calls:
@@ -140,7 +133,7 @@ def _calls_by_order(scene: Scene, calls: Sequence[Mapping[str, Any]]) -> dict[st
     return {order.id: by_prompt[order.prompt_sha256] for order in scene.orders}
 
 
-def _wait(recorded: Recorded, order: Order) -> float:
+def _wait(recorded: Recorded, order: SceneRequest) -> float:
     return recorded.delivered[order.id] - recorded.published[order.id]
 
 
@@ -159,12 +152,12 @@ def _finished_at(call: Mapping[str, Any]) -> datetime:
     return datetime.fromisoformat(call["finished_at"])
 
 
-def _wasted(order: Order, charges: Sequence[Mapping[str, Any]], recorded: Recorded) -> int:
+def _wasted(order: SceneRequest, charges: Sequence[Mapping[str, Any]], recorded: Recorded) -> int:
     first = 1 if order.id in recorded.delivered else 0
     return sum(call["cost_micros"] for call in sorted(charges, key=_finished_at)[first:])
 
 
-def _goodput(scene: Scene, ends: Sequence[float]) -> float | None:
+def _goodput(scene: RaceScene, ends: Sequence[float]) -> float | None:
     most = most_images(scene)
     if most is None or scene.window is None:
         return None

@@ -31,7 +31,7 @@ class RetryPolicy(Struct, frozen=True):
         return min(self.most.total_seconds(), self.least.total_seconds() * 2.0 ** (delivery - 1))
 
 
-class Courier:
+class PushSubscription:
     def __init__(self, post: Post, policy: RetryPolicy, sleep: Sleep = asyncio.sleep) -> None:
         self._post, self._policy, self._sleep = post, policy, sleep
         self._deliveries: set[asyncio.Task[None]] = set()

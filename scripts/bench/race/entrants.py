@@ -9,19 +9,18 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 from typing import IO, Protocol
 
 import httpx2
 from msgspec import Struct
 
-from scripts.bench.harness import rig
 from scripts.bench.race import courier, machine
-from scripts.bench.race.courier import Courier, RetryPolicy
-from scripts.bench.race.scene import Order, Scene
+from scripts.bench.race.courier import PushSubscription, RetryPolicy
+from scripts.bench.race.scene import RaceScene, SceneRequest
+from scripts.local.upstream import Upstream, until
 from shared.core.lifecycle import queries
-from shared.core.messages.topics import RENDER_REQUESTS, SUBSCRIPTIONS
 from shared.core.records.versioned import Request, request_in
 
 OURS = "renderlane"
@@ -35,7 +34,7 @@ THREADS = 256
 class Ground(Struct, frozen=True):
     """Where an entrant runs a scene."""
 
-    scene: Scene
+    scene: RaceScene
     provider: str
     folder: Path
     python: Path
@@ -48,7 +47,7 @@ class Entrant(Protocol):
     async def start(self) -> None:
         """Returns when it takes requests."""
 
-    async def publish(self, order: Order) -> None: ...
+    async def publish(self, order: SceneRequest) -> None: ...
 
     def roots(self) -> Iterable[int]:
         """Its processes; what lies below them is its own, too."""
@@ -68,7 +67,7 @@ class Entrant(Protocol):
     async def stop(self) -> None: ...
 
 
-class Kind(Struct, frozen=True):
+class EntrantKind(Struct, frozen=True):
     """An entrant as the tables show it."""
 
     name: str
@@ -96,20 +95,20 @@ class Kind(Struct, frozen=True):
 
 
 KINDS = (
-    Kind(
+    EntrantKind(
         OURS,
         "Renderlane",
         "`renderlane up`: one process with SQLite; the limits in `RENDERLANE_QUOTA`",
         ("renderlane.env",),
     ),
-    Kind(
+    EntrantKind(
         "plain",
         "plain handler",
         "functions-framework and google-genai with its default retries (five attempts);"
         f" {THREADS} threads; {courier.SETTINGS}",
         ("handler_as_it_comes.py",),
     ),
-    Kind(
+    EntrantKind(
         "jitter",
         "handler, full jitter",
         "as the plain handler; ten attempts by tenacity, with full jitter after the delay that a 429 names;"
@@ -117,7 +116,7 @@ KINDS = (
         " none after a 400 or a refusal",
         ("handler_with_jitter.py",),
     ),
-    Kind(
+    EntrantKind(
         "litellm",
         "LiteLLM",
         "its router with `usage-based-routing-v2` and `enforce_model_rate_limits`; 20 retries after a rate limit;"
@@ -125,7 +124,7 @@ KINDS = (
         " books are the costs that it states, by the price map of its package",
         ("litellm_router.py",),
     ),
-    Kind(
+    EntrantKind(
         "queue",
         "Procrastinate",
         "PostgreSQL with Debian's defaults; starts reserved in a table under an advisory lock; 200 jobs at once;"
@@ -175,14 +174,14 @@ class PushedFunction(_OneProcess):
             str(ground.python.with_name("functions-framework")), "--source", str(machine.PEERS / program),
             "--target", "render", "--host", "127.0.0.1", "--port", str(self._port), *flags,
         ]  # fmt: skip
-        self._courier = Courier(lambda data: courier.post(self._port, data), RetryPolicy())
+        self._courier = PushSubscription(lambda data: courier.post(self._port, data), RetryPolicy())
 
     async def start(self) -> None:
         self._images.mkdir(exist_ok=True)
         self._process = _begin(self._command, _environment(self._ground) | {"THREADS": str(THREADS)}, self._ground)
         await _answers(self._port, self._process)
 
-    async def publish(self, order: Order) -> None:
+    async def publish(self, order: SceneRequest) -> None:
         self._courier.publish(order.id, order.data(with_fallback=True))
 
     async def delivered(self) -> Mapping[str, float]:
@@ -227,7 +226,11 @@ class DurableQueue(_OneProcess):
         self._process = _begin(self._command("work"), self._environment, self._ground)
 
     async def _prepare(self) -> None:
-        await _until(lambda: self._sql("select 1"), "PostgreSQL")
+
+        async def answers() -> bool:
+            return bool(await self._sql("select 1"))
+
+        await _until(answers, "PostgreSQL")
         with self._log() as log:
             prepare = await asyncio.create_subprocess_exec(
                 *self._command("prepare"), env={**os.environ, **self._environment}, stderr=log
@@ -241,7 +244,7 @@ class DurableQueue(_OneProcess):
     def _command(self, word: str) -> list[str]:
         return [str(self._ground.python), str(machine.PEERS / "durable_queue.py"), word]
 
-    async def publish(self, order: Order) -> None:
+    async def publish(self, order: SceneRequest) -> None:
         """A message that is no JSON cannot become a job; one without fields can."""
         assert self._publisher is not None
         assert self._publisher.stdin is not None
@@ -292,21 +295,20 @@ class Renderlane(_OneProcess):
             "GOOGLE_GEMINI_BASE_URL": ground.provider,
             "RENDERLANE_QUOTA": ";".join(f"{model}=rpm:{limit}" for model, limit in ground.scene.limits.items()),
         }
-        self._client: rig.Client | None = None
+        self._client: Upstream | None = None
 
     async def start(self) -> None:
         command = [str(Path(sys.executable).with_name("renderlane")), "up", "--port", str(self._port)]
         self._process = _begin(command, self._environment, self._ground)
         await _answers(self._port, self._process)
         if self._client is None:
-            self._client = rig.Client(self._environment)
-            await self._client.topics.ensure(SUBSCRIPTIONS)
+            self._client = Upstream.of(self._environment)
 
-    async def publish(self, order: Order) -> None:
-        await self._upstream.topics.publish(RENDER_REQUESTS, order.data(with_fallback=False))
+    async def publish(self, order: SceneRequest) -> None:
+        await self._upstream.send([order.data(with_fallback=False)])
 
     @property
-    def _upstream(self) -> rig.Client:
+    def _upstream(self) -> Upstream:
         assert self._client is not None
         return self._client
 
@@ -377,12 +379,9 @@ async def _answers(port: int, process: subprocess.Popen[bytes]) -> None:
         await _until(has_answered, f"the server on port {port}")
 
 
-async def _until(condition: object, what: str) -> None:
-    deadline = asyncio.get_running_loop().time() + READY_WITHIN
-    while not await condition():  # type: ignore[operator]
-        if asyncio.get_running_loop().time() > deadline:
-            raise RuntimeError(f"{what} is not there after {READY_WITHIN:.0f} s")
-        await asyncio.sleep(0.05)
+async def _until(is_so: Callable[[], Awaitable[bool]], what: str) -> None:
+    if not await until(is_so, READY_WITHIN, longest=0.05):
+        raise RuntimeError(f"{what} is not there after {READY_WITHIN:.0f} s")
 
 
 def _images(folder: Path) -> dict[str, float]:

@@ -21,12 +21,12 @@ from pathlib import Path
 from typing import Any
 
 from scripts.bench.harness import rig
-from scripts.bench.harness.progress import Progress
+from scripts.bench.harness.progress import ProgressLine
 from scripts.bench.race import chart, machine, report, track
 from scripts.bench.race.checker import check
-from scripts.bench.race.entrants import KINDS, OURS, Kind
+from scripts.bench.race.entrants import KINDS, OURS, EntrantKind
 from scripts.bench.race.gate import STAGGER, Gate
-from scripts.bench.race.scene import Scene
+from scripts.bench.race.scene import RaceScene
 from scripts.bench.race.scenes import QUICK, SCENES
 
 RACE, CHART, PAGE = Path("docs/race.json"), Path("docs/race.svg"), Path("docs/benchmarks.md")
@@ -93,8 +93,8 @@ def _lost(race: dict[str, Any], scene: str) -> int:
     return int(row.get("lost", 0)) if "lost" in race["scenes"][scene]["figures"] else 0
 
 
-async def run(kinds: Sequence[Kind], scenes: Sequence[Scene], stagger: float = STAGGER) -> dict[str, Any]:
-    progress = Progress()
+async def run(kinds: Sequence[EntrantKind], scenes: Sequence[RaceScene], stagger: float = STAGGER) -> dict[str, Any]:
+    progress = ProgressLine()
     race: dict[str, Any] = {
         "measured_on": f"{datetime.now(UTC):%Y-%m-%d}",
         "machine": f"{os.cpu_count()} processors, Python {platform.python_version()}",
@@ -127,7 +127,7 @@ async def run(kinds: Sequence[Kind], scenes: Sequence[Scene], stagger: float = S
 
 
 async def _played(
-    kind: Kind, scene: Scene, folder: Path, python: Path | str, gate: Gate, progress: Progress
+    kind: EntrantKind, scene: RaceScene, folder: Path, python: Path | str, gate: Gate, progress: ProgressLine
 ) -> dict[str, Any]:
     """`python` is the peers' interpreter, or why there is none."""
     if isinstance(python, str) and kind.name != OURS:

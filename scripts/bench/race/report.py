@@ -9,10 +9,10 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from scripts.bench.race.checker import Figures
-from scripts.bench.race.entrants import OURS, Kind
+from scripts.bench.race.checker import EntrantFigures
+from scripts.bench.race.entrants import OURS, EntrantKind
 from scripts.bench.race.reasons import NO_REASON, REASONS
-from scripts.bench.race.scene import Scene
+from scripts.bench.race.scene import RaceScene
 
 Row = Mapping[str, Any]
 """The figures of an entrant in a scene, as in the JSON."""
@@ -21,7 +21,7 @@ LATE = 5.0
 BEGIN, END = "<!-- race: begin, written by ./scripts/bench/run race -->", "<!-- race: end -->"
 
 
-class Column(Struct, frozen=True):
+class FigureColumn(Struct, frozen=True):
     """A figure as the tables show it."""
 
     title: str
@@ -70,33 +70,33 @@ def _or_never(name: str) -> Callable[[Row], str]:
     return lambda row: "never" if row[name] is None else f"{row[name]:.1f} s"
 
 
-COLUMNS: Mapping[str, Column] = {
-    "makespan": Column("all images (of the ideal time)", _makespan, _least("makespan"), 0.5),
-    "goodput": Column("of the limit", lambda row: f"{100 * row['goodput']:.1f} %", _most("goodput"), 0.005),
-    "lost": Column("lost", _count("lost"), _least("lost")),
-    "rejected": Column("429", _count("rejected"), _least("rejected")),
-    "sick_calls": Column("sick calls", _count("sick_calls"), _least("sick_calls")),
-    "p50": Column("wait p50", _seconds("wait_p50"), _least("wait_p50"), 0.05),
-    "worst": Column("worst wait", _seconds("wait_worst"), _least("wait_worst"), 0.1),
-    "primary": Column("by the primary model", _count("primary"), _most("primary")),
-    "interactive_p50": Column("wait p50", _or_never("interactive_p50"), _least("interactive_p50"), 0.05),
-    "interactive_p99": Column("wait p99", _or_never("interactive_p99"), _least("interactive_p99"), 0.1),
-    "interactive_missing": Column("no image", _count("interactive_missing"), _least("interactive_missing")),
-    "poison_calls": Column("poison calls", _count("poison_calls"), _least("poison_calls")),
-    "paid_twice": Column("paid twice", _count("paid_twice"), _least("paid_twice")),
-    "wasted": Column("wasted", lambda row: f"${row['wasted_micros'] / 1e6:.2f}", _least("wasted_micros")),
-    "cost_error": Column("books less bill", _cost_error, _cost_rank),
-    "cpu": Column("CPU ms a render", lambda row: f"{row['cpu_ms']:.0f}", _least("cpu_ms"), 1.0),
-    "memory": Column("peak MB", _count("peak_mb"), _least("peak_mb"), 5.0),
-    "cold_start": Column("cold start", _seconds("cold_start"), _least("cold_start"), 0.1),
+COLUMNS: Mapping[str, FigureColumn] = {
+    "makespan": FigureColumn("all images (of the ideal time)", _makespan, _least("makespan"), 0.5),
+    "goodput": FigureColumn("of the limit", lambda row: f"{100 * row['goodput']:.1f} %", _most("goodput"), 0.005),
+    "lost": FigureColumn("lost", _count("lost"), _least("lost")),
+    "rejected": FigureColumn("429", _count("rejected"), _least("rejected")),
+    "sick_calls": FigureColumn("sick calls", _count("sick_calls"), _least("sick_calls")),
+    "p50": FigureColumn("wait p50", _seconds("wait_p50"), _least("wait_p50"), 0.05),
+    "worst": FigureColumn("worst wait", _seconds("wait_worst"), _least("wait_worst"), 0.1),
+    "primary": FigureColumn("by the primary model", _count("primary"), _most("primary")),
+    "interactive_p50": FigureColumn("wait p50", _or_never("interactive_p50"), _least("interactive_p50"), 0.05),
+    "interactive_p99": FigureColumn("wait p99", _or_never("interactive_p99"), _least("interactive_p99"), 0.1),
+    "interactive_missing": FigureColumn("no image", _count("interactive_missing"), _least("interactive_missing")),
+    "poison_calls": FigureColumn("poison calls", _count("poison_calls"), _least("poison_calls")),
+    "paid_twice": FigureColumn("paid twice", _count("paid_twice"), _least("paid_twice")),
+    "wasted": FigureColumn("wasted", lambda row: f"${row['wasted_micros'] / 1e6:.2f}", _least("wasted_micros")),
+    "cost_error": FigureColumn("books less bill", _cost_error, _cost_rank),
+    "cpu": FigureColumn("CPU ms a render", lambda row: f"{row['cpu_ms']:.0f}", _least("cpu_ms"), 1.0),
+    "memory": FigureColumn("peak MB", _count("peak_mb"), _least("peak_mb"), 5.0),
+    "cold_start": FigureColumn("cold start", _seconds("cold_start"), _least("cold_start"), 0.1),
 }
 
 
-def scene_json(scene: Scene) -> dict[str, Any]:
+def scene_json(scene: RaceScene) -> dict[str, Any]:
     return {"title": scene.title, "figures": list(scene.figures), "entrants": {}}
 
 
-def figures_json(figures: Figures) -> dict[str, Any]:
+def figures_json(figures: EntrantFigures) -> dict[str, Any]:
     row: dict[str, Any] = msgspec.to_builtins(figures)
     return {name: round(value, 3) if isinstance(value, float) else value for name, value in row.items()}
 
@@ -107,7 +107,7 @@ def undisturbed(row: dict[str, Any]) -> dict[str, Any]:
     return row if late <= LATE else {"missing": f"not measured, the bench published requests {late:.0f} s too late"}
 
 
-def kinds_json(kinds: Sequence[Kind]) -> dict[str, Any]:
+def kinds_json(kinds: Sequence[EntrantKind]) -> dict[str, Any]:
     return {kind.name: {"label": kind.label, "settings": kind.settings, "lines": kind.lines()} for kind in kinds}
 
 

@@ -14,7 +14,7 @@ Priority = Literal["interactive", "normal", "bulk"]
 WINDOW = 60.0
 
 
-class Order(Struct, frozen=True):
+class SceneRequest(Struct, frozen=True):
     """One request of the upstream app."""
 
     id: str
@@ -27,7 +27,7 @@ class Order(Struct, frozen=True):
     priority: Priority = "normal"
     image_size: str = "1K"
     poison: bool = False
-    """No image can come of it."""
+    """It cannot end with an image."""
     raw: str | None = None
     """Published in place of the request, as it is written."""
 
@@ -52,11 +52,11 @@ class Order(Struct, frozen=True):
         return json.dumps(self.message() | ({"fallback": self.fallback} if with_fallback else {})).encode()
 
 
-class Scene(Struct, frozen=True):
+class RaceScene(Struct, frozen=True):
     name: str
     title: str
     """What happens, for the tables."""
-    orders: Sequence[Order]
+    orders: Sequence[SceneRequest]
     within: float
     """Seconds after which the scene is cut off."""
     latency: float = 1.0
@@ -81,11 +81,11 @@ class Scene(Struct, frozen=True):
     """What the table of this scene shows, by name. No books where it is cut off: they follow calls that still run."""
 
     @property
-    def good(self) -> list[Order]:
+    def good(self) -> list[SceneRequest]:
         return [order for order in self.orders if not order.poison]
 
 
-def ideal_seconds(scene: Scene) -> float:
+def ideal_seconds(scene: RaceScene) -> float:
     """When the last image would come if each call began as soon as the limit allows it."""
     starts: defaultdict[str, list[float]] = defaultdict(list)
     for order in sorted(scene.good, key=lambda order: order.at):
@@ -100,7 +100,7 @@ def ideal_seconds(scene: Scene) -> float:
     return max((start for row in starts.values() for start in row), default=0.0) + scene.latency
 
 
-def most_images(scene: Scene) -> int | None:
+def most_images(scene: RaceScene) -> int | None:
     """As many as the limit allows within the scene's window."""
     if scene.window is None or not scene.limits:
         return None
@@ -108,7 +108,7 @@ def most_images(scene: Scene) -> int | None:
     return round(sum(scene.limits.values()) * (until - since) / WINDOW)
 
 
-def _limit(scene: Scene, model: str, at: float) -> int | None:
+def _limit(scene: RaceScene, model: str, at: float) -> int | None:
     if scene.limits_later is not None and at >= scene.limits_later[0]:
         return scene.limits_later[1].get(model)
     return scene.limits.get(model)

@@ -5,20 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from random import Random
 
-from scripts.bench.race.scene import Order, Priority, Scene
+from msgspec.structs import replace
+
+from scripts.bench.race.scene import Priority, RaceScene, SceneRequest
 
 PRO = "gemini-3-pro-image"
 STANDARD = "gemini-nano-banana-2.1"
 
 
-def _order(scene: str, number: int, at: float, model: str = STANDARD, priority: Priority = "normal") -> Order:
+def _order(scene: str, number: int, at: float, model: str = STANDARD, priority: Priority = "normal") -> SceneRequest:
     name = f"{scene}-{number:03}"
-    return Order(id=name, at=at, prompt=f"a lighthouse at dusk, {name}", model=model, priority=priority)
+    return SceneRequest(id=name, at=at, prompt=f"a lighthouse at dusk, {name}", model=model, priority=priority)
 
 
-def burst(quick: bool) -> Scene:
+def burst(quick: bool) -> RaceScene:
     requests, within = (70, 100.0) if quick else (150, 330.0)
-    return Scene(
+    return RaceScene(
         name="burst",
         title=f"{requests} requests at once, 60 a minute allowed",
         orders=[_order("burst", number, 0.0) for number in range(requests)],
@@ -28,11 +30,11 @@ def burst(quick: bool) -> Scene:
     )
 
 
-def saturation(quick: bool) -> Scene:
+def saturation(quick: bool) -> RaceScene:
     rpm, window = 120, (30.0, 90.0 if quick else 150.0)
     backlog = [_order("saturation", number, 0.0) for number in range(rpm)]
     arrivals = [_order("saturation", rpm + number, number * 60 / rpm) for number in range(round(window[1] * rpm / 60))]
-    return Scene(
+    return RaceScene(
         name="saturation",
         title=f"{rpm} queued and as many a minute arriving as the limit of {rpm} allows",
         orders=[*backlog, *arrivals],
@@ -43,15 +45,14 @@ def saturation(quick: bool) -> Scene:
     )
 
 
-def outage(quick: bool) -> Scene:
+def outage(quick: bool) -> RaceScene:
     """Four requests a second; the primary model answers 503 from 10 s to 40 s."""
     requests, since, until = (60, 3.0, 9.0) if quick else (240, 10.0, 40.0)
     orders = [_order("outage", number, number / 4, PRO) for number in range(requests)]
-    return Scene(
+    return RaceScene(
         name="outage",
         title=f"4 requests a second, the primary model overloaded for {until - since:.0f} s of {requests // 4}",
-        orders=[Order(**{name: getattr(order, name) for name in order.__struct_fields__} | {"fallback": STANDARD})
-                for order in orders],
+        orders=[replace(order, fallback=STANDARD) for order in orders],
         faults=[{"kind": "overload", "model": PRO, "after": since, "until": until}],
         within=requests / 4 + (15 if quick else 60),
         warm=True,
@@ -61,17 +62,17 @@ def outage(quick: bool) -> Scene:
     )  # fmt: skip
 
 
-def interactive(quick: bool) -> Scene:
+def interactive(quick: bool) -> RaceScene:
     """Somebody waits for an image every few seconds, behind a bulk backlog that outlasts them."""
     rpm, seconds = 100, 40.0 if quick else 110.0
     chance = Random(7)
     bulk = [_order("bulk", number, 0.0, priority="bulk") for number in range(60 + round(3 * rpm * seconds / 60))]
-    people: list[Order] = []
+    people: list[SceneRequest] = []
     at = 5.0
     while at < seconds:
         people.append(_order("interactive", len(people), at, priority="interactive"))
         at += chance.uniform(2.0, 6.0)
-    return Scene(
+    return RaceScene(
         name="interactive",
         title=f"{len(people)} interactive requests behind {len(bulk)} bulk ones, {rpm} a minute allowed",
         orders=[*bulk, *people],
@@ -82,10 +83,10 @@ def interactive(quick: bool) -> Scene:
     )
 
 
-def kill(quick: bool) -> Scene:
+def kill(quick: bool) -> RaceScene:
     requests, seconds, kills, within = (20, 5.0, (6.0,), 45.0) if quick else (90, 10.0, (8.0, 20.0, 32.0), 210.0)
     moments = ", ".join(f"{at:.0f}" for at in kills)
-    return Scene(
+    return RaceScene(
         name="kill",
         title=f"{requests} requests of {seconds:.0f} s, killed with -9 after {moments} s",
         orders=[_order("kill", number, number * 0.4) for number in range(requests)],
@@ -97,7 +98,7 @@ def kill(quick: bool) -> Scene:
     )
 
 
-def poison(quick: bool) -> Scene:
+def poison(quick: bool) -> RaceScene:
     """Good requests, and among them: refused prompts, sizes that do not exist, messages that are no JSON."""
     good = [_order("good", number, 0.5 * number) for number in range(15 if quick else 40)]
     poisoned = [
@@ -105,7 +106,7 @@ def poison(quick: bool) -> Scene:
         *(_poison(number, f"a lighthouse, poison-{number:03}", image_size="9K") for number in range(4, 8)),
         *(_poison(number, f"unreadable-{number:03}", raw="{'a lighthouse'") for number in range(8, 10)),
     ]
-    return Scene(
+    return RaceScene(
         name="poison",
         title=f"{len(good)} good requests and {len(poisoned)} of which no image can come",
         orders=[*good, *poisoned],
@@ -114,15 +115,17 @@ def poison(quick: bool) -> Scene:
     )
 
 
-def _poison(number: int, prompt: str, image_size: str = "1K", raw: str | None = None) -> Order:
-    return Order(id=f"poison-{number:03}", at=float(number), prompt=prompt, model=STANDARD, image_size=image_size,
-                 raw=raw, poison=True)  # fmt: skip
+def _poison(number: int, prompt: str, image_size: str = "1K", raw: str | None = None) -> SceneRequest:
+    return SceneRequest(
+        id=f"poison-{number:03}", at=float(number), prompt=prompt, model=STANDARD, image_size=image_size, raw=raw,
+        poison=True,
+    )  # fmt: skip
 
 
-def halves(quick: bool) -> Scene:
+def halves(quick: bool) -> RaceScene:
     """The limit is halved while a backlog waits, and nobody is told but by the next 429."""
     rpm, requests, within = (60, 80, 150.0) if quick else (120, 220, 300.0)
-    return Scene(
+    return RaceScene(
         name="halves",
         title=f"{requests} requests at once; the limit of {rpm} a minute becomes {rpm // 2} after 50 s",
         orders=[_order("halves", number, 0.0) for number in range(requests)],
@@ -135,7 +138,7 @@ def halves(quick: bool) -> Scene:
 
 QUICK = ("burst", "outage", "kill", "poison")
 """Those that a quick race runs; the others need minutes to show anything."""
-SCENES: Mapping[str, Callable[[bool], Scene]] = {
+SCENES: Mapping[str, Callable[[bool], RaceScene]] = {
     "burst": burst,
     "saturation": saturation,
     "outage": outage,

@@ -14,10 +14,11 @@ import httpx2
 
 from scripts.bench.harness import rig
 from scripts.bench.race.checker import Recorded
-from scripts.bench.race.entrants import Entrant, Ground, Kind
+from scripts.bench.race.entrants import Entrant, EntrantKind, Ground
 from scripts.bench.race.gate import Gate
 from scripts.bench.race.gauge import Gauge
-from scripts.bench.race.scene import Order, Scene
+from scripts.bench.race.scene import RaceScene, SceneRequest
+from scripts.local.upstream import until
 
 LOOK = 0.5
 """Seconds between two looks at what has ended."""
@@ -26,7 +27,7 @@ SETTLE = 1.0
 WARM_WITHIN = 60.0
 
 
-async def play(kind: Kind, scene: Scene, folder: Path, python: Path, gate: Gate) -> Recorded:
+async def play(kind: EntrantKind, scene: RaceScene, folder: Path, python: Path, gate: Gate) -> Recorded:
     folder.mkdir(parents=True)
     simulator = rig.simulator(latency=f"fixed:{scene.latency}", limits=_limits(scene.limits))
     with contextlib.ExitStack() as stack:
@@ -38,7 +39,7 @@ async def play(kind: Kind, scene: Scene, folder: Path, python: Path, gate: Gate)
             await entrant.stop()
 
 
-async def _run(entrant: Entrant, scene: Scene, provider: str, gate: Gate) -> Recorded:
+async def _run(entrant: Entrant, scene: RaceScene, provider: str, gate: Gate) -> Recorded:
     began = time.time()
     await entrant.start()
     cold_start = await _first_image(entrant, scene, began) if scene.warm else None
@@ -71,19 +72,20 @@ async def _run(entrant: Entrant, scene: Scene, provider: str, gate: Gate) -> Rec
     )
 
 
-async def _first_image(entrant: Entrant, scene: Scene, began: float) -> float:
+async def _first_image(entrant: Entrant, scene: RaceScene, began: float) -> float:
     """Seconds from exec to it, without the model's own time."""
-    order = Order(id="first", at=0.0, prompt="the first image", model=scene.orders[0].model)
+    order = SceneRequest(id="first", at=0.0, prompt="the first image", model=scene.orders[0].model)
     await entrant.publish(order)
-    while time.time() - began < WARM_WITHIN:
-        at = (await entrant.delivered()).get(order.id)
-        if at is not None:
-            return at - began - scene.latency
-        await asyncio.sleep(0.05)
-    raise RuntimeError(f"no first image within {WARM_WITHIN:.0f} s")
+
+    async def is_there() -> bool:
+        return order.id in await entrant.delivered()
+
+    if not await until(is_there, WARM_WITHIN, longest=0.05):
+        raise RuntimeError(f"no first image within {WARM_WITHIN:.0f} s")
+    return (await entrant.delivered())[order.id] - began - scene.latency
 
 
-async def _publish(entrant: Entrant, scene: Scene, published: dict[str, float]) -> None:
+async def _publish(entrant: Entrant, scene: RaceScene, published: dict[str, float]) -> None:
     """Those of the same moment together: one by one, hundreds would delay those that follow."""
     began = time.time()
     for at, orders in groupby(sorted(scene.orders, key=lambda order: order.at), lambda order: order.at):
@@ -94,21 +96,21 @@ async def _publish(entrant: Entrant, scene: Scene, published: dict[str, float]) 
         await asyncio.gather(*(entrant.publish(order) for order in moment))
 
 
-async def _kills(entrant: Entrant, scene: Scene) -> None:
+async def _kills(entrant: Entrant, scene: RaceScene) -> None:
     began = time.time()
     for at in scene.kills:
         await asyncio.sleep(max(0.0, began + at - time.time()))
         await entrant.kill()
 
 
-async def _change_limits(scene: Scene, provider: str) -> None:
+async def _change_limits(scene: RaceScene, provider: str) -> None:
     if scene.limits_later is not None:
         at, limits = scene.limits_later
         await asyncio.sleep(at)
         await _control(provider, "limits", {"limits": _limits(limits)})
 
 
-async def _watch(entrant: Entrant, scene: Scene, gauge: Gauge, before: int, began: float) -> None:
+async def _watch(entrant: Entrant, scene: RaceScene, gauge: Gauge, before: int, began: float) -> None:
     """Until every request has ended, or the scene is cut off."""
     while time.time() - began < scene.within:
         gauge.look(entrant.roots())

@@ -11,8 +11,8 @@ from typing import Any
 
 from msgspec import Struct
 
+from shared.core.validation.visible import json_line
 from shared.core.values.money import in_dollars
-from shared.core.values.visible import json_line
 
 
 class JsonForm(Struct, frozen=True):

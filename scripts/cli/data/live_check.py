@@ -18,7 +18,7 @@ from scripts.cli.data.json_output import to_json
 from scripts.doctor_live import differences, report, run
 from scripts.doctor_live.api import GOOGLE, Api
 from scripts.doctor_live.outcome import ProbeOutcome
-from scripts.doctor_live.probes import Plan, plan
+from scripts.doctor_live.probes import ProbePlan, plan
 from scripts.doctor_live.report import Circumstances
 from scripts.doctor_live.run import Examined
 from shared import wiring
@@ -34,7 +34,7 @@ NOT_CONFIRMED = 2
 DIFFERS = 1
 
 
-async def carry_out(settings: Settings, catalogue: Catalogue, chosen: Plan, *, quiet: bool) -> Examined:
+async def carry_out(settings: Settings, catalogue: Catalogue, chosen: ProbePlan, *, quiet: bool) -> Examined:
     """All probes, each told on standard error as it comes."""
     quota = wiring.live_quota(settings, catalogue, SystemClock())
 
@@ -90,7 +90,7 @@ async def check(out: Path, budget: str, *, confirmed: bool, as_json: bool) -> in
     return DIFFERS if changes or not all(outcome.made for outcome in outcomes if outcome.probe.kind == "answers") else 0
 
 
-def _say_estimate(chosen: Plan, settings: Settings) -> None:
+def _say_estimate(chosen: ProbePlan, settings: Settings) -> None:
     left_out = len(chosen.probes) - len(chosen.expected)
     click.echo(
         f"calls to {settings.base_url or GOOGLE}: {len(chosen.expected)} that are paid for, about "
@@ -100,7 +100,7 @@ def _say_estimate(chosen: Plan, settings: Settings) -> None:
     )
 
 
-def _proposed(settings: Settings, changes: Sequence[differences.Difference], now: datetime) -> str:
+def _proposed(settings: Settings, changes: Sequence[differences.CatalogueDifference], now: datetime) -> str:
     """The diff of the catalogue in use."""
     file = settings.catalogue or resources.files("shared").joinpath("catalogue.toml")
     name = str(settings.catalogue) if settings.catalogue else "shared/catalogue.toml"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import click
 
 from shared.adapters.process import private_file
-from shared.config import InvalidSetting, LiveQuotaOff, LiveQuotaOn, LocalTopics, Settings, SqliteStore
+from shared.config import InvalidSetting, LiveQuotaOff, LiveQuotaOn, LocalTopicsSettings, Settings, SqliteSettings
 
 if TYPE_CHECKING:
     from shared.ports.messaging import Topics
@@ -37,7 +37,7 @@ async def reading(settings: Settings) -> AsyncIterator[Store]:
     from shared import wiring
     from shared.adapters.process.system_clock import SystemClock
 
-    if isinstance(settings.store, SqliteStore) and not _exists(settings.store.path):
+    if isinstance(settings.store, SqliteSettings) and not _exists(settings.store.path):
         raise InvalidSetting(
             f"RENDERLANE_HOME: no worker has ever run here: {settings.store.path} does not exist. "
             "Set it to the right folder, or start a worker with `renderlane up`."
@@ -51,7 +51,7 @@ async def reading(settings: Settings) -> AsyncIterator[Store]:
 
 def has_store(settings: Settings) -> bool:
     """Whether there is anything to look at: a home that was never started has no file."""
-    return not isinstance(settings.store, SqliteStore) or _exists(settings.store.path)
+    return not isinstance(settings.store, SqliteSettings) or _exists(settings.store.path)
 
 
 @contextlib.asynccontextmanager
@@ -61,13 +61,13 @@ async def publishing(settings: Settings) -> AsyncIterator[Topics]:
     from shared.adapters.process.system_clock import SystemClock
     from shared.core.messages.topics import SUBSCRIPTIONS
 
-    if isinstance(settings.topics, LocalTopics):
+    if isinstance(settings.topics, LocalTopicsSettings):
         from scripts.local import private_home
 
         private_home.prepare(settings)
     topics = wiring.topics(settings, SystemClock())
     try:
-        if isinstance(settings.topics, LocalTopics) or os.environ.get("PUBSUB_EMULATOR_HOST", "").strip():
+        if isinstance(settings.topics, LocalTopicsSettings) or os.environ.get("PUBSUB_EMULATOR_HOST", "").strip():
             await topics.ensure(SUBSCRIPTIONS)
         yield topics
     finally:
@@ -78,7 +78,7 @@ def warn_unless_running(settings: Settings) -> None:
     """Local requests are rendered by a process that somebody has to start."""
     from scripts.local.lock import standing
 
-    if not isinstance(settings.topics, LocalTopics):
+    if not isinstance(settings.topics, LocalTopicsSettings):
         return
     match standing(settings):
         case "held":
@@ -97,7 +97,7 @@ def may_run(settings: Settings) -> bool:
     """Whether somebody may take up what is published: False where this home's worker certainly does not run."""
     from scripts.local.lock import standing
 
-    return not isinstance(settings.topics, LocalTopics) or standing(settings) != "free"
+    return not isinstance(settings.topics, LocalTopicsSettings) or standing(settings) != "free"
 
 
 def events(settings: Settings) -> TextIO:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
-from shared.core.values.visible import visible
+from shared.core.validation.visible import visible
 
 WIDTH_WITHOUT_TERMINAL = 160
 

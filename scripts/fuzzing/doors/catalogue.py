@@ -122,7 +122,7 @@ def _bytes(random: Random, text: str) -> str:
 
 
 def _value(random: Random, text: str) -> str:
-    """A value changed in the tables, which are written anew."""
+    """A value changed in the tables, which are then written again."""
     try:
         tables = tomllib.loads(text)
         path = random.choice(list(mutations.paths(tables)))

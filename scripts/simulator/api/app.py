@@ -8,7 +8,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from scripts.simulator.api import batches, control, gateway, quota_api, vertex, webhooks
-from scripts.simulator.api.page import Page
+from scripts.simulator.api.page import SimulatorPage
 from scripts.simulator.api.routes import CreateInteraction, GenerateContent, StoredInteraction
 from scripts.simulator.engine import files
 from scripts.simulator.engine.simulation import Simulation
@@ -32,7 +32,7 @@ def build(simulation: Simulation) -> Starlette:
         routes = gateway.routes(simulation, simulation.tariff)
     routes += control.routes(simulation)
     routes += quota_api.routes(simulation)
-    routes.append(Route("/", Page(simulation).__call__, methods=["GET"]))
+    routes.append(Route("/", SimulatorPage(simulation).__call__, methods=["GET"]))
     return Starlette(routes=routes, exception_handlers={404: _not_found, ClientDisconnect: _hung_up})
 
 

@@ -11,16 +11,16 @@ from starlette.requests import Request as HttpRequest
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from scripts.simulator.engine.batch_job import EXPIRES_AFTER, Counts, Job
+from scripts.simulator.engine.batch_job import EXPIRES_AFTER, BatchCounts, Job
 from scripts.simulator.engine.batch_work import lines_of, work
 from scripts.simulator.formats import webhooks as forms
 from scripts.simulator.formats.credential import check_key, key_of
 from scripts.simulator.formats.fields import need, read
-from scripts.simulator.formats.reply import Answer, Reply, deliver, json_answer
+from scripts.simulator.formats.reply import Reply, WrittenAnswer, deliver, json_answer
 from scripts.simulator.provider.accepted_request import Headline
 from scripts.simulator.provider.faults import Fault
 from scripts.simulator.provider.models import ImageModel
-from scripts.simulator.provider.problems import Problem, Refused, invalid, model_not_found
+from scripts.simulator.provider.problems import ApiProblem, RequestRefused, invalid, model_not_found
 
 if TYPE_CHECKING:
     from scripts.simulator.engine.simulation import Simulation
@@ -30,7 +30,7 @@ PAGE = 50
 
 
 def routes(simulation: Simulation) -> list[Route]:
-    endpoint = Batches(simulation)
+    endpoint = BatchEndpoints(simulation)
     return [
         Route("/v1beta/models/{model}:batchGenerateContent", endpoint, methods=["POST"]),
         Route("/v1beta/batches", endpoint, methods=["GET"]),
@@ -39,7 +39,7 @@ def routes(simulation: Simulation) -> list[Route]:
     ]
 
 
-class Batches:
+class BatchEndpoints:
     def __init__(self, simulation: Simulation) -> None:
         self._simulation = simulation
 
@@ -48,7 +48,7 @@ class Batches:
         try:
             check_key(key_of(http))
             reply = await self._answer(http)
-        except Refused as refused:
+        except RequestRefused as refused:
             reply = json_answer(refused.problem.http_status, refused.problem.rpc_body(), refused.problem.headers)
         await deliver(reply, scope, receive, send)
 
@@ -60,7 +60,7 @@ class Batches:
             return simulation.door("batch_list") or self._list(http)
         job = simulation.jobs.get(f"batches/{http.path_params['id']}")
         if job is None:
-            raise Refused(Problem("not_found", f"Batch {http.path_params['id']} is not found.", status=404))
+            raise RequestRefused(ApiProblem("not_found", f"Batch {http.path_params['id']} is not found.", status=404))
         if http.method == "DELETE":
             del simulation.jobs[job.name]
             return json_answer(200, {})
@@ -77,11 +77,11 @@ class Batches:
         simulation = self._simulation
         model = simulation.models.served(model_id)
         if model is None:
-            raise Refused(model_not_found(model_id))
+            raise RequestRefused(model_not_found(model_id))
         headline = Headline(model=model.id, tier="batch")
         fault = simulation.faults.judge("batch_create", headline, now=simulation.monotonic()).fault
         silent = simulation.bent_by(fault, headline)
-        if silent is not None and (isinstance(silent, Answer) or not (fault and fault.charged)):
+        if silent is not None and (isinstance(silent, WrittenAnswer) or not (fault and fault.charged)):
             return silent
         job = await self._begin(model, body, fault)
         return silent or json_answer(200, job.to_json(simulation.now()))
@@ -94,7 +94,9 @@ class Batches:
             sum(job.state(simulation.now()) in ("PENDING", "RUNNING") for job in simulation.jobs.values())
             >= MOST_AT_ONCE
         ):
-            raise Refused(Problem("rate_limit_exceeded", "Too many concurrent batch requests: 100 are allowed."))
+            raise RequestRefused(
+                ApiProblem("rate_limit_exceeded", "Too many concurrent batch requests: 100 are allowed.")
+            )
         try:
             payload = need(msgspec.json.decode(body, type=dict[str, Any]), "batch", dict)
         except msgspec.DecodeError as error:
@@ -116,7 +118,7 @@ class Batches:
             ends_at=now + timedelta(seconds=seconds),
             fault=fault,
             results=results,
-            counts=Counts(total=len(lines)),
+            counts=BatchCounts(total=len(lines)),
             webhook=forms.config(
                 read(payload, "webhookConfig", dict) or {}, "batch.webhookConfig.", ("uris", "userMetadata")
             ),
@@ -144,12 +146,12 @@ class Batches:
         event = forms.event_of_batch(state)
         if event is None:
             return
-        problem = Problem("api_error", "The batch could not be processed.") if state == "FAILED" else None
+        problem = ApiProblem("api_error", "The batch could not be processed.") if state == "FAILED" else None
         more = {"output_file_uri": job.results.name} if state == "SUCCEEDED" else {}
         headline = Headline(model=job.model.id, tier="batch")
         simulation.webhooks.emit(event, job.name, forms.data(job.name, problem, **more), job.webhook, headline)
 
-    def _list(self, http: HttpRequest) -> Answer:
+    def _list(self, http: HttpRequest) -> WrittenAnswer:
         """Newest first."""
         simulation, now = self._simulation, self._simulation.now()
         first = int(http.query_params.get("pageToken") or 0)

@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 from scripts.simulator.engine.simulation import Simulation
 from scripts.simulator.provider import faults as fault_script
-from scripts.simulator.provider.bill import Call, Total, usage_json
+from scripts.simulator.provider.bill import BillTotal, RecordedCall, usage_json
 from scripts.simulator.provider.faults import InvalidFaults
 from scripts.simulator.provider.latency import InvalidLatency
 from shared.core.limits.quota import InvalidQuota
@@ -20,7 +20,7 @@ from shared.core.limits.quota import InvalidQuota
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
-class Setting(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ControlSetting(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """{"limits": "*=rpm:60"} or {"latency": "fixed:1"}."""
 
     limits: str | None = None
@@ -66,7 +66,7 @@ def bill(simulation: Simulation) -> dict[str, Any]:
     }
 
 
-def call_json(call: Call) -> dict[str, Any]:
+def call_json(call: RecordedCall) -> dict[str, Any]:
     return {
         "number": call.number,
         "received_at": call.received_at.isoformat(),
@@ -89,7 +89,7 @@ def call_json(call: Call) -> dict[str, Any]:
     }
 
 
-def _total(total: Total) -> dict[str, int]:
+def _total(total: BillTotal) -> dict[str, int]:
     return msgspec.structs.asdict(total)
 
 
@@ -145,7 +145,7 @@ def _faults(simulation: Simulation) -> Endpoint:
 def _setting(simulation: Simulation, name: str) -> Endpoint:
     async def answer(request: Request) -> Response:
         try:
-            setting = msgspec.json.decode(await request.body(), type=Setting)
+            setting = msgspec.json.decode(await request.body(), type=ControlSetting)
             text = setting.limits if name == "limits" else setting.latency
             if text is None:
                 return _error(f'the body is {{"{name}": "..."}}')

@@ -18,17 +18,17 @@ from scripts.simulator.engine.simulation import Simulation
 from scripts.simulator.formats import generate_content, openai_forms
 from scripts.simulator.formats.fields import need
 from scripts.simulator.formats.openai_forms import Form
-from scripts.simulator.formats.reply import Answer, connection_of, deliver
-from scripts.simulator.provider.accepted_request import Headline, Order
-from scripts.simulator.provider.problems import Problem
-from scripts.simulator.provider.rendered import Made
+from scripts.simulator.formats.reply import WrittenAnswer, connection_of, deliver
+from scripts.simulator.provider.accepted_request import Headline, PictureOrder
+from scripts.simulator.provider.problems import ApiProblem
+from scripts.simulator.provider.rendered import RenderedImage
 from scripts.simulator.provider.tariff import Tariff
 
 
 class NativeRequest(GenerateContentRequest, frozen=True):
     """Google's form; what is the gateway's own business it says in its own words."""
 
-    def problem_answer(self, problem: Problem) -> Answer:
+    def problem_answer(self, problem: ApiProblem) -> WrittenAnswer:
         own = problem.code == "insufficient_user_quota"
         return openai_forms.problem_answer(problem) if own else generate_content.problem_answer(problem)
 
@@ -50,19 +50,19 @@ class OpenAiRequest(Struct, frozen=True):
     def check_body(self) -> None:
         need(present(self.body), "model", str)
 
-    def order(self) -> Order:
+    def order(self) -> PictureOrder:
         read = openai_forms.chat_order if self.api == "chat" else openai_forms.images_order
         return read(present(self.body))
 
-    def problem_answer(self, problem: Problem) -> Answer:
+    def problem_answer(self, problem: ApiProblem) -> WrittenAnswer:
         return openai_forms.problem_answer(problem)
 
-    def made_answer(self, made: Made) -> Answer:
+    def made_answer(self, made: RenderedImage) -> WrittenAnswer:
         write = openai_forms.chat_answer if self.api == "chat" else openai_forms.images_answer
         answer = write(made, self.tariff)
         if not self.tariff.by_url:
             return answer
-        return Answer(answer.status, answer.body.replace(b"/files/", f"{self.base_url}/files/".encode()))
+        return WrittenAnswer(answer.status, answer.body.replace(b"/files/", f"{self.base_url}/files/".encode()))
 
 
 class Balance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

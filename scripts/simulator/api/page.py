@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
 from scripts.simulator.engine.simulation import Simulation
-from scripts.simulator.provider.bill import Total
+from scripts.simulator.provider.bill import BillTotal
 
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 52rem; margin: 3rem auto; padding: 0 1rem; color: #1d2b2a; }
@@ -20,7 +20,7 @@ code { background: #eef3f2; padding: .1rem .3rem; border-radius: .2rem; }
 """
 
 
-class Page:
+class SimulatorPage:
     def __init__(self, simulation: Simulation) -> None:
         self._simulation = simulation
 
@@ -50,7 +50,7 @@ latency <code>{escape(simulation.latency_text)}</code>; {len(simulation.faults.r
 """
 
 
-def _row(name: str, total: Total) -> str:
+def _row(name: str, total: BillTotal) -> str:
     cost = f"{total.cost_micros // 1_000_000:,}.{total.cost_micros % 1_000_000:06d}"
     return (
         f"<tr><td>{escape(name)}</td><td>{total.calls:,}</td><td>{total.charged_calls:,}</td>"

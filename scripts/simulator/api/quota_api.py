@@ -18,8 +18,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from scripts.simulator.engine.simulation import QuotaApiFault, Simulation
-from scripts.simulator.provider.bill import Call
-from scripts.simulator.provider.quota_problems import METRIC_PREFIX, OF_DIMENSION, Metric
+from scripts.simulator.provider.bill import RecordedCall
+from scripts.simulator.provider.quota_problems import METRIC_PREFIX, OF_DIMENSION, QuotaMetric
 
 SERVICE = "generativelanguage.googleapis.com"
 PAGE_SIZE = 3
@@ -57,7 +57,7 @@ def quota_infos(simulation: Simulation, request: Request) -> dict[str, Any]:
     return page | ({"nextPageToken": str(end)} if end < len(infos) else {})
 
 
-def _info(simulation: Simulation, project: str, dimension: str, metric: Metric) -> dict[str, Any]:
+def _info(simulation: Simulation, project: str, dimension: str, metric: QuotaMetric) -> dict[str, Any]:
     rows = [
         {
             "dimensions": {"model": model},
@@ -118,7 +118,7 @@ def _dimension_and_limit(text: str) -> tuple[str, str]:
 
 
 def _used(
-    calls: Iterable[Call], dimension: str, start: datetime, end: datetime, period: timedelta
+    calls: Iterable[RecordedCall], dimension: str, start: datetime, end: datetime, period: timedelta
 ) -> dict[str, Counter[int]]:
     """By model, and by the number of periods before the interval's end."""
     used: dict[str, Counter[int]] = {}

@@ -11,22 +11,22 @@ from starlette.requests import Request as HttpRequest
 from starlette.types import Receive, Scope, Send
 
 from scripts.simulator.engine import call
-from scripts.simulator.engine.simulation import Simulation, Stored
+from scripts.simulator.engine.simulation import InteractionState, Simulation
 from scripts.simulator.formats import fault_replies, generate_content, interactions
 from scripts.simulator.formats.credential import check_key, key_of
 from scripts.simulator.formats.fields import need
-from scripts.simulator.formats.reply import Answer, Reply, connection_of, deliver, json_answer
-from scripts.simulator.provider.accepted_request import Headline, Order
+from scripts.simulator.formats.reply import Reply, WrittenAnswer, connection_of, deliver, json_answer
+from scripts.simulator.provider.accepted_request import Headline, PictureOrder
 from scripts.simulator.provider.bill import Api
-from scripts.simulator.provider.problems import ErrorForm, Problem, Refused, invalid
-from scripts.simulator.provider.rendered import Made
+from scripts.simulator.provider.problems import ApiProblem, ErrorForm, RequestRefused, invalid
+from scripts.simulator.provider.rendered import RenderedImage
 
 
 class InteractionRequest(Struct, frozen=True):
     key: str
     body: Mapping[str, Any] | None
     """None: not a JSON object."""
-    resumed: Stored | None
+    resumed: InteractionState | None
     """What `previous_interaction_id` names."""
     form: ErrorForm
     api: Api = "interactions"
@@ -37,17 +37,17 @@ class InteractionRequest(Struct, frozen=True):
     def check_body(self) -> None:
         need(present(self.body), "model", str)
 
-    def order(self) -> Order:
+    def order(self) -> PictureOrder:
         body = present(self.body)
         previous = body.get("previous_interaction_id")
         if previous is not None and self.resumed is None:
-            raise Refused(Problem("not_found", f"Interaction '{previous}' is not found."))
+            raise RequestRefused(ApiProblem("not_found", f"Interaction '{previous}' is not found."))
         return interactions.order(body, resumed_prompt=self.resumed.prompt if self.resumed else None)
 
-    def problem_answer(self, problem: Problem) -> Answer:
+    def problem_answer(self, problem: ApiProblem) -> WrittenAnswer:
         return interactions.problem_answer(problem, self.form)
 
-    def made_answer(self, made: Made) -> Answer:
+    def made_answer(self, made: RenderedImage) -> WrittenAnswer:
         return interactions.made_answer(made)
 
 
@@ -63,13 +63,13 @@ class GenerateContentRequest(Struct, frozen=True):
     def check_body(self) -> None:
         present(self.body)
 
-    def order(self) -> Order:
+    def order(self) -> PictureOrder:
         return generate_content.order(present(self.body))
 
-    def problem_answer(self, problem: Problem) -> Answer:
+    def problem_answer(self, problem: ApiProblem) -> WrittenAnswer:
         return generate_content.problem_answer(problem)
 
-    def made_answer(self, made: Made) -> Answer:
+    def made_answer(self, made: RenderedImage) -> WrittenAnswer:
         return generate_content.made_answer(made)
 
 
@@ -139,22 +139,22 @@ def answer_stored(simulation: Simulation, key: str, method: StoredMethod, intera
             answer = act(interaction_id)
         else:
             answer = _of_foreground(simulation, method, interaction_id)
-    except Refused as refused:
+    except RequestRefused as refused:
         return interactions.problem_answer(refused.problem, simulation.error_form)
     return fault_replies.bend(answer, fault)
 
 
-def _of_foreground(simulation: Simulation, method: StoredMethod, interaction_id: str) -> Answer:
+def _of_foreground(simulation: Simulation, method: StoredMethod, interaction_id: str) -> WrittenAnswer:
     stored = simulation.stored(interaction_id)
     if stored is None:
-        raise Refused(Problem("not_found", f"Interaction '{interaction_id}' is not found."))
+        raise RequestRefused(ApiProblem("not_found", f"Interaction '{interaction_id}' is not found."))
     if method == "POST":
         message = "Only a background interaction that is in progress can be cancelled."
-        raise Refused(Problem("failed_precondition", message))
+        raise RequestRefused(ApiProblem("failed_precondition", message))
     if method == "DELETE":
         simulation.forget(interaction_id)
         return json_answer(200, {})
-    return Answer(200, stored.body)
+    return WrittenAnswer(200, stored.body)
 
 
 def present(body: Mapping[str, Any] | None) -> Mapping[str, Any]:

@@ -10,11 +10,11 @@ from scripts.simulator.api.routes import GenerateContentRequest, json_object, pr
 from scripts.simulator.engine import call
 from scripts.simulator.engine.simulation import Simulation
 from scripts.simulator.formats import vertex
-from scripts.simulator.formats.reply import Answer, connection_of, deliver
-from scripts.simulator.provider.accepted_request import Headline, Order
+from scripts.simulator.formats.reply import WrittenAnswer, connection_of, deliver
+from scripts.simulator.provider.accepted_request import Headline, PictureOrder
 from scripts.simulator.provider.bill import Api
-from scripts.simulator.provider.problems import Problem
-from scripts.simulator.provider.rendered import Made
+from scripts.simulator.provider.problems import ApiProblem
+from scripts.simulator.provider.rendered import RenderedImage
 
 PATH = "/projects/{project}/locations/{location}/publishers/google/models/{model}:generateContent"
 
@@ -27,13 +27,13 @@ class VertexRequest(GenerateContentRequest, frozen=True, kw_only=True):
     def headline(self) -> Headline:
         return vertex.headline(self.body or {}, self.model)
 
-    def order(self) -> Order:
+    def order(self) -> PictureOrder:
         return vertex.order(present(self.body))
 
-    def problem_answer(self, problem: Problem) -> Answer:
+    def problem_answer(self, problem: ApiProblem) -> WrittenAnswer:
         return vertex.problem_answer(problem, self.project, self.location, self.model)
 
-    def made_answer(self, made: Made) -> Answer:
+    def made_answer(self, made: RenderedImage) -> WrittenAnswer:
         return vertex.made_answer(made)
 
 

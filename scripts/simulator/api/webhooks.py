@@ -16,8 +16,8 @@ from scripts.simulator.formats import interactions
 from scripts.simulator.formats import webhooks as forms
 from scripts.simulator.formats.credential import check_key, key_of
 from scripts.simulator.formats.fields import need, read
-from scripts.simulator.formats.reply import Answer, deliver, json_answer
-from scripts.simulator.provider.problems import Problem, Refused, invalid
+from scripts.simulator.formats.reply import WrittenAnswer, deliver, json_answer
+from scripts.simulator.provider.problems import ApiProblem, RequestRefused, invalid
 from scripts.simulator.provider.webhook_keys import KEYS_PATH
 
 _AT_ONCE = "revoke_previous_secrets_immediately"
@@ -25,7 +25,7 @@ _AFTER_A_DAY = "revoke_previous_secrets_after_h24"
 _STATES = ("enabled", "disabled")
 _PAGE = 50
 
-Act = Callable[[HttpRequest], Awaitable[Answer]]
+Act = Callable[[HttpRequest], Awaitable[WrittenAnswer]]
 
 
 class _Endpoint:
@@ -42,7 +42,7 @@ class _Endpoint:
             if not self._public:
                 check_key(key_of(http))
             answer = await self._act(http)
-        except Refused as refused:
+        except RequestRefused as refused:
             answer = interactions.problem_answer(refused.problem, self._simulation.error_form)
         await deliver(answer, scope, receive, send)
 
@@ -65,10 +65,10 @@ class _Acts:
     def __init__(self, simulation: Simulation) -> None:
         self._simulation = simulation
 
-    async def keys(self, http: HttpRequest) -> Answer:
+    async def keys(self, http: HttpRequest) -> WrittenAnswer:
         return json_answer(200, self._simulation.webhooks.key.jwks(), {"cache-control": "public, max-age=300"})
 
-    async def collection(self, http: HttpRequest) -> Answer:
+    async def collection(self, http: HttpRequest) -> WrittenAnswer:
         webhooks, now = self._simulation.webhooks, self._simulation.now()
         if http.method == "POST":
             body = present(json_object(await http.body()))
@@ -83,7 +83,7 @@ class _Acts:
         more = {"next_page_token": str(first + size)} if first + size < len(registered) else {}
         return json_answer(200, body | more)
 
-    async def one(self, http: HttpRequest) -> Answer:
+    async def one(self, http: HttpRequest) -> WrittenAnswer:
         webhook = self._find(http)
         if http.method == "DELETE":
             del self._simulation.webhooks.by_id[webhook.id]
@@ -92,11 +92,11 @@ class _Acts:
             self._change(webhook, present(json_object(await http.body())))
         return json_answer(200, webhook.to_json(self._simulation.now()))
 
-    async def ping(self, http: HttpRequest) -> Answer:
+    async def ping(self, http: HttpRequest) -> WrittenAnswer:
         self._simulation.webhooks.ping(self._find(http))
         return json_answer(200, {})
 
-    async def rotate(self, http: HttpRequest) -> Answer:
+    async def rotate(self, http: HttpRequest) -> WrittenAnswer:
         webhook = self._find(http)
         body = json_object(await http.body()) or {}
         behaviour = (read(body, "revocation_behavior", str) or _AFTER_A_DAY).lower()
@@ -108,7 +108,7 @@ class _Acts:
     def _find(self, http: HttpRequest) -> Registered:
         webhook = self._simulation.webhooks.by_id.get(http.path_params["id"])
         if webhook is None:
-            raise Refused(Problem("not_found", f"Webhook '{http.path_params['id']}' is not found."))
+            raise RequestRefused(ApiProblem("not_found", f"Webhook '{http.path_params['id']}' is not found."))
         return webhook
 
     def _change(self, webhook: Registered, body: Any) -> None:

@@ -17,13 +17,13 @@ from msgspec.structs import replace
 
 from scripts.simulator.engine.making import input_usage, make, price
 from scripts.simulator.formats import fault_replies, interactions, webhooks
-from scripts.simulator.formats.reply import Answer, Reply, json_answer
+from scripts.simulator.formats.reply import Reply, WrittenAnswer, json_answer
 from scripts.simulator.provider.accepted_request import AcceptedRequest, Headline
-from scripts.simulator.provider.bill import Call
+from scripts.simulator.provider.bill import RecordedCall
 from scripts.simulator.provider.faults import Fault, FaultVerdict
-from scripts.simulator.provider.problems import Problem, Refused
-from scripts.simulator.provider.rendered import Made
-from scripts.simulator.provider.tokens import NOTHING, Usage
+from scripts.simulator.provider.problems import ApiProblem, RequestRefused
+from scripts.simulator.provider.rendered import RenderedImage
+from scripts.simulator.provider.tokens import NOTHING, TokenUsage
 
 if TYPE_CHECKING:
     from scripts.simulator.engine.simulation import Simulation
@@ -37,16 +37,16 @@ Leave = Callable[[int], None]
 """The model's quota is told that the call is over, and what it cost in micro-dollars."""
 
 
-class End(Struct, frozen=True):
+class InteractionEnd(Struct, frozen=True):
     """What became of an interaction, for its record, its line of the bill and its event."""
 
     status: str
     outcome: str
     body: dict[str, Any] | None = None
     """What GET tells. None: of `made`, whose picture is encoded at each look."""
-    made: Made | None = None
-    problem: Problem | None = None
-    usage: Usage = NOTHING
+    made: RenderedImage | None = None
+    problem: ApiProblem | None = None
+    usage: TokenUsage = NOTHING
     charged: bool = False
 
 
@@ -54,14 +54,14 @@ class Background(Struct):
     """One interaction, from its create to its deletion."""
 
     id: str
-    call: Call
+    call: RecordedCall
     ask: AcceptedRequest
     headline: Headline
     verdict: FaultVerdict
     leave: Leave
     work: asyncio.Task[None] | None = None
     cancelling: asyncio.Task[None] | None = None
-    end: End | None = None
+    end: InteractionEnd | None = None
 
 
 class Backgrounds:
@@ -72,18 +72,18 @@ class Backgrounds:
         self._by_id: OrderedDict[str, Background] = OrderedDict()
 
     async def begin(
-        self, call: Call, ask: AcceptedRequest, headline: Headline, verdict: FaultVerdict, leave: Leave
+        self, call: RecordedCall, ask: AcceptedRequest, headline: Headline, verdict: FaultVerdict, leave: Leave
     ) -> Reply:
         """The answer to the create. The work goes on in a task of its own, which tells `leave` when it is over."""
         simulation, fault = self._simulation, verdict.fault
         if not simulation.takes_background or (fault is not None and fault.kind == "background_unsupported"):
             message = f"Parameter 'background' is not supported for model {ask.model.id}."
-            raise Refused(Problem("invalid_request", fault.message or message if fault else message))
+            raise RequestRefused(ApiProblem("invalid_request", fault.message or message if fault else message))
         if fault is not None and fault.kind in ("overload", "shed", "internal"):
-            raise Refused(fault_replies.problem(fault))
+            raise RequestRefused(fault_replies.problem(fault))
         if fault is not None and fault.kind in _LOST and not fault.charged:
             leave(0)
-            self._close(call, End("failed", fault.kind), None)
+            self._close(call, InteractionEnd("failed", fault.kind), None)
             return fault_replies.without_answer(fault)
         record = Background(f"v1_{simulation.call_id(call.number)}", call, ask, headline, verdict, leave)
         self._by_id[record.id] = record
@@ -107,28 +107,31 @@ class Backgrounds:
         record = self._by_id.get(interaction_id)
         return record.headline if record is not None else Headline()
 
-    def look(self, interaction_id: str) -> Answer:
-        """The answer to GET. Raises Refused."""
+    def look(self, interaction_id: str) -> WrittenAnswer:
+        """The answer to GET. Raises RequestRefused."""
         record = self._find(interaction_id)
         end = record.end
         if end is None:
             return json_answer(200, interactions.pending(record.id, record.ask, record.call.received_at))
         if end.made is not None:
             return interactions.made_answer(end.made)
-        return Answer(200, msgspec.json.encode(end.body))
+        return WrittenAnswer(200, msgspec.json.encode(end.body))
 
-    def cancel(self, interaction_id: str) -> Answer:
-        """Begins it: GET tells of it a moment later, and what ends before that has ended as it did. Raises Refused."""
+    def cancel(self, interaction_id: str) -> WrittenAnswer:
+        """Begins it: GET tells of it a moment later, and what ends before that has ended as it did.
+
+        Raises RequestRefused.
+        """
         record = self._find(interaction_id)
         if record.end is not None:
             message = f"Interaction '{interaction_id}' has ended ({record.end.status}) and cannot be cancelled."
-            raise Refused(Problem("failed_precondition", message))
+            raise RequestRefused(ApiProblem("failed_precondition", message))
         if record.cancelling is None:
             record.cancelling = asyncio.create_task(self._cancel(record))
         return self.look(interaction_id)
 
-    def delete(self, interaction_id: str) -> Answer:
-        """Removes the record. What still runs is made, and charged, for nobody. Raises Refused."""
+    def delete(self, interaction_id: str) -> WrittenAnswer:
+        """Removes the record. What still runs is made, and charged, for nobody. Raises RequestRefused."""
         self._find(interaction_id)
         del self._by_id[interaction_id]
         return json_answer(200, {})
@@ -149,7 +152,7 @@ class Backgrounds:
     def _find(self, interaction_id: str) -> Background:
         record = self._by_id.get(interaction_id)
         if record is None:
-            raise Refused(Problem("not_found", f"Interaction '{interaction_id}' is not found."))
+            raise RequestRefused(ApiProblem("not_found", f"Interaction '{interaction_id}' is not found."))
         return record
 
     async def _work(self, record: Background) -> None:
@@ -167,13 +170,13 @@ class Backgrounds:
             case _:
                 self._end(record, await self._made(record, fault))
 
-    async def _made(self, record: Background, fault: Fault | None) -> End:
+    async def _made(self, record: Background, fault: Fault | None) -> InteractionEnd:
         made, outcome = await make(self._simulation, record.call, record.ask, fault)
         if made.no_image is not None and made.no_image.form == "http_400":
             # The create was answered long ago: what a call in the foreground is refused with is an end here.
             made = replace(made, no_image=replace(made.no_image, form="failed"))
-        problem = Problem(made.no_image.code, made.no_image.message) if made.no_image is not None else None
-        return End(
+        problem = ApiProblem(made.no_image.code, made.no_image.message) if made.no_image is not None else None
+        return InteractionEnd(
             status=interactions.status_of(made),
             outcome=outcome,
             made=made,
@@ -182,17 +185,17 @@ class Backgrounds:
             charged=made.usage is not None and (fault is None or fault.charged is not False),
         )
 
-    def _scripted(self, record: Background, fault: Fault) -> End:
+    def _scripted(self, record: Background, fault: Fault) -> InteractionEnd:
         code = fault.code or "api_error"
-        problem = Problem(code, fault.message or "The interaction could not be completed.")
+        problem = ApiProblem(code, fault.message or "The interaction could not be completed.")
         status = fault.status or "failed"
         return self._pictureless(
             record, status, problem if status == "failed" else None, fault.kind, charged=bool(fault.charged)
         )
 
     def _pictureless(
-        self, record: Background, status: str, problem: Problem | None, outcome: str, *, charged: bool = False
-    ) -> End:
+        self, record: Background, status: str, problem: ApiProblem | None, outcome: str, *, charged: bool = False
+    ) -> InteractionEnd:
         """`charged`: the picture was made all along, and its tokens are told and billed."""
         ask = record.ask
         usage = NOTHING
@@ -200,7 +203,7 @@ class Backgrounds:
             usage = replace(input_usage(ask.model, ask), image_out=ask.model.image_tokens[ask.size])
         times: tuple[datetime, datetime] = (record.call.received_at, self._simulation.now())
         body = interactions.ended(record.id, ask, times, status, problem, usage)
-        return End(status, outcome, body, None, problem, usage, charged)
+        return InteractionEnd(status, outcome, body, None, problem, usage, charged)
 
     async def _cancel(self, record: Background) -> None:
         await self._simulation.sleep(self._simulation.cancel_seconds)
@@ -212,7 +215,7 @@ class Backgrounds:
         billed = fault is not None and fault.kind == "cancel_billed"
         self._end(record, self._pictureless(record, "cancelled", None, "cancelled", charged=billed))
 
-    def _end(self, record: Background, end: End) -> None:
+    def _end(self, record: Background, end: InteractionEnd) -> None:
         record.end = end
         record.leave(self._close(record.call, end, record.ask))
         event = webhooks.event_of_status(end.status)
@@ -223,7 +226,7 @@ class Backgrounds:
             oldest = next(kept.id for kept in self._by_id.values() if kept.end is not None)
             del self._by_id[oldest]
 
-    def _close(self, call: Call, end: End, ask: AcceptedRequest | None) -> int:
+    def _close(self, call: RecordedCall, end: InteractionEnd, ask: AcceptedRequest | None) -> int:
         """The call's line of the bill, and what it cost."""
         simulation = self._simulation
         line = replace(simulation.ledger.current(call), finished_at=simulation.now(), outcome=end.outcome)

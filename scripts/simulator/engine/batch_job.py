@@ -16,7 +16,7 @@ from scripts.simulator.provider.models import ImageModel
 EXPIRES_AFTER = timedelta(hours=48)
 
 
-class Counts(Struct):
+class BatchCounts(Struct):
     """What the batch's statistics say."""
 
     total: int = 0
@@ -35,7 +35,7 @@ class Job(Struct):
     ends_at: datetime
     fault: Fault | None
     results: File
-    counts: Counts = field(default_factory=Counts)
+    counts: BatchCounts = field(default_factory=BatchCounts)
     work: asyncio.Task[None] | None = None
     alarm: asyncio.Task[None] | None = None
     """Tells webhooks of its end."""

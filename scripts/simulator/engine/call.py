@@ -13,20 +13,20 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from scripts.simulator.engine.making import input_usage, make, price
-from scripts.simulator.engine.simulation import Simulation, Stored
+from scripts.simulator.engine.simulation import InteractionState, Simulation
 from scripts.simulator.formats import fault_replies
 from scripts.simulator.formats.credential import check_key
-from scripts.simulator.formats.reply import Answer, Cut, Hang, Reply, Reset
+from scripts.simulator.formats.reply import Cut, Hang, Reply, Reset, WrittenAnswer
 from scripts.simulator.provider import quota_problems, tokens
-from scripts.simulator.provider.accepted_request import AcceptedRequest, Headline, Order, accept
-from scripts.simulator.provider.bill import Api, Call
+from scripts.simulator.provider.accepted_request import AcceptedRequest, Headline, PictureOrder, accept
+from scripts.simulator.provider.bill import Api, RecordedCall
 from scripts.simulator.provider.faults import GATE_KINDS, SICK_KINDS, Fault, FaultVerdict
 from scripts.simulator.provider.models import VERTEX, ImageModel
 from scripts.simulator.provider.parameters import Parameters
-from scripts.simulator.provider.problems import Problem, Refused, model_not_found
-from scripts.simulator.provider.quota_windows import ModelQuota, Rejected
-from scripts.simulator.provider.rendered import Made
-from scripts.simulator.provider.tokens import NOTHING, Usage
+from scripts.simulator.provider.problems import ApiProblem, RequestRefused, model_not_found
+from scripts.simulator.provider.quota_windows import ModelQuota, QuotaRejection
+from scripts.simulator.provider.rendered import RenderedImage
+from scripts.simulator.provider.tokens import NOTHING, TokenUsage
 
 
 class ReceivedCall(Protocol):
@@ -42,11 +42,11 @@ class ReceivedCall(Protocol):
     def check_body(self) -> None:
         """Refused when there is nothing in it to look up a model by."""
 
-    def order(self) -> Order:
+    def order(self) -> PictureOrder:
         """Or Refused."""
 
-    def problem_answer(self, problem: Problem) -> Answer: ...
-    def made_answer(self, made: Made) -> Answer: ...
+    def problem_answer(self, problem: ApiProblem) -> WrittenAnswer: ...
+    def made_answer(self, made: RenderedImage) -> WrittenAnswer: ...
 
 
 class SettledCall(Struct, frozen=True):
@@ -54,7 +54,7 @@ class SettledCall(Struct, frozen=True):
 
     reply: Reply
     outcome: str
-    usage: Usage = NOTHING
+    usage: TokenUsage = NOTHING
     charged: bool = False
     served_model: str = ""
     tier: str = ""
@@ -85,7 +85,7 @@ async def take(simulation: Simulation, request: ReceivedCall, client_left: Calla
     try:
         model, quota = _enter(simulation, request, headline, verdict)
         settled = await _serve(simulation, request, call, model, quota, headline, verdict)
-    except Refused as refused:
+    except RequestRefused as refused:
         settled = _failed(request, refused.problem)
     if isinstance(settled, Begun):
         return settled.reply
@@ -114,20 +114,22 @@ def _enter(
     check_key(request.key)
     fault = verdict.fault
     if fault is not None and fault.kind in GATE_KINDS:
-        raise Refused(fault_replies.gate_problem(fault, headline))
+        raise RequestRefused(fault_replies.gate_problem(fault, headline))
     request.check_body()
     tariff = simulation.tariff
     if tariff is not None and not tariff.can_pay(headline.model):
-        raise Refused(Problem("insufficient_user_quota", "The balance of this account is used up. Please recharge."))
+        raise RequestRefused(
+            ApiProblem("insufficient_user_quota", "The balance of this account is used up. Please recharge.")
+        )
     model = simulation.models.served(headline.model)
     if model is None:
-        raise Refused(model_not_found(headline.model))
+        raise RequestRefused(model_not_found(headline.model))
     pool = pool_of(request.api, model.id)
     quota = simulation.quota_of(pool)
     text, images = tokens.of_input(model, headline.prompt, headline.references)
     admission = quota.admit(simulation.limits.limits(pool), simulation.moment(), images=1, input_tokens=text + images)
-    if isinstance(admission, Rejected):
-        raise Refused(quota_problems.from_rejection(admission, model.id))
+    if isinstance(admission, QuotaRejection):
+        raise RequestRefused(quota_problems.from_rejection(admission, model.id))
     return model, quota
 
 
@@ -141,7 +143,7 @@ def pool_of(api: Api, model_id: str) -> str:
 async def _serve(
     simulation: Simulation,
     request: ReceivedCall,
-    call: Call,
+    call: RecordedCall,
     model: ImageModel,
     quota: ModelQuota,
     headline: Headline,
@@ -155,7 +157,7 @@ async def _serve(
             settled = Begun(await simulation.backgrounds.begin(call, ask, headline, verdict, leave(simulation, quota)))
         else:
             settled = replace(await _work(simulation, request, call, ask, verdict), parameters=ask.parameters)
-    except Refused as refused:
+    except RequestRefused as refused:
         settled = _failed(request, refused.problem)
     finally:
         if not isinstance(settled, Begun):
@@ -169,7 +171,7 @@ def leave(simulation: Simulation, quota: ModelQuota) -> Callable[[int], None]:
 
 
 async def _work(
-    simulation: Simulation, request: ReceivedCall, call: Call, ask: AcceptedRequest, verdict: FaultVerdict
+    simulation: Simulation, request: ReceivedCall, call: RecordedCall, ask: AcceptedRequest, verdict: FaultVerdict
 ) -> SettledCall:
     fault = verdict.fault
     at_once = fault is not None and fault.kind in ("overload", "shed", "internal", "reset", "hang")
@@ -180,10 +182,10 @@ async def _work(
         return _sick(simulation, request, ask, fault)
     made, outcome = await make(simulation, call, ask, fault)
     if made.no_image is not None and made.no_image.form == "http_400":
-        return _failed(request, Problem(made.no_image.code, made.no_image.message, status=400))
+        return _failed(request, ApiProblem(made.no_image.code, made.no_image.message, status=400))
     answer = request.made_answer(made)
     if ask.store and request.api == "interactions":
-        simulation.store(made.id, Stored(ask.prompt, answer.body))
+        simulation.store(made.id, InteractionState(ask.prompt, answer.body))
     answered = made.usage is not None or simulation.tariff is not None  # a gateway charges each answer
     charged = answered and (fault is None or fault.charged is not False)
     usage = made.usage if made.usage is not None else NOTHING
@@ -216,13 +218,13 @@ def _sick(simulation: Simulation, request: ReceivedCall, ask: AcceptedRequest, f
     )
 
 
-def _failed(request: ReceivedCall, problem: Problem) -> SettledCall:
+def _failed(request: ReceivedCall, problem: ApiProblem) -> SettledCall:
     return SettledCall(request.problem_answer(problem), problem.code)
 
 
 def _status(reply: Reply) -> int | None:
     match reply:
-        case Answer():
+        case WrittenAnswer():
             return reply.status
         case Cut(answer):
             return answer.status

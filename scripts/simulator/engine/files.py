@@ -15,8 +15,8 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from scripts.simulator.formats.credential import check_key, key_of
-from scripts.simulator.formats.reply import Answer, Cut, Hang, Reset, deliver, json_answer
-from scripts.simulator.provider.problems import Problem, Refused
+from scripts.simulator.formats.reply import Cut, Hang, Reset, WrittenAnswer, deliver, json_answer
+from scripts.simulator.provider.problems import ApiProblem, RequestRefused
 
 if TYPE_CHECKING:
     from scripts.simulator.engine.simulation import Simulation
@@ -87,7 +87,9 @@ class Files:
         """Or Refused."""
         file = self.by_name.get(name)
         if file is None or not file.is_whole:
-            raise Refused(Problem("permission_denied", f"You do not have permission to access the File {name}."))
+            raise RequestRefused(
+                ApiProblem("permission_denied", f"You do not have permission to access the File {name}.")
+            )
         return file
 
 
@@ -113,11 +115,11 @@ class Upload:
                 answer = self._simulation.door("file_upload") or self._start(http, await http.body())
             else:
                 answer = await self._bytes(http, commands)
-        except Refused as refused:
+        except RequestRefused as refused:
             answer = json_answer(refused.problem.http_status, refused.problem.rpc_body())
         await deliver(answer, scope, receive, send)
 
-    def _start(self, http: HttpRequest, body: bytes) -> Answer:
+    def _start(self, http: HttpRequest, body: bytes) -> WrittenAnswer:
         check_key(key_of(http))
         simulation = self._simulation
         described = msgspec.json.decode(body or b"{}", type=dict[str, Any]).get("file", {})
@@ -131,12 +133,12 @@ class Upload:
         url = http.url.replace(query=f"upload_id={file.name.removeprefix('files/')}&upload_protocol=resumable")
         return json_answer(200, {}, {"x-goog-upload-url": str(url), "x-goog-upload-status": "active"})
 
-    async def _bytes(self, http: HttpRequest, commands: set[str]) -> Answer:
+    async def _bytes(self, http: HttpRequest, commands: set[str]) -> WrittenAnswer:
         file = self._simulation.files.by_name.get(f"files/{http.query_params.get('upload_id', '')}")
         if file is None or file.is_whole:
-            raise Refused(Problem("not_found", "No such upload."))
+            raise RequestRefused(ApiProblem("not_found", "No such upload."))
         if int(http.headers.get("x-goog-upload-offset", "0")) != file.size:
-            raise Refused(Problem("invalid_request", f"The upload has {file.size} bytes."))
+            raise RequestRefused(ApiProblem("invalid_request", f"The upload has {file.size} bytes."))
         async for data in http.stream():
             file.write(data)
         if "finalize" not in commands:
@@ -155,13 +157,13 @@ class Download:
             check_key(key_of(http))
             file = self._simulation.files.whole(f"files/{http.path_params['id']}")
             reply = self._simulation.door("file_download", whole=b"".join([chunk async for chunk in file.chunks()]))
-        except Refused as refused:
+        except RequestRefused as refused:
             reply = json_answer(refused.problem.http_status, refused.problem.rpc_body())
         match reply:
             case None:
                 response = StreamingResponse(file.chunks(), headers={"content-length": str(file.size)})
                 await response(scope, receive, send)
-            case Answer() | Cut() | Hang() | Reset():
+            case WrittenAnswer() | Cut() | Hang() | Reset():
                 await deliver(reply, scope, receive, send)
 
 
@@ -178,7 +180,7 @@ class Described:
         try:
             check_key(key_of(http))
             file = files.whole(f"files/{http.path_params['id']}")
-        except Refused as refused:
+        except RequestRefused as refused:
             return _json(refused.problem.rpc_body(), refused.problem.http_status)
         if http.method == "DELETE":
             files.remove(file.name)

@@ -9,23 +9,25 @@ from msgspec.structs import replace
 from scripts.simulator.formats import fault_replies
 from scripts.simulator.provider import tokens
 from scripts.simulator.provider.accepted_request import OUTPUT_TYPES, AcceptedRequest
-from scripts.simulator.provider.bill import Call, cost_micros
-from scripts.simulator.provider.drawing import Scene
+from scripts.simulator.provider.bill import RecordedCall, cost_micros
+from scripts.simulator.provider.drawing import PictureContent
 from scripts.simulator.provider.faults import Fault
 from scripts.simulator.provider.models import DEFAULT_SIZE, ImageModel, Tier
-from scripts.simulator.provider.rendered import Made
-from scripts.simulator.provider.tokens import Usage
+from scripts.simulator.provider.rendered import RenderedImage
+from scripts.simulator.provider.tokens import TokenUsage
 
 if TYPE_CHECKING:
     from scripts.simulator.engine.simulation import Simulation
 
 
-async def make(simulation: Simulation, call: Call, ask: AcceptedRequest, fault: Fault | None) -> tuple[Made, str]:
+async def make(
+    simulation: Simulation, call: RecordedCall, ask: AcceptedRequest, fault: Fault | None
+) -> tuple[RenderedImage, str]:
     """What the model makes of the ask, and the name of how it ended."""
     kind = fault.kind if fault is not None else None
     model, tier, size = _served(simulation, ask, fault)
     identity = simulation.call_id(call.number)
-    made = Made(
+    made = RenderedImage(
         id=f"v1_{identity}",
         ask=ask,
         model=model,
@@ -68,10 +70,10 @@ def _searches(ask: AcceptedRequest) -> int:
     return tokens.of_searches(ask.prompt) + images
 
 
-def input_usage(model: ImageModel, ask: AcceptedRequest) -> Usage:
+def input_usage(model: ImageModel, ask: AcceptedRequest) -> TokenUsage:
     text_in, image_in = tokens.of_input(model, ask.prompt, len(ask.references), ask.parameters.instruction)
     level = ask.parameters.thinking if model is ask.model else model.default_thinking
-    return Usage(text_in=text_in, image_in=image_in, thoughts=tokens.of_thinking(model, ask.prompt, level))
+    return TokenUsage(text_in=text_in, image_in=image_in, thoughts=tokens.of_thinking(model, ask.prompt, level))
 
 
 def _served(simulation: Simulation, ask: AcceptedRequest, fault: Fault | None) -> tuple[ImageModel, Tier, str]:
@@ -99,17 +101,19 @@ def _image_tokens(model: ImageModel, size: str, fault: Fault | None) -> int:
     return next((count for count in model.image_tokens.values() if count != usual), 2 * usual)
 
 
-def _scene(simulation: Simulation, ask: AcceptedRequest, model: ImageModel, size: str, fault: Fault | None) -> Scene:
+def _scene(
+    simulation: Simulation, ask: AcceptedRequest, model: ImageModel, size: str, fault: Fault | None
+) -> PictureContent:
     ratio = ask.ratio if ask.ratio in model.ratios else "1:1"
     if fault is not None and fault.kind == "wrong_ratio":
         ratio = "1:1" if ratio != "1:1" else "3:2"
     width, height = simulation.models.pixels(size, ratio)
     caption = f"{model.id}  {size} {ratio}  SIMULATED"
     reference = ask.references[-1] if ask.references else None
-    return Scene(ask.prompt, caption, width, height, seed=ask.seed or simulation.seed, reference=reference)
+    return PictureContent(ask.prompt, caption, width, height, seed=ask.seed or simulation.seed, reference=reference)
 
 
-def price(simulation: Simulation, model: ImageModel, tier: Tier, usage: Usage) -> int:
+def price(simulation: Simulation, model: ImageModel, tier: Tier, usage: TokenUsage) -> int:
     """Google's by the token, a gateway's by the call."""
     if simulation.tariff is None:
         return cost_micros(model, tier, usage)

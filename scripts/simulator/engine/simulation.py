@@ -16,9 +16,9 @@ from msgspec import Struct
 from scripts.simulator.engine.background import Backgrounds
 from scripts.simulator.engine.batch_job import Job
 from scripts.simulator.engine.files import Files
-from scripts.simulator.engine.webhooks import Webhooks
+from scripts.simulator.engine.webhooks import SimulatedWebhooks
 from scripts.simulator.formats import fault_replies
-from scripts.simulator.formats.reply import Answer, Cut, Hang, Reply, Reset, json_answer
+from scripts.simulator.formats.reply import Cut, Hang, Reply, Reset, WrittenAnswer, json_answer
 from scripts.simulator.provider import faults as fault_script
 from scripts.simulator.provider import latency as latencies
 from scripts.simulator.provider import models as model_list
@@ -27,7 +27,7 @@ from scripts.simulator.provider.bill import Api, Ledger
 from scripts.simulator.provider.drawing import Painter, PictureMode
 from scripts.simulator.provider.faults import GATE_KINDS, SICK_KINDS, Fault, FaultBook
 from scripts.simulator.provider.models import VERTEX, Models
-from scripts.simulator.provider.problems import ErrorForm, Problem
+from scripts.simulator.provider.problems import ApiProblem, ErrorForm
 from scripts.simulator.provider.quota_windows import ModelQuota, WindowKind, WindowMoment
 from scripts.simulator.provider.tariff import Tariff
 from shared.core.limits.quota import InvalidQuota, Quota
@@ -43,7 +43,7 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-class Stored(Struct, frozen=True):
+class InteractionState(Struct, frozen=True):
     prompt: str
     body: bytes
     """The answer as it was given."""
@@ -101,7 +101,7 @@ class Simulation:
         self.files = Files()
         self.jobs: dict[str, Job] = {}
         """Batches by name."""
-        self.webhooks = Webhooks(self)
+        self.webhooks = SimulatedWebhooks(self)
         self.backgrounds = Backgrounds(self)
         self._restart()
         self.set_faults(faults)
@@ -133,12 +133,16 @@ class Simulation:
         """What a scripted fault answers instead of an endpoint that makes no picture; None where it is sound."""
         headline = headline or Headline()
         fault = self.faults.judge(api, headline, now=self.monotonic()).fault
-        return Cut(Answer(200, whole)) if fault is not None and fault.kind == "cut" else self.bent_by(fault, headline)
+        return (
+            Cut(WrittenAnswer(200, whole))
+            if fault is not None and fault.kind == "cut"
+            else self.bent_by(fault, headline)
+        )
 
     def bent_by(self, fault: Fault | None, headline: Headline) -> Reply | None:
         """The reply of a fault that decides the whole call; None for any other."""
         if fault is not None and fault.kind == "missing":
-            missing = Problem("not_found", fault.message or "Requested entity was not found.")
+            missing = ApiProblem("not_found", fault.message or "Requested entity was not found.")
             return json_answer(missing.http_status, missing.coded_body(detailed=False))
         if fault is None or fault.kind not in (*GATE_KINDS, *SICK_KINDS):
             return None
@@ -158,14 +162,14 @@ class Simulation:
     def call_id(self, number: int) -> str:
         return hashlib.sha256(f"{self.seed}:{self._era}:{number}".encode()).hexdigest()[:32]
 
-    def store(self, interaction_id: str, stored: Stored) -> None:
+    def store(self, interaction_id: str, stored: InteractionState) -> None:
         self._stored[interaction_id] = stored
         self._stored_bytes += len(stored.body)
         while self._stored_bytes > _STORED_BYTES and len(self._stored) > 1:
             _, oldest = self._stored.popitem(last=False)
             self._stored_bytes -= len(oldest.body)
 
-    def stored(self, interaction_id: str) -> Stored | None:
+    def stored(self, interaction_id: str) -> InteractionState | None:
         return self._stored.get(interaction_id)
 
     def forget(self, interaction_id: str) -> bool:
@@ -203,7 +207,7 @@ class Simulation:
         self.webhooks.stop()
         self._end_batches()
         self._quotas: dict[str, ModelQuota] = {}
-        self._stored: OrderedDict[str, Stored] = OrderedDict()
+        self._stored: OrderedDict[str, InteractionState] = OrderedDict()
         self._stored_bytes = 0
 
     def _check_known(self, names: Iterable[str], error: type[ValueError]) -> None:

@@ -87,7 +87,7 @@ class _Parcel(Struct, frozen=True):
     body: bytes = b""
 
 
-class Webhooks:
+class SimulatedWebhooks:
     """The webhooks of one simulation. `post` sends one request; a test may put its own in the place of HTTP."""
 
     def __init__(self, simulation: Simulation, post: Post | None = None) -> None:

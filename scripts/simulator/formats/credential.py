@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from starlette.requests import Request
 
-from scripts.simulator.provider.problems import Problem, Refused
+from scripts.simulator.provider.problems import ApiProblem, RequestRefused
 
 STANDARD_KEY = "AIza"
 
@@ -19,10 +19,10 @@ def key_of(http: Request) -> str:
 def check_key(key: str) -> None:
     if not key:
         message = "Request is missing an API key. Pass it in the x-goog-api-key header."
-        raise Refused(Problem("authentication", message, details=(_reason("CREDENTIALS_MISSING"),)))
+        raise RequestRefused(ApiProblem("authentication", message, details=(_reason("CREDENTIALS_MISSING"),)))
     if key.startswith(STANDARD_KEY):
         message = "Standard API keys are no longer accepted. Create an auth key in AI Studio."
-        raise Refused(Problem("authentication", message, details=(_reason("API_KEY_INVALID"),)))
+        raise RequestRefused(ApiProblem("authentication", message, details=(_reason("API_KEY_INVALID"),)))
 
 
 def _reason(reason: str) -> dict[str, str]:

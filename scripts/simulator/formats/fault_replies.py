@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from scripts.simulator.formats.reply import Answer, Cut, Hang, Reply, Reset, json_answer
+from scripts.simulator.formats.reply import Cut, Hang, Reply, Reset, WrittenAnswer, json_answer
 from scripts.simulator.provider import quota_problems
 from scripts.simulator.provider.accepted_request import Headline
 from scripts.simulator.provider.faults import Fault
-from scripts.simulator.provider.problems import Problem, model_not_found
+from scripts.simulator.provider.problems import ApiProblem, model_not_found
 from scripts.simulator.provider.rendered import NoImage
 
 _ANNOUNCED_DELAY = 45.837906927
@@ -40,13 +40,13 @@ _NO_IMAGE = "The model did not return an image."
 _PROXY_PAGE = b"<!DOCTYPE html><html><head><title>example.com | 524: A timeout occurred</title></head></html>"
 
 
-def gate_problem(fault: Fault, headline: Headline) -> Problem:
+def gate_problem(fault: Fault, headline: Headline) -> ApiProblem:
     match fault.kind:
         case "gone":
             return _dressed(model_not_found(headline.model), fault)
         case "tier_unsupported":
             message = f"Service tier '{headline.tier}' is not supported for model {headline.model}."
-            return _dressed(Problem("invalid_request", message), fault)
+            return _dressed(ApiProblem("invalid_request", message), fault)
         case "quota":
             delay = _ANNOUNCED_DELAY if fault.seconds is None else fault.seconds
             exhausted = quota_problems.of_variant(
@@ -59,13 +59,13 @@ def gate_problem(fault: Fault, headline: Headline) -> Problem:
             )
             return _dressed(exhausted, fault)
         case "rejected":
-            return _dressed(Problem(fault.code or "invalid_request", _MESSAGES["rejected"], status=400), fault)
+            return _dressed(ApiProblem(fault.code or "invalid_request", _MESSAGES["rejected"], status=400), fault)
         case _:
             return problem(fault)
 
 
-def problem(fault: Fault) -> Problem:
-    return _dressed(Problem(_CODES[fault.kind], _MESSAGES[fault.kind]), fault)
+def problem(fault: Fault) -> ApiProblem:
+    return _dressed(ApiProblem(_CODES[fault.kind], _MESSAGES[fault.kind]), fault)
 
 
 def without_answer(fault: Fault) -> Reply:
@@ -76,10 +76,10 @@ def without_answer(fault: Fault) -> Reply:
         case "reset":
             return Reset()
         case _:
-            return Answer(524, _PROXY_PAGE, {"content-type": "text/html", "server": "cloudflare"})
+            return WrittenAnswer(524, _PROXY_PAGE, {"content-type": "text/html", "server": "cloudflare"})
 
 
-def _dressed(problem: Problem, fault: Fault) -> Problem:
+def _dressed(problem: ApiProblem, fault: Fault) -> ApiProblem:
     headers = {"retry-after": fault.retry_after} if fault.retry_after is not None else {}
     return replace(problem, message=fault.message or problem.message, headers=headers, form=fault.error_form)
 
@@ -90,7 +90,7 @@ def no_image(fault: Fault) -> NoImage:
     return NoImage(fault.form, code, fault.message or (_REFUSAL if refusal else _NO_IMAGE))
 
 
-def bend(answer: Answer, fault: Fault | None) -> Reply:
+def bend(answer: WrittenAnswer, fault: Fault | None) -> Reply:
     match fault:
         case Fault(kind="cut"):
             return Cut(answer)

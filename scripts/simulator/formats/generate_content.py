@@ -1,4 +1,4 @@
-"""The classic API, `models/{model}:generateContent`: its request into an `Order`, what came of it into its answers."""
+"""The classic API, `models/{model}:generateContent`: a request into a `PictureOrder`, and its end into answers."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Any
 
 from scripts.simulator.formats.fields import need, objects, read, strings
 from scripts.simulator.formats.interactions import SERVED_TIER_HEADER
-from scripts.simulator.formats.reply import Answer, json_answer
+from scripts.simulator.formats.reply import WrittenAnswer, json_answer
 from scripts.simulator.provider import tokens
-from scripts.simulator.provider.accepted_request import MARKER_LABEL, Headline, Inline, Order
+from scripts.simulator.provider.accepted_request import MARKER_LABEL, Headline, Inline, PictureOrder
 from scripts.simulator.provider.models import DEFAULT_SIZE
 from scripts.simulator.provider.parameters import TEXT_CATEGORIES, Parameters, safety
-from scripts.simulator.provider.problems import Problem, invalid
-from scripts.simulator.provider.rendered import Made, NoImage, inline
-from scripts.simulator.provider.tokens import Usage
+from scripts.simulator.provider.problems import ApiProblem, invalid
+from scripts.simulator.provider.rendered import NoImage, RenderedImage, inline
+from scripts.simulator.provider.tokens import TokenUsage
 
 _FIELDS = frozenset(
     {
@@ -76,7 +76,7 @@ def headline(body: Mapping[str, Any], model: str) -> Headline:
     )
 
 
-def order(body: Mapping[str, Any], categories: tuple[str, ...] = TEXT_CATEGORIES) -> Order:
+def order(body: Mapping[str, Any], categories: tuple[str, ...] = TEXT_CATEGORIES) -> PictureOrder:
     """`categories`: of harm, whose threshold this API takes."""
     body = _camel(body)
     for name in body:
@@ -90,7 +90,7 @@ def order(body: Mapping[str, Any], categories: tuple[str, ...] = TEXT_CATEGORIES
     modalities = [str(modality).upper() for modality in read(config, "responseModalities", list) or ["TEXT", "IMAGE"]]
     if "IMAGE" not in modalities:
         raise invalid("This model needs IMAGE among generationConfig.responseModalities.")
-    return Order(
+    return PictureOrder(
         prompt=prompt,
         size=read(image, "imageSize", str, "generationConfig.imageConfig."),
         ratio=read(image, "aspectRatio", str, "generationConfig.imageConfig."),
@@ -109,15 +109,15 @@ def order(body: Mapping[str, Any], categories: tuple[str, ...] = TEXT_CATEGORIES
     )
 
 
-def problem_answer(problem: Problem) -> Answer:
+def problem_answer(problem: ApiProblem) -> WrittenAnswer:
     return json_answer(problem.http_status, problem.rpc_body(), problem.headers)
 
 
-def made_answer(made: Made) -> Answer:
+def made_answer(made: RenderedImage) -> WrittenAnswer:
     return json_answer(200, response(made), {SERVED_TIER_HEADER: made.tier})
 
 
-def response(made: Made, mime_type: str = "image/jpeg") -> dict[str, Any]:
+def response(made: RenderedImage, mime_type: str = "image/jpeg") -> dict[str, Any]:
     body: dict[str, Any] = _outcome(made, mime_type)
     if made.usage is not None:
         body["usageMetadata"] = usage_json(made.usage)
@@ -126,7 +126,7 @@ def response(made: Made, mime_type: str = "image/jpeg") -> dict[str, Any]:
     return body
 
 
-def usage_json(usage: Usage) -> dict[str, Any]:
+def usage_json(usage: TokenUsage) -> dict[str, Any]:
     body: dict[str, Any] = {
         "promptTokenCount": usage.total_in,
         "candidatesTokenCount": usage.total_out,
@@ -139,7 +139,7 @@ def usage_json(usage: Usage) -> dict[str, Any]:
     return body
 
 
-def _outcome(made: Made, mime_type: str) -> dict[str, Any]:
+def _outcome(made: RenderedImage, mime_type: str) -> dict[str, Any]:
     match made.no_image:
         case NoImage(form="prompt_blocked", code=code, message=message):
             reason = code.upper() if code.upper() in _BLOCK_REASONS else "OTHER"

@@ -1,4 +1,4 @@
-"""The Interactions API: its request into an `Order`, and what came of it into its answers."""
+"""The Interactions API: a request into a `PictureOrder`, and its end into answers."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from typing import Any
 
 from scripts.simulator.formats import webhooks
 from scripts.simulator.formats.fields import need, objects, read, strings
-from scripts.simulator.formats.reply import Answer, json_answer
+from scripts.simulator.formats.reply import WrittenAnswer, json_answer
 from scripts.simulator.provider.accepted_request import (
     MARKER_LABEL,
     AcceptedRequest,
     Headline,
     Inline,
-    Order,
+    PictureOrder,
     WebhookConfig,
 )
 from scripts.simulator.provider.models import DEFAULT_SIZE
 from scripts.simulator.provider.parameters import IMAGE_CATEGORIES, TEXT_CATEGORIES, Parameters, safety
-from scripts.simulator.provider.problems import ErrorForm, Problem, invalid
-from scripts.simulator.provider.rendered import Made, NoImage, inline
-from scripts.simulator.provider.tokens import Usage
+from scripts.simulator.provider.problems import ApiProblem, ErrorForm, invalid
+from scripts.simulator.provider.rendered import NoImage, RenderedImage, inline
+from scripts.simulator.provider.tokens import TokenUsage
 
 SERVED_TIER_HEADER = "x-gemini-service-tier"
 
@@ -75,7 +75,7 @@ def headline(body: Mapping[str, Any]) -> Headline:
     )
 
 
-def order(body: Mapping[str, Any], *, resumed_prompt: str | None) -> Order:
+def order(body: Mapping[str, Any], *, resumed_prompt: str | None) -> PictureOrder:
     """`resumed_prompt`: of the stored interaction that is continued, which is sent without an input of its own."""
     for name in body:
         if name not in PARAMETERS:
@@ -91,7 +91,7 @@ def order(body: Mapping[str, Any], *, resumed_prompt: str | None) -> Order:
     background = read(body, "background", bool) or False
     if background and store is False:
         raise invalid("Parameter 'background' needs 'store' to be true.")
-    return Order(
+    return PictureOrder(
         prompt=prompt,
         size=size,
         ratio=ratio,
@@ -113,17 +113,17 @@ def order(body: Mapping[str, Any], *, resumed_prompt: str | None) -> Order:
     )
 
 
-def problem_answer(problem: Problem, form: ErrorForm) -> Answer:
+def problem_answer(problem: ApiProblem, form: ErrorForm) -> WrittenAnswer:
     form = problem.form or form
     body = problem.rpc_body() if form == "rpc" else problem.coded_body(detailed=form == "detailed")
     return json_answer(problem.http_status, body, problem.headers)
 
 
-def made_answer(made: Made) -> Answer:
+def made_answer(made: RenderedImage) -> WrittenAnswer:
     return json_answer(200, interaction(made), {SERVED_TIER_HEADER: made.tier})
 
 
-def interaction(made: Made) -> dict[str, Any]:
+def interaction(made: RenderedImage) -> dict[str, Any]:
     body = _head(made.id, status_of(made), made.model.id, made.tier, made.created, made.updated, made.ask.labels) | {
         "steps": _steps(made)
     }
@@ -146,8 +146,8 @@ def ended(
     ask: AcceptedRequest,
     times: tuple[datetime, datetime],
     status: str,
-    problem: Problem | None,
-    usage: Usage,
+    problem: ApiProblem | None,
+    usage: TokenUsage,
 ) -> dict[str, Any]:
     """One that ended without a picture; `times` of its creation and its end."""
     body = _head(interaction_id, status, ask.model.id, ask.tier, *times, ask.labels)
@@ -180,7 +180,7 @@ def _head(
     return body | ({"labels": dict(labels)} if labels else {})
 
 
-def usage_json(usage: Usage) -> dict[str, Any]:
+def usage_json(usage: TokenUsage) -> dict[str, Any]:
     body: dict[str, Any] = {
         "total_input_tokens": usage.total_in,
         "input_tokens_by_modality": _modalities(text=usage.text_in, image=usage.image_in),
@@ -201,7 +201,7 @@ def stamp(at: datetime) -> str:
     return at.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def status_of(made: Made) -> str:
+def status_of(made: RenderedImage) -> str:
     if made.continuation_token:
         return "requires_continuation"
     match made.no_image:
@@ -213,7 +213,7 @@ def status_of(made: Made) -> str:
             return "completed"
 
 
-def _steps(made: Made) -> list[dict[str, Any]]:
+def _steps(made: RenderedImage) -> list[dict[str, Any]]:
     thought = {"type": "thought", "signature": "c2ltdWxhdGVk"}
     steps: list[dict[str, Any]] = [thought] if made.usage is not None and made.usage.thoughts else []
     match made.no_image:
@@ -236,7 +236,7 @@ def _steps(made: Made) -> list[dict[str, Any]]:
     return [*steps, {"type": "model_output", "content": content}] if content else steps
 
 
-def _searches(made: Made) -> list[dict[str, Any]]:
+def _searches(made: RenderedImage) -> list[dict[str, Any]]:
     query = " ".join(made.ask.prompt.split()[:8])
     return [
         {"type": "google_search_call", "id": f"{made.id}-search", "arguments": {"queries": [query]}},

@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from scripts.simulator.formats.fields import need, objects, read
-from scripts.simulator.formats.reply import Answer, json_answer
-from scripts.simulator.provider.accepted_request import Headline, Inline, Order
+from scripts.simulator.formats.reply import WrittenAnswer, json_answer
+from scripts.simulator.provider.accepted_request import Headline, Inline, PictureOrder
 from scripts.simulator.provider.parameters import Parameters
-from scripts.simulator.provider.problems import Problem, invalid
-from scripts.simulator.provider.rendered import Made, NoImage
+from scripts.simulator.provider.problems import ApiProblem, invalid
+from scripts.simulator.provider.rendered import NoImage, RenderedImage
 from scripts.simulator.provider.tariff import Tariff
 
 Form = Literal["chat", "images"]
@@ -40,7 +40,7 @@ def headline(body: Mapping[str, Any], model: str, form: Form) -> Headline:
     return Headline(model=model, prompt="\n".join(texts), references=references)
 
 
-def chat_order(body: Mapping[str, Any]) -> Order:
+def chat_order(body: Mapping[str, Any]) -> PictureOrder:
     _only(body, ("model", "messages", "stream", "modalities"))
     if body.get("stream"):
         raise invalid("stream is not served")
@@ -63,23 +63,23 @@ def chat_order(body: Mapping[str, Any]) -> Order:
             else:
                 raise invalid(f"Unsupported part: {part.get('type')!r}")
     parameters = Parameters(instruction=instruction)
-    return Order(prompt=_prompt("\n".join(texts)), references=tuple(references), parameters=parameters)
+    return PictureOrder(prompt=_prompt("\n".join(texts)), references=tuple(references), parameters=parameters)
 
 
-def images_order(body: Mapping[str, Any]) -> Order:
+def images_order(body: Mapping[str, Any]) -> PictureOrder:
     _only(body, ("model", "prompt", "n", "response_format"))
     if (read(body, "n", int) or 1) != 1:
         raise invalid("n: only 1 image a call")
-    return Order(prompt=_prompt(need(body, "prompt", str)))
+    return PictureOrder(prompt=_prompt(need(body, "prompt", str)))
 
 
-def problem_answer(problem: Problem) -> Answer:
+def problem_answer(problem: ApiProblem) -> WrittenAnswer:
     """As these servers word it: a type of their own, and the code as a word."""
     error = {"message": problem.message, "type": "gateway_error", "param": None, "code": problem.code}
     return json_answer(problem.http_status, {"error": error}, problem.headers)
 
 
-def chat_answer(made: Made, tariff: Tariff) -> Answer:
+def chat_answer(made: RenderedImage, tariff: Tariff) -> WrittenAnswer:
     message: dict[str, Any] = {"role": "assistant", "content": made.text or None}
     finish = "stop"
     match made.no_image:
@@ -108,7 +108,7 @@ def chat_answer(made: Made, tariff: Tariff) -> Answer:
     )
 
 
-def images_answer(made: Made, tariff: Tariff) -> Answer:
+def images_answer(made: RenderedImage, tariff: Tariff) -> WrittenAnswer:
     """A refusal is a 200 without data here: it was worked on, and is charged."""
     data: list[dict[str, str]] = []
     if made.no_image is None and made.picture is not None:
@@ -120,7 +120,7 @@ def images_answer(made: Made, tariff: Tariff) -> Answer:
     return json_answer(200, body)
 
 
-def _url(made: Made, picture: bytes, tariff: Tariff) -> str:
+def _url(made: RenderedImage, picture: bytes, tariff: Tariff) -> str:
     if tariff.by_url:
         return tariff.keep(f"{made.id}.jpg", picture)
     return f"data:image/jpeg;base64,{base64.b64encode(picture).decode('ascii')}"

@@ -31,7 +31,7 @@ def connection_of(scope: Scope) -> Connection:
     return connection
 
 
-class Answer(Struct, frozen=True):
+class WrittenAnswer(Struct, frozen=True):
     status: int
     body: bytes
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -40,7 +40,7 @@ class Answer(Struct, frozen=True):
 class Cut(Struct, frozen=True):
     """The head promises the whole body; half of it comes and the connection ends."""
 
-    answer: Answer
+    answer: WrittenAnswer
 
 
 class Hang(Struct, frozen=True):
@@ -51,16 +51,16 @@ class Reset(Struct, frozen=True):
     """The connection ends without an answer."""
 
 
-Reply = Answer | Cut | Hang | Reset
+Reply = WrittenAnswer | Cut | Hang | Reset
 
 
-def json_answer(status: int, body: Any, headers: Mapping[str, str] | None = None) -> Answer:
-    return Answer(status, msgspec.json.encode(body), headers or {})
+def json_answer(status: int, body: Any, headers: Mapping[str, str] | None = None) -> WrittenAnswer:
+    return WrittenAnswer(status, msgspec.json.encode(body), headers or {})
 
 
 async def deliver(reply: Reply, scope: Scope, receive: Receive, send: Send) -> None:
     match reply:
-        case Answer():
+        case WrittenAnswer():
             await _start(reply, send)
             await send({"type": "http.response.body", "body": reply.body})
         case Cut(answer):
@@ -81,7 +81,7 @@ async def _gone(receive: Receive) -> None:
         pass
 
 
-async def _start(answer: Answer, send: Send) -> None:
+async def _start(answer: WrittenAnswer, send: Send) -> None:
     headers = {
         "content-type": "application/json; charset=UTF-8",
         **answer.headers,

@@ -13,12 +13,12 @@ from msgspec.structs import replace
 
 from scripts.simulator.formats import generate_content
 from scripts.simulator.formats.fields import read
-from scripts.simulator.formats.reply import Answer, json_answer
-from scripts.simulator.provider.accepted_request import OUTPUT_TYPES, Headline, Order
+from scripts.simulator.formats.reply import WrittenAnswer, json_answer
+from scripts.simulator.provider.accepted_request import OUTPUT_TYPES, Headline, PictureOrder
 from scripts.simulator.provider.models import VERTEX
 from scripts.simulator.provider.parameters import IMAGE_CATEGORIES, TEXT_CATEGORIES
-from scripts.simulator.provider.problems import Problem, invalid
-from scripts.simulator.provider.rendered import Made
+from scripts.simulator.provider.problems import ApiProblem, invalid
+from scripts.simulator.provider.rendered import RenderedImage
 
 PNG = "image/png"
 BUSY = (
@@ -35,7 +35,7 @@ def headline(body: Mapping[str, Any], model: str) -> Headline:
     return replace(generate_content.headline(body, model), tier=VERTEX)
 
 
-def order(body: Mapping[str, Any]) -> Order:
+def order(body: Mapping[str, Any]) -> PictureOrder:
     if "serviceTier" in body or "service_tier" in body:
         raise invalid('Invalid JSON payload received. Unknown name "serviceTier": Cannot find field.')
     config = read(body, "generationConfig", dict) or {}
@@ -50,7 +50,7 @@ def order(body: Mapping[str, Any]) -> Order:
     return replace(made, tier=VERTEX, output_type=output_type, output_quality=quality)
 
 
-def problem_answer(problem: Problem, project: str, location: str, model: str) -> Answer:
+def problem_answer(problem: ApiProblem, project: str, location: str, model: str) -> WrittenAnswer:
     """A 429 names no quota: capacity is shared."""
     match problem.http_status:
         case 429 if problem.code != "insufficient_user_quota":
@@ -75,7 +75,7 @@ def problem_answer(problem: Problem, project: str, location: str, model: str) ->
     return json_answer(problem.http_status, problem.rpc_body(), problem.headers)
 
 
-def made_answer(made: Made) -> Answer:
+def made_answer(made: RenderedImage) -> WrittenAnswer:
     """Without the header of a service tier: Vertex says ON_DEMAND of what is not provisioned."""
     body = generate_content.response(made, made.ask.output_type)
     if "usageMetadata" in body:

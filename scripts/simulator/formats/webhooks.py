@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from scripts.simulator.formats.fields import read
 from scripts.simulator.provider.accepted_request import WebhookConfig
-from scripts.simulator.provider.problems import Problem, invalid
+from scripts.simulator.provider.problems import ApiProblem, invalid
 
 EVENTS = frozenset(
     {
@@ -59,7 +59,7 @@ def event(kind: str, at: datetime, data: Mapping[str, Any], user_metadata: Mappi
     return body | ({"user_metadata": dict(user_metadata)} if user_metadata else {})
 
 
-def data(event_id: str, problem: Problem | None = None, **more: str) -> dict[str, Any]:
+def data(event_id: str, problem: ApiProblem | None = None, **more: str) -> dict[str, Any]:
     """Of an event: the id of what it is about, and why that failed."""
     errors = {"error_code": problem.code, "error_message": problem.message} if problem is not None else {}
     return {"id": event_id} | errors | more

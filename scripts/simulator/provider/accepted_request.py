@@ -1,4 +1,4 @@
-"""From the dialect's `Order` to an `AcceptedRequest` that the model can serve."""
+"""From the dialect's `PictureOrder` to an `AcceptedRequest` that the model can serve."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class WebhookConfig(Struct, frozen=True):
     """Comes back with each event."""
 
 
-class Order(Struct, frozen=True):
+class PictureOrder(Struct, frozen=True):
     """A well-formed request, not yet held against what its model can do."""
 
     prompt: str
@@ -115,9 +115,13 @@ class AcceptedRequest(Struct, frozen=True):
 
 
 async def accept(
-    order: Order, model: ImageModel, models: Models, painter: Painter, web: Mapping[str, bytes] = MappingProxyType({})
+    order: PictureOrder,
+    model: ImageModel,
+    models: Models,
+    painter: Painter,
+    web: Mapping[str, bytes] = MappingProxyType({}),
 ) -> AcceptedRequest:
-    """Holds an order against its model's sizes, ratios, tiers, search and references, or raises Refused."""
+    """Holds an order against its model's sizes, ratios, tiers, search and references, or raises RequestRefused."""
     tier = _tier(order, model)
     size = _size(order, model)
     _check_ratio(order, model)
@@ -152,7 +156,7 @@ async def accept(
     )
 
 
-def _tier(order: Order, model: ImageModel) -> Tier:
+def _tier(order: PictureOrder, model: ImageModel) -> Tier:
     if order.tier == VERTEX and VERTEX in model.rates:
         return VERTEX
     for tier in SERVICE_TIERS:
@@ -163,7 +167,7 @@ def _tier(order: Order, model: ImageModel) -> Tier:
     raise invalid(f"Unknown service_tier '{order.tier}'. Supported values: {', '.join(SERVICE_TIERS)}.")
 
 
-def _size(order: Order, model: ImageModel) -> str:
+def _size(order: PictureOrder, model: ImageModel) -> str:
     if order.size is None:
         return DEFAULT_SIZE
     if not model.takes_image_size:
@@ -178,7 +182,7 @@ def _size(order: Order, model: ImageModel) -> str:
     return order.size
 
 
-def _check_ratio(order: Order, model: ImageModel) -> None:
+def _check_ratio(order: PictureOrder, model: ImageModel) -> None:
     if order.ratio is not None and order.ratio not in model.ratios:
         raise invalid(
             f"aspect_ratio '{order.ratio}' is not supported for model {model.id}."

@@ -8,9 +8,9 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
-from scripts.simulator.provider.models import ImageModel, Rates, Tier
+from scripts.simulator.provider.models import ImageModel, Tier, TokenPrices
 from scripts.simulator.provider.parameters import Parameters
-from scripts.simulator.provider.tokens import NOTHING, Usage
+from scripts.simulator.provider.tokens import NOTHING, TokenUsage
 
 Api = Literal[
     "interactions",
@@ -34,9 +34,9 @@ endpoint of interactions, batches or files is named for beyond the call itself, 
 makes no picture and is on no bill."""
 
 
-def cost_micros(model: ImageModel, tier: Tier, usage: Usage) -> int:
+def cost_micros(model: ImageModel, tier: Tier, usage: TokenUsage) -> int:
     """Micro-dollars: summed in nano-dollars, rounded half up once, at the end."""
-    rates: Rates = model.rates[tier]
+    rates: TokenPrices = model.rates[tier]
     nanos = (
         usage.total_in * rates.input
         + (usage.text_out + usage.thoughts) * rates.text
@@ -46,7 +46,7 @@ def cost_micros(model: ImageModel, tier: Tier, usage: Usage) -> int:
     return (nanos + 500) // 1000
 
 
-class Call(Struct, frozen=True, kw_only=True):
+class RecordedCall(Struct, frozen=True, kw_only=True):
     """One HTTP call that asked for a picture, from its arrival on."""
 
     number: int
@@ -73,12 +73,12 @@ class Call(Struct, frozen=True, kw_only=True):
     """The client had left by the time the answer was ready; a picture that was made is still charged."""
     parameters: Parameters = Parameters()
     """As asked for, and once accepted with the level of thinking that was taken."""
-    usage: Usage = NOTHING
+    usage: TokenUsage = NOTHING
     charged: bool = False
     cost_micros: int = 0
 
 
-class Total(Struct):
+class BillTotal(Struct):
     calls: int = 0
     charged_calls: int = 0
     images: int = 0
@@ -90,7 +90,7 @@ class Total(Struct):
     searches: int = 0
     cost_micros: int = 0
 
-    def add(self, call: Call) -> None:
+    def add(self, call: RecordedCall) -> None:
         self.calls += 1
         if not call.charged:
             return
@@ -105,62 +105,62 @@ class Total(Struct):
         self.cost_micros += call.cost_micros
 
 
-class Bill(Struct, frozen=True):
-    total: Total
-    by_model: Mapping[str, Total]
+class ProviderBill(Struct, frozen=True):
+    total: BillTotal
+    by_model: Mapping[str, BillTotal]
     """By the model that served, since that is what is charged."""
-    by_tier: Mapping[str, Total]
+    by_tier: Mapping[str, BillTotal]
     by_outcome: Mapping[str, int]
 
 
-def settle(calls: Iterable[Call]) -> Bill:
-    total = Total()
-    by_model: dict[str, Total] = {}
-    by_tier: dict[str, Total] = {}
+def settle(calls: Iterable[RecordedCall]) -> ProviderBill:
+    total = BillTotal()
+    by_model: dict[str, BillTotal] = {}
+    by_tier: dict[str, BillTotal] = {}
     by_outcome: dict[str, int] = {}
     for call in calls:
         total.add(call)
-        by_model.setdefault(call.served_model or call.model, Total()).add(call)
-        by_tier.setdefault(call.tier, Total()).add(call)
+        by_model.setdefault(call.served_model or call.model, BillTotal()).add(call)
+        by_tier.setdefault(call.tier, BillTotal()).add(call)
         by_outcome[call.outcome] = by_outcome.get(call.outcome, 0) + 1
-    return Bill(total=total, by_model=by_model, by_tier=by_tier, by_outcome=by_outcome)
+    return ProviderBill(total=total, by_model=by_model, by_tier=by_tier, by_outcome=by_outcome)
 
 
 class Ledger:
     """The calls of a simulation, in order of arrival."""
 
     def __init__(self) -> None:
-        self._calls: list[Call] = []
+        self._calls: list[RecordedCall] = []
 
-    def open(self, received_at: datetime, api: Api) -> Call:
-        call = Call(number=len(self._calls) + 1, received_at=received_at, api=api)
+    def open(self, received_at: datetime, api: Api) -> RecordedCall:
+        call = RecordedCall(number=len(self._calls) + 1, received_at=received_at, api=api)
         self._calls.append(call)
         return call
 
-    def current(self, call: Call) -> Call:
+    def current(self, call: RecordedCall) -> RecordedCall:
         """The line as it stands now; after a reset, as it was given."""
         return self._calls[call.number - 1] if self._has(call) else call
 
-    def update(self, call: Call) -> None:
+    def update(self, call: RecordedCall) -> None:
         # A call that began before a reset has no line any more.
         if self._has(call):
             self._calls[call.number - 1] = call
 
-    def _has(self, call: Call) -> bool:
+    def _has(self, call: RecordedCall) -> bool:
         return call.number <= len(self._calls) and self._calls[call.number - 1].received_at == call.received_at
 
-    def since(self, number: int = 0) -> list[Call]:
+    def since(self, number: int = 0) -> list[RecordedCall]:
         """The calls numbered above `number`."""
         return self._calls[max(0, number) :]
 
-    def bill(self) -> Bill:
+    def bill(self) -> ProviderBill:
         return settle(self._calls)
 
     def clear(self) -> None:
         self._calls.clear()
 
 
-def usage_json(usage: Usage) -> dict[str, Any]:
+def usage_json(usage: TokenUsage) -> dict[str, Any]:
     return {
         "text_in": usage.text_in,
         "image_in": usage.image_in,

@@ -34,7 +34,7 @@ class NotAnImage(ValueError):
     """The bytes do not decode as an image."""
 
 
-class Scene(Struct, frozen=True):
+class PictureContent(Struct, frozen=True):
     """All that a picture shows."""
 
     prompt: str
@@ -52,14 +52,14 @@ class Painter:
         self._threads = ThreadPoolExecutor(max_workers=_DRAWERS, thread_name_prefix="simulator-drawing")
         self._encoded: dict[tuple[int, int], bytes] = {}
 
-    async def paint(self, scene: Scene) -> bytes:
+    async def paint(self, scene: PictureContent) -> bytes:
         """An encoded JPEG."""
         loop = asyncio.get_running_loop()
         if self._mode == "drawn":
             return await loop.run_in_executor(self._threads, draw, scene)
         pixels = (scene.width, scene.height)
         if pixels not in self._encoded:
-            plain = Scene("a cached picture", "SIMULATED, cached", *pixels)
+            plain = PictureContent("a cached picture", "SIMULATED, cached", *pixels)
             self._encoded[pixels] = await loop.run_in_executor(self._threads, draw, plain)
         return self._encoded[pixels]
 
@@ -75,7 +75,7 @@ class Painter:
         self._threads.shutdown(wait=True, cancel_futures=True)
 
 
-def draw(scene: Scene) -> bytes:
+def draw(scene: PictureContent) -> bytes:
     chance = Random(hashlib.sha256(f"{scene.seed}:{scene.prompt}".encode()).digest())
     width, height = scene.width, scene.height
     ground, shapes, ink = _palette(chance)
@@ -140,7 +140,7 @@ def _place(picture: Image.Image, reference: bytes) -> None:
     picture.paste(thumbnail, (x, y))
 
 
-def _write(canvas: ImageDraw.ImageDraw, scene: Scene, ink: Colour) -> None:
+def _write(canvas: ImageDraw.ImageDraw, scene: PictureContent, ink: Colour) -> None:
     """The prompt in the upper part, as large as the narrow side allows, and the caption in the lower left corner."""
     side = min(scene.width, scene.height)
     margin = side // 14
@@ -151,7 +151,7 @@ def _write(canvas: ImageDraw.ImageDraw, scene: Scene, ink: Colour) -> None:
     canvas.text((margin, scene.height - margin - small), scene.caption, font=_font(small, scene.caption), fill=ink)
 
 
-def _lines(scene: Scene, size: int, margin: int) -> Iterator[tuple[int, str]]:
+def _lines(scene: PictureContent, size: int, margin: int) -> Iterator[tuple[int, str]]:
     columns = max(8, int((scene.width - 2 * margin) / (size * 0.55)))
     pitch = size * 4 // 3
     rows = max(1, (scene.height * 3 // 5 - margin) // pitch)

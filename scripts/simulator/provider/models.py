@@ -25,7 +25,7 @@ MODELS_FILE = Path(__file__).with_name("models.toml")
 _TIMES_1K = {"512": 0.5, "1K": 1.0, "2K": 2.0, "4K": 4.0}
 
 
-class Rates(Struct, frozen=True):
+class TokenPrices(Struct, frozen=True):
     """Prices in nano-dollars per token: 1 USD per million tokens is 1,000 of them, so every listed price is exact."""
 
     input: int
@@ -56,7 +56,7 @@ class ImageModel(Struct, frozen=True):
     thinking: tuple[str, ...] = ()
     """The levels that may be asked for."""
     grounding_nanos_per_query: int = 0
-    rates: Mapping[Tier, Rates] = field(default_factory=dict)
+    rates: Mapping[Tier, TokenPrices] = field(default_factory=dict)
 
 
 class Models(Struct, frozen=True):
@@ -113,8 +113,8 @@ def _model(row: Mapping[str, Any]) -> ImageModel:
     )
 
 
-def _rates(usd_per_million: Mapping[str, str]) -> Rates:
-    return Rates(**{kind: _nanos(price, per=1_000_000) for kind, price in usd_per_million.items()})
+def _rates(usd_per_million: Mapping[str, str]) -> TokenPrices:
+    return TokenPrices(**{kind: _nanos(price, per=1_000_000) for kind, price in usd_per_million.items()})
 
 
 def _nanos(usd: str, *, per: int) -> int:

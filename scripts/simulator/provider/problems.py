@@ -42,7 +42,7 @@ _RPC_STATUS = {
 }
 
 
-class Problem(Struct, frozen=True):
+class ApiProblem(Struct, frozen=True):
     code: str
     """The Interactions API's string code; it decides the HTTP status unless `status` does."""
     message: str
@@ -72,17 +72,17 @@ class Problem(Struct, frozen=True):
         return {"error": error}
 
 
-class Refused(Exception):
+class RequestRefused(Exception):
     """A request that cannot be served as it is written."""
 
-    def __init__(self, problem: Problem) -> None:
+    def __init__(self, problem: ApiProblem) -> None:
         super().__init__(problem.message)
         self.problem = problem
 
 
-def invalid(message: str, *, code: str = "invalid_request") -> Refused:
-    return Refused(Problem(code, message))
+def invalid(message: str, *, code: str = "invalid_request") -> RequestRefused:
+    return RequestRefused(ApiProblem(code, message))
 
 
-def model_not_found(model_id: str) -> Problem:
-    return Problem("model_not_found", f"Model '{model_id}' is not found, or is not supported for this method.")
+def model_not_found(model_id: str) -> ApiProblem:
+    return ApiProblem("model_not_found", f"Model '{model_id}' is not found, or is not supported for this method.")

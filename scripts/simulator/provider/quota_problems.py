@@ -1,4 +1,4 @@
-"""429 answers: what the windows found, and every variant seen in the wild, as `Problem` values.
+"""429 answers: what the windows found, and every variant seen in the wild, as `ApiProblem` values.
 
 The wording, quota ids and metric names follow captured answers. The id of images a minute was never captured: it is
 formed after the others.
@@ -12,8 +12,8 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
-from scripts.simulator.provider.problems import Problem
-from scripts.simulator.provider.quota_windows import NEVER, Dimension, Rejected, Violation
+from scripts.simulator.provider.problems import ApiProblem
+from scripts.simulator.provider.quota_windows import NEVER, Dimension, ExceededWindow, QuotaRejection
 
 Variant = Literal[
     "minute",
@@ -45,28 +45,28 @@ _HELP = {
 }
 
 
-class Metric(Struct, frozen=True):
+class QuotaMetric(Struct, frozen=True):
     name: str
     quota_id: str
 
 
-OF_DIMENSION: Mapping[Dimension, Metric] = {
-    "rpm": Metric("generate_requests_per_model", "GenerateRequestsPerMinutePerProjectPerModel"),
-    "ipm": Metric("generate_images_per_model", "GenerateImagesPerMinutePerProjectPerModel"),
-    "tpm": Metric("generate_content_input_token_count", "GenerateContentInputTokensPerModelPerMinute"),
-    "rpd": Metric("generate_requests_per_model_per_day", "GenerateRequestsPerDayPerProjectPerModel"),
+OF_DIMENSION: Mapping[Dimension, QuotaMetric] = {
+    "rpm": QuotaMetric("generate_requests_per_model", "GenerateRequestsPerMinutePerProjectPerModel"),
+    "ipm": QuotaMetric("generate_images_per_model", "GenerateImagesPerMinutePerProjectPerModel"),
+    "tpm": QuotaMetric("generate_content_input_token_count", "GenerateContentInputTokensPerModelPerMinute"),
+    "rpd": QuotaMetric("generate_requests_per_model_per_day", "GenerateRequestsPerDayPerProjectPerModel"),
 }
-_PAID_TOKENS = Metric(
+_PAID_TOKENS = QuotaMetric(
     "generate_content_paid_tier_input_token_count", "GenerateContentPaidTierInputTokensPerModelPerMinute"
 )
 
 
-def from_rejection(rejected: Rejected, model_id: str) -> Problem:
+def from_rejection(rejected: QuotaRejection, model_id: str) -> ApiProblem:
     """Named windows answer with details and a true delay; spend and concurrency with the bare body, as observed."""
     named = [violation for violation in rejected.violations if violation.dimension in OF_DIMENSION]
     if not named:
         only_concurrency = all(violation.dimension == "concurrency" for violation in rejected.violations)
-        return Problem("too_many_requests" if only_concurrency else "rate_limit_exceeded", BARE_MESSAGE)
+        return ApiProblem("too_many_requests" if only_concurrency else "rate_limit_exceeded", BARE_MESSAGE)
     rows = [_row(OF_DIMENSION[violation.dimension], model_id, violation.limit) for violation in named]
     code = "quota_exceeded" if any(violation.dimension == "rpd" for violation in named) else "rate_limit_exceeded"
     return _exhausted(code, rows, _longest(named))
@@ -74,12 +74,12 @@ def from_rejection(rejected: Rejected, model_id: str) -> Problem:
 
 def of_variant(
     variant: Variant, model_id: str, *, limit: int, delay: float, retry_delay: str | None, suffix: str
-) -> Problem:
+) -> ApiProblem:
     """A scripted 429. `delay` in seconds; `retry_delay`, if given, is sent as it is written; `suffix` ends the ids."""
 
     def row(dimension: Dimension, value: int | None = limit, model: str = model_id) -> dict[str, Any]:
         metric = OF_DIMENSION[dimension]
-        return _row(Metric(metric.name, metric.quota_id + suffix), model, value)
+        return _row(QuotaMetric(metric.name, metric.quota_id + suffix), model, value)
 
     match variant:
         case "minute":
@@ -89,7 +89,7 @@ def of_variant(
         case "tokens":
             return _exhausted("rate_limit_exceeded", [row("tpm")], delay, retry_delay)
         case "paid_tokens":
-            paid = Metric(_PAID_TOKENS.name, _PAID_TOKENS.quota_id + suffix)
+            paid = QuotaMetric(_PAID_TOKENS.name, _PAID_TOKENS.quota_id + suffix)
             return _exhausted("rate_limit_exceeded", [_row(paid, model_id, limit)], delay, retry_delay)
         case "day":
             return _exhausted("quota_exceeded", [row("rpd")], delay, retry_delay)
@@ -98,22 +98,22 @@ def of_variant(
         case "valueless":
             return _exhausted("rate_limit_exceeded", [row("rpm", None)], delay, retry_delay)
         case "help_only":
-            return Problem("rate_limit_exceeded", BARE_MESSAGE, details=(_HELP,))
+            return ApiProblem("rate_limit_exceeded", BARE_MESSAGE, details=(_HELP,))
         case "bare":
-            return Problem("rate_limit_exceeded", BARE_MESSAGE)
+            return ApiProblem("rate_limit_exceeded", BARE_MESSAGE)
         case "day_short_delay":
             return _exhausted("quota_exceeded", [row("rpd")], 0.856, retry_delay)
         case "zero":
             return _exhausted("quota_exceeded", [row("rpd", 0), row("rpm", 0)], None)
         case "balance":
-            return Problem("insufficient_user_quota", "user quota is not enough, remaining quota: $0.000000")
+            return ApiProblem("insufficient_user_quota", "user quota is not enough, remaining quota: $0.000000")
         case "other_model":
             return _exhausted("rate_limit_exceeded", [row("rpm", model=f"{model_id}-001")], delay, retry_delay)
         case "too_many":
-            return Problem("too_many_requests", BARE_MESSAGE)
+            return ApiProblem("too_many_requests", BARE_MESSAGE)
 
 
-def _row(metric: Metric, model_id: str, value: int | None) -> dict[str, Any]:
+def _row(metric: QuotaMetric, model_id: str, value: int | None) -> dict[str, Any]:
     row: dict[str, Any] = {
         "quotaMetric": METRIC_PREFIX + metric.name,
         "quotaId": metric.quota_id,
@@ -126,7 +126,7 @@ def _row(metric: Metric, model_id: str, value: int | None) -> dict[str, Any]:
 
 def _exhausted(
     code: str, rows: Sequence[dict[str, Any]], delay: float | None, retry_delay: str | None = None
-) -> Problem:
+) -> ApiProblem:
     lines = [
         f"* Quota exceeded for metric: {row['quotaMetric']}, limit: {row.get('quotaValue', 'unknown')},"
         f" model: {row['quotaDimensions']['model']}"
@@ -141,10 +141,10 @@ def _exhausted(
         message += f"\nPlease retry in {spoken(delay)}."
         written = retry_delay if retry_delay is not None else wire(delay)
         details.append({"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": written})
-    return Problem(code, message, details=tuple(details))
+    return ApiProblem(code, message, details=tuple(details))
 
 
-def _longest(violations: Sequence[Violation]) -> float | None:
+def _longest(violations: Sequence[ExceededWindow]) -> float | None:
     longest = max(violation.wait for violation in violations)
     return None if longest == NEVER else longest
 

@@ -147,7 +147,7 @@ def seconds_to_midnight(at: datetime) -> float:
     return midnight.timestamp() - at.timestamp()
 
 
-class Violation(Struct, frozen=True):
+class ExceededWindow(Struct, frozen=True):
     dimension: Dimension
     limit: int
     wait: float
@@ -158,8 +158,8 @@ class Admitted(Struct, frozen=True):
     pass
 
 
-class Rejected(Struct, frozen=True):
-    violations: tuple[Violation, ...]
+class QuotaRejection(Struct, frozen=True):
+    violations: tuple[ExceededWindow, ...]
     """At least one."""
 
     @property
@@ -181,20 +181,22 @@ class ModelQuota:
         self._rejected_counts = rejected_counts
         self.in_flight = 0
 
-    def admit(self, limits: Limits, moment: WindowMoment, *, images: int, input_tokens: int) -> Admitted | Rejected:
+    def admit(
+        self, limits: Limits, moment: WindowMoment, *, images: int, input_tokens: int
+    ) -> Admitted | QuotaRejection:
         """Admitted calls are in flight until `leave`."""
         amounts: dict[Dimension, int] = {"rpm": 1, "ipm": images, "tpm": input_tokens, "rpd": 1}
         violations = [
-            Violation(dimension, limit, wait)
+            ExceededWindow(dimension, limit, wait)
             for dimension, limit in _bounded(limits)
             if (wait := self._windows[dimension].wait(moment, amounts.get(dimension, 1), limit)) > 0
         ]
         if limits.concurrency is not None and self.in_flight >= limits.concurrency:
-            violations.append(Violation("concurrency", limits.concurrency, 0.0))
+            violations.append(ExceededWindow("concurrency", limits.concurrency, 0.0))
         if violations:
             if self._rejected_counts:
                 self._windows["rpm"].record(moment, 1)
-            return Rejected(tuple(violations))
+            return QuotaRejection(tuple(violations))
         for dimension, amount in amounts.items():
             self._windows[dimension].record(moment, amount)
         self.in_flight += 1

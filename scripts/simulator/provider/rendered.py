@@ -1,4 +1,4 @@
-"""What came of a call that reached the model: the value both APIs put into their own words."""
+"""The end of a call that reached the model: the value that both APIs write in their own forms."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from msgspec import Struct
 from scripts.simulator.provider.accepted_request import AcceptedRequest
 from scripts.simulator.provider.faults import NoImageForm
 from scripts.simulator.provider.models import ImageModel, Tier
-from scripts.simulator.provider.tokens import Usage
+from scripts.simulator.provider.tokens import TokenUsage
 
 
 class NoImage(Struct, frozen=True):
@@ -21,14 +21,14 @@ class NoImage(Struct, frozen=True):
     message: str
 
 
-class Made(Struct, frozen=True):
+class RenderedImage(Struct, frozen=True):
     id: str
     ask: AcceptedRequest
     model: ImageModel
     """The one that served."""
     tier: Tier
     """The served one."""
-    usage: Usage | None
+    usage: TokenUsage | None
     """None: the answer carries no usage."""
     created: datetime
     updated: datetime

@@ -11,7 +11,7 @@ from scripts.simulator.provider.models import ImageModel
 CHARACTERS_PER_TOKEN = 4
 
 
-class Usage(Struct, frozen=True):
+class TokenUsage(Struct, frozen=True):
     text_in: int = 0
     image_in: int = 0
     text_out: int = 0
@@ -33,7 +33,7 @@ class Usage(Struct, frozen=True):
         return self.total_in + self.total_out + self.thoughts
 
 
-NOTHING = Usage()
+NOTHING = TokenUsage()
 
 
 def of_text(text: str) -> int:

@@ -20,7 +20,7 @@ READ = (0.01, 0.03)
 HOT_WRITE = 1 / 16
 """Seconds the write of a hot document takes at least."""
 SUSTAINED = 1.0
-"""Writes a second that a document bears for ever."""
+"""Writes a second that a document takes continuously."""
 CREDIT = 20.0
 """Writes beyond it that pass before a document is hot."""
 

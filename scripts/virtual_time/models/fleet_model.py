@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from scripts.virtual_time.engine import Engine
 from scripts.virtual_time.models.provider_model import Provider
-from scripts.virtual_time.models.provider_reply import Answer, Image
+from scripts.virtual_time.models.provider_reply import Answer, ImageReply
 from scripts.virtual_time.request import ModelledRequest
 
 DELIVERY = (0.02, 0.15)
@@ -70,7 +70,7 @@ class FleetSize(Struct, frozen=True):
         return self.instances * self.concurrency if self.carries is None else self.carries
 
 
-class Late(Struct, frozen=True):
+class TooLate(Struct, frozen=True):
     """The release arrived in time, but its call could not leave before the slot had passed."""
 
 
@@ -78,12 +78,12 @@ class DeliveredLate(Struct, frozen=True):
     """The slot had passed when the release was taken up."""
 
 
-End: TypeAlias = Answer | Late | DeliveredLate
+End: TypeAlias = Answer | TooLate | DeliveredLate
 """How a release ended. After the late ones the request may be given another slot: no call was made."""
 
 
 class Attempt(Struct, frozen=True):
-    """What came of one release."""
+    """How one release ended."""
 
     request: ModelledRequest
     instance: int
@@ -155,7 +155,7 @@ class PushedDelivery:
     def _arrive(self, then: Callable[[Answer], None]) -> None:
         request, now = self.request, self._fleet.engine.now
         answer = self._fleet.provider.call(request.arrival, partial(self._answered, then))
-        if isinstance(answer, Image):
+        if isinstance(answer, ImageReply):
             request.accepted += 1
             request.began_at = now if request.began_at is None else request.began_at
         if self._fleet.in_background:
@@ -219,7 +219,7 @@ class FleetModel:
         def leave(delivery: PushedDelivery, own_at: float) -> None:
             late = self.engine.now - own_at
             if late > good_for:
-                end(delivery, Late())
+                end(delivery, TooLate())
                 return
             if late > good_for / 2:
                 on_tight(delivery.instance)

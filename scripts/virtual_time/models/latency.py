@@ -12,7 +12,7 @@ PICTURE = Distribution("lognormal", 18.0, 0.45)
 """A median of 18 s."""
 
 
-class Latency(Struct, frozen=True):
+class BoundedLatency(Struct, frozen=True):
     """Seconds from an accepted call to its image; draws beyond the bounds are put on them."""
 
     spread: Distribution = PICTURE
@@ -23,4 +23,4 @@ class Latency(Struct, frozen=True):
         return min(max(self.spread.draw(chance), self.least), self.most)
 
 
-PICTURES = Latency()
+PICTURES = BoundedLatency()

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from scripts.simulator.provider.quota_windows import WindowKind
-from scripts.virtual_time.models.latency import PICTURES, Latency
+from scripts.virtual_time.models.latency import PICTURES, BoundedLatency
 from shared.core.limits.quota import Limits
 
 SHARED_DEPTH = 10.0
@@ -40,7 +40,7 @@ class ProviderTerms(Struct, frozen=True):
     """Capacity shared with others: what is beyond it is rejected without details and takes no quota."""
     overloads: Sequence[Narrow] = ()
     """503 for what is beyond; it has taken quota too."""
-    latency: Latency = PICTURES
+    latency: BoundedLatency = PICTURES
 
     @classmethod
     def fixed(cls, limits: Limits, window: WindowKind = "sliding") -> ProviderTerms:

@@ -8,9 +8,9 @@ from random import Random
 
 from msgspec import Struct
 
-from scripts.simulator.provider.quota_windows import NEVER, Dimension, ModelQuota, Rejected, WindowMoment
+from scripts.simulator.provider.quota_windows import NEVER, Dimension, ModelQuota, QuotaRejection, WindowMoment
 from scripts.virtual_time.engine import Engine
-from scripts.virtual_time.models.latency import Latency
+from scripts.virtual_time.models.latency import BoundedLatency
 from scripts.virtual_time.models.provider_limits import OVERLOAD_DEPTH, SHARED_DEPTH, Narrow, ProviderTerms, Throttle
 from scripts.virtual_time.models.provider_reply import (
     IMAGE,
@@ -18,13 +18,13 @@ from scripts.virtual_time.models.provider_reply import (
     UNEXPLAINED,
     Answer,
     DayFull,
-    Image,
+    ImageReply,
     MinuteFull,
     Overloaded,
     Rejection,
     Unexplained,
 )
-from scripts.virtual_time.request import Arrival
+from scripts.virtual_time.request import PublishedRequest
 from shared.core.limits.quota import Limits
 
 REJECTED_AFTER = (0.15, 0.25)
@@ -64,7 +64,7 @@ class Provider:
         """As they can be read at this instant."""
         return self._models[model].terms.limits_at(self._engine.now)
 
-    def call(self, arrival: Arrival, then: Callable[[Answer], None]) -> Answer:
+    def call(self, arrival: PublishedRequest, then: Callable[[Answer], None]) -> Answer:
         """Judges the call now and hands the answer to `then` when it arrives; returns it for the record."""
         model = self._models[arrival.model]
         answer = model.judge(WindowMoment(self._engine.wall(), self._engine.now), arrival.tokens)
@@ -74,9 +74,9 @@ class Provider:
         )
         return answer
 
-    def _seconds(self, latency: Latency, answer: Answer) -> float:
+    def _seconds(self, latency: BoundedLatency, answer: Answer) -> float:
         match answer:
-            case Image():
+            case ImageReply():
                 return latency.draw(self._chance)
             case MinuteFull() | DayFull() | Unexplained():
                 return self._chance.uniform(*REJECTED_AFTER)
@@ -84,7 +84,7 @@ class Provider:
                 return self._chance.uniform(*OVERLOADED_AFTER)
 
     def _end(self, model: _Model, answer: Answer, then: Callable[[Answer], None]) -> None:
-        if isinstance(answer, Image | Overloaded):
+        if isinstance(answer, ImageReply | Overloaded):
             model.leave(WindowMoment(self._engine.wall(), self._engine.now))
         then(answer)
 
@@ -103,7 +103,7 @@ class _Model:
             return UNEXPLAINED
         limits = self.terms.limits_at(moment.seconds)
         admitted = self._quota.admit(limits, moment, images=1, input_tokens=tokens)
-        if isinstance(admitted, Rejected):
+        if isinstance(admitted, QuotaRejection):
             return _rejection(admitted)
         return IMAGE if _passes(self._overload, self.terms.overloads, moment.seconds) else OVERLOADED
 
@@ -115,7 +115,7 @@ def _passes(throttle: Throttle, spans: Sequence[Narrow], now: float) -> bool:
     return all(throttle.passes(now, span.per_minute) for span in spans if span.begins <= now < span.ends)
 
 
-def _rejection(rejected: Rejected) -> Rejection:
+def _rejection(rejected: QuotaRejection) -> Rejection:
     named = [violation for violation in rejected.violations if violation.dimension in QUOTA_IDS]
     for violation in named:
         if violation.dimension == "rpd":

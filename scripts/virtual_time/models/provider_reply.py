@@ -7,7 +7,7 @@ from typing import TypeAlias
 from msgspec import Struct
 
 
-class Image(Struct, frozen=True):
+class ImageReply(Struct, frozen=True):
     """The call was accepted; the answer holds a picture."""
 
 
@@ -39,8 +39,8 @@ class Overloaded(Struct, frozen=True):
 
 
 Rejection: TypeAlias = MinuteFull | DayFull | Unexplained | Overloaded
-Answer: TypeAlias = Image | Rejection
+Answer: TypeAlias = ImageReply | Rejection
 
-IMAGE = Image()
+IMAGE = ImageReply()
 UNEXPLAINED = Unexplained()
 OVERLOADED = Overloaded()

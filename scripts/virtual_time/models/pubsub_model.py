@@ -32,7 +32,7 @@ STORE_GONE = (0.1, 0.5)
 """Seconds until a worker answers 503 because its store does not answer."""
 
 
-class Counts(Struct):
+class DeliveryCounts(Struct):
     """What went wrong on the way to a worker."""
 
     failed: int = 0
@@ -54,7 +54,7 @@ class PubsubFleet(FleetModel):
         super().__init__(engine, provider, size, chance)
         assert size.terms is not None
         self.terms = size.terms
-        self.counts = Counts()
+        self.counts = DeliveryCounts()
         running = size.instances if self.terms.by == "pull" else self.terms.warm_instances
         self._room = [instance for instance in range(running) for _ in range(size.concurrency)]
         self._running, self._starting = running, 0

@@ -13,9 +13,9 @@ from functools import partial
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from scripts.virtual_time.models.fleet_model import Attempt, DeliveredLate, Late
-from scripts.virtual_time.models.provider_reply import Answer, DayFull, Image, MinuteFull, Overloaded, Unexplained
-from scripts.virtual_time.request import Arrival, ModelledRequest
+from scripts.virtual_time.models.fleet_model import Attempt, DeliveredLate, TooLate
+from scripts.virtual_time.models.provider_reply import Answer, DayFull, ImageReply, MinuteFull, Overloaded, Unexplained
+from scripts.virtual_time.request import ModelledRequest, PublishedRequest
 from scripts.virtual_time.run import World
 from shared.core.admission import fair_queueing
 from shared.core.admission.allocation import INTERACTIVE_HORIZON, Candidate, Grant
@@ -24,7 +24,7 @@ from shared.core.admission.open_slots import Opening, OpenTerms, TakenSlot, star
 from shared.core.admission.open_slots import path as slot_path
 from shared.core.admission.route_memory import Routing
 from shared.core.admission.slot_calendar import WINDOW_BUCKETS, BlockReason, begin_of
-from shared.core.admission.tick import Memory, Observation, TickResult, tick
+from shared.core.admission.tick import Memory, TickInputs, TickResult, tick
 from shared.core.conclusions.claims import claim_id, contradicted_by
 from shared.core.conclusions.conclusion import asks_best, judge
 from shared.core.conclusions.evidence import NOTHING_HEARD, Heard, Voice, short
@@ -43,17 +43,17 @@ from shared.core.values.lanes import STANDARD
 from shared.core.values.route import Route
 from shared.flows import wakeups
 from shared.flows.intake import open_slot
-from shared.flows.pump import loop, observations, queue_fronts, release, state
+from shared.flows.pump import lead, loop, queue_fronts, release, sight
 from shared.flows.render import limit_reports
 from shared.flows.upkeep import live_quota
 
 TICK, FULL_TICK, LEAST_BETWEEN = (item.total_seconds() for item in (loop.TICK, loop.FULL_TICK, loop.LEAST_BETWEEN))
-LEAD, RENEW_WITHIN = state.LEADER_LEASE.total_seconds(), state.RENEW_WITHIN.total_seconds()
+LEAD, RENEW_WITHIN = lead.LEADER_LEASE.total_seconds(), lead.RENEW_WITHIN.total_seconds()
 KICKED_AFTER = (0.1, 1.5)
 """Seconds from a lapsed lead to the kick of the next settlement."""
 EXTRA_TICKS, EXTRA_PER_SECOND = loop.EXTRA_TICKS, loop.EXTRA_PER_SECOND
 PAGE, PAGE_FRESH_FOR = queue_fronts.PAGE, queue_fronts.FRESH_FOR
-COUNT_EVERY = observations.COUNT_EVERY
+COUNT_EVERY = sight.COUNT_EVERY
 UNCLAIMED_AFTER = release.UNCLAIMED_AFTER.total_seconds()
 KICK_SPACING = wakeups.SPACING.total_seconds()
 QUIET_AFTER = loop.QUIET_AFTER.total_seconds()
@@ -81,13 +81,13 @@ class Queued(Struct):
     """It began in an open slot, as it arrived: how late it was says nothing of the fleet."""
 
 
-class Page(Struct):
+class QueuePage(Struct):
     queued: dict[str, Queued] = field(default_factory=dict)
     more: bool = False
     read_at: float = float("-inf")
 
 
-class Renderlane:
+class PumpModel:
     """One pump over the fleet."""
 
     def __init__(self, *, page: int = PAGE, leaps: bool = False) -> None:
@@ -111,7 +111,7 @@ class Renderlane:
         """What waits, by queue."""
         self._waiting: dict[tuple[str, str], int] = {}
         """How many of each tenant wait in each queue."""
-        self._pages: dict[str, Page] = {}
+        self._pages: dict[str, QueuePage] = {}
         self._asleep: list[Queued] = []
         self._openings: dict[str, Opening] = {}
         """As the calendars' documents have them, by model."""
@@ -134,7 +134,7 @@ class Renderlane:
         self._counted_at = float("-inf")
         self._in_air = 0
         self._lead = 0
-        """Numbers the leads; what an older one still has in hand is void."""
+        """Numbers the leads; what an older one still does is void."""
         self._leads = False
         self._lead_until = 0.0
         self._ticking = False
@@ -280,30 +280,30 @@ class Renderlane:
             self.blocked_for[entry] = self.blocked_for.get(entry, 0.0) + self._engine.now - self._decided_at
         heads = self._heads()
         self._conclude(now)
-        ticked = tick(before, self._sight(heads, now))
-        self._routing = self._routing.started(ticked.started).granted(ticked.grants)
-        self._crowded, self._recounts = ticked.crowded, ticked.recounts
-        self._blocked = [(model, full.reason) for model, full in ticked.blocked.items()]
+        result = tick(before, self._sight(heads, now))
+        self._routing = self._routing.started(result.started).granted(result.grants)
+        self._crowded, self._recounts = result.crowded, result.recounts
+        self._blocked = [(model, full.reason) for model, full in result.blocked.items()]
         self._decided_at = self._engine.now
         by_id = {head.request.arrival.request_id: head for head in heads}
-        for grant in ticked.grants:
+        for grant in result.grants:
             model = grant.candidate.model
             self._unqueue(by_id[grant.candidate.head.request_id])
             self._counted[model] = self._counted.get(model, 0) + 1
-        for slot in ticked.started:
+        for slot in result.started:
             self._counted[slot.pool] = self._counted.get(slot.pool, 0) + 1
         paths = [
             f"calendars/{model}"
-            for model, model_state in ticked.memory.standings.items()
+            for model, model_state in result.memory.standings.items()
             if self._changed(model_state, model, now)
         ]
-        paths += [slot_path(slot) for slot in ticked.done]
-        self._memory = ticked.memory
+        paths += [slot_path(slot) for slot in result.done]
+        self._memory = result.memory
         if paths or self._lead_until - self._engine.now < RENEW_WITHIN:
             self._lead_until = self._engine.now + LEAD
-            self._world.documents.commit(["pump/pump", *paths], partial(self._hand_out, lead, ticked, by_id))
+            self._world.documents.commit(["pump/pump", *paths], partial(self._hand_out, lead, result, by_id))
         else:
-            self._hand_out(lead, ticked, by_id)
+            self._hand_out(lead, result, by_id)
 
     def _conclude(self, now: datetime) -> None:
         reports = list(self._heard_reports.values())
@@ -321,50 +321,50 @@ class Renderlane:
             before.calendar, before.turns, before.pressure, before.opening,
         )  # fmt: skip
 
-    def _hand_out(self, lead: int, ticked: TickResult, by_id: dict[str, Queued]) -> None:
-        for grant in ticked.grants:
+    def _hand_out(self, lead: int, result: TickResult, by_id: dict[str, Queued]) -> None:
+        for grant in result.grants:
             queued = by_id[grant.candidate.head.request_id]
             if lead != self._lead:  # died after it had written: the slots are wasted, the requests still queued
                 self._queue(queued)
                 continue
             path = f"requests/{queued.request.arrival.request_id}"
             self._world.documents.write(path, partial(self._release, grant, queued))
-        self._openings |= {model: standing.opening for model, standing in ticked.memory.standings.items()}
-        for done in ticked.done:
+        self._openings |= {model: standing.opening for model, standing in result.memory.standings.items()}
+        for done in result.done:
             self._taken.pop(done, None)
         if lead != self._lead:
             return
-        for slot in ticked.withdrawn:
+        for slot in result.withdrawn:
             self._world.documents.write(slot_path(slot.slot))
             self._taken.setdefault(slot.slot, TakenSlot(slot.slot, slot.pool, self._engine.wall()))
         self._ticking = False
         self._wake()
-        if ticked.grants or ticked.started or self._store_is_waiting() or self._in_air:
+        if result.grants or result.started or self._store_is_waiting() or self._in_air:
             self._busy_at = self._engine.now
         if self._engine.now - self._busy_at > QUIET_AFTER:
             self._leads = False
             return
         at = max(self._engine.now + LEAST_BETWEEN, self._tick_began + (FULL_TICK if self._crowded else TICK))
-        if self._leaps and not ticked.grants and not self._in_air:
-            at = max(at, self._room_at(ticked))
+        if self._leaps and not result.grants and not self._in_air:
+            at = max(at, self._room_at(result))
         self._schedule(at)
         if self._woken:
             self._woken = False
             self._engine.after(LEAST_BETWEEN, partial(self._kick_again, lead))
 
-    def _room_at(self, ticked: TickResult) -> float:
+    def _room_at(self, result: TickResult) -> float:
         """Before this instant no tick finds room for what waits; 0 where that is not known."""
         woken = (item.wake_at for item in self._asleep if item.wake_at is not None)
         value = min(woken, default=float("inf"))
-        for model, full in ticked.blocked.items():
-            buckets = ticked.memory.standings[model].calendar.buckets
+        for model, full in result.blocked.items():
+            buckets = result.memory.standings[model].calendar.buckets
             if full.until is not None:
                 room_at = full.until
             elif full.reason == "minute" and buckets:
                 room_at = begin_of(min(buckets) + WINDOW_BUCKETS)
             else:
                 return 0.0
-            value = min(value, self._engine.seconds(room_at - ticked.memory.fleet.lead - INTERACTIVE_HORIZON))
+            value = min(value, self._engine.seconds(room_at - result.memory.fleet.lead - INTERACTIVE_HORIZON))
         return 0.0 if value == float("inf") else value
 
     def _store_is_waiting(self) -> bool:
@@ -417,19 +417,19 @@ class Renderlane:
     def _heads(self) -> list[Queued]:
         queueds: list[Queued] = []
         for queue, waiting in self._store.items():
-            page = self._pages.setdefault(queue, Page())
+            page = self._pages.setdefault(queue, QueuePage())
             used_up = page.more and not page.queued
             if used_up or self._engine.now - page.read_at >= PAGE_FRESH_FOR:
                 first = heapq.nsmallest(self._page, waiting.items(), key=lambda pair: (pair[1].tag, pair[0]))
-                page = self._pages[queue] = Page(dict(first), len(first) == self._page, self._engine.now)
+                page = self._pages[queue] = QueuePage(dict(first), len(first) == self._page, self._engine.now)
             queueds += page.queued.values()
         return queueds
 
-    def _sight(self, heads: Sequence[Queued], now: datetime) -> Observation:
+    def _sight(self, heads: Sequence[Queued], now: datetime) -> TickInputs:
         if self._recounts or self._engine.now - self._counted_at >= COUNT_EVERY:
             self._counted, self._counted_at = dict(self._running), self._engine.now
         models = {model for report in self._reports.values() for model in report}
-        return Observation(
+        return TickInputs(
             now=now,
             candidates=self._with_probes([self._candidate(head) for head in heads], now),
             concluded=self._routing.conclusions.closings(),
@@ -492,7 +492,7 @@ class Renderlane:
             self._live[model] = LiveLimits({"rpm": self._world.provider.limits(model).rpm}, now)
         self._engine.after(LIVE_EVERY, self._watch)
 
-    # -- what comes of a release --------------------------------------------------------------------------------------
+    # -- how a release ends -------------------------------------------------------------------------------------------
 
     def _ended(self, grant: Grant, queued: Queued, attempt: Attempt) -> None:
         model = queued.request.arrival.model
@@ -500,11 +500,11 @@ class Renderlane:
         if not self._leads:
             self._engine.after(0.1, self._kick_if_lapsed)
         match attempt.end:
-            case Image():
+            case ImageReply():
                 self._made(attempt.instance, grant)
                 self._world.succeed(queued.request)
-            case Late() | DeliveredLate():
-                sort = StartSignal.LATE if isinstance(attempt.end, Late) else StartSignal.DELIVERED_LATE
+            case TooLate() | DeliveredLate():
+                sort = StartSignal.LATE if isinstance(attempt.end, TooLate) else StartSignal.DELIVERED_LATE
                 says = not queued.is_open
                 self._back(grant, queued)
                 if says:
@@ -584,7 +584,7 @@ class Renderlane:
         self._reports[instance], self._heard_reports[instance] = written, heard
 
 
-def _planned(arrival: Arrival) -> Planned:
+def _planned(arrival: PublishedRequest) -> Planned:
     return Planned(Route(STANDARD, arrival.model, "1K"), (), arrival.estimate_micros, arrival.model, arrival.tokens)
 
 

@@ -2,7 +2,7 @@
 provider gateways that speak this form.
 
 What google-genai 3.4 would do by itself and must not: call functions and continue (and bill) an answer that stops
-early, wait for ever, queue beyond 100 connections, build models of a 20 MB answer. Each is switched off below; the body
+early, wait forever, queue beyond 100 connections, build models of a 20 MB answer. Each is switched off below; the body
 is read as it came.
 """
 

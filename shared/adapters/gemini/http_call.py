@@ -26,7 +26,7 @@ from shared.adapters.payloads.quotation import NOTHING_SENT, SENT, Sent
 from shared.adapters.payloads.redaction import redacted
 from shared.core.provider.call import Written
 from shared.core.provider.failure import Failure, FailureKind
-from shared.core.values.addresses import without_secrets
+from shared.core.validation.addresses import without_secrets
 from shared.ports.lanes import AtSlot
 
 T = TypeVar("T")

@@ -1,7 +1,7 @@
 """The Gemini API's interactions as a lane: one order, one POST, one answer.
 
 What google-genai 3.4 would do by itself and must not: retry five times, continue (and bill) an interaction that stops
-early, keep requests for 55 days, wait for ever, queue beyond 100 connections. Each is switched off below.
+early, keep requests for 55 days, wait without a limit, queue beyond 100 connections. Each is switched off below.
 """
 
 from __future__ import annotations

@@ -21,8 +21,8 @@ from shared.adapters.payloads.sse import values_of
 from shared.adapters.payloads.token_counts import usage_of
 from shared.core.provider.call import Order
 from shared.core.provider.failure import Failure, FailureKind
+from shared.core.times.moments import read_moment
 from shared.core.values.lanes import TIERS
-from shared.core.values.moments import read_moment
 
 ENDED_WITHOUT = ("failed", "incomplete", "requires_action", "requires_continuation", "cancelled", "budget_exceeded")
 """Statuses of an interaction that has ended, or will not go on by itself, without its image being finished."""

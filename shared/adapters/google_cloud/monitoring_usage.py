@@ -15,7 +15,7 @@ from google.cloud.monitoring_v3 import Aggregation, ListTimeSeriesRequest, Metri
 
 from shared.adapters.google_cloud.monitoring_rest import RestMetrics
 from shared.adapters.google_cloud.quota_ids import Counter
-from shared.core.values.pacific import PACIFIC, pacific_day
+from shared.core.times.pacific import PACIFIC, pacific_day
 
 CALL_TIMEOUT = timedelta(seconds=10)
 MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)

@@ -76,7 +76,7 @@ class Quotas(Struct, frozen=True):
 
         Then the free tier's values hold only where no paid one says anything but 0, since a worker that pays is not in
         it, and of several paid ones the largest. One that is too large costs a rejection, which names the true limit
-        and is believed; one that is too small would hold the project back for ever, unseen.
+        and is believed; one that is too small would slow the project down without a sign.
         """
         values = {**self.general, **{quota_id: value for (quota_id, of), value in self.named.items() if of == model}}
         by_dimension: dict[str, dict[int, list[Value]]] = {}

@@ -22,11 +22,14 @@ from shared.adapters.sqlite.reading import Readable, open_to_read
 T = TypeVar("T")
 
 BUSY_TIMEOUT_SECONDS = 10.0
-CHANGE_POLL_SECONDS = 0.04
-"""How often another process' commits are looked for (`PRAGMA data_version`: a look into shared memory)."""
+CHANGE_POLL_SECONDS, IDLE_POLL_SECONDS = 0.01, 0.04
+"""How often another process' commits are looked for (`PRAGMA data_version`: a look into shared memory), while there is
+work and while there is none."""
+BUSY_SECONDS = 2.0
+"""After a job or a foreign commit, more are expected for so long."""
 GROUP_LIMIT = 256
 LARGEST_LOG_BYTES = 64 * 1024 * 1024
-"""Of the write-ahead log after a checkpoint; without this it keeps the size of its longest moment for ever."""
+"""Of the write-ahead log after a checkpoint; without this it keeps the size of its longest moment."""
 
 _write_locks: dict[str, threading.Lock] = {}
 _write_locks_guard = threading.Lock()
@@ -79,10 +82,11 @@ class SqliteThread:
         name: str,
         unavailable: type[Exception],
         prepare: Callable[[Transaction], None],
-        on_foreign_change: Callable[[], None] | None = None,
+        on_foreign_change: Callable[[sqlite3.Connection], bool] | None = None,
         may_read: Callable[[sqlite3.Connection], Readable] | None = None,
     ) -> None:
-        """`prepare` makes the tables. `on_foreign_change` is called in the thread after another connection's commit.
+        """`prepare` makes the tables. `on_foreign_change` is called in the thread, with the connection, after another
+        connection's commit, until it returns True: the change is taken note of.
 
         With `may_read`, which looks at what is in the file, the connection is for reading: it takes no write lock and
         works on a copy that cannot be written; only a file that is not ready is prepared first.
@@ -100,7 +104,7 @@ class SqliteThread:
         self._starting = threading.Lock()
         self._closed = False
         self._data_version = 0
-        self._looked_at = 0.0
+        self._looked_at = self._busy_at = 0.0
 
     async def run(self, job: Callable[[Transaction], T]) -> T:
         """The job's value, after its transaction is committed."""
@@ -150,7 +154,8 @@ class SqliteThread:
             if watches:
                 self._look_for_foreign_change(connection)
             try:
-                group = [self._jobs.get(timeout=CHANGE_POLL_SECONDS if watches else None)]
+                group = [self._jobs.get(timeout=self._poll_seconds if watches else None)]
+                self._busy_at = time.monotonic()
                 break
             except Empty:
                 continue
@@ -161,6 +166,11 @@ class SqliteThread:
             pass
         return group
 
+    @property
+    def _poll_seconds(self) -> float:
+        is_busy = time.monotonic() - self._busy_at < BUSY_SECONDS
+        return CHANGE_POLL_SECONDS if is_busy else IDLE_POLL_SECONDS
+
     def _look_for_foreign_change(self, connection: sqlite3.Connection | None) -> None:
         if connection is None or self._on_foreign_change is None:
             return
@@ -170,11 +180,12 @@ class SqliteThread:
         self._looked_at = now
         try:
             (version,) = connection.execute("PRAGMA data_version").fetchone()
+            if version != self._data_version:
+                self._busy_at = now
+                if self._on_foreign_change(connection):
+                    self._data_version = version
         except sqlite3.Error:
-            return  # the next job meets the same error and reports it
-        if version != self._data_version:
-            self._data_version = version
-            self._on_foreign_change()
+            pass  # the next job meets the same error and reports it
 
     def _run_group(
         self, connection: sqlite3.Connection, jobs: list[tuple[Callable[[Transaction], Any], asyncio.Future[Any]]]

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sqlite3
+import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -46,6 +48,8 @@ _TABLES = (
         attributes TEXT NOT NULL, data BLOB NOT NULL)""",
     "CREATE INDEX IF NOT EXISTS messages_by_due_at ON messages (subscription, due_at, id)",
 )
+LOOK_ANYWAY_SECONDS = 0.25
+"""Between two looks at what other connections changed where none of them published: a rejection, or nothing of ours."""
 SET_BACK = timedelta(seconds=1)
 """Between two looks at the clock: less is how clocks are disciplined."""
 _BEFORE_ALL_OTHERS = 0
@@ -81,8 +85,11 @@ class LocalTopics:
         self._waiting: set[asyncio.Future[None]] = set()
         self._clock_began = clock.now() - timedelta(seconds=clock.monotonic())
         """When the monotonic clock began, by the wall clock as it was last seen."""
+        self._newest_foreign = 0
+        """Row id of the newest message that was published by another connection, as it was last seen."""
+        self._looked_at = float("-inf")
         self._thread = SqliteThread(
-            path, "topics", TopicsUnavailable, partial(_prepare, path), on_foreign_change=self._wake
+            path, "topics", TopicsUnavailable, partial(_prepare, path), on_foreign_change=self._look
         )
 
     async def ensure(self, subscriptions: Sequence[Subscription]) -> None:
@@ -164,6 +171,22 @@ class LocalTopics:
                 future.get_loop().call_soon_threadsafe(_set, future)
             except RuntimeError:
                 self._waiting.discard(future)  # its loop has ended
+
+    def _look(self, connection: sqlite3.Connection) -> bool:
+        """Called in the thread after another connection's commit, which is the store's most of the time.
+
+        Another process' message wakes every pull at once, any other change a little later.
+        """
+        newest, newest_own = connection.execute("SELECT (SELECT max(id) FROM messages), last_insert_rowid()").fetchone()
+        is_news = (newest or 0) > max(self._newest_foreign, newest_own)
+        now = time.monotonic()
+        if is_news:
+            self._newest_foreign = newest
+        if not is_news and now - self._looked_at < LOOK_ANYWAY_SECONDS:
+            return False
+        self._looked_at = now
+        self._wake()
+        return True
 
     async def _news_or_sleep(self, news: asyncio.Future[None], seconds: float) -> None:
         sleep = asyncio.ensure_future(self._clock.sleep(seconds))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TextIO
 
 from shared.core.observability.events import ALL, Signal
+from shared.core.validation.visible import json_line
 from shared.core.values.release import Release
-from shared.core.values.visible import json_line
 from shared.ports.clock import Clock
 
 REPORTED = "type.googleapis.com/google.devtools.clouderrorreporting.v1beta1.ReportedErrorEvent"

@@ -13,7 +13,7 @@ import msgspec
 from shared.adapters.process import private_file
 from shared.adapters.process.standard_error import tell
 from shared.core.observability.spans import Attribute, Span
-from shared.core.values.visible import json_visible
+from shared.core.validation.visible import json_visible
 
 LARGEST_BYTES = 64 * 1024 * 1024
 """Then the file is set aside as `NAME.1`, in place of the one before."""

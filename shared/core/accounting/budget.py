@@ -237,20 +237,20 @@ class BudgetDelta(Struct, frozen=True):
 NOTHING_MOVED = BudgetDelta("", "", {})
 
 
-def refuses(purse: TenantBalance, estimate_micros: int) -> bool:
+def refuses(balance: TenantBalance, estimate_micros: int) -> bool:
     """Whether the request ends now. Held money may come back, so a request that only lacks that waits instead."""
-    return purse.budget.over == "refuse" and estimate_micros > purse.unspent_micros
+    return balance.budget.over == "refuse" and estimate_micros > balance.unspent_micros
 
 
-def refusal(tenant: str, purse: TenantBalance, estimate_micros: int) -> Outcome:
+def refusal(tenant: str, balance: TenantBalance, estimate_micros: int) -> Outcome:
     reserved = (
-        f", ${usd(purse.held_micros)} of it held for attempts that are not settled" if purse.held_micros > 0 else ""
+        f", ${usd(balance.held_micros)} of it held for attempts that are not settled" if balance.held_micros > 0 else ""
     )
     return Outcome.of(
         PlainEnd.BUDGET,
-        f"The budget of {tenant}, {purse.budget}, has ${usd(max(purse.unspent_micros, 0))} left{reserved} "
-        f"(${usd(purse.spent_micros)} are spent); this takes up to ${usd(estimate_micros)}. Nothing was paid.",
-        f"Raise it (renderlane budget {tenant} --limit USD) or wait for the next {purse.budget.period}, "
+        f"The budget of {tenant}, {balance.budget}, has ${usd(max(balance.unspent_micros, 0))} left{reserved} "
+        f"(${usd(balance.spent_micros)} are spent); this takes up to ${usd(estimate_micros)}. Nothing was paid.",
+        f"Raise it (renderlane budget {tenant} --limit USD) or wait for the next {balance.budget.period}, "
         "then submit it under a new id.",
     )
 

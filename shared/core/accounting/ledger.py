@@ -113,7 +113,7 @@ class Booking(Struct, frozen=True):
     estimate_micros: int
     made: bool
     ambiguous: bool
-    """It may have been billed though nothing came of it."""
+    """It may have been billed without a result."""
     was_given_up: bool
     """It was booked before, as crashed and of unknown cost: that is undone."""
     searches: int

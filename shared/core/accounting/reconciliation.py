@@ -35,7 +35,7 @@ class UnreadableExport(Exception):
     """The file is no Cloud Billing export that can be read; the message names the line and what is allowed."""
 
 
-class Line(Struct, frozen=True):
+class ExportLine(Struct, frozen=True):
     """One line of the export."""
 
     day: str
@@ -71,7 +71,7 @@ class Reconciled(Struct, frozen=True):
     """That the export speaks of; the ledger is compared on these alone."""
 
 
-def read_export(text: str) -> list[Line]:
+def read_export(text: str) -> list[ExportLine]:
     """The lines of a CSV with a header. Raises UnreadableExport."""
     reader = csv.reader(io.StringIO(text))
     header = [name.strip().lower().lstrip("\ufeff") for name in next(reader, [])]
@@ -90,13 +90,13 @@ def read_export(text: str) -> list[Line]:
         if not row[at["day"]].strip():
             continue  # the console's report ends with its totals
         cost = _amount(row[at["cost"]], number)
-        lines.append(Line(_day(row[at["day"]], number), row[at["service"]].strip(), row[at["sku"]].strip(), cost))
+        lines.append(ExportLine(_day(row[at["day"]], number), row[at["service"]].strip(), row[at["sku"]].strip(), cost))
     if not lines:
         raise UnreadableExport("found no line of usage; allowed: a Cloud Billing export as CSV, with its header")
     return lines
 
 
-def reconcile(lines: Iterable[Line], rows: Iterable[LedgerRow], billing: Billing) -> Reconciled:
+def reconcile(lines: Iterable[ExportLine], rows: Iterable[LedgerRow], billing: Billing) -> Reconciled:
     """`rows` of the ledger; those of other days than the export's, and providers', are not looked at."""
     billed: dict[tuple[str, str], Decimal] = {}
     others, days = Decimal(0), set()

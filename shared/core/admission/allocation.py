@@ -63,7 +63,7 @@ class Shared(Struct, frozen=True):
     """From the decision to the earliest slot."""
     horizon: timedelta = HORIZON
     """How far ahead slots are given beyond that."""
-    purses: Mapping[str, int] = field(default_factory=dict)
+    balances: Mapping[str, int] = field(default_factory=dict)
     """What is left of the budgets of tenants that have one, in micro-dollars."""
 
 
@@ -99,13 +99,13 @@ def admit(
             queues[model] = _Queues(standings[model], limits[model], room[model], shared, now)
         queues[model].waiting.setdefault(candidate.head.priority, []).append(candidate)
     grants: list[Grant] = []
-    spend, left, purses = shared.spend, shared.room, dict(shared.purses)
+    spend, left, balances = shared.spend, shared.room, dict(shared.balances)
     active = [queue for queue in queues.values() if queue.has_next()]
     while active and left > 0:
         best = min(active, key=lambda element: (element.rank, element.count))
-        grant = best.grant(spend, purses)
+        grant = best.grant(spend, balances)
         if grant is not None:
-            _pay(purses, grant.candidate)
+            _pay(balances, grant.candidate)
             grants.append(grant)
             spend, left = best.spend, left - 1
         if not best.has_next():
@@ -118,9 +118,9 @@ def admit(
     return Admission(tuple(grants), after, blocked, spend, is_short)
 
 
-def _pay(purses: dict[str, int], candidate: Candidate) -> None:
-    if candidate.head.tenant in purses:
-        purses[candidate.head.tenant] -= candidate.planned.estimate_micros
+def _pay(balances: dict[str, int], candidate: Candidate) -> None:
+    if candidate.head.tenant in balances:
+        balances[candidate.head.tenant] -= candidate.planned.estimate_micros
 
 
 class _Queues(Struct):
@@ -178,12 +178,12 @@ class _Queues(Struct):
             case "own":
                 pass
 
-    def grant(self, spend: Spend, purses: Mapping[str, int]) -> Grant | None:
+    def grant(self, spend: Spend, balances: Mapping[str, int]) -> Grant | None:
         """The next slot, or None where the priority tried gets none this time, or its first has no money left."""
         priority = self.next_priority()
         candidate = self.waiting[priority][self.taken.get(priority, 0)]
         estimate = candidate.planned.estimate_micros
-        if purses.get(candidate.head.tenant, estimate) < estimate:
+        if balances.get(candidate.head.tenant, estimate) < estimate:
             self.taken[priority] = self.taken.get(priority, 0) + 1  # the next in the queue may have some
             return None
         slot = self._slot(candidate, priority)
@@ -208,6 +208,7 @@ class _Queues(Struct):
         if candidate.planned.probe == conclusion_id(Claim.QUOTA_DAY, candidate.model):
             limits = replace(limits, rpd=None)  # whether the day is used up is what it asks
         earliest = self.now + max(self.shared.lead, lead_time(candidate.head.late_count))
+        earliest = max(earliest, candidate.planned.not_before or earliest)
         horizon = earliest + self.shared.horizon
         if priority == "interactive" or self._is_owed(priority):
             horizon += INTERACTIVE_HORIZON - HORIZON

@@ -1,4 +1,4 @@
-"""What the fleet can carry, take up and begin in time: learned from what came of earlier releases. Pure."""
+"""What the fleet can carry, take up and begin in time: learned from the ends of earlier releases. Pure."""
 
 from __future__ import annotations
 

@@ -22,8 +22,8 @@ from shared.core.admission.slot_calendar import (
     patient_until,
 )
 from shared.core.limits.quota import Limits
+from shared.core.times.pacific import pacific_day
 from shared.core.values.codec import Stored
-from shared.core.values.pacific import pacific_day
 
 COLLECTION = "taken_slots"
 OPEN_FOR = timedelta(minutes=5)
@@ -66,7 +66,7 @@ class OpenTerms(Stored, frozen=True):
     """What the pump plans under beside the flags, for intake to plan the same."""
 
     lacking: Mapping[str, str] = field(default_factory=dict)
-    """See shared.core.routing.context.Terms."""
+    """See shared.core.routing.context.RoutingContext."""
     probing: tuple[str, ...] = ()
     """Circuits and pools whose next request is wanted in the queue, to probe a breaker or a conclusion."""
     ways: Mapping[str, CalledBy] = field(default_factory=dict)
@@ -182,7 +182,7 @@ def counted(
 
 
 def laid(
-    opening: Opening, calendar: Calendar, limits: Limits, model: str, terms: OpenTerms, *, most: int,
+    opening: Opening, calendar: Calendar, limits: Limits, model: str, open_terms: OpenTerms, *, most: int,
     most_micros: int | None, now: datetime,
 ) -> Opening:  # fmt: skip
     """With as many slots open as arrivals until the next tick may want, and as every limit surely leaves.
@@ -190,7 +190,7 @@ def laid(
     `limits` without what is reserved; at most `most` slots are open, those before included; `most_micros` is what the
     project may spend, None where that is not limited.
     """
-    opening = replace(opening, is_offered=True, terms=_of(terms, model))
+    opening = replace(opening, is_offered=True, terms=_of(open_terms, model))
     tokens = MOST_TOKENS if limits.tpm is None else int(limits.tpm * TOKEN_SHARE)
     if not opening.slots:
         opening = replace(opening, tokens=tokens, estimate_micros=None if most_micros is None else MOST_MICROS)
@@ -217,10 +217,10 @@ def used(opening: Opening, calendar: Calendar, now: datetime) -> Opening:
     return opening if opening.used_at == minute else replace(opening, used_at=minute)
 
 
-def _of(terms: OpenTerms, model: str) -> OpenTerms:
+def _of(open_terms: OpenTerms, model: str) -> OpenTerms:
     """As far as they concern one model."""
-    own = {circuit: way for circuit, way in terms.ways.items() if circuit.partition("/")[2] == model}
-    return replace(terms, ways=own)
+    own = {circuit: way for circuit, way in open_terms.ways.items() if circuit.partition("/")[2] == model}
+    return replace(open_terms, ways=own)
 
 
 def expected(calendar: Calendar, now: datetime) -> int:

@@ -13,7 +13,7 @@ from shared.core.catalogue.catalogue import Catalogue
 from shared.core.conclusions.claims import Claim
 from shared.core.limits.observations import ModelObservations
 from shared.core.routing.context import Offer
-from shared.core.values.pacific import next_pacific_midnight
+from shared.core.times.pacific import next_pacific_midnight
 from shared.core.values.route import GATEWAY, lane_apart, pool
 
 

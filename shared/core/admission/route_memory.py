@@ -53,8 +53,8 @@ class Routing(Stored, frozen=True):
         for grant in grants:
             planned = grant.candidate.planned
             name = planned.route.circuit
-            course = grant.candidate.head.course
-            if name not in course.sick_on and not course.no_image_count:  # else it has begun here before
+            history = grant.candidate.head.history
+            if name not in history.sick_on and not history.no_image_count:  # else it has begun here before
                 circuits[name] = circuits.get(name, Circuit()).started(grant.slot_at)
             if planned.probe in circuits:
                 circuits[planned.probe] = replace(circuits[planned.probe], probed_at=grant.slot_at)

@@ -16,8 +16,8 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from shared.core.limits.quota import Limits
+from shared.core.times.pacific import next_pacific_midnight, pacific_day
 from shared.core.values.codec import Stored
-from shared.core.values.pacific import next_pacific_midnight, pacific_day
 
 BUCKET = timedelta(milliseconds=500)
 WINDOW_BUCKETS = 121
@@ -316,5 +316,5 @@ def _paced(number: int, pace: float) -> int:
 
 
 def _at_most(limits: Limits, weight: Weight) -> Weight:
-    """A request of more tokens than a minute may hold takes a whole minute: else it, and its queue, waited for ever."""
+    """A request of more tokens than a minute may hold takes a whole minute: else it, and its queue, never started."""
     return replace(weight, tokens=min(weight.tokens, limits.tpm)) if limits.tpm else weight

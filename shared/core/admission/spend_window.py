@@ -37,7 +37,7 @@ class Spend(Stored, frozen=True):
     def hold(self, micros: int, limit: int | None, slot_at: datetime) -> Spend | None:
         """With `micros` more in the window that ends at the slot; None where that would pass the limit.
 
-        What is dearer than the whole window takes all of it: it would wait for ever otherwise.
+        What is dearer than the whole window takes all of it: it would never start otherwise.
         """
         if limit is None:
             return self

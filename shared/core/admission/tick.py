@@ -20,6 +20,7 @@ from shared.core.admission.rate_control import updated
 from shared.core.admission.slot_calendar import WINDOW, WINDOW_BUCKETS, Blocked, Weight, bucket_of, is_untimed
 from shared.core.admission.spend_window import Spend, spend_limit
 from shared.core.conclusions.claims import POLICIES
+from shared.core.lifecycle.request_record import Head
 from shared.core.limits.effective import EffectiveLimit, Learned, effective_limits, limits
 from shared.core.limits.live_quota import LiveLimits
 from shared.core.limits.observations import NOTHING_SEEN, Closing, ModelObservations, StartSignal, counted
@@ -58,8 +59,23 @@ class LostSlot(Struct, frozen=True):
     slot_at: datetime
     weight: Weight
 
+    @classmethod
+    def of(cls, candidate: Candidate, slot_at: datetime) -> LostSlot:
+        """The slot that this release of a request was to have."""
+        return cls(
+            f"{candidate.head.request_id}:{candidate.head.release + 1}", candidate.model, slot_at, candidate.weight
+        )
 
-class Observation(Struct, frozen=True):
+    @classmethod
+    def unused_by(cls, head: Head) -> LostSlot | None:
+        """The slot of an earlier release that the request came back without using."""
+        slot = head.unused_slot
+        if slot is None:
+            return None
+        return cls(f"{head.request_id}:{slot.release}", slot.model, slot.slot_at, Weight(tokens=slot.tokens))
+
+
+class TickInputs(Struct, frozen=True):
     """What one tick sees of the world."""
 
     now: datetime
@@ -83,7 +99,7 @@ class Observation(Struct, frozen=True):
     lost: Sequence[LostSlot] = ()
     since_last: timedelta = TICK
     """From the last tick to this one."""
-    purses: Mapping[str, int] = field(default_factory=dict)
+    balances: Mapping[str, int] = field(default_factory=dict)
     """Micro-dollars left to tenants that have a budget."""
     taken: Sequence[TakenSlot] = ()
     """Open slots that requests took, or that were withdrawn; also those that are counted already."""
@@ -112,61 +128,61 @@ class TickResult(Struct, frozen=True):
     """Slots whose documents are to go."""
 
 
-def tick(memory: Memory, sight: Observation) -> TickResult:
+def tick(memory: Memory, inputs: TickInputs) -> TickResult:
     """Give back what was not used, feel the pressure, and grant what every limit allows."""
-    now = sight.now
+    now = inputs.now
     models = sorted(
         {
             *memory.standings,
-            *sight.reports,
-            *(candidate.model for candidate in sight.candidates),
-            *(slot.pool for slot in sight.taken),
+            *inputs.reports,
+            *(candidate.model for candidate in inputs.candidates),
+            *(slot.pool for slot in inputs.taken),
         }
     )
     before = {model: memory.standings.get(model, ModelState()).forget(now) for model in models}
-    starts = [slot for slot in sight.taken if slot.request != WITHDRAWN and not is_counted(before, slot)]
-    before = _given_back(_counted(before, sight), sight)
-    done = tuple(slot.slot for slot in sight.taken if not is_counted(before, slot))
+    starts = [slot for slot in inputs.taken if slot.request != WITHDRAWN and not is_counted(before, slot)]
+    before = _given_back(_counted(before, inputs), inputs)
+    done = tuple(slot.slot for slot in inputs.taken if not is_counted(before, slot))
     standings: dict[str, ModelState] = {}
     numbers: dict[str, Mapping[str, int | None]] = {}
     usable: dict[str, Limits] = {}
     for model in models:
-        observed = sight.reports.get(model, NOTHING_SEEN)
-        standing, effective = _learn(before[model], model, observed, sight)
-        standing = _with_conclusion(standing, sight.concluded.get(model), now)
-        standings[model] = _felt(standing, limits(effective), observed, sight.drift.get(model, {}), now)
+        observed = inputs.reports.get(model, NOTHING_SEEN)
+        standing, effective = _learn(before[model], model, observed, inputs)
+        standing = _with_conclusion(standing, inputs.concluded.get(model), now)
+        standings[model] = _felt(standing, limits(effective), observed, inputs.drift.get(model, {}), now)
         usable[model] = standings[model].pressure.limits(limits(effective))
         numbers[model] = {dimension: limit.value for dimension, limit in effective.items()}
     judged_from = _judged_from(memory.fleet, now)
     fleet = memory.fleet.after(
-        in_air=sight.in_air,
-        late=_late(sight, judged_from),
+        in_air=inputs.in_air,
+        late=_late(inputs, judged_from),
         recent=_recent(standings.values(), judged_from, now),
-        capacity=sight.capacity,
+        capacity=inputs.capacity,
         now=now,
         filling=_filling(usable.values()),
     )
     spend, served = memory.spend, memory.served
-    most_spend = spend_limit(sight.configured.by_model.values())
+    most_spend = spend_limit(inputs.configured.by_model.values())
     for slot in starts:
         spend = spend if most_spend is None else spend.plus(slot.estimate_micros, slot.taken_at)
         served = fair_queueing.served_after(served, slot.queue, slot.fair_tag)
     open_micros = sum(standing.opening.micros for standing in standings.values())
     open_count = sum(len(standing.opening.slots) for standing in standings.values())
     admission = admit(
-        _in_fair_order([candidate for candidate in sight.candidates if not _is_behind_a_probe(candidate, sight)]),
+        _in_fair_order([candidate for candidate in inputs.candidates if not _is_behind_a_probe(candidate, inputs)]),
         standings,
         usable,
-        {model: _room(standings[model], usable[model], sight, model) for model in models},
+        {model: _room(standings[model], usable[model], inputs, model) for model in models},
         Shared(
             spend=spend,
             most_spend=None if most_spend is None else max(most_spend - open_micros, min(most_spend, 1)),
-            room=max(fleet.room(sum(sight.running.values()) + len(starts), sight.capacity) - open_count, 0),
+            room=max(fleet.room(sum(inputs.running.values()) + len(starts), inputs.capacity) - open_count, 0),
             pace=fleet.pace,
             patient=fleet.patient,
             lead=fleet.lead,
-            horizon=_horizon(sight.since_last),
-            purses=sight.purses,
+            horizon=_horizon(inputs.since_last),
+            balances=inputs.balances,
         ),
         now,
     )
@@ -174,8 +190,8 @@ def tick(memory: Memory, sight: Observation) -> TickResult:
         head = grant.candidate.head
         served = fair_queueing.served_after(served, fair_queueing.queue_name(head.model, head.priority), head.fair_tag)
     changed = any(numbers[model] != memory.limits[model] for model in models if model in memory.limits)
-    waiting = {**_held_by_conclusions(sight), **admission.blocked}
-    standings, withdrawn = _opened(admission, usable, waiting, fleet, most_spend, starts, sight)
+    waiting = {**_held_by_conclusions(inputs), **admission.blocked}
+    standings, withdrawn = _opened(admission, usable, waiting, fleet, most_spend, starts, inputs)
     after = Memory(
         standings=standings,
         spend=admission.spend,
@@ -187,7 +203,7 @@ def tick(memory: Memory, sight: Observation) -> TickResult:
     narrow = [usable[name] for name, full in waiting.items() if full.reason == "concurrency"]
     crowded = any(is_untimed(limits) for limits in narrow)
     recounts = crowded or any(limits.concurrency is not None for limits in narrow)
-    missed = _missed(sight, admission.grants, waiting)
+    missed = _missed(inputs, admission.grants, waiting)
     return TickResult(after, admission.grants, waiting, missed, crowded, recounts, withdrawn, tuple(starts), done)
 
 
@@ -195,43 +211,43 @@ def is_counted(standings: Mapping[str, ModelState], taken: TakenSlot) -> bool:
     return taken.slot in standings[taken.pool].opening.counted
 
 
-def _counted(standings: dict[str, ModelState], sight: Observation) -> dict[str, ModelState]:
+def _counted(standings: dict[str, ModelState], inputs: TickInputs) -> dict[str, ModelState]:
     """The standings with what became of the open slots."""
     after = {}
     for model, standing in standings.items():
-        own = [slot for slot in sight.taken if slot.pool == model]
-        opening, calendar = open_slots.counted(standing.opening, standing.calendar, own, sight.taken_from, sight.now)
+        own = [slot for slot in inputs.taken if slot.pool == model]
+        opening, calendar = open_slots.counted(standing.opening, standing.calendar, own, inputs.taken_from, inputs.now)
         after[model] = replace(standing, opening=opening, calendar=calendar)
     return after
 
 
 def _opened(
     admission: Admission, usable: Mapping[str, Limits], waiting: Mapping[str, Blocked], fleet: FleetPace,
-    most_spend: int | None, starts: Sequence[TakenSlot], sight: Observation,
+    most_spend: int | None, starts: Sequence[TakenSlot], inputs: TickInputs,
 ) -> tuple[dict[str, ModelState], tuple[Withdrawn, ...]]:  # fmt: skip
     """Slots are left open where nothing is queued, and taken back where they hold up what is: those of its own model,
     and of every model where what all share is short.
     """
     granted = {grant.candidate.head.request_id for grant in admission.grants}
-    queued = {candidate.model for candidate in sight.candidates if candidate.head.request_id not in granted} | set(
+    queued = {candidate.model for candidate in inputs.candidates if candidate.head.request_id not in granted} | set(
         waiting
     )
     after: dict[str, ModelState] = {}
     offering: list[str] = []
     withdrawn: list[Withdrawn] = []
     for model, standing in admission.standings.items():
-        opening = open_slots.used(standing.opening, standing.calendar, sight.now)
+        opening = open_slots.used(standing.opening, standing.calendar, inputs.now)
         after[model] = replace(standing, opening=opening)
-        if not admission.is_short and _may_open(model, after[model], queued, sight):
+        if not admission.is_short and _may_open(model, after[model], queued, inputs):
             offering.append(model)
             continue
         after[model] = replace(standing, opening=replace(opening, is_offered=False))
         withdrawn += [Withdrawn(slot, model) for slot in opening.slots if admission.is_short or model in queued]
-    left = None if most_spend is None else most_spend - admission.spend.used(sight.now)
-    flying = sum(sight.running.values()) + len(granted) + len(starts)
-    room = int(fleet.room(flying, sight.capacity) * open_slots.FLEET_SHARE)
+    left = None if most_spend is None else most_spend - admission.spend.used(inputs.now)
+    flying = sum(inputs.running.values()) + len(granted) + len(starts)
+    room = int(fleet.room(flying, inputs.capacity) * open_slots.FLEET_SHARE)
     counts = {model: len(standing.opening.slots) for model, standing in after.items()}
-    wants = {model: open_slots.expected(after[model].calendar, sight.now) for model in offering}
+    wants = {model: open_slots.expected(after[model].calendar, inputs.now) for model in offering}
     most, surplus = open_slots.shared_out(counts, wants, room)
     if not admission.is_short:
         withdrawn += [
@@ -242,70 +258,66 @@ def _opened(
         ]
     for model in offering:
         standing = after[model]
-        reserve = standing.turns.reserve(usable[model], sight.now)
+        reserve = standing.turns.reserve(usable[model], inputs.now)
         own = sum(grant.candidate.model == model for grant in admission.grants)
         own += sum(slot.pool == model for slot in starts)
-        own_room = _room(standing, usable[model], sight, model) + len(standing.opening.slots) - own
+        own_room = _room(standing, usable[model], inputs, model) + len(standing.opening.slots) - own
         opening = open_slots.laid(
             standing.opening, standing.calendar, limits_minus(usable[model], reserve), model,
-            sight.open_terms or OpenTerms(), most=min(int(own_room * open_slots.MODEL_SHARE), most[model]),
-            most_micros=left, now=sight.now,
+            inputs.open_terms or OpenTerms(), most=min(int(own_room * open_slots.MODEL_SHARE), most[model]),
+            most_micros=left, now=inputs.now,
         )  # fmt: skip
         after[model] = replace(standing, opening=opening)
     return after, tuple(withdrawn)
 
 
-def _may_open(model: str, standing: ModelState, queued: Collection[str], sight: Observation) -> bool:
+def _may_open(model: str, standing: ModelState, queued: Collection[str], inputs: TickInputs) -> bool:
     used_at, calendar, pressure = standing.opening.used_at, standing.calendar, standing.pressure
-    is_used = used_at is not None and sight.now - used_at < open_slots.USED_WITHIN
-    is_closed = calendar.closed_until is not None and calendar.closed_until > sight.now
-    is_held_back = model in queued or model in sight.concluded or is_closed or standing.denied_until is not None
-    is_pressed = pressure.cap is not None or pressure.bursts_disliked(sight.now)
-    ours = lane_apart(model) is None and sight.open_terms is not None
+    is_used = used_at is not None and inputs.now - used_at < open_slots.USED_WITHIN
+    is_closed = calendar.closed_until is not None and calendar.closed_until > inputs.now
+    is_held_back = model in queued or model in inputs.concluded or is_closed or standing.denied_until is not None
+    is_pressed = pressure.cap is not None or pressure.bursts_disliked(inputs.now)
+    ours = lane_apart(model) is None and inputs.open_terms is not None
     return ours and is_used and not is_held_back and not is_pressed
 
 
-def _is_behind_a_probe(candidate: Candidate, sight: Observation) -> bool:
+def _is_behind_a_probe(candidate: Candidate, inputs: TickInputs) -> bool:
     """Its pool is closed by a conclusion: nothing starts but the one that asks."""
-    return candidate.model in sight.concluded and candidate.planned.probe is None
+    return candidate.model in inputs.concluded and candidate.planned.probe is None
 
 
-def _held_by_conclusions(sight: Observation) -> dict[str, Blocked]:
+def _held_by_conclusions(inputs: TickInputs) -> dict[str, Blocked]:
     return {
-        candidate.model: Blocked("closed", sight.concluded[candidate.model].until)
-        for candidate in sight.candidates
-        if _is_behind_a_probe(candidate, sight)
+        candidate.model: Blocked("closed", inputs.concluded[candidate.model].until)
+        for candidate in inputs.candidates
+        if _is_behind_a_probe(candidate, inputs)
     }
 
 
-def _given_back(standings: dict[str, ModelState], sight: Observation) -> dict[str, ModelState]:
+def _given_back(standings: dict[str, ModelState], inputs: TickInputs) -> dict[str, ModelState]:
     """The standings without the slots that nobody used."""
-    unused = [
-        LostSlot(f"{candidate.head.request_id}:{slot.release}", slot.model, slot.slot_at, Weight(tokens=slot.tokens))
-        for candidate in sight.candidates
-        if (slot := candidate.head.unused_slot) is not None
-    ]
+    unused = [slot for candidate in inputs.candidates if (slot := LostSlot.unused_by(candidate.head)) is not None]
     after = dict(standings)
-    for lost_slot in [*sight.lost, *unused]:
+    for lost_slot in [*inputs.lost, *unused]:
         standing = after.get(lost_slot.model)
         if standing is not None:
-            calendar = standing.calendar.refund(lost_slot.release, lost_slot.slot_at, lost_slot.weight, now=sight.now)
+            calendar = standing.calendar.refund(lost_slot.release, lost_slot.slot_at, lost_slot.weight, now=inputs.now)
             after[lost_slot.model] = replace(standing, calendar=calendar)
     return after
 
 
 def _learn(
-    standing: ModelState, model: str, observed: ModelObservations, sight: Observation
+    standing: ModelState, model: str, observed: ModelObservations, inputs: TickInputs
 ) -> tuple[ModelState, Mapping[str, EffectiveLimit]]:
     """With the limits that 429s named, each beside what the other sources said at the time.
 
     After a day it is forgotten, and asked again: where nothing can be read, nobody would hear of a raise. A day's limit
     is forgotten as soon as a call goes well that it would have forbidden.
     """
-    configured, live = sight.configured.limits(model), sight.live.get(model)
-    learned = {name: item for name, item in standing.learned.items() if sight.now - item.at < LEARNED_FOR}
+    configured, live = inputs.configured.limits(model), inputs.live.get(model)
+    learned = {name: item for name, item in standing.learned.items() if inputs.now - item.at < LEARNED_FOR}
     named_limits = dict(observed.named)
-    goes_on = sight.day_goes_on.get(model)
+    goes_on = inputs.day_goes_on.get(model)
     if goes_on is not None:
         learned = {name: item for name, item in learned.items() if name != "rpd" or item.at > goes_on}
         named_limits = {
@@ -313,7 +325,7 @@ def _learn(
         }
     for dimension, named in named_limits.items():
         before = learned.get(dimension)
-        if sight.now - named.at < LEARNED_FOR and (before is None or named.at > before.at):
+        if inputs.now - named.at < LEARNED_FOR and (before is None or named.at > before.at):
             count = None if live is None else live.value(dimension)
             learned[dimension] = Learned(named.value, named.at, count, getattr(configured, dimension))
     if learned != standing.learned:
@@ -347,9 +359,9 @@ def _with_conclusion(standing: ModelState, closing: Closing | None, now: datetim
     return replace(standing, calendar=calendar, denied_until=denied)
 
 
-def _late(sight: Observation, since: datetime) -> Late:
+def _late(inputs: TickInputs, since: datetime) -> Late:
     """What came late and is not judged yet."""
-    reports, until = sight.reports.values(), sight.now + LATE_LOOKED_BACK
+    reports, until = inputs.reports.values(), inputs.now + LATE_LOOKED_BACK
     return Late(
         starts=sum(counted(report, StartSignal.LATE, since, until) for report in reports),
         deliveries=sum(counted(report, StartSignal.DELIVERED_LATE, since, until) for report in reports),
@@ -397,12 +409,12 @@ def _in_fair_order(candidates: Sequence[Candidate]) -> list[Candidate]:
 
 
 def _missed(
-    sight: Observation, grants: Sequence[Grant], blocked: Mapping[str, Blocked]
+    inputs: TickInputs, grants: Sequence[Grant], blocked: Mapping[str, Blocked]
 ) -> tuple[tuple[Candidate, Blocked], ...]:
     granted = {grant.candidate.head.request_id for grant in grants}
     return tuple(
         (candidate, full)
-        for candidate in sight.candidates
+        for candidate in inputs.candidates
         if candidate.head.request_id not in granted
         and (full := blocked.get(candidate.model)) is not None
         and candidate.head.deadline is not None
@@ -420,14 +432,14 @@ def _horizon(since_last: timedelta) -> timedelta:
     return min(HORIZON + max(since_last - TICK, timedelta(0)), LONGEST_HORIZON)
 
 
-def _room(standing: ModelState, in_force: Limits, sight: Observation, model: str) -> int:
+def _room(standing: ModelState, in_force: Limits, inputs: TickInputs, model: str) -> int:
     """How many more attempts of this model may be in flight."""
     pressure = standing.pressure
     since = max(
-        (moment for moment in (pressure.first_used_at, pressure.rejected_at) if moment is not None), default=sight.now
+        (moment for moment in (pressure.first_used_at, pressure.rejected_at) if moment is not None), default=inputs.now
     )
-    unknown_for = None if pressure.cap is not None else max(sight.now - since, timedelta(0))
-    running = sight.running.get(model, 0)
-    started = standing.calendar.starts(pressure.rejected_at or sight.now - WINDOW, sight.now + LONGEST_LEAD)
-    cap = concurrency_cap(in_force, sight.capacity, unknown_for, ended=max(started - running, 0))
+    unknown_for = None if pressure.cap is not None else max(inputs.now - since, timedelta(0))
+    running = inputs.running.get(model, 0)
+    started = standing.calendar.starts(pressure.rejected_at or inputs.now - WINDOW, inputs.now + LONGEST_LEAD)
+    cap = concurrency_cap(in_force, inputs.capacity, unknown_for, ended=max(started - running, 0))
     return cap - running - len(standing.opening.slots)

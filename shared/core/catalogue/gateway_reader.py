@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from shared.core.catalogue.catalogue import FAILED_CALLS, FORMS, MODALITIES, REQUEST_BYTES, Gateway, Model
 from shared.core.catalogue.toml_errors import TomlFields, found_text
 from shared.core.messages.render_request import SIZES
-from shared.core.values.addresses import without_secrets
+from shared.core.validation.addresses import without_secrets
 from shared.core.values.money import MICROS_PER_USD, round_micros
 
 BILLED = ("charged", "free", "unknown")

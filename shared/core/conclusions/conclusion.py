@@ -21,10 +21,10 @@ from msgspec.structs import replace
 from shared.core.conclusions.claims import POLICIES, Claim, Policy, conclusion_id, parted
 from shared.core.conclusions.evidence import NEVER, NOTHING_HEARD, VOICES_KEPT, Heard, Voice, merged
 from shared.core.limits.observations import Closing
+from shared.core.times.pacific import next_pacific_midnight
 from shared.core.values.codec import Stored
 from shared.core.values.documents import Fields
 from shared.core.values.lanes import is_apart
-from shared.core.values.pacific import next_pacific_midnight
 from shared.core.values.route import lane_apart
 
 PROBE_ANSWERS_WITHIN = timedelta(seconds=60)

@@ -14,9 +14,9 @@ from shared.core.catalogue.catalogue import Catalogue, UnknownModel
 from shared.core.lifecycle import revival
 from shared.core.messages.render_request import PRIORITIES
 from shared.core.records.request import RequestRow
+from shared.core.validation.shapes import Problem
 from shared.core.values.lanes import BUILT
 from shared.core.values.status import FINAL
-from shared.core.values.validation import Problem
 
 Sort: TypeAlias = Literal["newest", "longest", "dearest"]
 SORTS: tuple[Sort, ...] = ("newest", "longest", "dearest")

@@ -41,10 +41,12 @@ class Head(Struct, frozen=True):
     late_count: int
     sleeps: bool
     """It has a `wake_at`, and is no part of its queue until that is taken away."""
-    course: RequestHistory = NO_HISTORY
+    history: RequestHistory = NO_HISTORY
     traceparent: str = ""
     queued_at: datetime | None = None
     """When its present wait began."""
+    circuit: str = ""
+    """Of the route that it was given last."""
 
     @classmethod
     def of(cls, request_id: str, version: str, data: Fields) -> Head:
@@ -67,9 +69,10 @@ class Head(Struct, frozen=True):
             unused_slot=record.unused_slot,
             late_count=record.late_count,
             sleeps=record.wake_at is not None,
-            course=course_of(request_id, record),
+            history=history_of(request_id, record),
             traceparent=record.traceparent,
             queued_at=record.queued_at,
+            circuit=record.route.circuit,
         )
 
     @property
@@ -78,7 +81,7 @@ class Head(Struct, frozen=True):
         return None if place is None else place.trace_id
 
 
-def course_of(request_id: str, record: QueuedRow | RequestRecord) -> RequestHistory:
+def history_of(request_id: str, record: QueuedRow | RequestRecord) -> RequestHistory:
     """What the request has been through."""
     return RequestHistory(
         request_id=request_id,

@@ -17,8 +17,8 @@ from msgspec.structs import replace
 
 from shared.core.messages.render_request import InvalidRequest, parse_message
 from shared.core.records.request import RequestRecord
+from shared.core.validation.shapes import Problem, shown
 from shared.core.values.status import FINAL
-from shared.core.values.validation import Problem, shown
 
 ATTRIBUTE = "revives"
 """Of the message: the id of the request that is revived. No part of the content."""
@@ -47,7 +47,7 @@ class Revival(Struct, frozen=True):
 def plan(
     old_id: str, old: RequestRecord, new_id: str, now: datetime, deadline: datetime | None = None
 ) -> Revival | Problem:
-    """The new request, or why there can be none. A deadline that has passed is given anew or left out."""
+    """The new request, or why there can be none. A deadline that has passed is replaced or left out."""
     status = old.status
     if status not in REVIVABLE:
         return _not_now(old_id, status)

@@ -8,19 +8,8 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from msgspec import Struct, field
 
-from shared.core.values.declared import At, Declared
-from shared.core.values.lanes import ASKABLE, GATEWAY, STANDARD
-from shared.core.values.money import micros_from_usd, usd
-from shared.core.values.parameters import (
-    IMAGE_SEARCH,
-    OUTPUT_FORMATS,
-    SAFETY_CATEGORIES,
-    SAFETY_THRESHOLDS,
-    THINKING,
-    Grounding,
-    Thinking,
-)
-from shared.core.values.validation import (
+from shared.core.validation.declared import At, Declared
+from shared.core.validation.shapes import (
     Boolean,
     BooleanOr,
     Choice,
@@ -33,6 +22,17 @@ from shared.core.values.validation import (
     ShapeError,
     Text,
     Whole,
+)
+from shared.core.values.lanes import ASKABLE, GATEWAY, STANDARD
+from shared.core.values.money import micros_from_usd, usd
+from shared.core.values.parameters import (
+    IMAGE_SEARCH,
+    OUTPUT_FORMATS,
+    SAFETY_CATEGORIES,
+    SAFETY_THRESHOLDS,
+    THINKING,
+    Grounding,
+    Thinking,
 )
 
 MESSAGE_LIMIT_BYTES = 256 * 1024
@@ -130,7 +130,7 @@ class ReferenceUri(Struct, frozen=True):
 
 
 class Floor(Struct, frozen=True):
-    """The worst that is still wanted; None = the catalogue's default for the purpose."""
+    """The lowest model and size that the caller accepts; None = the catalogue's default for the purpose."""
 
     image_size: Annotated[str | None, _SIZE] = None
     model: Annotated[str | None, _NAME] = None

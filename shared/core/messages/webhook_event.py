@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 from msgspec import Struct
 
 from shared.core.messages.pubsub_messages import Arrival, BadMessage, BatchArrival, parse_arrival
-from shared.core.values.moments import read_moment
+from shared.core.times.moments import read_moment
 
 LONGEST_TYPE = 64
 

@@ -13,7 +13,7 @@ from shared.core.catalogue.catalogue import Catalogue
 from shared.core.catalogue.price import served_rates
 from shared.core.records.attempt import AttemptRecord
 from shared.core.records.request import RequestRecord
-from shared.core.values.visible import json_line
+from shared.core.validation.visible import json_line
 
 PROMPT_LEFT_OUT = "PROMPT (left out; `renderlane packet ID --with-prompt` shows it)"
 INSTRUCTION_LEFT_OUT = "SYSTEM INSTRUCTION (left out; `renderlane packet ID --with-prompt` shows it)"

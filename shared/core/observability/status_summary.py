@@ -125,7 +125,7 @@ class Spent(Struct, frozen=True):
     """Google's part in micro-dollars, dearest first."""
     complete: bool
     """Else the day has more rows than are read."""
-    purses: tuple[BudgetStatus, ...] = ()
+    budgets: tuple[BudgetStatus, ...] = field(default=(), name="purses")
     by_use: Mapping[str, int] = field(default_factory=dict)
     """Google's part in micro-dollars by what was paid for: `Total.by_use`."""
     free_attempts: int = 0

@@ -193,7 +193,7 @@ def _is_untended(scene: Scene) -> bool:
     if summary is None or not summary.queued_count or scene.fleet.leader is not None:
         return False
     spent = summary.spent
-    explained = bool(scene.reasons) or bool(spent and any(purse.waiting for purse in spent.purses))
+    explained = bool(scene.reasons) or bool(spent and any(budget.waiting for budget in spent.budgets))
     paused = any(flag.name == "pause" and not flag.shadow for flag in scene.flags)
     return not explained and not paused and not summary.running_count and scene.oldest() > UNTENDED_AFTER
 
@@ -295,19 +295,19 @@ def _paused(scene: Scene) -> Iterator[Finding]:
 
 def _budgets(scene: Scene) -> Iterator[Finding]:
     spent = None if scene.summary is None else scene.summary.spent
-    for purse in spent.purses if spent is not None else ():
-        used_up = purse.spent_micros >= purse.limit_micros
-        if not purse.waiting and not used_up:
+    for budget in spent.budgets if spent is not None else ():
+        used_up = budget.spent_micros >= budget.limit_micros
+        if not budget.waiting and not used_up:
             continue
-        then = _BY_OVER[purse.over]
-        if purse.waiting:
-            then = f"{that_wait(purse.waiting)} for budget"
+        then = _BY_OVER[budget.over]
+        if budget.waiting:
+            then = f"{that_wait(budget.waiting)} for budget"
         yield Finding(
-            "budget gone", "amber", f"Budget of {purse.tenant} is used up",
-            f"{display.money(purse.spent_micros)} of {display.money(purse.limit_micros)} a {purse.period} spent, "
-            f"{display.money(purse.held_micros)} held; {then}.",
+            "budget gone", "amber", f"Budget of {budget.tenant} is used up",
+            f"{display.money(budget.spent_micros)} of {display.money(budget.limit_micros)} a {budget.period} spent, "
+            f"{display.money(budget.held_micros)} held; {then}.",
             "Raise the budget, or leave it: the tenant's own limit works as agreed.",
-            heading="budget", link=f"/budgets#{purse.tenant}", about=purse.tenant,
+            heading="budget", link=f"/budgets#{budget.tenant}", about=budget.tenant,
         )  # fmt: skip
 
 

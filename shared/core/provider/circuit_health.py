@@ -41,6 +41,8 @@ class Health(Stored, frozen=True):
     good: Mapping[int, int] = field(default_factory=dict)
     """Pictures that ended within COUNTED_AFTER_SICK of a sick answer of the same process: they tell a bad share from an
     outage. By the second in which a quick one began, and a slow one ended."""
+    first_sick_ms: Mapping[int, int] = field(default_factory=dict)
+    """When in its second the first sick answer came, in milliseconds. Reports of before 2026-11-30 have none."""
 
     def with_failure(self, failure: Failure, now: datetime, request: str, *, is_probe: bool = False) -> Health:
         """`request` as `evidence.short` makes it. A probe counts always: its answer was asked for."""
@@ -51,18 +53,28 @@ class Health(Stored, frozen=True):
         if request in recent and not is_probe:
             return replace(self, last=failure.kind.value)
         newest = dict(sorted({request: second, **recent}.items(), key=lambda pair: pair[1])[-MOST_REQUESTS:])
-        return replace(self, sick=_counted(self.sick, now), last=failure.kind.value, requests=newest)
+        moments = {at: ms for at, ms in self.first_sick_ms.items() if at >= oldest}
+        moments.setdefault(second, now.microsecond // 1000)
+        sick = _counted(self.sick, now)
+        return replace(self, sick=sick, last=failure.kind.value, requests=newest, first_sick_ms=moments)
 
     def with_picture(self, now: datetime, began_at: datetime | None = None) -> Health:
         """Counted only beside sick answers, so that nothing is kept or written while all is well.
 
-        It counts at its beginning: what began before a sudden outage says nothing of now. A slow picture counts at its
-        end, or no slow one would speak against a few sick answers among many.
+        It counts at its beginning: what began before a sudden outage says nothing of now, even in the same second. A
+        slow picture counts at its end, or no slow one would speak against a few sick answers among many.
         """
         if now.timestamp() - max(self.sick, default=0) > COUNTED_AFTER_SICK.total_seconds():
             return self
         is_slow = began_at is None or now - began_at >= SLOW_PICTURE
-        return replace(self, good=_counted(self.good, now if is_slow or began_at is None else began_at))
+        at = now if is_slow or began_at is None else began_at
+        sick_ms = self.first_sick_ms.get(int(at.timestamp()), 0)
+        return replace(self, good=_counted(self.good, at - timedelta(seconds=at.microsecond < sick_ms * 1000)))
+
+    def sick_since(self, second: int) -> datetime:
+        """When the sick answers of that second began; its end where only the second is known."""
+        ms = self.first_sick_ms.get(second, 1000)
+        return datetime.fromtimestamp(second, UTC) + timedelta(milliseconds=ms)
 
     def with_probe(self, now: datetime) -> Health:
         return replace(self, well=_counted(self.well, now))
@@ -71,7 +83,7 @@ class Health(Stored, frozen=True):
         """With the newest MOST_REPORTED requests."""
         newest = sorted(self.requests.items(), key=lambda pair: pair[1])[-MOST_REPORTED:]
         stored = super().to_json() | {"requests": dict(newest)}
-        return stored if self.good else {name: value for name, value in stored.items() if name != "good"}
+        return {name: value for name, value in stored.items() if value or name not in ("good", "first_sick_ms")}
 
 
 ALL_WELL = Health()
@@ -83,6 +95,7 @@ def summed(reports: Iterable[Health]) -> Health:
     well: dict[int, int] = {}
     good: dict[int, int] = {}
     requests: dict[str, int] = {}
+    moments: dict[int, int] = {}
     last, last_at = "", -1
     for report in reports:
         for total, counts in ((sick, report.sick), (well, report.well), (good, report.good)):
@@ -90,9 +103,11 @@ def summed(reports: Iterable[Health]) -> Health:
                 total[second] = total.get(second, 0) + count
         if max(report.sick, default=-1) > last_at:
             last, last_at = report.last, max(report.sick)
+        for second, ms in report.first_sick_ms.items():
+            moments[second] = min(ms, moments.get(second, ms))
         for request, second in report.requests.items():
             requests[request] = min(second, requests.get(request, second))
-    return Health(sick, well, last, requests, good)
+    return Health(sick, well, last, requests, good, moments)
 
 
 def ended(counts: Mapping[int, int], since: datetime) -> int:

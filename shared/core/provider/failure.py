@@ -100,7 +100,7 @@ class Rule(Struct, frozen=True):
     status: FinalStatus = "failed"
     """Of a request that ends with it."""
     spoiled: bool = False
-    """An answer was paid for, and no usable image came of it."""
+    """An answer was paid for, and has no usable image."""
     no_news: bool = False
     """It is of the request alone, or of no call: it says nothing of how a route fares."""
     over: bool = False

@@ -15,7 +15,7 @@ MOST_ID_CHARACTERS = 256
 
 
 class Started(Struct, frozen=True):
-    """The provider has the call and works on it; any worker can collect what comes of it."""
+    """The provider has the call and works on it; any worker can collect its result."""
 
     interaction_id: str
 
@@ -52,6 +52,6 @@ class Finished(Struct, frozen=True):
 
 
 Begun: TypeAlias = Started | BackgroundRefused | Answer
-"""What came of a start: an Answer where the call ended at once, or could not be made."""
+"""The result of a start: an Answer where the call ended at once, or could not be made."""
 Looked: TypeAlias = InProgress | Gone | Unread | Finished
 """What a look at an interaction tells."""

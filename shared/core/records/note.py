@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
+from shared.core.validation.shapes import Problem
 from shared.core.values.codec import Record, Stored
-from shared.core.values.validation import Problem
 
 
 class AcceptedImage(Stored, frozen=True):

@@ -134,6 +134,7 @@ class QueuedRow(Record, frozen=True, kw_only=True):
     no_image_count: int
     traceparent: str
     queued_at: datetime
+    route: Route
     least_estimate_micros: int = 0
 
 

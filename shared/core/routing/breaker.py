@@ -33,7 +33,10 @@ either, so the sick ones must be such a share of all that began within RUN."""
 PROBE_EVERY = timedelta(seconds=15)
 """Four calls a minute in an outage, for a fleet of any size."""
 SLOT_AHEAD = timedelta(seconds=0.5)
-"""From a tick to the slot of a probe that it lets through: slots are what PROBE_EVERY lies between."""
+"""From a tick to the slot of a probe that it lets through, at most: slots are what PROBE_EVERY lies between."""
+HALF_OPEN_TICK = timedelta(seconds=0.3)
+PROBE_TICK_AHEAD = timedelta(seconds=0.3)
+"""A tick so long before the slot of a probe is in time for it."""
 LAST_RESORT_EVERY = timedelta(minutes=1)
 """Where only requests that were sick there wait, one of them probes so often: the failure counts against it."""
 WELL_PROBES = 2
@@ -73,7 +76,7 @@ class Circuit(Stored, frozen=True):
         return int(min(WELL_PROBES * 2 ** max(self.trips - 1, 0), MOST_WELL_PROBES))
 
 
-class Judged(Struct, frozen=True):
+class BreakerChanges(Struct, frozen=True):
     circuits: Mapping[str, Circuit]
     trips: tuple[Flag, ...]
     """Flags to trip now."""
@@ -88,7 +91,7 @@ def judge(
     overruled: Mapping[str, datetime],
     catalogue: Catalogue,
     now: datetime,
-) -> Judged:
+) -> BreakerChanges:
     """Which breakers trip and which reset, of `flags` in force and what the fleet met. The same again changes nothing.
 
     `overruled` says until when on-call has forbidden a circuit's breaker to trip.
@@ -111,15 +114,35 @@ def judge(
             since = _sick_from(circuit, recent, now)
             after[name] = replace(circuit, tripped_at=now, trips=circuit.trips + 1 if again else 1, probed_at=since)
             trips.append(_flag(name, f"{name}: {why}", catalogue, now))
-    return Judged(after, tuple(trips), tuple(resets))
+    return BreakerChanges(after, tuple(trips), tuple(resets))
+
+
+def is_half_open(circuit: Circuit, health: Health, now: datetime) -> bool:
+    """The last probe went well, and that is not long ago."""
+    well = max((second for second in health.well if not _is_before(second, circuit.tripped_at)), default=0)
+    return well > max(health.sick, default=0) and now.timestamp() - well < HALF_OPEN_FOR.total_seconds()
 
 
 def probes_allowed(circuit: Circuit, health: Health, now: datetime) -> int:
     """How many calls may go through an open breaker now: some at once after one that went well."""
-    well = max((second for second in health.well if not _is_before(second, circuit.tripped_at)), default=0)
-    if well > max(health.sick, default=0) and now.timestamp() - well < HALF_OPEN_FOR.total_seconds():
+    if is_half_open(circuit, health, now):
         return HALF_OPEN
     return int(circuit.probed_at is None or now + SLOT_AHEAD - circuit.probed_at >= PROBE_EVERY)
+
+
+def probe_due(circuit: Circuit) -> datetime | None:
+    """The earliest slot of the next probe; None where nothing says that it must wait."""
+    return None if circuit.probed_at is None else circuit.probed_at + PROBE_EVERY
+
+
+def next_tick(circuit: Circuit, health: Health, now: datetime) -> datetime | None:
+    """When a tick should come before its time for the sake of an open breaker: where it is half open, soon, since
+    requests return to the route as soon as a few calls more went well; else in time for the next probe.
+    """
+    if is_half_open(circuit, health, now):
+        return now + HALF_OPEN_TICK
+    due = probe_due(circuit)
+    return due - PROBE_TICK_AHEAD if due is not None and due - PROBE_TICK_AHEAD > now else None
 
 
 def _is_before(second: int, moment: datetime | None) -> bool:
@@ -127,15 +150,12 @@ def _is_before(second: int, moment: datetime | None) -> bool:
 
 
 def _sick_from(circuit: Circuit, health: Health, now: datetime) -> datetime:
-    """When the sickness that trips it now began: probes count from there, since that call was one.
-
-    Sick answers are known by their second. The count begins at its end: else a probe came up to a second early.
-    """
+    """When the sickness that trips it now began: probes count from there, since that call was one."""
     since = now - RUN
     if circuit.tripped_at is not None:
         since = max(since, circuit.tripped_at, circuit.probed_at or circuit.tripped_at)
     first = min((second for second in health.sick if second >= since.timestamp()), default=None)
-    return now if first is None else min(now, datetime.fromtimestamp(first + 1, UTC))
+    return now if first is None else min(now, health.sick_since(first))
 
 
 def may_probe_again(circuit: Circuit, now: datetime) -> bool:

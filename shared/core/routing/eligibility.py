@@ -62,26 +62,26 @@ class RouteOption(Struct, frozen=True):
 
 
 def check_route(
-    rung: RouteOption, wanted: Route, ask: Requirements, terms: RoutingContext, course: RequestHistory
+    option: RouteOption, wanted: Route, ask: Requirements, context: RoutingContext, history: RequestHistory
 ) -> RouteOption:
     """With the first thing that speaks against the route, flags apart."""
-    for_good = _never(rung, wanted, ask, terms, course)
+    for_good = _never(option, wanted, ask, context, history)
     if for_good is not None:
-        return replace(rung, struck=for_good)
-    reason, by = _not_now(rung.route, terms)
-    return replace(rung, struck=reason, for_now=reason is not None, flag_id=by)
+        return replace(option, struck=for_good)
+    reason, by = _not_now(option.route, context)
+    return replace(option, struck=reason, for_now=reason is not None, flag_id=by)
 
 
 def _never(
-    rung: RouteOption, wanted: Route, ask: Requirements, terms: RoutingContext, course: RequestHistory
+    option: RouteOption, wanted: Route, ask: Requirements, context: RoutingContext, history: RequestHistory
 ) -> str | None:
-    route, catalogue = rung.route, terms.catalogue
+    route, catalogue = option.route, context.catalogue
     model = catalogue.models[route.model]
-    if route.lane not in terms.lanes:
+    if route.lane not in context.lanes:
         return f"lane unavailable: {route.lane} is not built or not configured here"
     if route.lane in catalogue.barred:
         return catalogue.barred[route.lane]
-    if route.lane == GATEWAY and route.model not in terms.offers:
+    if route.lane == GATEWAY and route.model not in context.offers:
         return f"no gateway that has a key offers {model.id}"
     if route.lane not in (*model.lanes, GATEWAY):
         return f"{model.id} has no {route.lane} lane"
@@ -92,20 +92,20 @@ def _never(
         return f"interactive requests never go to {route.lane}"
     if route.lane == BATCH and not ask.allow_batch and ask.lane != BATCH:  # naming the lane is consent to it
         return "no consent: allow.batch"
-    if route.lane == VERTEX and not may_use_vertex(ask, terms.vertex):
+    if route.lane == VERTEX and not may_use_vertex(ask, context.vertex):
         return "no consent: allow.vertex"
     if route.lane == GATEWAY and not ask.allow_gateway:
         return "data boundary, no consent: allow.gateway"
-    if route.lane == GATEWAY and (reason := _not_offered(route, ask, terms.offers[route.model])) is not None:
+    if route.lane == GATEWAY and (reason := _not_offered(route, ask, context.offers[route.model])) is not None:
         return reason
-    if route.lane == BATCH and _comes_before(course.deadline, terms.now, BATCH_TAKES):
+    if route.lane == BATCH and _comes_before(history.deadline, context.now, BATCH_TAKES):
         return "a batch may take 24 hours, and the deadline comes before"
     lower = _under_floor(route, wanted, ask, catalogue)
     if lower is not None:
         return lower
-    if ask.max_cost_micros is not None and course.spent_micros + rung.estimate_micros > ask.max_cost_micros:
-        spent = f" after {usd(course.spent_micros)}" if course.spent_micros else ""
-        return f"over the cap of {usd(ask.max_cost_micros)}: {usd(rung.estimate_micros)}{spent}"
+    if ask.max_cost_micros is not None and history.spent_micros + option.estimate_micros > ask.max_cost_micros:
+        spent = f" after {usd(history.spent_micros)}" if history.spent_micros else ""
+        return f"over the cap of {usd(ask.max_cost_micros)}: {usd(option.estimate_micros)}{spent}"
     return None
 
 
@@ -152,40 +152,40 @@ def _lower(order: Sequence[str], one: str, other: str) -> str:
     return min(one, other, key=order.index)
 
 
-def _not_now(route: Route, terms: RoutingContext) -> tuple[str | None, str | None]:
+def _not_now(route: Route, context: RoutingContext) -> tuple[str | None, str | None]:
     """What closes a route for a while, and by which flag."""
-    for flag in terms.flags:
+    for flag in context.flags:
         if flag.actor == BREAKER and flag.circuit == route.circuit:
             return f"breaker: {flag.reason}", flag.id
     everywhere = () if is_apart(route.lane) else (circuit("*", route.model),)
     for key in (route.circuit, *everywhere):
-        if key in terms.lacking:
-            return terms.lacking[key], None
+        if key in context.lacking:
+            return context.lacking[key], None
     return None, None
 
 
 def apply_flags(
-    rungs: list[RouteOption], flags: Sequence[Flag], catalogue: Catalogue
+    options: list[RouteOption], flags: Sequence[Flag], catalogue: Catalogue
 ) -> tuple[list[RouteOption], list[str], str | None]:
     """What the flags leave; those that changed nothing, and why; and the one that pauses it all."""
     idle: list[str] = []
     for flag in flags:
         if flag.name == "pause":
-            return rungs, idle, flag.because
-        kept = [rung for rung in rungs if rung.struck is None]
-        wanted = _wanted(flag, [rung.route for rung in kept], catalogue)
-        if all(wanted(rung.route) for rung in kept[:1]):
+            return options, idle, flag.because
+        kept = [option for option in options if option.struck is None]
+        wanted = _wanted(flag, [option.route for option in kept], catalogue)
+        if all(wanted(option.route) for option in kept[:1]):
             idle.append(f"{flag.because}: nothing to change")
-        elif not any(wanted(rung.route) for rung in kept):
+        elif not any(wanted(option.route) for option in kept):
             idle.append(f"{flag.because}: no route within the request's floor, cap and consent")
         else:
-            rungs = [
-                rung
-                if rung.struck is not None or wanted(rung.route)
-                else replace(rung, struck=flag.because, flag_id=flag.id)
-                for rung in rungs
+            options = [
+                option
+                if option.struck is not None or wanted(option.route)
+                else replace(option, struck=flag.because, flag_id=flag.id)
+                for option in options
             ]
-    return rungs, idle, None
+    return options, idle, None
 
 
 def _wanted(flag: Flag, kept: Sequence[Route], catalogue: Catalogue) -> Callable[[Route], bool]:
@@ -201,43 +201,43 @@ def _wanted(flag: Flag, kept: Sequence[Route], catalogue: Catalogue) -> Callable
     return lambda route: route.lane == FLAGS[flag.name].lane
 
 
-def opens_after_deadline(route: Route, terms: RoutingContext, course: RequestHistory) -> str | None:
-    opens = terms.opens.get(route.pool)
-    if opens is None or course.deadline is None or opens <= course.deadline or route.lane == BATCH:
+def opens_after_deadline(route: Route, context: RoutingContext, history: RequestHistory) -> str | None:
+    opens = context.opens.get(route.pool)
+    if opens is None or history.deadline is None or opens <= history.deadline or route.lane == BATCH:
         return None
     at = opens.isoformat(timespec="seconds").replace("+00:00", "Z")
     return f"quota: {route.model} opens at {at}, after the deadline"
 
 
-def gateway_closed(route: Route, terms: RoutingContext, course: RequestHistory) -> str | None:
+def gateway_closed(route: Route, context: RoutingContext, history: RequestHistory) -> str | None:
     """A lane apart that cannot serve at all for now: no flag sends a request there while it has another route."""
     if not is_apart(route.lane):
         return None
-    offer = terms.offers.get(route.model) if route.lane == GATEWAY else None
+    offer = context.offers.get(route.model) if route.lane == GATEWAY else None
     if offer is not None and offer.shut is not None:
         return offer.shut
-    if route.lane != GATEWAY and route.pool in terms.denied:
-        return terms.denied[route.pool]
-    return _met(circuit(route.lane, "*"), course)
+    if route.lane != GATEWAY and route.pool in context.denied:
+        return context.denied[route.pool]
+    return _met(circuit(route.lane, "*"), history)
 
 
-def already_failed_here(route: Route, course: RequestHistory) -> str | None:
-    return _met(route.circuit, course)
+def already_failed_here(route: Route, history: RequestHistory) -> str | None:
+    return _met(route.circuit, history)
 
 
-def _met(circuit_name: str, course: RequestHistory) -> str | None:
-    earlier = course.avoided.get(circuit_name)
+def _met(circuit_name: str, history: RequestHistory) -> str | None:
+    earlier = history.avoided.get(circuit_name)
     return None if earlier is None else f"this request met {earlier} there"
 
 
-def reject_if_another_remains(rungs: list[RouteOption], against: Callable[[Route], str | None]) -> list[RouteOption]:
+def reject_if_another_remains(options: list[RouteOption], against: Callable[[Route], str | None]) -> list[RouteOption]:
     """Strike what something speaks against, as long as another route is left."""
-    kept = [rung for rung in rungs if rung.struck is None]
-    if all(against(rung.route) for rung in kept):
-        return rungs
+    kept = [option for option in options if option.struck is None]
+    if all(against(option.route) for option in kept):
+        return options
     return [
-        replace(rung, struck=reason, for_now=True)
-        if rung.struck is None and (reason := against(rung.route)) is not None
-        else rung
-        for rung in rungs
+        replace(option, struck=reason, for_now=True)
+        if option.struck is None and (reason := against(option.route)) is not None
+        else option
+        for option in options
     ]

@@ -13,8 +13,8 @@ from shared.core.catalogue.catalogue import Catalogue, UnknownModel
 from shared.core.messages.render_request import PURPOSES, InvalidRequest, RenderRequest
 from shared.core.routing.flag import BREAKER, LONGEST_EXPIRY, Flag, Scope
 from shared.core.routing.flag_kinds import NAMES, WITH_TO, FlagName, values_of_to
+from shared.core.validation.shapes import Problem
 from shared.core.values import lanes
-from shared.core.values.validation import Problem
 
 SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 REASON_LIMIT = 300

@@ -9,6 +9,7 @@ breakers and models that are gone leaves at least one route, or has no effect.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
@@ -34,11 +35,11 @@ from shared.core.routing.flag import Subject
 from shared.core.routing.model_choice import choose_model
 from shared.core.routing.requirements import Requirements
 from shared.core.routing.vertex import in_order
+from shared.core.validation.shapes import Problem, shown
 from shared.core.values.lanes import LANES, STAND_INS
 from shared.core.values.money import usd
 from shared.core.values.parameters import Thinking
 from shared.core.values.route import GATEWAY, Route
-from shared.core.values.validation import Problem, shown
 
 
 class Planned(Struct, frozen=True):
@@ -61,6 +62,8 @@ class Planned(Struct, frozen=True):
     """Less than the estimate of what was asked for; negative where it is dearer, 0 for a gateway's."""
     probe: str | None = None
     """The circuit whose breaker this attempt probes."""
+    not_before: datetime | None = None
+    """The earliest slot of a probe: one that comes a moment too early has to be repeated a whole pause later."""
     gateway: str | None = None
     """Whose, on the lane `gateway`."""
     thinking: Thinking | None = None
@@ -87,7 +90,7 @@ Plan: TypeAlias = Planned | Unroutable | Waits
 class Ladder(Struct, frozen=True):
     """All routes of a request, best first."""
 
-    rungs: tuple[RouteOption, ...]
+    options: tuple[RouteOption, ...]
     asked_model: str
     notes: tuple[str, ...]
     """What was changed before any choice: a retired model, a size that is not made."""
@@ -98,54 +101,54 @@ class Ladder(Struct, frozen=True):
 
     @property
     def kept(self) -> list[RouteOption]:
-        return [rung for rung in self.rungs if rung.struck is None]
+        return [option for option in self.options if option.struck is None]
 
 
-def plan(ask: Requirements, terms: RoutingContext, course: RequestHistory = NO_HISTORY) -> Plan:
+def plan(ask: Requirements, context: RoutingContext, history: RequestHistory = NO_HISTORY) -> Plan:
     """The route of the next attempt."""
-    routes = ladder(ask, terms, course, among=terms.lanes)
+    routes = ladder(ask, context, history, among=context.lanes)
     if isinstance(routes, Unroutable):
         return routes
     if routes.paused is not None:
         return Waits(routes.paused, paused=True)
     kept = routes.kept
     if not kept:
-        if any(rung.for_now for rung in routes.rungs):
-            return Waits("; ".join(_unique(rung.struck for rung in routes.rungs if rung.for_now)), paused=False)
-        return Unroutable(_problem(ask, routes, terms.catalogue, course))
+        if any(option.for_now for option in routes.options):
+            return Waits("; ".join(_unique(option.struck for option in routes.options if option.for_now)), paused=False)
+        return Unroutable(_problem(ask, routes, context.catalogue, history))
     return _planned(routes, kept[0])
 
 
 def stepped_down(
-    ask: Requirements, terms: RoutingContext, course: RequestHistory, within_micros: int, because: str
+    ask: Requirements, context: RoutingContext, history: RequestHistory, within_micros: int, because: str
 ) -> Planned | None:
     """The cheapest route that is left, where its estimate is at most `within_micros`: the best of those that cost the
     same. `because` stands in the receipt.
     """
-    routes = ladder(ask, terms, course)
+    routes = ladder(ask, context, history)
     if isinstance(routes, Unroutable) or routes.paused is not None or not routes.kept:
         return None
-    cheapest = min(routes.kept, key=lambda rung: rung.estimate_micros)
+    cheapest = min(routes.kept, key=lambda option: option.estimate_micros)
     if cheapest.estimate_micros > within_micros:
         return None
-    dearer = [replace(rung, struck=rung.struck or because) for rung in routes.rungs]
-    planned = _planned(replace(routes, rungs=tuple(dearer)), dearer[routes.rungs.index(cheapest)])
+    dearer = [replace(option, struck=option.struck or because) for option in routes.options]
+    planned = _planned(replace(routes, options=tuple(dearer)), dearer[routes.options.index(cheapest)])
     return replace(planned, next=None, least_estimate_micros=cheapest.estimate_micros)
 
 
 def _planned(routes: Ladder, best: RouteOption) -> Planned:
-    kept = routes.kept
-    passed = routes.rungs[: routes.rungs.index(best)]
+    kept, first = routes.kept, routes.options[0]
+    passed = routes.options[: routes.options.index(best)]
     return Planned(
         route=best.route,
         reasons=(*routes.notes, *_reasons(best.route, passed, routes.asked_lane), *((best.note,) if best.note else ())),
         estimate_micros=best.estimate_micros,
         asked_model=routes.asked_model,
         input_tokens=best.input_tokens,
-        flags=tuple(_unique(rung.flag_id for rung in passed)),
-        next=next((rung for rung in kept if rung.route.circuit != best.route.circuit), None),
-        least_estimate_micros=min((rung.estimate_micros for rung in kept), default=best.estimate_micros),
-        saved_micros=saved(routes.rungs[0].route, routes.rungs[0].estimate_micros, best.route, best.estimate_micros),
+        flags=tuple(_unique(option.flag_id for option in passed)),
+        next=next((option for option in kept if option.route.circuit != best.route.circuit), None),
+        least_estimate_micros=min((option.estimate_micros for option in kept), default=best.estimate_micros),
+        saved_micros=saved(first.route, first.estimate_micros, best.route, best.estimate_micros),
         gateway=best.gateway,
         thinking=best.thinking,
     )
@@ -167,25 +170,25 @@ def first_plan(
 
 def ladder(
     ask: Requirements,
-    terms: RoutingContext,
-    course: RequestHistory = NO_HISTORY,
+    context: RoutingContext,
+    history: RequestHistory = NO_HISTORY,
     *,
     among: Collection[str] | None = None,
 ) -> Ladder | Unroutable:
     """Every route with its reason, or why there is none at all. `among` these lanes only; None: all there could be."""
-    if not any(lane in terms.lanes for lane in serving(ask.lane, terms)):
-        allowed = ", ".join(sorted(terms.lanes))
+    if not any(lane in context.lanes for lane in serving(ask.lane, context)):
+        allowed = ", ".join(sorted(context.lanes))
         remedy = "Lane unavailable: omit it or choose another."
         return Unroutable(Problem("lane", shown(ask.lane), allowed, remedy))
-    if ask.lane in terms.catalogue.barred:
-        remedy = f"{terms.catalogue.barred[ask.lane]}. Omit it or choose another."
-        open_lanes = ", ".join(sorted(set(terms.lanes) - set(terms.catalogue.barred)))
+    if ask.lane in context.catalogue.barred:
+        remedy = f"{context.catalogue.barred[ask.lane]}. Omit it or choose another."
+        open_lanes = ", ".join(sorted(set(context.lanes) - set(context.catalogue.barred)))
         return Unroutable(Problem("lane", shown(ask.lane), open_lanes, remedy))
-    problem = choose_model(ask, terms.catalogue)
+    problem = choose_model(ask, context.catalogue)
     if isinstance(problem, Problem):
         return Unroutable(problem)
-    if ask.floor_model is not None and ask.floor_model not in terms.catalogue.names:
-        allowed = ", ".join(terms.catalogue.names)
+    if ask.floor_model is not None and ask.floor_model not in context.catalogue.names:
+        allowed = ", ".join(context.catalogue.names)
         return Unroutable(Problem("floor.model", shown(ask.floor_model), allowed, "Use one of them."))
     first, notes = problem.model, list(problem.notes)
     size = first.size_for(ask.image_size)
@@ -193,26 +196,26 @@ def ladder(
     if size != ask.image_size:
         notes.append(f"size {ask.image_size} is not made by {first.id}: one size up, {size}")
     wanted = Route(ask.lane, first.id, size)
-    rungs = [
-        _priced(ask, terms, Route(lane, model.id, name))
+    options = [
+        _priced(ask, context, Route(lane, model.id, name))
         for service in (ask.lane, *LANES[ask.lane].falls_back_to)
-        for model in _models(first, terms.catalogue)
+        for model in _models(first, context.catalogue)
         for name in reversed(model.sizes[: model.sizes.index(_most(model, size)) + 1])
-        for lane in serving(service, terms)
+        for lane in serving(service, context)
         if among is None or lane in among
     ]
-    rungs = [check_route(rung, wanted, ask, terms, course) for rung in rungs]
-    rungs = reject_if_another_remains(rungs, lambda route: gateway_closed(route, terms, course))
-    subject = Subject(course.request_id, course.tenant, ask.purpose, first.id, ask.lane)
-    rungs, idle, paused = apply_flags(rungs, flag.concerning(terms.flags, subject), terms.catalogue)
-    rungs = reject_if_another_remains(rungs, lambda route: opens_after_deadline(route, terms, course))
-    rungs = reject_if_another_remains(rungs, lambda route: already_failed_here(route, course))
-    return Ladder(tuple(rungs), problem.named, tuple(notes), tuple(idle), paused, ask.lane)
+    options = [check_route(option, wanted, ask, context, history) for option in options]
+    options = reject_if_another_remains(options, lambda route: gateway_closed(route, context, history))
+    subject = Subject(history.request_id, history.tenant, ask.purpose, first.id, ask.lane)
+    options, idle, paused = apply_flags(options, flag.concerning(context.flags, subject), context.catalogue)
+    options = reject_if_another_remains(options, lambda route: opens_after_deadline(route, context, history))
+    options = reject_if_another_remains(options, lambda route: already_failed_here(route, history))
+    return Ladder(tuple(options), problem.named, tuple(notes), tuple(idle), paused, ask.lane)
 
 
-def serving(lane: str, terms: RoutingContext) -> tuple[str, ...]:
+def serving(lane: str, context: RoutingContext) -> tuple[str, ...]:
     """The lane and what stands in for it here: a model there comes before a cheaper model here."""
-    return in_order(lane, tuple(name for name in STAND_INS.get(lane, ()) if name in terms.lanes), terms.vertex)
+    return in_order(lane, tuple(name for name in STAND_INS.get(lane, ()) if name in context.lanes), context.vertex)
 
 
 def _models(first: Model, catalogue: Catalogue) -> list[Model]:
@@ -228,19 +231,19 @@ def _most(model: Model, size: str) -> str:
     return fitting[-1] if fitting else model.sizes[0]
 
 
-def _priced(ask: Requirements, terms: RoutingContext, route: Route) -> RouteOption:
-    model = terms.catalogue.models[route.model]
+def _priced(ask: Requirements, context: RoutingContext, route: Route) -> RouteOption:
+    model = context.catalogue.models[route.model]
     tokens = ask.prompt_tokens + ask.references * model.reference_tokens
     if route.lane == GATEWAY:
-        offer = terms.offers.get(route.model)
+        offer = context.offers.get(route.model)
         if offer is None:
             return RouteOption(route, 0, tokens)
-        level = gateway.thought(offer.name, offer.gateway, model, ask, terms.catalogue.thinking)
+        level = gateway.thought(offer.name, offer.gateway, model, ask, context.catalogue.thinking)
         cost = gateway.price(offer.gateway, route.model, ask.references)
         return RouteOption(route, cost, tokens, gateway=offer.name, thinking=level.level, note=level.note)
     if route.lane not in model.lanes:
         return RouteOption(route, 0, tokens)
-    level = thought(model, ask.thinking, ask.purpose, terms.catalogue.thinking)
+    level = thought(model, ask.thinking, ask.purpose, context.catalogue.thinking)
     cost = price.estimate(
         model, route.lane, route.image_size, ask.prompt_tokens, ask.references, grounding=ask.grounding,
         thought_tokens=level.tokens,
@@ -257,25 +260,25 @@ def _reasons(taken: Route, passed: Sequence[RouteOption], asked_lane: str) -> li
     changes = ", ".join(
         f"{name} {getattr(route, name)} -> {getattr(taken, name)}" for name in taken.changes_from(route)
     )
-    return [f"{changes}: {' and '.join(_unique(rung.struck for rung in passed))}"]
+    return [f"{changes}: {' and '.join(_unique(option.struck for option in passed))}"]
 
 
 def _unique(texts: Any) -> list[Any]:
     return list(dict.fromkeys(text for text in texts if text is not None))
 
 
-def _problem(ask: Requirements, routes: Ladder, catalogue: Catalogue, course: RequestHistory) -> Problem:
+def _problem(ask: Requirements, routes: Ladder, catalogue: Catalogue, history: RequestHistory) -> Problem:
     """Why even what was asked for cannot be had."""
-    first = routes.rungs[0]
+    first = routes.options[0]
     if ask.max_cost_micros is not None and (first.struck or "").startswith("over the cap"):
-        allowed = f"at least {usd(course.spent_micros + first.estimate_micros)} for {first.route}"
+        allowed = f"at least {usd(history.spent_micros + first.estimate_micros)} for {first.route}"
         return Problem(
             "max_cost_usd",
             f'"{usd(ask.max_cost_micros)}"',
             allowed,
             "Raise the cap, or request a smaller size or a cheaper model.",
         )
-    lanes = ", ".join(sorted({rung.route.lane for rung in routes.kept})) or "none"
+    lanes = ", ".join(sorted({option.route.lane for option in routes.kept})) or "none"
     return Problem("lane", shown(ask.lane), lanes, f"{first.struck}. Correct it and submit under a new id.")
 
 

@@ -6,9 +6,9 @@ from msgspec import Struct
 
 from shared.core.catalogue.catalogue import Catalogue, Model, UnknownModel
 from shared.core.routing.requirements import Requirements
+from shared.core.validation.shapes import Problem, shown
 from shared.core.values.lanes import is_apart
 from shared.core.values.parameters import IMAGE_SEARCH
-from shared.core.values.validation import Problem, shown
 
 
 class ModelChoice(Struct, frozen=True):

@@ -49,10 +49,10 @@ async def estimate(ports: Ports, request: RenderRequest) -> Estimate:
     above = await failed_model(ports.store, request)
     await would_accept(ports, request, snapshot.now, above)
     ask = Requirements.of(request, above)
-    terms = snapshot.terms(ports.catalogue, ports.open_lanes)
-    course = RequestHistory(key_of(request.tenant, request.request_id), request.tenant, request.deadline)
-    rungs = ladder.ladder(ask, terms, course)
-    plan = ladder.plan(ask, terms, course)
+    context = snapshot.context(ports.catalogue, ports.open_lanes)
+    history = RequestHistory(key_of(request.tenant, request.request_id), request.tenant, request.deadline)
+    options = ladder.ladder(ask, context, history)
+    plan = ladder.plan(ask, context, history)
     chosen = plan.route if isinstance(plan, Planned) else None
     return Estimate(
         version=1,
@@ -61,17 +61,17 @@ async def estimate(ports: Ports, request: RenderRequest) -> Estimate:
         waits=_waits(plan),
         reasons=plan.reasons if isinstance(plan, Planned) else (),
         routes=()
-        if isinstance(rungs, Unroutable)
+        if isinstance(options, Unroutable)
         else tuple(
             RouteEstimate(
-                rung.route.lane,
-                rung.route.model,
-                rung.route.image_size,
-                usd(rung.estimate_micros) if rung.estimate_micros else None,
-                "chosen" if rung.route == chosen else "possible" if rung.struck is None else "rejected",
-                rung.struck,
+                option.route.lane,
+                option.route.model,
+                option.route.image_size,
+                usd(option.estimate_micros) if option.estimate_micros else None,
+                "chosen" if option.route == chosen else "possible" if option.struck is None else "rejected",
+                option.struck,
             )
-            for rung in rungs.rungs
+            for option in options.options
         ),
     )
 

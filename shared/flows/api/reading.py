@@ -17,9 +17,9 @@ from shared.core.messages.request_key import key_of
 from shared.core.records.note import AcceptedRecord, RejectedRecord
 from shared.core.records.request import RequestRow
 from shared.core.records.versioned import Request, request_in
+from shared.core.times.moments import read_moment
+from shared.core.validation.shapes import Problem
 from shared.core.values.documents import Document
-from shared.core.values.moments import read_moment
-from shared.core.values.validation import Problem
 from shared.flows.requests.lookup import find_request
 from shared.ports import Ports
 from shared.ports.store import Store

@@ -16,8 +16,8 @@ from shared.core.lifecycle.request_view import RequestView, accepted_record, acc
 from shared.core.messages.render_request import RenderRequest
 from shared.core.messages.topics import RENDER_REQUESTS
 from shared.core.records.note import AcceptedRecord
+from shared.core.validation.shapes import Problem, shown
 from shared.core.values.documents import Committed, Create, Delete, Document, Update
-from shared.core.values.validation import Problem, shown
 from shared.flows.api.reading import accepted_path, rejection_since
 from shared.flows.intake.intake import failed_model, would_accept
 from shared.flows.intake.interactive_bound import check_interactive

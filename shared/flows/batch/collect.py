@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Literal
 
+from msgspec import Struct
+
 from shared.core.accounting.budget import Reservation
 from shared.core.admission.allocation import Candidate
 from shared.core.lifecycle import batch, head_changes, queries, request_record, settlement, transitions
@@ -27,6 +29,14 @@ MOST_REPEATS = 5
 """Each loses to a cancellation of one of its requests; the next look closes the rest."""
 
 
+class PutAside(Struct, frozen=True):
+    """Of the candidates of one call: those that were not changed meanwhile."""
+
+    candidates: tuple[Candidate, ...] = ()
+    unsure: frozenset[str] = frozenset()
+    """Requests among them of which the store did not say whether they are put aside."""
+
+
 class Collecting:
     """What one lead of the pump has put aside; it closes collections that it has filled."""
 
@@ -34,16 +44,14 @@ class Collecting:
         self._ports = ports
         self._put: Counter[tuple[str, str]] = Counter()
         """Since the last closing, by model and size."""
-        self.unsure: frozenset[str] = frozenset()
-        """Of those put aside last: requests of which the store did not say whether they are."""
 
     async def put(
         self,
         candidates: Sequence[Candidate],
         now: datetime,
         reservation: Callable[[Candidate], Reservation | None] = lambda _: None,
-    ) -> list[Candidate]:
-        """Move heads that go by batch out of their queues, each by itself. Those that were not changed meanwhile."""
+    ) -> PutAside:
+        """Move heads that go by batch out of their queues, each by itself."""
         moved = await asyncio.gather(
             *(
                 self._move(
@@ -53,7 +61,7 @@ class Collecting:
             )
         )
         put = [candidate for candidate, done in zip(candidates, moved, strict=True) if done != "changed"]
-        self.unsure = frozenset(
+        unsure = frozenset(
             candidate.head.request_id for candidate, done in zip(candidates, moved, strict=True) if done == "unsure"
         )
         for candidate in put:
@@ -62,7 +70,7 @@ class Collecting:
         if any(count >= self._ports.catalogue.batch.most_requests for count in self._put.values()):
             self._put.clear()
             await close_due(self._ports, now, full_only=True)
-        return put
+        return PutAside(tuple(put), unsure)
 
     async def _move(self, candidate: Candidate, changes: Fields) -> Literal["moved", "changed", "unsure"]:
         """Changed: by somebody else, meanwhile."""

@@ -76,7 +76,7 @@ def _written(request: Request) -> Written:
 
 
 async def settle_all(ports: Ports, claimed: Batch, failure: Failure, time: ServerTime) -> None:
-    """Nothing came of the batch: each of its requests goes on from `failure`."""
+    """The batch has no result: each of its requests goes on from `failure`."""
     entries = await _entries(ports, claimed)
     for entry in entries:
         if entry.is_open:

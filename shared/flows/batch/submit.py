@@ -153,7 +153,7 @@ class _Orders:
         self._bytes = 0
         """Of references, as they are sent."""
         self._room = 0
-        """Memory that is taken for the order in hand."""
+        """Memory that is taken for the current order."""
         self.count = 0
         """How many have gone in."""
         self.all_read = False

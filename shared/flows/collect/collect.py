@@ -30,7 +30,10 @@ async def collect(ports: Ports, kicks: Kicks, collector: Collector, message: Mes
         case BatchArrival(name):
             await wake_batch(ports, name)
         case Arrival() as arrival:
-            await kicks.after_render(await _collect_one(ports, collector, arrival, message))
+            effect = await _collect_one(ports, collector, arrival, message)
+            if collector.take_news():
+                await kicks.kick()
+            await kicks.after_render(effect)
 
 
 async def _collect_one(ports: Ports, collector: Collector, arrival: Arrival, message: Message) -> Effect:

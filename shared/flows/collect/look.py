@@ -74,6 +74,10 @@ class Collector:
         finally:
             self._at_work.discard(call.interaction_id)
 
+    def take_news(self) -> bool:
+        """Whether the pump should look at what this process reported, before its time."""
+        return self._evidence.take_news()
+
     async def _collect(self, call: Call, message: Message | None, read: Document | None) -> Effect:
         ports, began_at = self._ports, self._ports.clock.now()
         document = read or await ports.store.get(request_record.attempt_path(call.request.id, call.attempt))

@@ -33,11 +33,11 @@ from shared.core.routing import ladder
 from shared.core.routing.context import Offer
 from shared.core.routing.ladder import Planned, Unroutable
 from shared.core.routing.requirements import Requirements
+from shared.core.validation.shapes import Problem, shown
 from shared.core.values.documents import Absent, Committed, Conflict, Create, Document, Fields, InvalidDocument
 from shared.core.values.lanes import AT_ONCE
 from shared.core.values.parameters import WITH_QUALITY
 from shared.core.values.trace_context import Place, caller_of
-from shared.core.values.validation import Problem, shown
 from shared.flows import tracing, tracing_waits
 from shared.flows.clock import ServerTime
 from shared.flows.intake.fair_queue import FairTags

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from shared.core.lifecycle import queries
 from shared.core.messages.render_request import InvalidRequest, RenderRequest
-from shared.core.values.validation import Problem
+from shared.core.validation.shapes import Problem
 from shared.ports import Ports
 
 INTERACTIVE = "interactive"

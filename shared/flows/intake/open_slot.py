@@ -17,7 +17,7 @@ from shared.core.admission.fair_queueing import queue_name
 from shared.core.admission.model_state import path as model_state_path
 from shared.core.admission.open_slots import CalendarPart, Opening, TakenSlot, path, start_until
 from shared.core.lifecycle import head_changes, request_record
-from shared.core.lifecycle.request_record import Head, course_of
+from shared.core.lifecycle.request_record import Head, history_of
 from shared.core.messages.pubsub_messages import ReleaseMessage
 from shared.core.messages.topics import RENDER_RELEASES
 from shared.core.observability import events, spans
@@ -152,13 +152,13 @@ class OpenSlots:
         """The route as the pump would plan it, and the slots that are open there."""
         ports = self._ports
         lacking: Mapping[str, str] = {}
-        ask, course = record.ask, course_of(key, record)
+        ask, history = record.ask, history_of(key, record)
         for _ in range(MOST_TRIES):
-            terms = RoutingContext(
+            context = RoutingContext(
                 ports.catalogue, ports.open_lanes, flags, lacking=lacking, vertex=ports.vertex,
                 now=now.replace(second=0, microsecond=0),
             )  # fmt: skip
-            planned = ladder.plan(ask, terms, course)
+            planned = ladder.plan(ask, context, history)
             if not isinstance(planned, Planned) or planned.route.lane not in AT_ONCE:
                 return None
             opening = await self._read_opening(planned.route.pool)

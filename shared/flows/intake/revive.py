@@ -19,8 +19,8 @@ from shared.core.messages.request_key import id_of
 from shared.core.messages.topics import RENDER_REQUESTS
 from shared.core.observability import events
 from shared.core.records.versioned import Request, request_in, update
+from shared.core.validation.shapes import Problem, shown
 from shared.core.values.documents import Absent, Conflict, Document
-from shared.core.values.validation import Problem, shown
 from shared.flows.requests.lookup import find_request
 from shared.ports.messaging import Topics
 from shared.ports.store import Store

@@ -19,7 +19,7 @@ async def read_budget(store: Store, tenant: str, default: Budget | None = None) 
     return TenantRecord.of(await store.get(tenant_path(tenant))).budget or default
 
 
-async def read_purse(store: Store, tenant: str, limit: Budget, now: datetime) -> TenantBalance:
+async def read_balance(store: Store, tenant: str, limit: Budget, now: datetime) -> TenantBalance:
     """For looking: an account that the pump has not opened yet is reckoned as it will open it."""
     period = budget.period_of(limit.period, now)
     settled = await read_settled(store, tenant, period)

@@ -22,8 +22,8 @@ from shared.core.routing.flag_form import FlagRequest
 from shared.core.routing.ladder import Plan, Planned, Waits
 from shared.core.routing.model_choice import choose_model
 from shared.core.routing.vertex import VertexUse
+from shared.core.validation.shapes import Problem
 from shared.core.values.money import usd
-from shared.core.values.validation import Problem
 from shared.flows.operations import routing_snapshot
 from shared.ports.flags import FlagSource
 from shared.ports.store import Store
@@ -72,7 +72,7 @@ class Foreseen(Struct, frozen=True):
         }
 
 
-class Looked(Struct, frozen=True):
+class FlagPreview(Struct, frozen=True):
     """A flag that may be tripped, and what it would meet."""
 
     flag: Flag
@@ -92,20 +92,20 @@ async def look(
     wish: FlagRequest,
     ids: Iterator[str],
     vertex: VertexUse | None = None,
-) -> Looked:
+) -> FlagPreview:
     """What the flag would do under the first of `ids` that is free; nothing is changed."""
     snapshot, queues = await asyncio.gather(
         routing_snapshot.read(store, flag_source, catalogue, gateways, vertex),
         waiting(store, catalogue, wish.scope.tenant),
     )
     flag = wish.flag(next(name for name in ids if name not in snapshot.own.flags), snapshot.now)
-    terms = snapshot.terms(catalogue, lanes)
+    context = snapshot.context(catalogue, lanes)
     alike = [item for item in snapshot.board.in_force(snapshot.now) if item.name == wish.name]
     most = max(LEAST_LOOKED_AT, LOOKED_AT_IN_ALL // max(1, len(queues)))
     nearest = [replace(queue, heads=queue.heads[:most]) for queue in queues]
     # Planning takes a while: in a thread of its own, others of this process go on meanwhile.
-    foreseen = await asyncio.to_thread(lambda: [foresee(queue, flag, terms) for queue in nearest])
-    return Looked(flag, foreseen, alike, snapshot.lanes(lanes))
+    foreseen = await asyncio.to_thread(lambda: [foresee(queue, flag, context) for queue in nearest])
+    return FlagPreview(flag, foreseen, alike, snapshot.lanes(lanes))
 
 
 async def waiting(store: Store, catalogue: Catalogue, tenant: str | None) -> list[Queue]:
@@ -127,17 +127,17 @@ async def _queue(store: Store, model: str, priority: str, tenant: str | None) ->
     )
 
 
-def foresee(queue: Queue, new: Flag, terms: RoutingContext) -> Foreseen:
+def foresee(queue: Queue, new: Flag, context: RoutingContext) -> Foreseen:
     """How the heads would change, were `new` in force beside what is; one in shadow is taken as if it were."""
-    with_it = terms.with_flag(replace(new, shadow=False))
+    with_it = context.with_flag(replace(new, shadow=False))
     changes: Counter[str] = Counter()
     saved = 0
-    heads = [head for head in queue.heads if _is_in_scope(head, new, terms.catalogue)]
+    heads = [head for head in queue.heads if _is_in_scope(head, new, context.catalogue)]
     plans: dict[Hashable, tuple[Plan, Plan]] = {}
     for head in heads:
         alike = _alike(head, with_it)
         if alike not in plans:
-            plans[alike] = ladder.plan(head.ask, terms, head.course), ladder.plan(head.ask, with_it, head.course)
+            plans[alike] = ladder.plan(head.ask, context, head.history), ladder.plan(head.ask, with_it, head.history)
         before, then = plans[alike]
         match then:
             case Waits(paused=True) if not (isinstance(before, Waits) and before.paused):
@@ -150,14 +150,16 @@ def foresee(queue: Queue, new: Flag, terms: RoutingContext) -> Foreseen:
     return Foreseen(queue, len(heads), changes, saved)
 
 
-def _alike(head: Head, terms: RoutingContext) -> Hashable:
+def _alike(head: Head, context: RoutingContext) -> Hashable:
     """Heads with the same one are planned alike: all that a plan depends on, of the id its place in shares alone."""
-    course = head.course
+    history = head.history
     shares = tuple(
-        flag.hundredth(head.request_id, item.name) < item.scope.share for item in terms.flags if item.scope.share < 100
+        flag.hundredth(head.request_id, item.name) < item.scope.share
+        for item in context.flags
+        if item.scope.share < 100
     )
-    avoided = tuple(sorted(course.avoided.items()))
-    return head.ask, course.tenant, course.deadline, course.spent_micros, avoided, shares
+    avoided = tuple(sorted(history.avoided.items()))
+    return head.ask, history.tenant, history.deadline, history.spent_micros, avoided, shares
 
 
 def _is_in_scope(head: Head, new: Flag, catalogue: Catalogue) -> bool:

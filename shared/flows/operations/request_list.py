@@ -12,8 +12,8 @@ from shared.core.lifecycle import queries, request_filter
 from shared.core.lifecycle.request_filter import AWAITING, RequestFilter
 from shared.core.records.request import ROW_FIELDS
 from shared.core.records.versioned import Row, row_in
+from shared.core.times.moments import read_moment
 from shared.core.values.documents import Query, Range, UnreadableDocument
-from shared.core.values.moments import read_moment
 from shared.ports.store import Store
 
 PAGE = 500
@@ -40,7 +40,7 @@ class Cursor(Struct, frozen=True):
         return cls(at, tuple(ids[:MOST_SAME])) if at is not None else None
 
 
-class Listed(Struct, frozen=True):
+class ListPage(Struct, frozen=True):
     rows: tuple[Row, ...]
     next: Cursor | None
     """None where this is the end."""
@@ -52,7 +52,7 @@ class Listed(Struct, frozen=True):
     now: datetime
 
 
-async def read(store: Store, chosen: RequestFilter, cursor: Cursor | None, size: int, now: datetime) -> Listed:
+async def read(store: Store, chosen: RequestFilter, cursor: Cursor | None, size: int, now: datetime) -> ListPage:
     """Newest first. Sorted otherwise: the first `size` of those among the newest MOST_READ. Raises StoreUnavailable."""
     limit = size if chosen.sort == "newest" else MOST_READ
     rows: list[Row] = []
@@ -83,7 +83,7 @@ async def read(store: Store, chosen: RequestFilter, cursor: Cursor | None, size:
             is_end = is_end or not fresh
             at_end = is_end or edge is None
             following = None if at_end or edge is None else Cursor(edge, tuple(sorted(same))[:MOST_SAME])
-            return Listed(
+            return ListPage(
                 _sorted(rows, chosen, now)[:size], following, read, not is_full and not is_end, unreadable, now
             )
         wanted = min(PAGE, 2 * wanted)  # a filter that many meet needs few more

@@ -57,7 +57,7 @@ class RoutingSnapshot(Struct, frozen=True):
         more = [*([VERTEX] if self.vertex else []), *([GATEWAY] if self.offers else [])]
         return (*here, *(lane for lane in more if lane not in here))
 
-    def terms(self, catalogue: Catalogue, built: Collection[str]) -> RoutingContext:
+    def context(self, catalogue: Catalogue, built: Collection[str]) -> RoutingContext:
         """What the pump would plan under now, with these lanes built."""
         return RoutingContext(
             catalogue=catalogue,

@@ -4,66 +4,103 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
+from msgspec import Struct
 from msgspec.structs import replace
 
-from shared.core.admission.allocation import Candidate, Grant
-from shared.core.admission.outlook import outlook
+from shared.core.admission.allocation import Grant
+from shared.core.admission.outlook import denials, denied_apart, offers, outlook
+from shared.core.admission.planning import to_the_minute
 from shared.core.admission.route_memory import Routing
 from shared.core.admission.slot_calendar import Blocked
+from shared.core.admission.tick import Memory
 from shared.core.conclusions.claims import POLICIES, parted
 from shared.core.conclusions.conclusion import Conclusion, Conclusions
 from shared.core.conclusions.conclusion import judge as conclude
 from shared.core.observability import events
-from shared.core.routing.breaker import Judged, judge
-from shared.core.routing.flag import BREAKER
+from shared.core.provider.circuit_health import ALL_WELL
+from shared.core.routing.breaker import BreakerChanges, judge, next_tick
+from shared.core.routing.context import RoutingContext
+from shared.core.routing.flag import BREAKER, Flag
 from shared.core.routing.flag_board import FlagRefused
 from shared.core.values.route import GATEWAY, pool
 from shared.flows.operations import flags
-from shared.flows.pump.observations import PumpSight
-from shared.flows.pump.planner import Planner
-from shared.flows.pump.state import PumpDocuments
+from shared.flows.pump.sight import Reports, Sight, with_flags_read
 from shared.ports import Ports
 
 
+class InForce(Struct, frozen=True):
+    """What a tick plans under."""
+
+    routing: Routing
+    context: RoutingContext
+    shadows: tuple[Flag, ...]
+    sight: Sight
+    """With the flags as they are after breakers tripped and reset."""
+    epoch: int
+    """Of the memory: one more where sleeping requests may have a route now."""
+    suspected: frozenset[str]
+    """Cases of too few requests for a conclusion, that somebody has been told of."""
+
+
 class Breakers:
-    """One per lead."""
+    """Trips and resets breakers. It remembers nothing: circuits and conclusions are in the Routing."""
 
-    def __init__(self, ports: Ports, documents: PumpDocuments, sight: PumpSight, planner: Planner) -> None:
+    def __init__(self, ports: Ports) -> None:
         self._ports = ports
-        self._documents = documents
-        self._sight = sight
-        self._planner = planner
-        self._suspected: frozenset[str] = frozenset()
-        """Cases of too few requests for a conclusion, that somebody has been told of."""
 
-    async def judge(self, held_back: Mapping[str, Blocked]) -> Routing:
-        """Trip and reset breakers, conclude what evidence allows, and plan under what is in force from here on.
+    async def judge(
+        self, before: Routing, memory: Memory, sight: Sight, reports: Reports, blocked: Mapping[str, Blocked],
+        suspected: frozenset[str], now: datetime,
+    ) -> InForce:  # fmt: skip
+        """Trip and reset breakers, conclude what evidence allows, and say what is in force from here on.
 
-        `held_back` by model: what the last tick found full.
+        `blocked` by model: what the last tick found full; `suspected`: what was told of by then.
         """
-        documents, sight, now = self._documents, self._sight, self._documents.time.now()
-        before = documents.routing
+        board = sight.flags.board
         conclusions = conclude(
-            before.conclusions, sight.heard, before.starts, now, resets=sight.board.resets, longest=self._longest()
+            before.conclusions, reports.heard, before.starts, now, resets=board.resets, longest=self._longest()
         )
         self._tell(before.conclusions, conclusions)
-        self._suspect(conclusions.suspected(sight.heard, before.starts, now))
+        suspects = self._suspect(conclusions.suspected(reports.heard, before.starts, now), suspected)
         routing = replace(before, conclusions=conclusions)
         judged = judge(
-            routing.circuits, sight.health, sight.board.in_force(now), sight.board.overruled, self._ports.catalogue, now
+            routing.circuits, reports.health, board.in_force(now), board.overruled, self._ports.catalogue, now
         )
         routing = replace(routing, circuits=judged.circuits)
-        await self._flag(judged)
-        in_force = sight.board.in_force(now)
+        sight = await self._flag(judged, sight)
+        board = sight.flags.board
+        in_force = board.in_force(now)
         ids = tuple(sorted(f"{flag.id}@{flag.expires_at.isoformat()}" for flag in in_force))
         concluded = conclusions.reached.keys() != before.conclusions.reached.keys()
-        if ids != routing.in_force or sight.gateways_changed or concluded:  # sleeping requests may have a route now
-            documents.memory = replace(documents.memory, epoch=documents.memory.epoch + 1)
-        opens = outlook(documents.memory.standings, sight.reports, held_back, routing, now)
-        self._planner.under(in_force, opens, routing, now, sight.gateways_off)
-        return routing.under(ids, tuple(sight.board.flags))
+        may_have_routes = ids != routing.in_force or sight.gateways.changed or concluded
+        opens = outlook(memory.standings, reports.by_model, blocked, routing, now)
+        return InForce(
+            routing=routing.under(ids, tuple(board.flags)),
+            context=self._context(in_force, opens, routing, sight.gateways.off, now),
+            shadows=tuple(flag for flag in in_force if flag.shadow),
+            sight=sight,
+            epoch=memory.epoch + int(may_have_routes),
+            suspected=suspects,
+        )
+
+    def _context(
+        self, in_force: Sequence[Flag], opens: Mapping[str, datetime], routing: Routing,
+        gateways_off: Mapping[str, str | None], now: datetime,
+    ) -> RoutingContext:  # fmt: skip
+        ports = self._ports
+        return RoutingContext(
+            catalogue=ports.catalogue,
+            lanes=ports.open_lanes,
+            flags=tuple(flag for flag in in_force if not flag.shadow),
+            opens=opens,
+            lacking=routing.lacking,
+            offers=offers(ports.catalogue, ports.gateways, gateways_off, denials(routing)),
+            denied=denied_apart(routing),
+            vertex=ports.vertex,
+            now=to_the_minute(now),
+        )
 
     def _longest(self) -> dict[str, timedelta]:
         """The most between two probes of a gateway's account, as its row in the catalogue says."""
@@ -92,16 +129,16 @@ class Breakers:
         elif conclusion.policy.effect == "strikes":
             signals.emit(events.ROUTE_LACKING, what=conclusion.why)
 
-    def _suspect(self, suspected: Sequence[str]) -> None:
+    def _suspect(self, suspects: Sequence[str], suspected: frozenset[str]) -> frozenset[str]:
         """Tell somebody, once, where nothing but such failures comes and too few requests speak for a conclusion."""
-        for name in suspected:
-            if name not in self._suspected:
+        for name in suspects:
+            if name not in suspected:
                 claim, subject = parted(name)
                 what = f"{subject} {POLICIES[claim].means}, say the few calls that were made"
                 self._ports.signals.emit(events.ESCALATION, what=what, request_id=None, runbook=POLICIES[claim].runbook)
-        self._suspected = frozenset(suspected)
+        return frozenset(suspects)
 
-    async def _flag(self, judged: Judged) -> None:
+    async def _flag(self, judged: BreakerChanges, sight: Sight) -> Sight:
         """Have the board show what the breakers do."""
         for flag in judged.trips:
             with contextlib.suppress(FlagRefused):
@@ -109,11 +146,9 @@ class Breakers:
         for flag in judged.resets:
             with contextlib.suppress(FlagRefused):
                 await flags.reset(self._ports.store, self._ports.signals, flag.id, BREAKER, "its probes went well")
-        if judged.trips or judged.resets:
-            await self._sight.read_flags()
+        return await with_flags_read(self._ports, sight) if judged.trips or judged.resets else sight
 
-    def granted(self, routing: Routing, grants: Sequence[Grant]) -> Routing:
-        """With the starts, the probes and what flags changed among the grants."""
+    def tell_probes(self, grants: Sequence[Grant]) -> None:
         for grant in grants:
             planned = grant.candidate.planned
             if planned.probe is not None:
@@ -121,11 +156,14 @@ class Breakers:
                     events.BREAKER_PROBED, circuit=planned.probe, request_id=grant.candidate.head.request_id,
                     slot_at=grant.slot_at, trace_id=grant.candidate.head.trace_id,
                 )  # fmt: skip
-        return self.bent(routing, [grant.candidate for grant in grants]).granted(grants)
 
-    def bent(self, routing: Routing, candidates: Sequence[Candidate]) -> Routing:
-        """With what the flags in shadow would have changed among these."""
-        for candidate in candidates:
-            for flag_id, saved in self._planner.saved_by_shadows(candidate):
-                routing = routing.shadowed(flag_id, saved)
-        return routing
+
+def next_tick_at(routing: Routing, sight: Sight, now: datetime) -> datetime | None:
+    """When a tick should come before its time; None where none has to."""
+    if sight.reports is None:
+        return None
+    health = sight.reports.health
+    open_now = {flag.circuit for flag in sight.flags.board.in_force(now) if flag.actor == BREAKER}
+    circuits = {name: circuit for name, circuit in routing.circuits.items() if name in open_now}
+    ticks = [next_tick(circuit, health.get(name, ALL_WELL), now) for name, circuit in circuits.items()]
+    return min((moment for moment in ticks if moment is not None), default=None)

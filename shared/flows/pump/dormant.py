@@ -23,67 +23,67 @@ LONGEST_SLEEP = timedelta(minutes=10)
 
 
 class Dormant:
-    """One per lead."""
+    """Puts requests to sleep and wakes them. It remembers nothing: what it rests on is in the PumpState."""
 
-    def __init__(self, ports: Ports, pages: QueueFronts) -> None:
+    def __init__(self, ports: Ports, fronts: QueueFronts) -> None:
         self._ports = ports
-        self._pages = pages
-        self._shut_since: dict[str, datetime] = {}
-        """By model."""
-        self._woken_epoch = -1
+        self._fronts = fronts
 
-    async def put(self, blocked: Mapping[str, Blocked], epoch: int, now: datetime) -> None:
-        """Have a page of requests sleep where there are more behind it and nothing opens soon."""
+    async def suspend_behind(
+        self, blocked: Mapping[str, Blocked], shut_since: Mapping[str, datetime], epoch: int, now: datetime
+    ) -> dict[str, datetime]:
+        """Have a page of requests sleep where there are more behind it and nothing opens soon.
+
+        `shut_since` by model: when it was first found shut, or its last page was put to sleep; returned as it is now.
+        """
         shut = {model: full for model, full in blocked.items() if _is_shut(full, now)}
-        self._shut_since = {model: self._shut_since.get(model, now) for model in shut}
+        since = {model: shut_since.get(model, now) for model in shut}
         for model, full in shut.items():
-            if now - self._shut_since[model] < SLEEP_AFTER:
+            if now - since[model] < SLEEP_AFTER:
                 continue
-            self._shut_since[model] = now
+            since[model] = now
             until = full.until or now + LONGEST_SLEEP
             changes = head_changes.suspend(f"no open route: {full.reason}", until, epoch, now)
-            await self._change(self._pages.full(model), changes)
+            await self._change(self._fronts.full(model), changes)
+        return since
 
-    async def put_aside(self, waiting: Sequence[tuple[Head, Waits]], epoch: int, now: datetime) -> None:
+    async def suspend_without_route(self, waiting: Sequence[tuple[Head, Waits]], epoch: int, now: datetime) -> None:
         """Requests whose every route is closed stand aside where they fill a page and hide others behind it."""
         by_queue: dict[tuple[str, str], list[tuple[Head, Waits]]] = {}
         for head, waits in waiting:
             by_queue.setdefault((head.model, head.priority), []).append((head, waits))
-        for (model, priority), headses in by_queue.items():
-            if self._pages.is_full_of(model, priority, len(headses)):
-                changes = head_changes.suspend(
-                    f"no open route: {headses[0][1].reason}", now + LONGEST_SLEEP, epoch, now
-                )
-                await self._change([head for head, _ in headses], changes)
+        for (model, priority), pairs in by_queue.items():
+            if self._fronts.is_full_of(model, priority, len(pairs)):
+                changes = head_changes.suspend(f"no open route: {pairs[0][1].reason}", now + LONGEST_SLEEP, epoch, now)
+                await self._change([head for head, _ in pairs], changes)
 
-    async def lay(self, heads: Sequence[Head], reason: str, until: datetime, now: datetime) -> None:
+    async def suspend(self, heads: Sequence[Head], reason: str, until: datetime, now: datetime) -> None:
         """Out of their queues until then, or until somebody wakes these very ones."""
         await self._change(list(heads), head_changes.suspend(reason, until, None, now))
 
-    async def rouse(self, heads: Sequence[Head], now: datetime) -> None:
+    async def wake_for_money(self, heads: Sequence[Head], now: datetime) -> None:
         """Back into their queues, before their time."""
         await self._change(list(heads), {**head_changes.resume(now), "reason": "there is money again"})
 
-    async def wake(self, epoch: int, now: datetime) -> None:
-        """A page of those that fell asleep before the limits changed last."""
-        if self._woken_epoch >= epoch:
-            return
+    async def wake_older_than(self, epoch: int, woken_epoch: int, now: datetime) -> int:
+        """Wake a page of those that fell asleep before the limits changed last. The epoch of which all are awake."""
+        if woken_epoch >= epoch:
+            return woken_epoch
         documents = await self._ports.store.query(queries.asleep_before(epoch, PAGE))
         await self._change(heads(self._ports, documents), head_changes.resume(now))
-        if len(documents) < PAGE:
-            self._woken_epoch = epoch
+        return epoch if len(documents) < PAGE else woken_epoch
 
-    async def settle(self, woken: Iterable[Head], now: datetime) -> None:
+    async def return_to_queue(self, woken: Iterable[Head], now: datetime) -> None:
         """Those that woke and got no slot take their places in the queue: a closed model's must not hide others."""
         await self._change(list(woken), head_changes.resume(now))
 
     async def _change(self, heads: list[Head], changes: Fields) -> None:
         updates = (Update(request_record.path(head.request_id), changes, head.version) for head in heads)
         done = await asyncio.gather(*(self._ports.store.commit(update) for update in updates))
-        self._pages.gone(head.request_id for head in heads)
+        self._fronts.gone(head.request_id for head in heads)
         for head, committed in zip(heads, done, strict=True):
             if isinstance(committed, Committed) and changes["wake_at"] is None:
-                self._pages.left(head)
+                self._fronts.left(head)
 
 
 def _is_shut(full: Blocked, now: datetime) -> bool:

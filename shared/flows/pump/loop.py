@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from shared.core.observability import events
 from shared.flows.clock import ClockFell
-from shared.flows.pump.state import LeadLost, PumpDocuments
+from shared.flows.pump.lead import LeadLost, leave, take_lead
 from shared.flows.pump.tick import TickRunner
 from shared.flows.requests.item_by_item import reason_of
 from shared.flows.wakeups import Kicks
@@ -79,11 +79,11 @@ class Pump:
         ends = clock.monotonic() + answer_within.total_seconds()
         failed = 0
         while True:
-            documents = await PumpDocuments.take_lead(ports)
-            if documents is None:
+            lead = await take_lead(ports)
+            if lead is None:
                 return
             ports.signals.emit(events.LEAD_TAKEN, holder=ports.boot, release=ports.release.identity)
-            granting = TickRunner(ports, documents)
+            granting = TickRunner(ports, lead)
             try:
                 why = await self._loop(granting, summarizing, ends)
                 break
@@ -91,17 +91,17 @@ class Pump:
                 ports.signals.emit(events.LEAD_LEFT, holder=ports.boot, why="another pump leads")
                 return
             except ClockFell:
-                continue  # with everything read anew
+                continue  # with everything read again
             except (StoreUnavailable, TopicsUnavailable):
                 raise
             except Exception as error:
-                failed = 1 if granting.ticks else failed + 1
+                failed = 1 if granting.state.ticks else failed + 1
                 if failed == 1:
                     ports.signals.emit(events.TICK_FAILED, reason=reason_of(error))
                 if self._ending or clock.monotonic() + LONGEST_REST >= ends:
                     raise
                 await clock.sleep(min(2.0**failed, LONGEST_REST))
-        await documents.leave()
+        await leave(ports, granting.state.documents)
         ports.signals.emit(events.LEAD_LEFT, holder=ports.boot, why=why)
         if why != "quiet" or self._wake.is_set():
             await self._kicks.kick()
@@ -114,11 +114,8 @@ class Pump:
             began = clock.monotonic()
             self._wake.clear()
             kicked, self._kicked = self._kicked, set()
-            if kicked is None or kicked:
-                granting.kicked(kicked or ())
-            if await granting.tick():
+            if await granting.tick(kicked):
                 busy_at = clock.monotonic()
-            granting.ticks += 1
             summarizing.tend()
             if self._ending:
                 return "the process is going down"
@@ -126,13 +123,14 @@ class Pump:
                 return "quiet"
             if clock.monotonic() >= ends:
                 return "time is up"
-            await self._next_tick(began, FULL_TICK if granting.crowded else TICK)
+            usual = FULL_TICK if granting.state.crowded else TICK
+            await self._next_tick(began, granting.next_at(began + usual.total_seconds()))
 
-    async def _next_tick(self, began: float, after: timedelta) -> None:
-        """So long after the last one began; a kick has an extra one at once, while there are some in store."""
+    async def _next_tick(self, began: float, at: float) -> None:
+        """Returns at that time; a kick has an extra one at once, while there are some in store."""
         clock = self._ports.clock
         await clock.sleep(LEAST_BETWEEN.total_seconds())
-        left = began + after.total_seconds() - clock.monotonic()
+        left = at - clock.monotonic()
         if left <= 0:
             return
         if self._extra < 1.0:

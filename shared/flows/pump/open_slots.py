@@ -13,7 +13,7 @@ from shared.core.provider.circuit_health import ALL_WELL
 from shared.core.routing.breaker import probes_allowed
 from shared.core.routing.flag import BREAKER
 from shared.core.values.documents import Create, Document
-from shared.flows.pump.observations import PumpSight
+from shared.flows.pump.sight import Reports, Sight
 from shared.flows.pump.ways import Ways
 from shared.flows.requests.item_by_item import report
 from shared.ports import Ports
@@ -32,20 +32,20 @@ def taken(ports: Ports, documents: Sequence[Document]) -> list[TakenSlot]:
     return slots
 
 
-async def terms(
-    ports: Ports, ways: Ways, sight: PumpSight, routing: Routing, candidates: Sequence[Candidate],
+async def open_terms(
+    ways: Ways, sight: Sight, reports: Reports, routing: Routing, candidates: Sequence[Candidate],
     models: Collection[str], now: datetime,
 ) -> OpenTerms:  # fmt: skip
     """What this tick plans under. A request that is wanted as a probe before the next tick has to queue."""
     soon = now + NEXT_TICK
     probed = {slot.planned.probe for slot in candidates}
     probing = [slot.subject for slot in routing.conclusions.due(soon) if slot.id not in probed]
-    for flag in sight.board.in_force(now):
+    for flag in sight.flags.board.in_force(now):
         circuit = flag.circuit
         if flag.actor != BREAKER or circuit is None:
             continue
         state = routing.circuits.get(circuit)
-        most = 1 if state is None else probes_allowed(state, sight.health.get(circuit, ALL_WELL), soon)
+        most = 1 if state is None else probes_allowed(state, reports.health.get(circuit, ALL_WELL), soon)
         if most > 1 or (most == 1 and circuit not in probed):
             probing.append(circuit)
     return OpenTerms(routing.lacking, tuple(sorted(probing)), await ways.settled(models, now))

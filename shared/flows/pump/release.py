@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import TypeAlias
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -31,8 +32,21 @@ UNCLAIMED_AFTER = timedelta(seconds=10)
 PAGE = 100
 
 
-class Unsure:
-    """The store did not say whether a release is on record: the next look at its request finds out."""
+class OnRecord(Struct, frozen=True):
+    """The request carries the release, and its reservation. Where publishing failed, it is taken back as unclaimed."""
+
+
+class RequestChanged(Struct, frozen=True):
+    """The request was changed meanwhile: nothing was handed out."""
+
+    slot: LostSlot
+
+
+class Unconfirmed(Struct, frozen=True):
+    """The store did not say whether the release is on record: the next look at its request finds out."""
+
+
+ReleaseResult: TypeAlias = OnRecord | RequestChanged | Unconfirmed
 
 
 class Turn(Struct, frozen=True):
@@ -45,11 +59,8 @@ class Turn(Struct, frozen=True):
 
 async def release(
     ports: Ports, grant: Grant, turn: Turn, reservation: Reservation | None = None, chosen: Chosen = FOREGROUND
-) -> LostSlot | Unsure | None:
-    """Each by itself: one cancelled request must not waste a tick. Its slot, where the request was changed meanwhile.
-
-    One that was committed and not published is taken back as unclaimed.
-    """
+) -> ReleaseResult:
+    """Each by itself: one cancelled request must not waste a tick."""
     head, planned = grant.candidate.head, grant.candidate.planned
     decided_at = turn.time.now()
     changes = head_changes.released(
@@ -59,16 +70,15 @@ async def release(
         committed = await ports.store.commit(Update(request_record.path(head.request_id), changes, head.version))
     except StoreUnavailable as error:
         _escalate(ports, head, error)
-        return Unsure()
+        return Unconfirmed()
     if isinstance(committed, Conflict):
-        key = f"{head.request_id}:{head.release + 1}"
-        return LostSlot(key, grant.candidate.model, grant.slot_at, grant.candidate.weight)
+        return RequestChanged(LostSlot.of(grant.candidate, grant.slot_at))
     try:
         message = ReleaseMessage(head.request_id, head.release + 1).to_bytes()
         await ports.topics.publish(RENDER_RELEASES, message, {"traceparent": head.traceparent})
     except TopicsUnavailable as error:
         _escalate(ports, head, error)
-        return None
+        return OnRecord()
     ports.signals.emit(
         events.RELEASED,
         request_id=head.request_id,
@@ -78,7 +88,7 @@ async def release(
         trace_id=head.trace_id,
     )
     _trace(ports, grant, turn, decided_at)
-    return None
+    return OnRecord()
 
 
 def _escalate(ports: Ports, head: Head, error: Exception) -> None:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from shared.core.admission.planning import Planning
 from shared.core.admission.tick import Memory, TickResult
 from shared.core.observability import events
-from shared.flows.pump.planner import Planning
 from shared.ports.telemetry import Events
 
 MOST_TENANTS = 20
 """Of one model whose reasons are told apart."""
 
 
-def wait_reasons(ticked: TickResult, planning: Planning) -> dict[str, Any]:
+def wait_reasons(result: TickResult, planning: Planning) -> dict[str, Any]:
     """By model, why its queue waits; `tenants` by name, where it is something of their own.
 
     A queue may hold requests that on-call has paused beside others that have no route: the pause of one tenant must not
@@ -33,10 +33,10 @@ def wait_reasons(ticked: TickResult, planning: Planning) -> dict[str, Any]:
         model: {
             "reason": full.reason,
             "until": full.until,
-            "why": ticked.memory.standings[model].calendar.closed_why,
+            "why": result.memory.standings[model].calendar.closed_why,
             "tenants": waiting.get(model, {}).get("tenants", {}),
         }
-        for model, full in ticked.blocked.items()
+        for model, full in result.blocked.items()
     }
     return waiting | full
 

@@ -58,7 +58,7 @@ class Gathering:
         self._parked: OrderedDict[str, Load] = OrderedDict()
 
     async def gather(self, ports: Ports, request: Request, content: RenderRequest) -> Load | None:
-        """The load of a released request; None where another delivery has it in hand, or it is released no more.
+        """The load of a released request; None where another delivery works on it, or it is released no more.
 
         Raises ReferenceUnusable, and StoreUnavailable. The room of what is returned is the caller's to give back.
         """

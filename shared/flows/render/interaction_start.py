@@ -39,7 +39,7 @@ async def put_on_record(
         if is_current:
             due_at = awaiting.first_look(began_at, usual, has_webhooks=ports.has_webhooks)
             after = transitions.awaiting(request.record, started.interaction_id, due_at, now)
-        else:  # its lease had lapsed, and it was given up: what came of it is found with the leftovers
+        else:  # its lease had lapsed, and it was given up: its result is found with the leftovers
             after = transitions.with_leftover(request.record, started.interaction_id, number, now)
         tries += 1
         try:

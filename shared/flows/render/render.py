@@ -96,7 +96,7 @@ async def _attempt(ports: Ports, evidence: Evidence, request: Request, time: Ser
     except ReferenceUnusable as error:
         return await _end_unusable(ports, request, error, time)
     if load is None:
-        return "settled before"  # another delivery has it in hand
+        return "settled before"  # another delivery works on it
     keeper = _Keeper(ports, evidence, request.id, load)
     with keeper:
         if render_request.references:
@@ -158,7 +158,7 @@ async def _call(
     late: StartSignal | None,
     time: ServerTime,
 ) -> Effect:
-    """Claim the release, make the call at its slot, and settle what comes of it. `late` None: the fleet is not slow
+    """Claim the release, make the call at its slot, and settle its result. `late` None: the fleet is not slow
     where this call is.
     """
     released = request

@@ -73,7 +73,7 @@ async def settle(
 
 
 def _trace(ports: Ports, settled: Settlement, began_at: datetime, now: datetime) -> None:
-    """The attempt, and the settling of it. One that was given up as crashed has its span: what came of it is linked."""
+    """The attempt, and the settling of it. One that was given up as crashed has its span: its result is linked."""
     request, opened, closed = settled.request, settled.attempt.record, settled.closed
     root, own = tracing.root_of(request.record), tracing.attempt_of(request.record, opened.number)
     given_up = opened.outcome is not None
@@ -98,7 +98,7 @@ AWAY_AFTER = 3
 
 
 async def recover_all(ports: Ports, requests: Sequence[Document]) -> int:
-    """Recover each of them, in any order: one image that can never be stored must not stand before the others for ever.
+    """Recover each of them, in any order: one image that can never be stored must not block the others.
 
     How many were recovered or left waiting; a document that stops its own recovery is reported and does not count.
     """
@@ -155,7 +155,7 @@ async def _may_be_named(ports: Ports, request: Request) -> bool:
     if now >= until:
         return False
     if record.reason != awaiting.UNNAMED:
-        # A conflict: somebody else has it in hand, or a webhook has named it.
+        # A conflict: another process works on it, or a webhook has named it.
         await ports.store.commit(update(request, transitions.unnamed(record, awaiting.UNNAMED, until, now)))
         ports.signals.emit(
             events.RECOVERED, request_id=request.id, attempt=record.attempt_count, effect="awaiting",

@@ -51,20 +51,20 @@ def prospect(
     built: Collection[str],
 ) -> Prospect:
     """Of a request that has not ended."""
-    terms = now.routing.terms(catalogue, built)
-    ask, course = request.ask, request_record.course_of(key, request)
-    rungs, plan = ladder.ladder(ask, terms, course, among=terms.lanes), ladder.plan(ask, terms, course)
+    context = now.routing.context(catalogue, built)
+    ask, history = request.ask, request_record.history_of(key, request)
+    options, plan = ladder.ladder(ask, context, history, among=context.lanes), ladder.plan(ask, context, history)
     route = plan.route if isinstance(plan, Planned) else None
-    steps = () if isinstance(rungs, Unroutable) else tuple(_step(rung, route) for rung in rungs.rungs)
-    notes = () if isinstance(rungs, Unroutable) else (*rungs.notes, *rungs.without_effect)
+    steps = () if isinstance(options, Unroutable) else tuple(_step(option, route) for option in options.options)
+    notes = () if isinstance(options, Unroutable) else (*options.notes, *options.without_effect)
     stands, following, when, at = _fate(request, attempts, now, plan)
     return Prospect(stands, following, when, at, steps, notes)
 
 
-def _step(rung: RouteOption, chosen: Route | None) -> Step:
-    word = "chosen" if rung.route == chosen else "possible" if rung.struck is None else "rejected"
-    flag = f" ({rung.flag_id})" if rung.flag_id else ""
-    return Step(rung.route, rung.estimate_micros, word, f"{rung.struck or ''}{flag}")
+def _step(option: RouteOption, chosen: Route | None) -> Step:
+    word = "chosen" if option.route == chosen else "possible" if option.struck is None else "rejected"
+    flag = f" ({option.flag_id})" if option.flag_id else ""
+    return Step(option.route, option.estimate_micros, word, f"{option.struck or ''}{flag}")
 
 
 def _fate(

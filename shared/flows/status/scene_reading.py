@@ -40,7 +40,7 @@ class Situation(Struct, frozen=True):
         if pause is not None:
             return f"paused by {pause.actor}: {pause.reason}"
         spent = self.summary.spent if self.summary is not None else None
-        if spent is not None and any(purse.tenant == tenant and purse.waiting for purse in spent.purses):
+        if spent is not None and any(budget.tenant == tenant and budget.waiting for budget in spent.budgets):
             return "waits for budget"
         why = self.routing.blocked.get(model)
         if why is None:

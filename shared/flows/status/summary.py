@@ -44,9 +44,9 @@ from shared.core.observability.status_summary import (  # fmt: skip
 )
 from shared.core.records.request import AwaitingRow, EndedRow, RunningRow, WaitingRow
 from shared.core.records.tenant import TenantRecord
+from shared.core.times.pacific import pacific_day
 from shared.core.values.documents import Create, Document, Update, Write
-from shared.core.values.pacific import pacific_day
-from shared.flows.operations.budget_reading import read_purse
+from shared.flows.operations.budget_reading import read_balance
 from shared.flows.requests.item_by_item import report
 from shared.flows.status import series_point
 from shared.flows.status.ledger_rows import LedgerRows
@@ -305,21 +305,21 @@ async def _spent(ports: Ports, ledger: LedgerRows, now: datetime) -> Spent:
         unknown_attempts=unknown,
         by_tenant={tenant: total.micros for tenant, total in list(bill.google.groups.items())[:MOST_TENANTS]},
         complete=ledger.is_complete(day),
-        purses=await _purses(ports, now),
+        budgets=await _budgets(ports, now),
         by_use={use: micros for use, micros in bill.google.total.by_use.items() if micros},
         free_attempts=bill.google.total["attempts_free"] + bill.gateways.total["attempts_free"],
     )
 
 
-async def _purses(ports: Ports, now: datetime) -> tuple[BudgetStatus, ...]:
+async def _budgets(ports: Ports, now: datetime) -> tuple[BudgetStatus, ...]:
     tenants = await ports.store.query(queries.tenants(10 * MOST_BUDGETS))
     limits = [(tenant.id, limit) for tenant in tenants if (limit := TenantRecord.of(tenant).budget) is not None]
 
     async def of(tenant: str, limit: budget.Budget) -> BudgetStatus:
-        purse = await read_purse(ports.store, tenant, limit, now)
+        balance = await read_balance(ports.store, tenant, limit, now)
         waiting = await ports.store.count(queries.waiting_for(tenant, OVER_BUDGET, COUNTED_TO))
         return BudgetStatus(
-            tenant, limit.period, limit.over, limit.limit_micros, purse.spent_micros, purse.held_micros, waiting
+            tenant, limit.period, limit.over, limit.limit_micros, balance.spent_micros, balance.held_micros, waiting
         )  # fmt: skip
 
     budget_statuses = await asyncio.gather(*(of(tenant, limit) for tenant, limit in limits[:MOST_BUDGETS]))

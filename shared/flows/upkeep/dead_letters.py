@@ -50,7 +50,7 @@ async def bury(
 ) -> None:
     """A delivery can also die of a full fleet: the message's own flow gets its work once more and decides by the store.
 
-    What crashes that too is ended on record, and its publisher hears of it. Raises only what makes a message come
+    What crashes that too is ended on record, and its publisher is told. Raises only what makes a message come
     again: StoreUnavailable, TopicsUnavailable, ImagesUnavailable; and BadMessage.
     """
     source = message.attributes.get(DEAD_LETTER_SOURCE, "").rpartition("/")[2]

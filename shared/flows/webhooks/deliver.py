@@ -126,7 +126,7 @@ async def _subject(ports: Ports, delivery: WebhookDelivery) -> Request | Rejecti
 
 
 async def _send(ports: Ports, document: Document, work: _Try) -> None:
-    """Call, then put on record what came of it. A crash before that: the lease ends, and it is sent again."""
+    """Call, then put the result on record. A crash before that: the lease ends, and it is sent again."""
     began_at = ports.clock.now()
     view = await _view(ports, work, began_at)
     assert view.finished_at is not None, "only what has ended is sent"

@@ -127,7 +127,7 @@ async def test_it_follows_their_system_on_and_off_again(module: ModuleType) -> N
 
 
 async def test_a_flag_that_stays_on_is_the_same_flag_for_half_an_hour(module: ModuleType) -> None:
-    """One that changed at each look would wake every sleeper and have every plan made anew."""
+    """One that changed at each look would wake every sleeper and have every plan made again."""
     flags = source(module, TheirFlags(use_flex={"reason": "r"}).provider())
     first = (await flags_of(flags))["use-flex"]
     assert first == (await flags_of(flags, NOW + timedelta(minutes=28)))["use-flex"]

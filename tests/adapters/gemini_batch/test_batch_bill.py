@@ -62,8 +62,8 @@ class Shop:
             for document in await self.store.query(Query("requests", equal=(("status", "queued"),), limit=500))
             if document.data["wake_at"] is None or document.data["wake_at"] <= now
         ]
-        terms = RoutingContext(self.ports.catalogue, ("batch",), now=now)
-        plans = [(head, ladder.plan(head.ask, terms, head.course)) for head in heads]
+        context = RoutingContext(self.ports.catalogue, ("batch",), now=now)
+        plans = [(head, ladder.plan(head.ask, context, head.history)) for head in heads]
         await Collecting(self.ports).put([Candidate(h, plan) for h, plan in plans if isinstance(plan, Planned)], now)
         await tend_batches(self.ports, now)
         for job in list(self.house.simulation.jobs.values()):

@@ -18,8 +18,8 @@ from shared.adapters.google_cloud.cloud_quotas import CloudQuotas
 from shared.adapters.google_cloud.no_live_quota import NoLiveQuota
 from shared.core.limits.live_quota import LiveLimits, UsageByModel
 from shared.ports.quota import NotAsked, QuotaUnreadable
-from tests.fakes import google_quota
-from tests.fakes.google_quota import PROJECT, GoogleQuota, QuotaAnswer, counted, info, page, series, value
+from tests.fakes.google_cloud import google_quota
+from tests.fakes.google_cloud.google_quota import PROJECT, GoogleQuota, QuotaAnswer, counted, info, page, series, value
 from tests.fakes.loopback import serving
 from tests.fakes.virtual_clock import VirtualClock
 

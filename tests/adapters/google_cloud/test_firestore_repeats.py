@@ -34,7 +34,7 @@ class LosingWire:
 
 
 async def sent(monkeypatch: pytest.MonkeyPatch, lost: Exception, *writes: Write) -> tuple[int, Any]:
-    """How often the commit went out, and what came of it."""
+    """How often the commit was sent, and its result."""
     wire = LosingWire(lost, len(writes))
     monkeypatch.setattr(FirestoreStore, "_wire", lambda _: wire)
     result: Any

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from scripts.doctor.platform import Fleet, examine
+from scripts.doctor.platform import InstanceTotals, examine
 from shared.adapters.google_cloud.platform_quotas import (
     CPU_QUOTA,
     MEMORY_QUOTA,
@@ -71,7 +71,7 @@ async def test_a_refusal_names_the_role_that_is_missing() -> None:
     ],
 )
 def test_doctor_compares_the_fleet_with_it(fleet: str, limits: PlatformLimits | str, verdict: str, part: str) -> None:
-    (finding,) = examine(Fleet.parse(fleet), limits)
+    (finding,) = examine(InstanceTotals.parse(fleet), limits)
     assert (finding.check, finding.verdict) == ("platform-quota", verdict)
     assert part in finding.found
     assert (finding.remedy == "") == (verdict == "pass")
@@ -80,4 +80,4 @@ def test_doctor_compares_the_fleet_with_it(fleet: str, limits: PlatformLimits | 
 @pytest.mark.parametrize("text", ["", "16", "16x16", "16x16@", "x16@europe-west1", "16x16@EU"])
 def test_a_fleet_of_another_form_is_refused_with_the_form(text: str) -> None:
     with pytest.raises(ValueError, match="CPUSxGIB@REGION"):
-        Fleet.parse(text)
+        InstanceTotals.parse(text)

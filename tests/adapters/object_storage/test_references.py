@@ -1,4 +1,4 @@
-"""References come from allowed places only, whatever a caller writes into a URI."""
+"""References come from allowed places only; no spelling of a URI gets around that."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from shared.adapters.object_storage.references import AllowedReferences
 from shared.adapters.payloads.reference_uri import is_public
 from shared.core.provider.call import Picture, Reference
 from shared.ports.images import ReferenceUnusable
-from tests.fakes import gcs
+from tests.fakes.google_cloud import gcs
 from tests.fakes.loopback import Loopback, serving
 from tests.fakes.scripted_gemini import a_png
 

@@ -1,4 +1,4 @@
-"""Every reader of answers: whatever stands around a whole picture, it is found, and what was charged is never zero.
+"""Every reader of answers finds a whole picture in any surroundings, and never reports a charge of zero.
 
 Each form's usual answer is one that was seen; what is done to it is what relays were reported to do.
 """
@@ -495,7 +495,7 @@ def test_tokens_are_counted_however_they_are_written(usage: Any, expected: Usage
     assert made("generateContent", body).usage == expected
 
 
-# -- whatever is done to them ------------------------------------------------------------------------------------------
+# -- answers, damaged at random ----------------------------------------------------------------------------------------
 
 NEEDED = {
     "steps", "outputs", "content", "candidates", "parts", "inlineData", "data", "b64_json", "choices", "message",

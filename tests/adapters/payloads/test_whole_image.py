@@ -1,4 +1,4 @@
-"""Half an image is known as half, without decoding it; a whole one passes whatever it was made by."""
+"""A truncated image is recognised without decoding it; a whole one passes, from every encoder."""
 
 from __future__ import annotations
 

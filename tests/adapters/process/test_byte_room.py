@@ -21,7 +21,7 @@ async def test_one_waits_until_there_is_room_and_nobody_overtakes_it() -> None:
     large, small = asyncio.ensure_future(room.take(50)), asyncio.ensure_future(room.take(10))
     await settled()
     assert not large.done()
-    assert not small.done(), "or the large one would wait for ever"
+    assert not small.done(), "or the large one would never get room"
     room.give_back(60)
     await settled()
     assert large.done()

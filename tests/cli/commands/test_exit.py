@@ -1,4 +1,4 @@
-"""A command ends, whatever hangs: a collector, a flag provider, a provider's own threads."""
+"""A command ends even if a collector, a flag provider or a library's own thread hangs."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from scripts.cli.data.run.outgoing import Line, complaints, prefixed, read_lines
+from scripts.cli.data.run.outgoing import OutgoingMessage, complaints, prefixed, read_lines
 from shared.core.messages.render_request import Cancel, InvalidRequest, RenderRequest
 
 FILE = b"""{"request_id": "a", "prompt": "a red cube"}
@@ -48,4 +48,4 @@ def test_complaints_name_file_line_and_field() -> None:
 
 
 def test_a_prompt_is_not_shown_by_a_line() -> None:
-    assert "cube" not in repr(Line.of(b'{"request_id": "a", "prompt": "a red cube"}'))
+    assert "cube" not in repr(OutgoingMessage.of(b'{"request_id": "a", "prompt": "a red cube"}'))

@@ -69,7 +69,7 @@ def test_on_a_terminal_the_sheet_is_redrawn_and_stays(in_running_home: Path) -> 
 
 
 def test_an_interrupt_ends_it_without_a_trace(home: Path) -> None:
-    """Nobody renders here: the request waits for ever."""
+    """No worker runs: the request is never rendered."""
     stores.write(home, stores.queued("waits"))
     with started(home, "status", "waits", "--watch") as process:
         assert "waits  queued" in process.first_line

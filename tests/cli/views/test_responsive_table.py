@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from rich.console import Console, RenderableType
 
-from scripts.cli.data.see.requests import Rejected, StoredRequest
+from scripts.cli.data.see.requests import RejectedMessage, StoredRequest
 from scripts.cli.views.see import request_view
 from shared.core.records.attempt import AttemptRecord
 from shared.core.records.note import RejectedRecord
@@ -48,7 +48,7 @@ REQUESTS = [a_found("an-id-that-is-longer-than-its-column", "succeeded", unknown
 @pytest.mark.parametrize("width", [44, 50, 60, 80, 120])
 def test_status_and_cost_are_never_cut(width: int) -> None:
     for table in (
-        request_view.results([*REQUESTS, Rejected("c", RejectedRecord("x", NOW), {})]),
+        request_view.results([*REQUESTS, RejectedMessage("c", RejectedRecord("x", NOW), {})]),
         request_view.listed(REQUESTS, NOW),
     ):
         text = drawn(table, width)

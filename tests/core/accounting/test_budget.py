@@ -1,4 +1,4 @@
-"""A budget's arithmetic: whatever is granted, returned, settled and read late, no more is spent than was set."""
+"""A budget's arithmetic: no order of grants, returns, settlements and late reads spends more than the limit."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from tests.builders import NOW, a_request_record, candidates
 LIMIT = Budget(5_000_000, "day", "queue", NOW)
 
 
-def a_purse(
+def a_balance(
     limit: int = 5_000_000,
     *,
     before: int = 0,
@@ -44,9 +44,9 @@ def a_purse(
 
 
 def test_what_is_left_is_the_limit_less_what_is_spent_and_held() -> None:
-    purse = a_purse(before=1_000_000, reserved=900_000, returned=300_000, cost=250_000)
-    assert (purse.spent_micros, purse.held_micros) == (1_250_000, 600_000)
-    assert purse.available_micros == 5_000_000 - 1_250_000 - 600_000
+    balance = a_balance(before=1_000_000, reserved=900_000, returned=300_000, cost=250_000)
+    assert (balance.spent_micros, balance.held_micros) == (1_250_000, 600_000)
+    assert balance.available_micros == 5_000_000 - 1_250_000 - 600_000
 
 
 @pytest.mark.parametrize(
@@ -127,25 +127,25 @@ def test_two_movements_of_one_commit_are_one_write_a_period() -> None:
 def test_every_end_of_a_request_takes_its_reservation_off_it() -> None:
     record = a_request_record(budget=RESERVED.to_json())
     assert transitions.requeued(record, "again", NOW).budget is None
-    refusal = budget.refusal("web", a_purse(), 1)
+    refusal = budget.refusal("web", a_balance(), 1)
     assert transitions.finished(record, "cancelled", refusal, NOW).budget is None
     assert head_changes.ended("cancelled", refusal, NOW)["budget"] is None
 
 
 def test_a_refusal_names_what_is_left_what_it_would_take_and_what_to_do() -> None:
-    outcome = budget.refusal("web", a_purse(limit=50_000), 100_000)
+    outcome = budget.refusal("web", a_balance(limit=50_000), 100_000)
     assert outcome.code == "budget"
     assert "$0.050000 left ($0.000000 are spent); this takes up to $0.100000" in outcome.message
     assert "renderlane budget web --limit" in outcome.advice
 
 
 def test_money_that_is_only_held_refuses_nothing() -> None:
-    purse = a_purse(limit=150_000, reserved=100_000, over="refuse")
-    assert purse.available_micros == 50_000
-    assert not budget.refuses(purse, 150_000)
-    assert budget.refuses(purse, 150_001)
-    assert not budget.refuses(a_purse(limit=0), 1)
-    assert "$0.150000 left, $0.100000 of it held" in budget.refusal("web", purse, 160_000).message
+    balance = a_balance(limit=150_000, reserved=100_000, over="refuse")
+    assert balance.available_micros == 50_000
+    assert not budget.refuses(balance, 150_000)
+    assert budget.refuses(balance, 150_001)
+    assert not budget.refuses(a_balance(limit=0), 1)
+    assert "$0.150000 left, $0.100000 of it held" in budget.refusal("web", balance, 160_000).message
 
 
 def test_as_many_wake_as_the_money_is_enough_for() -> None:
@@ -166,7 +166,7 @@ def test_a_tick_grants_no_more_than_a_purse_holds_and_passes_the_others_by() -> 
         {"gemini-3-pro-image": ModelState()},
         {"gemini-3-pro-image": Limits()},
         {"gemini-3-pro-image": 1_000},
-        Shared(purses={"web": 7 * one + one // 2}),
+        Shared(balances={"web": 7 * one + one // 2}),
         NOW,
     )
     granted = [grant.candidate.head.request_id for grant in admission.grants]
@@ -202,13 +202,13 @@ def test_whatever_happens_in_whatever_order_no_more_is_billed_than_the_limit(hap
     flying: list[int] = []
     billed = number = 0
     for what, value in happening:
-        purse = TenantBalance(replace(LIMIT, limit_micros=limit), account, worker_totals)
+        balance = TenantBalance(replace(LIMIT, limit_micros=limit), account, worker_totals)
         match what:
-            case "grant" if value <= purse.available_micros:
+            case "grant" if value <= balance.available_micros:
                 number += 1
                 account = account.reserve(UnconfirmedReservation(f"r-{number}", 1, value)).handed_out([f"r-{number}"])
                 flying.append(value)
-            case "die" if purse.available_micros > 0:
+            case "die" if balance.available_micros > 0:
                 account = account.reserve(UnconfirmedReservation("dead", 1, 1))  # written, and not released
             case "next lead":
                 account = account.give_back(["dead"])
@@ -219,7 +219,7 @@ def test_whatever_happens_in_whatever_order_no_more_is_billed_than_the_limit(hap
                 true = WorkerTotals(true.returned_micros + reserved, true.cost_micros + cost)
             case "time out" if flying:
                 reserved = flying.pop(0)
-                billed += reserved if value else 0  # nobody says so: it stays reserved
+                billed += reserved if value else 0  # the charge is unknown: it stays reserved
             case "give back" if flying:
                 true = replace(true, returned_micros=true.returned_micros + flying.pop(0))
             case "read":

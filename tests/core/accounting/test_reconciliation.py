@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from shared.core.accounting.ledger import LedgerRow
-from shared.core.accounting.reconciliation import Difference, Line, UnreadableExport, read_export, reconcile
+from shared.core.accounting.reconciliation import Difference, ExportLine, UnreadableExport, read_export, reconcile
 from shared.core.catalogue.skus import Sku
 from tests.builders import a_catalogue, a_ledger_row
 
@@ -144,8 +144,8 @@ def test_thousands_are_read_as_thousands(cost: str, micros: int) -> None:
 def test_a_line_of_vertex_ai_is_compared_with_the_vertex_lane() -> None:
     billing = a_catalogue().billing
     lines = [
-        Line("2026-11-20", "Vertex AI", "Gemini 3 Pro Image - Image Output Tokens", Decimal(134_400)),
-        Line("2026-11-20", "Gemini API", "Gemini 3 Pro Image image output token count", Decimal(134_400)),
+        ExportLine("2026-11-20", "Vertex AI", "Gemini 3 Pro Image - Image Output Tokens", Decimal(134_400)),
+        ExportLine("2026-11-20", "Gemini API", "Gemini 3 Pro Image image output token count", Decimal(134_400)),
     ]
     rows = [
         a_ledger_row(day="2026-11-20", model="gemini-3-pro-image", lane=lane, micros_image=134_400)

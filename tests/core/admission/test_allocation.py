@@ -30,7 +30,7 @@ from shared.core.admission.slot_calendar import (
 )
 from shared.core.limits.quota import Limits
 from shared.core.routing.ladder import Planned
-from shared.core.values.pacific import next_pacific_midnight
+from shared.core.times.pacific import next_pacific_midnight
 from tests.builders import NOW, a_candidate, candidates
 
 PRO, NB21, LITE = "gemini-3-pro-image", "gemini-nano-banana-2.1", "gemini-3.1-flash-lite-image"

@@ -139,7 +139,7 @@ def test_a_fleet_that_begins_less_than_the_limits_allow_is_waited_for_until_it_b
     assert after_ticks(late, 30, filling=7.0).patient
     assert not after_ticks(late, 90, filling=7.0).patient
     enough = after_ticks(FleetPace(pace=8.0, seen_at=NOW), 1, late=Late(starts=45), filling=4.0)
-    assert not enough.patient, "its pace fills the limits all the same"
+    assert not enough.patient, "its pace still fills the limits"
     assert not after_ticks(FleetPace(pace=8.0, seen_at=NOW), 1, late=Late(starts=45)).patient, "no limit is known"
 
 

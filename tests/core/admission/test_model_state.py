@@ -13,7 +13,7 @@ from shared.core.admission.priority import PriorityState
 from shared.core.admission.rate_control import Pressure
 from shared.core.admission.slot_calendar import Calendar, Weight, bucket_of
 from shared.core.limits.effective import Learned
-from shared.core.values.pacific import pacific_day
+from shared.core.times.pacific import pacific_day
 from tests.builders import NOW
 
 moments = st.integers(-5_000, 100).map(lambda seconds: NOW + timedelta(seconds=seconds))

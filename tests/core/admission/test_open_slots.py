@@ -17,7 +17,7 @@ from shared.core.admission.fleet_pace import LEAST_IN_AIR
 from shared.core.admission.model_state import ModelState
 from shared.core.admission.open_slots import LEAST_OPEN, Opening, OpenTerms, TakenSlot, start_until
 from shared.core.admission.slot_calendar import Calendar, Weight
-from shared.core.admission.tick import LostSlot, Memory, Observation, TickResult, tick
+from shared.core.admission.tick import LostSlot, Memory, TickInputs, TickResult, tick
 from shared.core.limits.observations import Closing, ModelObservations
 from shared.core.limits.quota import Limits, Quota
 from shared.core.records.request import UnusedSlot
@@ -57,26 +57,26 @@ class World:
     def tick(self, dies: str = "", **sight: Any) -> TickResult:
         """One that dies `before` its commit, or `after` it: it takes nothing back."""
         documents = list(self.documents.values())
-        ticked = tick(self.memory, self.sight(documents, **sight))
+        result = tick(self.memory, self.sight(documents, **sight))
         if dies == "before":
-            return ticked
+            return result
         self.memory = Memory(
-            {model: ModelState.from_json(standing.to_json()) for model, standing in ticked.memory.standings.items()},
-            ticked.memory.spend, ticked.memory.served, ticked.memory.fleet, ticked.memory.epoch, ticked.memory.limits,
+            {model: ModelState.from_json(standing.to_json()) for model, standing in result.memory.standings.items()},
+            result.memory.spend, result.memory.served, result.memory.fleet, result.memory.epoch, result.memory.limits,
         )  # fmt: skip
-        for slot in ticked.done:
+        for slot in result.done:
             del self.documents[slot]
-        for wanted in ticked.withdrawn if not dies else ():
+        for wanted in result.withdrawn if not dies else ():
             self.documents.setdefault(wanted.slot, TakenSlot(wanted.slot, wanted.pool, self.now))
-        granted = {grant.candidate.head.request_id for grant in ticked.grants}
+        granted = {grant.candidate.head.request_id for grant in result.grants}
         self.waiting = [item for item in self.waiting if item.head.request_id not in granted]
-        self.starts += [(grant.slot_at, grant.candidate.weight) for grant in ticked.grants]
+        self.starts += [(grant.slot_at, grant.candidate.weight) for grant in result.grants]
         self.views.append((self.now, self.opening()))
-        return ticked
+        return result
 
-    def sight(self, documents: list[TakenSlot], **sight: Any) -> Observation:
+    def sight(self, documents: list[TakenSlot], **sight: Any) -> TickInputs:
         fields: dict[str, Any] = {"capacity": 1_000, "open_terms": OpenTerms()} | sight
-        return Observation(
+        return TickInputs(
             now=self.now, candidates=self.waiting, configured=Quota({"*": self.limits}), taken=documents,
             taken_from=self.now, **fields,
         )  # fmt: skip

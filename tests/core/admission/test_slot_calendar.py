@@ -26,7 +26,7 @@ from shared.core.admission.slot_calendar import (
     bucket_of,
 )
 from shared.core.limits.quota import Limits
-from shared.core.values.pacific import next_pacific_midnight, pacific_day
+from shared.core.times.pacific import next_pacific_midnight, pacific_day
 from tests.builders import NOW
 from tests.windows import MINUTE, keeps
 

@@ -16,12 +16,12 @@ from shared.core.admission.fleet_pace import FleetPace
 from shared.core.admission.model_state import ModelState
 from shared.core.admission.slot_calendar import Blocked, Calendar, Weight
 from shared.core.admission.spend_window import Spend
-from shared.core.admission.tick import LostSlot, Memory, Observation, TickResult, tick
+from shared.core.admission.tick import LostSlot, Memory, TickInputs, TickResult, tick
 from shared.core.limits.live_quota import LiveLimits
 from shared.core.limits.observations import Closing, ModelObservations, NamedLimit, StartSignal
 from shared.core.limits.quota import Limits, Quota
 from shared.core.records.request import UnusedSlot
-from shared.core.values.pacific import next_pacific_midnight
+from shared.core.times.pacific import next_pacific_midnight
 from tests.builders import NOW, a_candidate, candidates
 from tests.windows import keeps
 
@@ -36,9 +36,9 @@ def a_sight(
     *,
     now: datetime = NOW,
     **facts: object,
-) -> Observation:
+) -> TickInputs:
     fields: dict[str, object] = {"capacity": 1_000} | facts
-    return Observation(now=now, candidates=queue, configured=Quota({"*": quota}), **fields)  # type: ignore[arg-type]
+    return TickInputs(now=now, candidates=queue, configured=Quota({"*": quota}), **fields)  # type: ignore[arg-type]
 
 
 def through_the_store(memory: Memory) -> Memory:
@@ -55,12 +55,12 @@ def through_the_store(memory: Memory) -> Memory:
     )
 
 
-def names(ticked: TickResult) -> list[str]:
-    return [grant.candidate.head.request_id for grant in ticked.grants]
+def names(result: TickResult) -> list[str]:
+    return [grant.candidate.head.request_id for grant in result.grants]
 
 
-def cap_of(ticked: TickResult, model: str = PRO) -> int | None:
-    return ticked.memory.limits[model].get("rpm")
+def cap_of(result: TickResult, model: str = PRO) -> int | None:
+    return result.memory.limits[model].get("rpm")
 
 
 # -- conservation -----------------------------------------------------------------------------------------------------
@@ -91,20 +91,20 @@ class World:
     def tick(self, became: Sequence[str]) -> TickResult:
         """`became` says of the grants, in turn: `start`, `late` or `cancelled`."""
         sight = a_sight(list(self.waiting.values()), self.limits, now=self.now, lost=self.lost)
-        ticked = tick(through_the_store(self.memory), sight)
-        given = names(ticked)
-        missed = [candidate.head.request_id for candidate, _ in ticked.missed]
+        result = tick(through_the_store(self.memory), sight)
+        given = names(result)
+        missed = [candidate.head.request_id for candidate, _ in result.missed]
         assert len(set(given) | set(missed)) == len(given) + len(missed), "granted or missed once"
         assert {*given, *missed} <= self.waiting.keys()
         left = len(self.waiting) - len(given) - len(missed)
-        assert (PRO in ticked.blocked) == (left > 0 or bool(missed))
-        self.memory, self.lost = ticked.memory, []
+        assert (PRO in result.blocked) == (left > 0 or bool(missed))
+        self.memory, self.lost = result.memory, []
         for request_id in missed:
             del self.waiting[request_id]
             self.missed.add(request_id)
-        for number, grant in enumerate(ticked.grants):
+        for number, grant in enumerate(result.grants):
             self._becomes(grant, became[number % len(became)] if became else "start")
-        return ticked
+        return result
 
     def _becomes(self, grant: Grant, what: str) -> None:
         candidate = grant.candidate
@@ -251,23 +251,23 @@ def test_a_429_that_names_another_limit_teaches_it_and_the_next_pump_knows_it(
 ) -> None:
     observed = ModelObservations(named={dimension: NamedLimit(value, NOW)})
     queue = [replace(candidate, planned=replace(candidate.planned, input_tokens=100)) for candidate in candidates(20)]
-    ticked = tick(Memory(), a_sight(queue, Limits(rpm=60, tpm=90_000), reports={PRO: observed}))
-    assert len(ticked.grants) == starts
-    assert ticked.memory.standings[PRO].learned[dimension].value == value
+    result = tick(Memory(), a_sight(queue, Limits(rpm=60, tpm=90_000), reports={PRO: observed}))
+    assert len(result.grants) == starts
+    assert result.memory.standings[PRO].learned[dimension].value == value
     learned = replace(
-        ticked.memory,
-        standings={PRO: replace(ticked.memory.standings[PRO], calendar=Calendar())},
+        result.memory,
+        standings={PRO: replace(result.memory.standings[PRO], calendar=Calendar())},
     )
     again = tick(through_the_store(learned), a_sight(queue, Limits(rpm=60, tpm=90_000), now=NOW + MINUTE))
     assert len(again.grants) == starts
 
 
 def test_a_limit_that_was_learned_is_forgotten_after_a_day_where_nothing_can_be_read() -> None:
-    ticked = tick(
+    result = tick(
         Memory(), a_sight((), Limits(rpm=60), reports={PRO: ModelObservations(named={"rpm": NamedLimit(5, NOW)})})
     )
-    assert cap_of(ticked) == 5
-    later = tick(ticked.memory, a_sight((), Limits(rpm=60), now=NOW + timedelta(days=1)))
+    assert cap_of(result) == 5
+    later = tick(result.memory, a_sight((), Limits(rpm=60), now=NOW + timedelta(days=1)))
     assert cap_of(later) == 60
 
 
@@ -284,10 +284,10 @@ def test_a_raise_and_a_cut_of_the_live_limit_take_hold_at_the_next_tick() -> Non
     memory, queue = Memory(), candidates(40)
     for number, (rpm, starts) in enumerate(((5, 5), (15, 10), (2, 0))):
         live = {PRO: LiveLimits({"rpm": rpm}, NOW)}
-        ticked = tick(memory, a_sight(queue, Limits(rpm=10), now=NOW + number * SECOND, live=live))
-        assert len(ticked.grants) == starts
-        assert cap_of(ticked) == rpm
-        memory = ticked.memory
+        result = tick(memory, a_sight(queue, Limits(rpm=10), now=NOW + number * SECOND, live=live))
+        assert len(result.grants) == starts
+        assert cap_of(result) == rpm
+        memory = result.memory
 
 
 def test_every_change_of_a_limit_in_force_begins_a_new_epoch_and_nothing_else_does() -> None:
@@ -325,8 +325,8 @@ def test_the_report_of_a_worker_whose_clock_is_a_few_seconds_off_still_counts(se
 def test_above_thirty_percent_of_unexplained_rejections_the_model_is_closed_for_a_while() -> None:
     memory = tick(Memory(), a_sight(candidates(20), Limits(rpm=600))).memory
     observed = ModelObservations(counts={StartSignal.UNEXPLAINED: {int(NOW.timestamp()): 15}})
-    ticked = tick(memory, a_sight(candidates(5), Limits(rpm=600), now=NOW + 2 * SECOND, reports={PRO: observed}))
-    assert ticked.blocked == {PRO: Blocked("closed", NOW + 3 * SECOND)}
+    result = tick(memory, a_sight(candidates(5), Limits(rpm=600), now=NOW + 2 * SECOND, reports={PRO: observed}))
+    assert result.blocked == {PRO: Blocked("closed", NOW + 3 * SECOND)}
 
 
 def test_tokens_that_answers_took_more_of_are_booked_and_hold_the_next_ones() -> None:
@@ -345,9 +345,9 @@ def test_tokens_that_answers_took_more_of_are_booked_and_hold_the_next_ones() ->
 @pytest.mark.parametrize(("rpm", "tpm", "starts"), [(3, 10_000, 3), (100, 450, 4), (4, 450, 4)])
 def test_tokens_and_requests_hold_together(rpm: int, tpm: int, starts: int) -> None:
     queue = [replace(candidate, planned=replace(candidate.planned, input_tokens=100)) for candidate in candidates(20)]
-    ticked = tick(Memory(), a_sight(queue, Limits(rpm=rpm, tpm=tpm)))
-    assert len(ticked.grants) == starts
-    assert ticked.memory.standings[PRO].calendar.used(NOW + 2 * SECOND) == Weight(starts, starts, 100 * starts)
+    result = tick(Memory(), a_sight(queue, Limits(rpm=rpm, tpm=tpm)))
+    assert len(result.grants) == starts
+    assert result.memory.standings[PRO].calendar.used(NOW + 2 * SECOND) == Weight(starts, starts, 100 * starts)
 
 
 def test_the_spend_window_holds_all_models_together_over_ticks_and_opens_again() -> None:
@@ -356,9 +356,9 @@ def test_the_spend_window_holds_all_models_together_over_ticks_and_opens_again()
     spent: list[tuple[datetime, int]] = []
     for second in range(0, 1_300, 5):
         now = NOW + second * SECOND
-        ticked = tick(memory, a_sight(queue, Limits(spend10m_micros=limit), now=now))
-        memory = through_the_store(ticked.memory)
-        spent += [(grant.slot_at, grant.candidate.planned.estimate_micros) for grant in ticked.grants]
+        result = tick(memory, a_sight(queue, Limits(spend10m_micros=limit), now=now))
+        memory = through_the_store(result.memory)
+        spent += [(grant.slot_at, grant.candidate.planned.estimate_micros) for grant in result.grants]
     for begins, _ in spent:
         assert sum(micros for at, micros in spent if begins <= at <= begins + 10 * MINUTE) <= limit
     assert sum(micros for _, micros in spent) >= 2 * 0.8 * limit
@@ -370,11 +370,11 @@ def test_where_nothing_is_known_twenty_are_in_flight_and_twice_as_many_every_fiv
     for second in range(16):
         now = NOW + second * SECOND
         queue = candidates(400, f"t{second}")
-        ticked = tick(memory, a_sight(queue, now=now, running={PRO: running}, in_air=0))
-        memory = ticked.memory
-        running += len(ticked.grants)
+        result = tick(memory, a_sight(queue, now=now, running={PRO: running}, in_air=0))
+        memory = result.memory
+        running += len(result.grants)
         in_flight.append(running)
-        assert ticked.crowded
+        assert result.crowded
     assert in_flight[0] == 20
     assert max(in_flight[:5]) <= 20
     assert max(in_flight[:10]) <= 40
@@ -393,9 +393,9 @@ def test_where_nothing_is_known_twenty_are_in_flight_and_twice_as_many_every_fiv
 def test_attempts_are_counted_at_each_tick_where_a_limit_of_concurrency_holds_a_queue(
     limits: Limits, crowded: bool, recounts: bool
 ) -> None:
-    ticked = tick(Memory(), a_sight(candidates(10, "t"), limits, now=NOW))
-    assert len(ticked.grants) == 3
-    assert (ticked.crowded, ticked.recounts) == (crowded, recounts)
+    result = tick(Memory(), a_sight(candidates(10, "t"), limits, now=NOW))
+    assert len(result.grants) == 3
+    assert (result.crowded, result.recounts) == (crowded, recounts)
 
 
 def test_a_429_where_nothing_is_known_begins_the_doubling_anew() -> None:
@@ -428,10 +428,10 @@ def test_ten_thousand_of_one_model_leave_the_slots_of_another_as_they_were(reaso
     )
     if reason == "concurrency":
         sight = replace(sight, configured=Quota({**quota, PRO: Limits(rpm=60, concurrency=800)}))
-    ticked = tick(Memory(), sight)
-    assert [grant for grant in ticked.grants if grant.candidate.model == NB21] == list(alone.grants)
-    assert len(ticked.grants) == 5
-    assert set(ticked.blocked) == {PRO}
+    result = tick(Memory(), sight)
+    assert [grant for grant in result.grants if grant.candidate.model == NB21] == list(alone.grants)
+    assert len(result.grants) == 5
+    assert set(result.blocked) == {PRO}
 
 
 # -- deadlines --------------------------------------------------------------------------------------------------------
@@ -442,8 +442,8 @@ def test_a_request_that_its_model_cannot_start_in_time_is_missed_and_one_that_it
     soon = a_candidate("soon", deadline=NOW + MINUTE)
     late = a_candidate("late", deadline=NOW + 3 * MINUTE)
     never = a_candidate("never")
-    ticked = tick(Memory(), a_sight([soon, late, never], Limits(rpm=60), reports={PRO: closed}))
-    assert [(candidate.head.request_id, full.until) for candidate, full in ticked.missed] == [
+    result = tick(Memory(), a_sight([soon, late, never], Limits(rpm=60), reports={PRO: closed}))
+    assert [(candidate.head.request_id, full.until) for candidate, full in result.missed] == [
         ("soon", NOW + 2 * MINUTE)
     ]
 
@@ -452,16 +452,16 @@ def test_a_deadline_before_midnight_is_missed_where_the_day_is_used_up() -> None
     first = tick(Memory(), a_sight([a_candidate("a")], Limits(rpm=60, rpd=1))).memory
     midnight = next_pacific_midnight(NOW)
     queue = [a_candidate("b", deadline=midnight - SECOND), a_candidate("c", deadline=midnight + MINUTE)]
-    ticked = tick(first, a_sight(queue, Limits(rpm=60, rpd=1), now=NOW + SECOND))
-    assert [candidate.head.request_id for candidate, _ in ticked.missed] == ["b"]
+    result = tick(first, a_sight(queue, Limits(rpm=60, rpd=1), now=NOW + SECOND))
+    assert [candidate.head.request_id for candidate, _ in result.missed] == ["b"]
 
 
 def test_a_full_minute_misses_no_deadline() -> None:
     """It may have room any moment."""
     queue = [a_candidate(f"r{number}", deadline=NOW + timedelta(seconds=5)) for number in range(5)]
-    ticked = tick(Memory(), a_sight(queue, Limits(rpm=2)))
-    assert len(ticked.grants) == 2
-    assert ticked.missed == ()
+    result = tick(Memory(), a_sight(queue, Limits(rpm=2)))
+    assert len(result.grants) == 2
+    assert result.missed == ()
 
 
 # -- fairness ---------------------------------------------------------------------------------------------------------
@@ -469,9 +469,9 @@ def test_a_full_minute_misses_no_deadline() -> None:
 
 def test_virtual_time_goes_to_the_largest_tag_that_got_a_slot_by_queue() -> None:
     queue = candidates(9) + candidates(4, "bulk", priority="bulk")
-    ticked = tick(Memory(), a_sight(queue, Limits(rpm=5)))
-    assert ticked.memory.served == {f"{PRO}/normal": 4.0}
+    result = tick(Memory(), a_sight(queue, Limits(rpm=5)))
+    assert result.memory.served == {f"{PRO}/normal": 4.0}
     assert (
-        tick(replace(ticked.memory, served={f"{PRO}/normal": 99.0}), a_sight(queue)).memory.served[f"{PRO}/normal"]
+        tick(replace(result.memory, served={f"{PRO}/normal": 99.0}), a_sight(queue)).memory.served[f"{PRO}/normal"]
         == 99.0
     )

@@ -22,7 +22,7 @@ from shared.core.conclusions.claims import (
 from shared.core.conclusions.conclusion import PROBE_ANSWERS_WITHIN, Conclusions, asks_best, judge
 from shared.core.conclusions.evidence import NOTHING_HEARD, Heard, Voice, short, summed
 from shared.core.provider.failure import FailureKind
-from shared.core.values.pacific import next_pacific_midnight
+from shared.core.times.pacific import next_pacific_midnight
 from shared.core.values.route import Route
 from tests.builders import NOW
 
@@ -165,8 +165,8 @@ def test_on_call_resets_it_and_only_new_failures_count(claim: Claim) -> None:
     cleared = concluded(claim, enough(claim), before=conclusions, now=NOW + 2 * SECOND, resets=resets)
     assert cleared.reached == {}
     later = NOW + MINUTE
-    anew = summed([enough(claim), failing(*[5] * POLICIES[claim].requests, now=later, prefix="new")], later)
-    assert the_id(claim) in concluded(claim, anew, before=cleared, now=later, resets=resets).reached
+    again = summed([enough(claim), failing(*[5] * POLICIES[claim].requests, now=later, prefix="new")], later)
+    assert the_id(claim) in concluded(claim, again, before=cleared, now=later, resets=resets).reached
 
 
 def test_a_used_up_day_is_over_at_midnight_in_los_angeles() -> None:

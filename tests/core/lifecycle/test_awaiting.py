@@ -59,7 +59,7 @@ def test_any_sequence_of_looks_comes_to_an_end_with_one_stop_at_most(
             stops += 1
             awaited = replace(awaited, stopping=Stopping(now, step.why))
         looks = [*looks[1:], looks[0]]
-        assert now <= last, "it waits for ever"
+        assert now <= last, "it waits too long"
         now += timedelta(minutes=minutes)
     assert stops <= 1
     assert isinstance(step.answer, Failure)

@@ -11,7 +11,7 @@ import pytest
 from shared.core.lifecycle import revival
 from shared.core.lifecycle.revival import Revival, new_ids
 from shared.core.messages.render_request import ID_PATTERN, RenderRequest, parse_message
-from shared.core.values.validation import Problem
+from shared.core.validation.shapes import Problem
 from tests.builders import NOW, a_request, a_request_record
 
 

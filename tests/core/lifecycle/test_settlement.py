@@ -1,4 +1,4 @@
-"""How an attempt ends, whatever has become of its request meanwhile: each cent booked exactly once."""
+"""An attempt ends in every state of its request, and each cent is booked exactly once."""
 
 from __future__ import annotations
 

@@ -30,10 +30,10 @@ from shared.core.messages.render_request import (
     is_urgent,
     parse_message,
 )
+from shared.core.validation.shapes import UNKNOWN_LIMIT, Problem
+from shared.core.validation.visible import visible
 from shared.core.values.documents import Create, InvalidDocument
 from shared.core.values.parameters import OUTPUT_FORMATS, SAFETY_CATEGORIES, SAFETY_THRESHOLDS, THINKING
-from shared.core.values.validation import UNKNOWN_LIMIT, Problem
-from shared.core.values.visible import visible
 from tests.builders import NOW, a_payload, a_request
 
 SECRET = "a prompt that nobody but the model may read"

@@ -57,7 +57,7 @@ def test_every_query_has_the_index_it_needs(name: str) -> None:
 
 
 def test_every_index_is_one_that_a_query_needs() -> None:
-    """An index that nobody reads is written all the same."""
+    """An index that no query reads still costs writes."""
     needed = {(query.collection, (*(field for field, _ in query.equal), *query.order_by)) for query in QUERIES.values()}
     assert set(queries.INDEXES) <= needed
 
@@ -118,7 +118,7 @@ def test_every_subscription_keeps_the_bounds_of_pub_sub(declared: topics.Subscri
 
 
 def test_a_dead_letter_never_dies_again() -> None:
-    """It would come round for ever."""
+    """It would be redelivered without end."""
     dead = [subscription for subscription in topics.SUBSCRIPTIONS if subscription.topic == topics.RENDER_DEAD_LETTERS]
     assert [subscription.max_deliveries for subscription in dead] == [0]
 

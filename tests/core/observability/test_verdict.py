@@ -59,8 +59,8 @@ def why(reason: str, until: datetime | None = None, **tenants: dict[str, str]) -
 
 
 def spent(waiting: int, spent_micros: int = 3_000_000) -> Spent:
-    purse = BudgetStatus("press", "month", "queue", 3_000_000, spent_micros, 0, waiting)
-    return Spent(NOW, TODAY, spent_micros, 0, 0, {}, True, (purse,))
+    budget = BudgetStatus("press", "month", "queue", 3_000_000, spent_micros, 0, waiting)
+    return Spent(NOW, TODAY, spent_micros, 0, 0, {}, True, (budget,))
 
 
 OUTAGE = metered(calls(PRO, 12, 0, connection=12), calls(NB21, 4, 0, connection=4))

@@ -14,12 +14,16 @@ from shared.core.provider.circuit_health import ALL_WELL, Health, summed
 from shared.core.provider.failure import FailureKind
 from shared.core.routing.breaker import (
     HALF_OPEN,
+    HALF_OPEN_TICK,
     MOST_WELL_PROBES,
     PROBE_EVERY,
+    PROBE_TICK_AHEAD,
+    BreakerChanges,
     Circuit,
-    Judged,
     judge,
     may_probe_again,
+    next_tick,
+    probe_due,
     probes_allowed,
 )
 from shared.core.routing.flag import Flag
@@ -54,7 +58,7 @@ def judged(
     name: str = ROUTE,
     overruled: Mapping[str, datetime] | None = None,
     now: datetime = NOW,
-) -> Judged:
+) -> BreakerChanges:
     return judge({name: circuit}, {name: health}, flags, overruled or {}, a_catalogue(), now)
 
 
@@ -109,7 +113,46 @@ def test_a_quick_picture_that_began_before_the_outage_says_nothing_and_a_slow_on
 
 def test_the_first_probe_comes_as_if_the_first_sick_answer_had_been_one() -> None:
     after = judged(started(10), sick(4)).circuits[ROUTE]
-    assert after.probed_at == NOW - 2 * SECOND, "its second was over then"
+    assert after.probed_at == NOW - 3 * SECOND
+
+
+def test_a_report_that_knows_only_the_second_of_a_sick_answer_has_the_probe_count_from_its_end() -> None:
+    """A probe that came up to a second early would have to be repeated a whole pause later."""
+    stored = {name: value for name, value in sick(4).to_json().items() if name != "first_sick_ms"}
+    after = judged(started(10), Health.from_json(stored)).circuits[ROUTE]
+    assert after.probed_at == NOW - 2 * SECOND
+
+
+def test_the_first_sick_answer_of_all_workers_is_what_counts() -> None:
+    reports = [
+        ALL_WELL.with_failure(a_failure(), NOW - 3 * SECOND + timedelta(milliseconds=ms), f"r-{ms}")
+        for ms in (900, 250, 400, 600)
+    ]
+    health = summed([Health.from_json(report.to_json()) for report in reports])
+    assert health.sick_since(int((NOW - 3 * SECOND).timestamp())) == NOW - timedelta(seconds=2.75)
+
+
+def test_a_picture_of_the_same_second_that_began_before_the_first_sick_answer_says_nothing_of_the_outage() -> None:
+    health = ALL_WELL
+    for number in range(4):
+        failed_at = NOW - 3 * SECOND + timedelta(milliseconds=500 + 10 * number)
+        health = health.with_failure(a_failure(), failed_at, f"r-{number}")
+    for ms in (100, 300, 450):
+        health = health.with_picture(NOW - SECOND, NOW - 3 * SECOND + timedelta(milliseconds=ms))
+    assert judged(started(10), health).trips != ()
+    after = health.with_picture(NOW - SECOND, NOW - 3 * SECOND + timedelta(milliseconds=501))
+    assert judged(started(10), after).trips == (), "one that began after it says something"
+
+
+def test_a_tick_comes_in_time_for_the_next_probe_and_soon_while_a_breaker_is_half_open() -> None:
+    circuit = Circuit(tripped_at=NOW, probed_at=NOW)
+    due = NOW + PROBE_EVERY
+    assert probe_due(circuit) == due
+    assert next_tick(circuit, ALL_WELL, NOW + 10 * SECOND) == due - PROBE_TICK_AHEAD
+    assert next_tick(circuit, ALL_WELL, due) is None, "no request is there that could probe: ticks come as usual"
+    assert next_tick(Circuit(), ALL_WELL, NOW) is None
+    well = ALL_WELL.with_probe(NOW + 16 * SECOND)
+    assert next_tick(replace(circuit, probed_at=due), well, NOW + 17 * SECOND) == NOW + 17 * SECOND + HALF_OPEN_TICK
 
 
 def test_a_sick_answer_after_a_good_probe_closes_what_was_half_open() -> None:

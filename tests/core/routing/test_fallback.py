@@ -49,21 +49,21 @@ def a_breaker(lane: str, model: str) -> Flag:
     return replace(a_flag("pause", actor=BREAKER, lane=lane, model=model), reason=f"{lane}/{model}: overload")
 
 
-def terms(*flags: Flag, lanes: Sequence[str] = BUILT, **more: Any) -> RoutingContext:
+def a_context(*flags: Flag, lanes: Sequence[str] = BUILT, **more: Any) -> RoutingContext:
     return RoutingContext(a_catalogue(), lanes, flags, now=NOW, **more)
 
 
-def planned(fields: dict[str, Any], *flags: Flag, course: RequestHistory | None = None, **more: Any) -> Planned:
+def planned(fields: dict[str, Any], *flags: Flag, history: RequestHistory | None = None, **more: Any) -> Planned:
     ask = Requirements.of(a_request(**fields))
-    plan_ = plan(ask, terms(*flags, **more), course or RequestHistory("r-1"))
+    plan_ = plan(ask, a_context(*flags, **more), history or RequestHistory("r-1"))
     assert isinstance(plan_, Planned), plan_
     return plan_
 
 
 def struck(fields: dict[str, Any], route: Route, *flags: Flag, **more: Any) -> str | None:
-    routes = ladder(Requirements.of(a_request(**fields)), terms(*flags, **more))
+    routes = ladder(Requirements.of(a_request(**fields)), a_context(*flags, **more))
     assert isinstance(routes, Ladder)
-    return next(rung.struck for rung in routes.rungs if rung.route == route)
+    return next(option.struck for option in routes.options if option.route == route)
 
 
 PRO_4K: dict[str, Any] = {"purpose": "final", "image_size": "4K"}
@@ -118,7 +118,7 @@ def test_flags_and_breakers_bend_a_request_as_far_as_its_floor_allows(
 )
 def test_a_flag_bends_only_what_is_in_its_scope(scope: dict[str, Any], *, bent: bool) -> None:
     flag = a_flag("lower-resolution", **scope)
-    planned_ = planned({**PRO_4K, "tenant": "web"}, flag, course=RequestHistory("r-1", "web"))
+    planned_ = planned({**PRO_4K, "tenant": "web"}, flag, history=RequestHistory("r-1", "web"))
     assert (planned_.route.image_size == "2K") == bent
     assert planned_.flags == ((flag.id,) if bent else ())
 
@@ -140,7 +140,7 @@ def test_a_reason_names_what_changed_the_flag_who_tripped_it_and_why() -> None:
 
 
 def test_a_flag_that_changes_nothing_says_so_and_stands_in_no_receipt() -> None:
-    routes = ladder(Requirements.of(a_request()), terms(a_flag("lower-resolution"), a_flag("use-gateway")))
+    routes = ladder(Requirements.of(a_request()), a_context(a_flag("lower-resolution"), a_flag("use-gateway")))
     assert isinstance(routes, Ladder)
     assert [text.rpartition(": ")[2] for text in routes.without_effect] == [
         "nothing to change",
@@ -150,7 +150,7 @@ def test_a_flag_that_changes_nothing_says_so_and_stands_in_no_receipt() -> None:
 
 
 def test_pause_holds_a_request_whatever_else_is_tripped() -> None:
-    waits = plan(Requirements.of(a_request()), terms(a_flag("use-flex"), a_flag("pause")), RequestHistory("r-1"))
+    waits = plan(Requirements.of(a_request()), a_context(a_flag("use-flex"), a_flag("pause")), RequestHistory("r-1"))
     assert isinstance(waits, Waits)
     assert waits.paused
     assert "by ann: quota is short" in waits.reason
@@ -158,7 +158,7 @@ def test_pause_holds_a_request_whatever_else_is_tripped() -> None:
 
 def test_when_every_route_is_out_the_request_waits_and_says_for_what() -> None:
     ask = Requirements.of(a_request(purpose="final", floor="exact"))
-    waits = plan(ask, terms(a_breaker("standard", PRO)), RequestHistory("r-1"))
+    waits = plan(ask, a_context(a_breaker("standard", PRO)), RequestHistory("r-1"))
     assert isinstance(waits, Waits)
     assert not waits.paused
     assert waits.reason == f"breaker: standard/{PRO}: overload"
@@ -190,7 +190,7 @@ def test_batch_and_gateway_need_the_consent_of_the_request() -> None:
     consenting = {**PRO_4K, "allow": {"batch": True}}
     assert planned(consenting, a_flag("use-batch"), lanes=lanes).route.lane == "batch"
     soon = RequestHistory("r-1", deadline=NOW + timedelta(hours=3))
-    assert planned(consenting, a_flag("use-batch"), lanes=lanes, course=soon).route.lane == "standard"
+    assert planned(consenting, a_flag("use-batch"), lanes=lanes, history=soon).route.lane == "standard"
 
 
 def test_a_cap_that_does_not_pay_for_what_is_asked_takes_the_best_route_that_it_pays_for() -> None:
@@ -198,24 +198,24 @@ def test_a_cap_that_does_not_pay_for_what_is_asked_takes_the_best_route_that_it_
     assert planned_.route == Route("standard", PRO, "2K")
     assert "over the cap" in planned_.reasons[0]
     spent = RequestHistory("r-1", spent_micros=150_000)
-    planned_ = planned({**PRO_4K, "max_cost_usd": "0.20"}, course=spent)
+    planned_ = planned({**PRO_4K, "max_cost_usd": "0.20"}, history=spent)
     assert planned_.route == Route("standard", NB21, "1K")
 
 
 def test_a_route_that_failed_this_request_is_left_for_the_next_and_taken_again_when_none_is_left() -> None:
-    course = RequestHistory("r-1", avoided={f"standard/{PRO}": "timeout"})
-    planned_ = planned(PRO_4K, course=course)
+    history = RequestHistory("r-1", avoided={f"standard/{PRO}": "timeout"})
+    planned_ = planned(PRO_4K, history=history)
     assert planned_.route == Route("standard", NB21, "4K"), "one attempt changes one thing"
     assert f"model {PRO} -> {NB21}: this request met timeout there" in planned_.reasons[0]
-    assert planned({**PRO_4K, "floor": "exact"}, course=course).route == Route("standard", PRO, "4K")
+    assert planned({**PRO_4K, "floor": "exact"}, history=history).route == Route("standard", PRO, "4K")
 
 
 def test_a_quota_that_opens_after_the_deadline_sends_only_those_with_a_deadline_elsewhere() -> None:
     opens = {PRO: NOW + timedelta(hours=20)}
     soon = RequestHistory("r-1", deadline=NOW + timedelta(hours=1))
-    assert planned(PRO_4K, course=soon, opens=opens).route.model == NB21
+    assert planned(PRO_4K, history=soon, opens=opens).route.model == NB21
     assert planned(PRO_4K, opens=opens).route.model == PRO
-    assert planned({**PRO_4K, "floor": "exact"}, course=soon, opens=opens).route.model == PRO, "it expires there"
+    assert planned({**PRO_4K, "floor": "exact"}, history=soon, opens=opens).route.model == PRO, "it expires there"
 
 
 def test_a_model_that_is_gone_is_left_for_its_successor_or_the_next_of_the_ladder() -> None:
@@ -248,11 +248,11 @@ def test_a_lane_that_the_provider_refuses_is_left_for_the_next() -> None:
 
 def test_an_escalation_takes_the_model_above_the_one_that_failed_and_nothing_at_or_below_it() -> None:
     ask = Requirements.of(a_request(), above=NB21)
-    planned_ = plan(ask, terms(), RequestHistory("r-2"))
+    planned_ = plan(ask, a_context(), RequestHistory("r-2"))
     assert isinstance(planned_, Planned)
     assert planned_.route.model == PRO
     assert planned_.reasons == (f"{NB21} failed the quality bar: {PRO}",)
-    waits = plan(ask, terms(a_breaker("standard", PRO), a_breaker("flex", PRO)), RequestHistory("r-2"))
+    waits = plan(ask, a_context(a_breaker("standard", PRO), a_breaker("flex", PRO)), RequestHistory("r-2"))
     assert isinstance(waits, Waits)
 
 
@@ -287,11 +287,11 @@ courses = st.builds(
 
 @given(asks, st.sets(st.sampled_from([*NAMES_OF_LANES])), flags, courses, st.booleans())
 def test_no_flag_breaker_or_bad_luck_breaks_floor_cap_consent_or_capability(
-    ask: Requirements, lanes: set[str], tripped: list[Flag], course: RequestHistory, closed: bool
+    ask: Requirements, lanes: set[str], tripped: list[Flag], history: RequestHistory, closed: bool
 ) -> None:
     opens = {PRO: NOW + timedelta(hours=9)} if closed else {}
-    planned_ = plan(ask, RoutingContext(a_catalogue(), lanes - {"gateway"}, tripped, opens, now=NOW), course)
-    calm = plan(ask, RoutingContext(a_catalogue(), lanes - {"gateway"}, now=NOW), course)
+    planned_ = plan(ask, RoutingContext(a_catalogue(), lanes - {"gateway"}, tripped, opens, now=NOW), history)
+    calm = plan(ask, RoutingContext(a_catalogue(), lanes - {"gateway"}, now=NOW), history)
     assert not isinstance(planned_, Unroutable) or isinstance(calm, Unroutable), "what is only for now ends no request"
     if not isinstance(planned_, Planned) or not isinstance(calm, Planned):
         return
@@ -305,7 +305,7 @@ def test_no_flag_breaker_or_bad_luck_breaks_floor_cap_consent_or_capability(
     assert ask.aspect_ratio in (None, *model.aspect_ratios)
     assert ask.references <= model.max_references
     if ask.max_cost_micros is not None:
-        assert course.spent_micros + planned_.estimate_micros <= ask.max_cost_micros
+        assert history.spent_micros + planned_.estimate_micros <= ask.max_cost_micros
     if ask.exact:
         assert planned_.route == calm.route
     elif ask.floor_size is not None and SIZES.index(ask.floor_size) <= SIZES.index(ask.image_size):
@@ -315,7 +315,7 @@ def test_no_flag_breaker_or_bad_luck_breaks_floor_cap_consent_or_capability(
 
 
 def test_a_floor_that_the_catalogue_no_longer_has_ends_the_request_and_not_the_pump() -> None:
-    planned_ = plan(replace(Requirements.of(a_request()), floor_model="gone-since"), terms())
+    planned_ = plan(replace(Requirements.of(a_request()), floor_model="gone-since"), a_context())
     assert isinstance(planned_, Unroutable)
     assert planned_.problem.field == "floor.model"
     assert NB21 in planned_.problem.allowed

@@ -39,7 +39,7 @@ def test_a_name_of_another_release_has_no_lane_and_no_parameter() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_form_is_filled_in_with_what_can_be_tripped(name: FlagName) -> None:
     """No size stands in the form of a flag that has none."""
-    filled = flag_forms.Filled.anew(name).of(name, "to")
+    filled = flag_forms.Filled.empty(name).of(name, "to")
     assert not filled or filled in values_of_to(name)
 
 

@@ -35,7 +35,7 @@ def a_gateway(**changes: Any) -> Gateway:
     return replace(a_catalogue().gateways["laozhang"], **changes)
 
 
-def terms(off: str | None = None, **changes: Any) -> RoutingContext:
+def a_context(off: str | None = None, **changes: Any) -> RoutingContext:
     offers = {model: Offer("laozhang", a_gateway(**changes), off) for model in a_gateway().prices}
     return RoutingContext(a_catalogue(), (*LANES, "gateway"), offers=offers, now=NOW)
 
@@ -43,7 +43,7 @@ def terms(off: str | None = None, **changes: Any) -> RoutingContext:
 def struck(fields: dict[str, Any], route: Route, under: RoutingContext) -> str | None:
     routes = ladder(Requirements.of(a_request(**fields)), under)
     assert isinstance(routes, Ladder)
-    return next(rung.struck for rung in routes.rungs if rung.route == route)
+    return next(option.struck for option in routes.options if option.route == route)
 
 
 CONSENT: dict[str, Any] = {"purpose": "final", "image_size": "4K", "allow": {"gateway": True}}
@@ -63,30 +63,30 @@ def test_a_calls_time_out_stays_under_what_a_push_allows() -> None:
 
 
 def test_its_route_is_estimated_at_its_own_price_and_kept_last() -> None:
-    routes = ladder(Requirements.of(a_request(**CONSENT)), terms())
+    routes = ladder(Requirements.of(a_request(**CONSENT)), a_context())
     assert isinstance(routes, Ladder)
-    kept = [rung for rung in routes.rungs if rung.struck is None]
-    assert [rung.route.lane for rung in kept][-1] == "gateway"
-    rung = next(rung for rung in kept if rung.route == GATEWAY_4K)
-    assert rung.estimate_micros == 90_000
+    kept = [option for option in routes.options if option.struck is None]
+    assert [option.route.lane for option in kept][-1] == "gateway"
+    option = next(option for option in kept if option.route == GATEWAY_4K)
+    assert option.estimate_micros == 90_000
 
 
 @pytest.mark.parametrize(
     ("fields", "under", "reason"),
     [
-        (CONSENT, terms(), None),
-        ({**CONSENT, "allow": {}}, terms(), "data boundary, no consent: allow.gateway"),
-        (CONSENT, terms("gateway laozhang is off"), "gateway laozhang is off"),
-        (CONSENT, replace(terms(), offers={}), f"no gateway that has a key offers {PRO}"),
-        (CONSENT, terms(sizes=("1K",)), "gateway laozhang makes no 4K, only 1K"),
-        ({**CONSENT, "grounding": True}, terms(), "gateway laozhang does no grounding"),
-        ({**CONSENT, "aspect_ratio": "16:9"}, terms(form="chat"), "gateway laozhang takes no aspect ratio"),
+        (CONSENT, a_context(), None),
+        ({**CONSENT, "allow": {}}, a_context(), "data boundary, no consent: allow.gateway"),
+        (CONSENT, a_context("gateway laozhang is off"), "gateway laozhang is off"),
+        (CONSENT, replace(a_context(), offers={}), f"no gateway that has a key offers {PRO}"),
+        (CONSENT, a_context(sizes=("1K",)), "gateway laozhang makes no 4K, only 1K"),
+        ({**CONSENT, "grounding": True}, a_context(), "gateway laozhang does no grounding"),
+        ({**CONSENT, "aspect_ratio": "16:9"}, a_context(form="chat"), "gateway laozhang takes no aspect ratio"),
         (
             {**CONSENT, "references": [{"uri": "gs://b/a.png", "mime_type": "image/png"}]},
-            terms(form="images"),
+            a_context(form="images"),
             "gateway laozhang takes no references",
         ),
-        ({**CONSENT, "max_cost_usd": "0.05"}, terms(), "over the cap of 0.050000: 0.090000"),
+        ({**CONSENT, "max_cost_usd": "0.05"}, a_context(), "over the cap of 0.050000: 0.090000"),
     ],
 )
 def test_what_speaks_against_the_route_is_said(
@@ -97,7 +97,7 @@ def test_what_speaks_against_the_route_is_said(
 
 
 def test_a_plan_by_gateway_saves_nothing_on_googles_price() -> None:
-    under = replace(terms(), lacking={f"{lane}/{PRO}": "gone" for lane in LANES})
+    under = replace(a_context(), lacking={f"{lane}/{PRO}": "gone" for lane in LANES})
     planned = plan(Requirements.of(a_request(**CONSENT, floor={"model": PRO})), under)
     assert isinstance(planned, Planned)
     assert (planned.route, planned.estimate_micros, planned.saved_micros) == (GATEWAY_4K, 90_000, 0)
@@ -187,7 +187,7 @@ def test_a_gateways_limits_are_its_own() -> None:
     quota = with_limits(Quota.parse("*=rpm:600,concurrency:50"), catalogue, {PRO: ["a"]})
     assert quota.limits(GATEWAY_4K.pool) == Limits(rpm=30, concurrency=4)
     assert quota.limits(PRO) == Limits(rpm=600, concurrency=50)
-    assert quota.limits("gateway:other") == Limits(), "nobody says"
+    assert quota.limits("gateway:other") == Limits(), "its limits are unknown"
 
 
 def test_of_several_gateways_the_least_limit_holds_whichever_serves() -> None:
@@ -271,5 +271,5 @@ def test_a_row_says_what_differs_from_the_usual() -> None:
 
 @pytest.mark.parametrize(("kind", "status"), [(FailureKind.TIMEOUT, 408), (FailureKind.CONNECTION_LOST, 499)])
 def test_a_call_that_was_given_up_is_not_one_that_was_rejected(kind: FailureKind, status: int) -> None:
-    """Their numbers are those of a client's mistake; the picture may be made all the same."""
+    """Their numbers are those of a client's mistake; the picture may have been made anyway."""
     assert event(Failure(kind, "gave up", http_status=status)) == "broken_off"

@@ -15,11 +15,11 @@ from shared.core.messages.render_request import PRIORITIES, PURPOSES, SIZES, Flo
 from shared.core.routing.context import RoutingContext
 from shared.core.routing.ladder import Ladder, Planned, Unroutable, below_floor, first_plan, ladder
 from shared.core.routing.requirements import Requirements
+from shared.core.validation.shapes import Problem
 from shared.core.values.lanes import ASKABLE
 from shared.core.values.lanes import BUILT as LANES
 from shared.core.values.parameters import OUTPUT_FORMATS, SAFETY_CATEGORIES, THINKING
 from shared.core.values.route import Route
-from shared.core.values.validation import Problem
 from tests.builders import a_catalogue, a_planned, a_request
 
 BUILT = ("standard", "priority", "flex")
@@ -127,15 +127,15 @@ def test_a_floor_beside_the_ladder_holds_by_its_successor(floor: str) -> None:
     request = a_request(purpose="final", floor={"model": floor}, grounding=True)
     routes = ladder(Requirements.of(request), RoutingContext(a_catalogue(), LANES))
     assert isinstance(routes, Ladder)
-    kept = {rung.route.model for rung in routes.kept}
+    kept = {option.route.model for option in routes.kept}
     assert kept == {PRO, NB21}
-    struck = {rung.struck for rung in routes.rungs if rung.route == Route("standard", LITE, "1K")}
+    struck = {option.struck for option in routes.options if option.route == Route("standard", LITE, "1K")}
     assert struck == {f"{LITE} cannot do it: grounding true, allowed: false (for {LITE})"}
     without = ladder(
         Requirements.of(a_request(purpose="final", floor={"model": floor})), RoutingContext(a_catalogue(), LANES)
     )
     assert isinstance(without, Ladder)
-    assert LITE not in {rung.route.model for rung in without.kept}
+    assert LITE not in {option.route.model for option in without.kept}
 
 
 IMAGE_HATE = {"safety": {"image_hate": "block_only_high"}}
@@ -152,9 +152,9 @@ def test_a_threshold_that_batches_do_not_take_is_refused_there_and_strikes_that_
         Requirements.of(a_request(**IMAGE_HATE, model=PRO, allow={"batch": True})), RoutingContext(a_catalogue(), LANES)
     )
     assert isinstance(routes, Ladder)
-    batch = {rung.struck for rung in routes.rungs if rung.route.lane == "batch" and rung.route.model == PRO}
+    batch = {option.struck for option in routes.options if option.route.lane == "batch" and option.route.model == PRO}
     assert all("cannot do it: safety image_hate" in (reason or "") for reason in batch)
-    assert {rung.route.lane for rung in routes.kept} == {"standard", "flex"}
+    assert {option.route.lane for option in routes.kept} == {"standard", "flex"}
     text = a_request(safety={"harassment": "off"}, lane="batch", model=PRO, allow={"batch": True})
     assert a_planned(text).route.lane == "batch"
 

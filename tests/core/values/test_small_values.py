@@ -18,9 +18,9 @@ from shared.core.messages.render_request import ID_PATTERN, InvalidRequest, Rend
 from shared.core.provider.call import Picture
 from shared.core.provider.outcome import SUCCEEDED
 from shared.core.records.receipt import DeliveredImage, Receipt, RequestedImage
+from shared.core.validation.shapes import FOUND_LIMIT, Problem, ShapeError, Text, kind, shown
 from shared.core.values.money import micros_from_usd, round_micros, usd
 from shared.core.values.trace_context import Place, caller_of
-from shared.core.values.validation import FOUND_LIMIT, Problem, ShapeError, Text, kind, shown
 from tests.builders import NOW, a_payload, a_request, a_request_record
 
 # -- money ------------------------------------------------------------------------------------------------------------

@@ -16,11 +16,11 @@ from shared.core.limits.quota import Limits
 from shared.core.messages.topics import RENDER_RELEASES
 from shared.core.provider.failure import FailureKind
 from shared.core.routing.flag import Flag, Scope
-from shared.core.values.documents import Create
+from shared.core.values.documents import Create, Update
 from shared.flows.intake.fair_queue import FairTags
 from shared.flows.intake.intake import accept_message
 from shared.flows.operations import flags
-from shared.flows.pump_status import PumpView
+from shared.flows.pump_status import PUMP, PumpView
 from shared.flows.requests.message import Message
 from shared.flows.wakeups import Kicks
 from tests.windows import keeps
@@ -118,6 +118,20 @@ async def test_a_pause_holds_the_very_next_request_though_a_slot_is_open() -> No
     await world.run_for(timedelta(seconds=30))
     assert world.status("r-1")["status"] == "queued"
     assert world.attempts("r-1") == []
+
+
+@pytest.mark.parametrize("queued", [True, False])
+async def test_a_request_takes_no_open_slot_before_one_that_is_queued(queued: bool) -> None:
+    """The pump of another process leads, and may have something of this queue that it has not started yet."""
+    world = await warm()
+    assert opening(world)["is_offered"]
+    (pump,) = world.store.all("pump")
+    changes = {"lead_holder": "another", "lead_until": world.clock.now() + 10 * SECOND}
+    await world.store.commit(Update(PUMP, changes | {"waiting": [f"{PRO}/normal"] * queued}, pump.version))
+    await world.submit("r-1", model=PRO)
+    await world.run_for(SECOND)
+    assert (world.status("r-1").get("open_slot") is None) == queued
+    assert (world.attempts("r-1") == []) == queued
 
 
 async def test_a_request_is_planned_under_the_flag_of_this_moment_and_counts_among_its_effects() -> None:

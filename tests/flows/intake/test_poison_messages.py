@@ -1,5 +1,5 @@
-"""Whatever a message says, it is accepted or rejected on record; what keeps crashing is let go, and its publisher
-hears of it.
+"""Every message is accepted or rejected on record; one that keeps crashing is given up, and its publisher
+is told.
 """
 
 from __future__ import annotations

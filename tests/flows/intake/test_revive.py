@@ -1,4 +1,4 @@
-"""A request that ended goes round again under a new id: once, with the content it had, through the front door."""
+"""A request that ended is published again under a new id: once, with the same content, through intake."""
 
 from __future__ import annotations
 
@@ -180,7 +180,7 @@ async def test_the_new_trace_is_linked_to_the_old_one() -> None:
 
 
 async def test_an_attribute_alone_ties_nothing_together() -> None:
-    """Whoever may publish could write it: the old request must have been marked for this one."""
+    """Any publisher could write it: the old request must have been marked for this one."""
     world = await a_failed()
     await world.publish({"request_id": "other", "prompt": "a lighthouse"}, revives="r-1")
     await world.publish({"request_id": "another", "prompt": "a lighthouse"}, revives="nobody")

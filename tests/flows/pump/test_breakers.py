@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from datetime import datetime, timedelta
 
 import pytest
@@ -47,6 +48,37 @@ async def test_in_an_outage_the_primary_gets_four_calls_a_minute_and_everybody_a
     assert {call.order.model for call in after} == {PRO}, "reset by evidence"
     history = [(document.data["action"], document.data["actor"]) for document in world.store.all("flag_history")]
     assert history == [("trip", "breaker"), ("reset", "breaker")]
+
+
+async def test_a_trip_wakes_what_waits_for_the_route_it_closes() -> None:
+    world = World(quota="*=rpm:600")
+    an_outage(world, PRO, 10 * SECOND, MINUTE, FailureKind.OVERLOAD)
+    await world.run_for(20 * SECOND, steady(world, 70, 0.25 * SECOND, model=PRO))
+    trip = min(document.data["at"] for document in world.store.all("flag_history"))
+    first = {name: world.attempts(name)[0] for name in world.statuses() if world.attempts(name)}
+    sick = [name for name, attempt in first.items() if attempt["outcome"]["code"] == "overload"]
+    assert len(sick) >= 4
+    second = {name: world.attempts(name)[1] for name in sick}
+    led_away = {name: attempt for name, attempt in second.items() if attempt["route"]["model"] == NB21}
+    assert len(led_away) >= 3
+    waits = [attempt["started_at"] - max(trip, first[name]["ended_at"]) for name, attempt in led_away.items()]
+    assert max(waits) < 1.3 * SECOND, "a tick later, and not after their back-off"
+
+
+async def test_probes_come_exactly_one_pause_after_the_first_sick_answer_and_after_each_other() -> None:
+    world = World()
+    an_outage(world, PRO, 10 * SECOND, 50 * SECOND, FailureKind.OVERLOAD)
+    await world.run_for(75 * SECOND, steady(world, 280, 0.25 * SECOND, model=PRO))
+    trip = min(document.data["at"] for document in world.store.all("flag_history"))
+    probes = [signal["slot_at"] for signal in world.signals.of(events.BREAKER_PROBED)][:3]
+    first_sick = min(
+        world.attempts(name)[0]["ended_at"]
+        for name in world.statuses()
+        if world.attempts(name) and world.attempts(name)[0]["outcome"]["code"] == "overload"
+    )
+    assert first_sick < trip
+    gaps = [(late - early).total_seconds() for early, late in itertools.pairwise([first_sick, *probes])]
+    assert gaps == pytest.approx([15.0, 15.0, 15.0], abs=0.02)
 
 
 async def test_a_silent_route_is_not_asked_again_by_the_same_request() -> None:

@@ -1,4 +1,4 @@
-"""Budgets end to end: nothing is overspent, whoever waits is told why, and a raised limit lets them go on."""
+"""Budgets end to end: nothing is overspent, a waiting request says why, and a raised limit lets it go on."""
 
 from __future__ import annotations
 

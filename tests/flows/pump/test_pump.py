@@ -16,8 +16,8 @@ from shared.core.messages.topics import PUMP_KICKS, RENDER_RELEASES
 from shared.core.observability import events
 from shared.core.values import release as releases
 from shared.core.values.documents import Create, Update
+from shared.flows.pump.lead import LEADER_LEASE, UNDISTURBED
 from shared.flows.pump.loop import Pump
-from shared.flows.pump.state import LEADER_LEASE, UNDISTURBED
 from shared.flows.pump_status import PUMP, PumpView
 from shared.flows.wakeups import Kicks
 from shared.ports import Ports

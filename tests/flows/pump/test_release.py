@@ -14,7 +14,7 @@ from shared.core.lifecycle.request_record import Head
 from shared.core.values.documents import Create, Update
 from shared.flows import tracing
 from shared.flows.clock import ServerTime
-from shared.flows.pump.release import Turn, Unsure, release
+from shared.flows.pump.release import OnRecord, RequestChanged, Turn, Unconfirmed, release
 from shared.ports.messaging import TopicsUnavailable
 from shared.ports.store import StoreUnavailable
 from tests.builders import a_candidate, a_record, a_request
@@ -35,7 +35,7 @@ async def granted(world: World) -> tuple[Grant, Turn]:
 async def test_a_grant_that_is_on_record_and_published_is_handed_out() -> None:
     world = World()
     grant, turn = await granted(world)
-    assert await release(world.ports, grant, turn) is None
+    assert await release(world.ports, grant, turn) == OnRecord()
     assert world.status()["status"] == "released"
 
 
@@ -49,7 +49,7 @@ async def test_a_store_that_does_not_say_leaves_it_unsure_and_publishes_nothing(
         raise StoreUnavailable("away")
 
     monkeypatch.setattr(world.store, "commit", away)
-    assert isinstance(await release(world.ports, grant, turn), Unsure)
+    assert await release(world.ports, grant, turn) == Unconfirmed()
     assert world.topics.on("render-releases") == []
 
 
@@ -64,7 +64,7 @@ async def test_a_release_that_is_on_record_is_handed_out_though_its_message_was_
         raise TopicsUnavailable("away")
 
     monkeypatch.setattr(world.topics, "publish", away)
-    assert await release(world.ports, grant, turn) is None
+    assert await release(world.ports, grant, turn) == OnRecord()
     assert world.status()["status"] == "released"
 
 
@@ -73,6 +73,6 @@ async def test_a_request_that_was_changed_meanwhile_gives_its_slot_back() -> Non
     grant, turn = await granted(world)
     request = world.request()
     await world.store.commit(Update(request.path, {"updated_at": world.clock.now()}, request.version))
-    lost = await release(world.ports, grant, turn)
-    assert isinstance(lost, LostSlot)
-    assert lost.slot_at == grant.slot_at
+    result = await release(world.ports, grant, turn)
+    assert isinstance(result, RequestChanged)
+    assert result.slot == LostSlot.of(grant.candidate, grant.slot_at)

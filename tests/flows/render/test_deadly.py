@@ -1,4 +1,4 @@
-"""A request that kills its worker ends, whatever kills it and however late its message comes again."""
+"""A request that kills its worker ends, for every cause of death and however late its message is redelivered."""
 
 from __future__ import annotations
 
@@ -76,4 +76,4 @@ async def _until_quiet(world: World) -> int:
             return deaths
         except Killed:
             await world.restart()
-    raise AssertionError("it goes on for ever")
+    raise AssertionError("it never ends")

@@ -1,4 +1,4 @@
-"""A receipt says what came otherwise than ordered, prices it as it came, and reaches whoever waits for the result."""
+"""A receipt lists differences from the order, prices what was delivered, and is part of the result."""
 
 from __future__ import annotations
 

@@ -191,4 +191,4 @@ async def test_other_processes_learn_from_the_pump_that_there_is_a_vertex_lane()
     snapshot = await routing_snapshot.read(world.store, world.ports.flag_source, world.catalogue)
     assert snapshot.vertex == "first"
     assert "vertex" in snapshot.lanes(("standard", "batch"))
-    assert snapshot.terms(world.catalogue, ("standard",)).vertex == "first"
+    assert snapshot.context(world.catalogue, ("standard",)).vertex == "first"

@@ -183,9 +183,9 @@ async def test_a_budget_stands_with_what_was_spent_of_it() -> None:
     await world.run_for(timedelta(minutes=2))
     spent = written(world).spent
     assert spent is not None
-    (purse,) = spent.purses
-    assert (purse.tenant, purse.limit_micros) == ("web", 50_000_000)
-    assert purse.spent_micros == spent.google_micros == world.status("r-1")["cost_micros"] > 0
+    (budget,) = spent.budgets
+    assert (budget.tenant, budget.limit_micros) == ("web", 50_000_000)
+    assert budget.spent_micros == spent.google_micros == world.status("r-1")["cost_micros"] > 0
 
 
 async def test_it_never_touches_the_documents_of_the_pump_and_costs_few_reads_where_nothing_happens() -> None:

@@ -126,28 +126,28 @@ async def _read(store: Store, name: str, default: Budget | None) -> dict[str, An
     changes = TenantRecord.of(await store.get(tenant_path(name))).budget_changes
     return {
         "tenant": name,
-        "budget": await _purse(store, name, limit) if limit else None,
+        "budget": await _balance(store, name, limit) if limit else None,
         "waiting": waiting,
         "history": [change.to_json() for change in changes],
     }
 
 
-async def _purse(store: Store, name: str, limit: Budget) -> dict[str, Any]:
+async def _balance(store: Store, name: str, limit: Budget) -> dict[str, Any]:
     from datetime import UTC, datetime
 
     from shared.core.accounting.budget import ends_at
-    from shared.flows.operations.budget_reading import read_purse
+    from shared.flows.operations.budget_reading import read_balance
 
-    purse = await read_purse(store, name, limit, datetime.now(UTC))
+    balance = await read_balance(store, name, limit, datetime.now(UTC))
     return {
         "limit_micros": limit.limit_micros,
         "period": limit.period,
         "over": limit.over,
-        "now": purse.account.period,
-        "ends_at": ends_at(purse.account.period),
-        "spent_micros": purse.spent_micros,
-        "held_micros": purse.held_micros,
-        "available_micros": purse.available_micros,
+        "now": balance.account.period,
+        "ends_at": ends_at(balance.account.period),
+        "spent_micros": balance.spent_micros,
+        "held_micros": balance.held_micros,
+        "available_micros": balance.available_micros,
     }
 
 

@@ -22,7 +22,7 @@ DAYS_SHOWN = timedelta(days=29)
 """Before today."""
 
 
-class Span(Struct, frozen=True):
+class DayRange(Struct, frozen=True):
     """Days, both included."""
 
     since: date
@@ -71,7 +71,7 @@ def command(
     if chart is not None and not chart.endswith((".svg", ".png")):
         raise click.UsageError(f"--chart: found {chart!r}; allowed: a name that ends in .svg or .png")
     last = until.date() if until else datetime.now(UTC).date()
-    span = Span(since.date() if since else last - DAYS_SHOWN, last)
+    span = DayRange(since.date() if since else last - DAYS_SHOWN, last)
     if span.since > span.until:
         raise click.UsageError(f"--since: found {span.since}, which is after --until {span.until}")
     settings = worker_home.read_settings()
@@ -84,7 +84,7 @@ def command(
     asyncio.run(_cost(by, span, Into(into_csv, chart), models, explain=explain, as_json=as_json))
 
 
-async def _cost(by: str, span: Span, into: Into, models: Catalogue, *, explain: bool, as_json: bool) -> None:
+async def _cost(by: str, span: DayRange, into: Into, models: Catalogue, *, explain: bool, as_json: bool) -> None:
     from scripts.cli.data.json_output import to_json
     from scripts.cli.views.money import cost_table
     from scripts.cli.views.see import request_view
@@ -144,7 +144,7 @@ def _write(path: str, text: str) -> None:
     click.echo(f"wrote {path}", err=True)
 
 
-def _draw(bills: Bills, by: str, span: Span, path: str) -> None:
+def _draw(bills: Bills, by: str, span: DayRange, path: str) -> None:
     from scripts.cli.views.money import cost_chart
 
     try:

@@ -17,7 +17,7 @@ from scripts.cli.data.json_output import to_json
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from scripts.doctor.finding import Finding
+    from scripts.doctor.finding import CheckResult
     from scripts.doctor.owners import Owners
     from shared.core.catalogue.catalogue import Catalogue
 
@@ -32,13 +32,15 @@ STYLES = {"pass": "green", "fail": "bold red", "unknown": "yellow"}
     "--load", "loads", multiple=True, metavar="RPM|MODEL=RPM", help="Planned requests per minute; repeatable."
 )
 @click.option(
-    "--fleet", metavar="CPUSxGIB@REGION", help="Cloud Run's quota must carry this; `terraform output fleet` says it."
+    "--fleet",
+    metavar="CPUSxGIB@REGION",
+    help="Check Cloud Run's quota for a fleet of this size; see `terraform output fleet`.",
 )
 @click.option("--strict", is_flag=True, help="Treat unknown as failed.")
 @click.option(
     "--owners", type=click.Path(exists=True, dir_okay=False, path_type=Path), help=f"Owners file. Default: {OWNERS}."
 )
-@click.option("--live", is_flag=True, help="Ask the API itself what the catalogue says; paid, needs --yes.")
+@click.option("--live", is_flag=True, help="Compare the catalogue with the API's own answers; paid, needs --yes.")
 @click.option("--yes", is_flag=True, help="With --live: confirm the estimate.")
 @click.option(
     "--out", type=click.Path(file_okay=False, path_type=Path), default=Path(), help="With --live: folder of the report."
@@ -102,13 +104,13 @@ async def _doctor(loads: Sequence[str], fleet: str | None, file: Path | None, *,
     return int(bad)
 
 
-async def _platform(text: str, project: str) -> list[Finding]:
+async def _platform(text: str, project: str) -> list[CheckResult]:
     from scripts.doctor import platform
     from shared.adapters.google_cloud.platform_quotas import platform_limits
     from shared.ports.quota import QuotaUnreadable
 
     try:
-        fleet = platform.Fleet.parse(text)
+        fleet = platform.InstanceTotals.parse(text)
     except ValueError as error:
         raise click.UsageError(f"--fleet: {error}") from error
     try:
@@ -147,7 +149,7 @@ def _load(loads: Sequence[str], catalogue: Catalogue) -> dict[str, int]:
     return numbers
 
 
-def _sheet(findings: Sequence[Finding], named: Owners) -> RenderableType:
+def _sheet(findings: Sequence[CheckResult], named: Owners) -> RenderableType:
     """By owner, the worst of each first."""
     from rich.console import Group
     from rich.table import Table

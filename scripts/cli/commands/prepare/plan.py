@@ -16,13 +16,13 @@ import click
 from msgspec import Struct
 
 from scripts.cli.data import stale_prices, worker_home
-from shared.core.values.moments import read_moment
+from shared.core.times.moments import read_moment
 
 if TYPE_CHECKING:
-    from scripts.planner.account import Billing
+    from scripts.planner.account import AccountState
     from scripts.planner.alternatives import Alternative
-    from scripts.planner.forecast import Forecast, Stage, Tell
-    from scripts.planner.load import Load
+    from scripts.planner.forecast import Forecast, ForecastBasis, Tell
+    from scripts.planner.load import PlannedLoad
     from shared.config import Settings
     from shared.core.accounting.account_cap import MonthSpend
     from shared.core.catalogue.catalogue import Catalogue
@@ -98,9 +98,9 @@ def command(
     """
     from scripts.planner import latency as latencies
     from scripts.planner import limits as quota
-    from scripts.planner.account import Billing
+    from scripts.planner.account import AccountState
     from scripts.planner.errors import InvalidLoad, wrong
-    from scripts.planner.forecast import Stage
+    from scripts.planner.forecast import ForecastBasis
     from shared import wiring
     from shared.core.accounting import account_cap
 
@@ -119,10 +119,10 @@ def command(
         if any(limit.source in ("live", "learned") for item in merged.values() for limit in item.values()):
             worker_home.say_if_simulated(settings)
         assumed = latencies.ASSUMED if latency is None else latencies.parse(latency, models)
-        stage = Stage(start, merged, capacity or running_capacity, assumed, seed)
+        stage = ForecastBasis(start, merged, capacity or running_capacity, assumed, seed)
         spend = asyncio.run(_spend(settings))
         account = account_cap.of_worker(wiring.account(settings, models), spend, models.account)
-        _plan(load, stage, models, chart, Billing(account, spend), as_json=as_json)
+        _plan(load, stage, models, chart, AccountState(account, spend), as_json=as_json)
     except InvalidLoad as error:
         raise click.UsageError(str(error)) from error
 
@@ -137,7 +137,7 @@ def _moment(text: str) -> datetime:
     return moment
 
 
-def _load(options: PlanOptions, models: Catalogue, start: datetime, seed: int) -> Load:
+def _load(options: PlanOptions, models: Catalogue, start: datetime, seed: int) -> PlannedLoad:
     from scripts.cli.data.run.outgoing import read_lines
     from scripts.planner import load
     from scripts.planner.errors import InvalidLoad
@@ -154,7 +154,7 @@ def _load(options: PlanOptions, models: Catalogue, start: datetime, seed: int) -
     return load.of_lines(read_lines(_read(options.file), ""), options.file, models, start)
 
 
-def _made_up(options: PlanOptions, models: Catalogue, chance: Random) -> Load:
+def _made_up(options: PlanOptions, models: Catalogue, chance: Random) -> PlannedLoad:
     from scripts.planner import option_parsers, synthetic_load
     from scripts.planner.errors import InvalidLoad
 
@@ -198,9 +198,9 @@ async def _state(
     from scripts.cli.data.see.quota_state import read
     from scripts.planner.limits import configured
     from shared import wiring
-    from shared.config import SqliteStore
+    from shared.config import SqliteSettings
 
-    if isinstance(settings.store, SqliteStore) and not settings.store.path.exists():
+    if isinstance(settings.store, SqliteSettings) and not settings.store.path.exists():
         return configured(called, wiring.quota(settings, models)), settings.capacity
     async with worker_home.reading(settings) as store:
         running = await worker_settings.read(store, settings, models)
@@ -210,18 +210,26 @@ async def _state(
 
 async def _spend(settings: Settings) -> MonthSpend | None:
     """What this month has cost on the billing account, as far as a worker has read it."""
-    from shared.config import SqliteStore
+    from shared.config import SqliteSettings
     from shared.core.accounting import account_cap
     from shared.core.values.documents import Document
 
-    if isinstance(settings.store, SqliteStore) and not settings.store.path.exists():
+    if isinstance(settings.store, SqliteSettings) and not settings.store.path.exists():
         return None
     async with worker_home.reading(settings) as store:
         document = await store.get(account_cap.PATH)
     return account_cap.MonthSpend.from_json(document.data) if isinstance(document, Document) else None
 
 
-def _plan(load: Load, stage: Stage, models: Catalogue, chart: str | None, billing: Billing, *, as_json: bool) -> None:
+def _plan(
+    load: PlannedLoad,
+    stage: ForecastBasis,
+    models: Catalogue,
+    chart: str | None,
+    billing: AccountState,
+    *,
+    as_json: bool,
+) -> None:
     from scripts.cli.data.json_output import to_json
     from scripts.cli.views.prepare import plan_report
     from scripts.cli.views.see import request_view
@@ -248,7 +256,7 @@ def _plan(load: Load, stage: Stage, models: Catalogue, chart: str | None, billin
     console.print(*account.lines(outcomes, billing, stage.start), sep="\n")
 
 
-def _played(way: Alternative, stage: Stage) -> Forecast | None:
+def _played(way: Alternative, stage: ForecastBasis) -> Forecast | None:
     """None where nothing is known of how it would go: in the flex lane, or all by batch."""
     from scripts.planner.forecast import play
 
@@ -259,10 +267,10 @@ def _played(way: Alternative, stage: Stage) -> Forecast | None:
         return play(queue, stage, tell)
 
 
-def _draw(played: Mapping[str, Forecast], stage: Stage, path: str, load: Load) -> None:
+def _draw(played: Mapping[str, Forecast], stage: ForecastBasis, path: str, load: PlannedLoad) -> None:
     from scripts.planner import chart
 
-    panels = [chart.Panel(name, forecast) for name, forecast in played.items() if name != "batch lane"]
+    panels = [chart.PlanPanel(name, forecast) for name, forecast in played.items() if name != "batch lane"]
     try:
         chart.draw(panels, stage, path, load.about)
     except OSError as error:

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from scripts.cli.commands.run.cancellation import Target
-    from scripts.cli.data.run.outgoing import Line
-    from scripts.cli.data.see.filters import Choice
+    from scripts.cli.data.run.outgoing import OutgoingMessage
+    from scripts.cli.data.see.filters import ListFilter
     from shared.config import Settings
     from shared.core.records.versioned import Row
 
@@ -50,11 +50,11 @@ def command(
 ) -> None:  # fmt: skip
     """Cancel requests that have not started.
 
-    Ids are cancelled at once, and what became of each is shown. A filter first shows what it matches; repeat with
+    Ids are cancelled at once, and the effect on each is shown. A filter first shows what it matches; repeat with
     --yes to cancel. Requests that have started are not affected. Exit code 1 if one had ended already, 3 if one has not
     ended yet.
     """
-    from scripts.cli.data.see.filters import Choice
+    from scripts.cli.data.see.filters import ListFilter
 
     filtered = bool(status) or any(value is not None for value in filters.values())
     if ids and filtered:
@@ -68,7 +68,7 @@ def command(
             check_name(name)
         ctx.exit(asyncio.run(_cancel(ids, timeout, as_json=as_json)))
     else:
-        choice = Choice(statuses=status or STATUSES, **filters)
+        choice = ListFilter(statuses=status or STATUSES, **filters)
         asyncio.run(_cancel_chosen(choice, yes=yes, as_json=as_json))
 
 
@@ -96,7 +96,7 @@ async def _cancel(ids: tuple[str, ...], patience: float, *, as_json: bool) -> in
     return cancellation.exit_code(fates)
 
 
-async def _cancel_chosen(choice: Choice, *, yes: bool, as_json: bool) -> None:
+async def _cancel_chosen(choice: ListFilter, *, yes: bool, as_json: bool) -> None:
     from scripts.cli.data.run.outgoing import send
     from scripts.cli.views.see import progress
     from shared import wiring
@@ -161,8 +161,8 @@ async def _targets(settings: Settings, names: Sequence[str]) -> list[Target]:
     return targets
 
 
-def _lines(owners: Iterable[tuple[str, str]]) -> list[Line]:
-    from scripts.cli.data.run.outgoing import Line
+def _lines(owners: Iterable[tuple[str, str]]) -> list[OutgoingMessage]:
+    from scripts.cli.data.run.outgoing import OutgoingMessage
     from shared.core.messages.pubsub_messages import cancellation
 
-    return [Line.of(cancellation(*owner), number) for number, owner in enumerate(owners, start=1)]
+    return [OutgoingMessage.of(cancellation(*owner), number) for number, owner in enumerate(owners, start=1)]

@@ -14,9 +14,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from scripts.cli.data import worker_home
-from scripts.cli.data.run.completion import Waiting
-from scripts.cli.data.run.outgoing import Line, complaints, read_lines, send
-from scripts.cli.data.see.requests import Rejected, StoredRequest
+from scripts.cli.data.run.completion import Submission
+from scripts.cli.data.run.outgoing import OutgoingMessage, complaints, read_lines, send
+from scripts.cli.data.see.requests import RejectedMessage, StoredRequest
 from scripts.cli.main import Misconfigured, explained
 from scripts.cli.views.money import cost_estimate
 from scripts.cli.views.see import contact_sheet, progress, request_view
@@ -38,14 +38,14 @@ PATIENCE_WITH_KEY = 1_800.0
 """Seconds for everything to end."""
 
 
-class Plan(Struct, frozen=True):
+class DemoPlan(Struct, frozen=True):
     """One run."""
 
     settings: Settings
     quota: str
     run: str
     """Goes before every id, so that each run's requests are new ones."""
-    lines: Sequence[Line]
+    lines: Sequence[OutgoingMessage]
     expected: dict[str, str]
     """The status each request should end with, by its id without the run."""
 
@@ -72,7 +72,7 @@ def command(ctx: click.Context, yes: bool) -> None:
             raise Misconfigured(f"RENDERLANE_QUOTA, for the simulator: {error}") from error
 
 
-def make_plan(now: datetime) -> Plan:
+def make_plan(now: datetime) -> DemoPlan:
     """Raises InvalidSetting."""
     quota = os.environ.get("RENDERLANE_QUOTA", QUOTA)
     settings = Settings.read(os.environ | {"RENDERLANE_QUOTA": quota}, Path.cwd())
@@ -84,10 +84,10 @@ def make_plan(now: datetime) -> Plan:
     if not simulates(settings):  # only the simulator refuses at a word
         lines = [line for line in lines if REFUSE_MARK.encode() not in line.data]
         expected = {name: status for name, status in expected.items() if status != "refused"}
-    return Plan(settings, quota, run, lines, expected)
+    return DemoPlan(settings, quota, run, lines, expected)
 
 
-async def _run(plan: Plan) -> int:
+async def _run(plan: DemoPlan) -> int:
     """The exit code."""
     simulated = Simulated(limits=plan.quota, latency=LATENCY)
     console = request_view.console()
@@ -97,7 +97,7 @@ async def _run(plan: Plan) -> int:
             _say_start(plan, home)
             started = datetime.now(UTC)
             sent = await send(home.worker.ports.topics, plan.lines)
-            waiting = Waiting(home.worker.ports.store, sent)
+            waiting = Submission(home.worker.ports.store, sent)
             with progress.shown(waiting) as report:
                 patience = PATIENCE if home.simulator_url else PATIENCE_WITH_KEY
                 await waiting.until_ended(patience, report)
@@ -122,7 +122,7 @@ async def _run(plan: Plan) -> int:
     return 1 if different else 0
 
 
-def _say_start(plan: Plan, home: Home) -> None:
+def _say_start(plan: DemoPlan, home: Home) -> None:
     if home.simulator_url:
         click.secho(worker_home.SIMULATOR, fg="yellow", bold=True)
     for complaint in complaints(plan.lines, "scripts/samples/requests.jsonl"):
@@ -130,14 +130,14 @@ def _say_start(plan: Plan, home: Home) -> None:
     click.echo(f"{len(plan.lines)} messages to {home.url}, ids begin with {plan.run}, quota {plan.quota}")
 
 
-def _say_end(plan: Plan, home: Home, summary: str, picture: Path) -> None:
+def _say_end(plan: DemoPlan, home: Home, summary: str, picture: Path) -> None:
     click.secho(summary + (" (SIMULATOR: nothing was charged)" if home.simulator_url else ""), bold=True)
     click.echo(f"images         {plan.settings.images.removeprefix('file://')}")
     click.echo(f"contact sheet  {picture}")
     click.echo(f"one request    .venv/bin/renderlane status {plan.run}owl-final")
 
 
-def differences(requests: Sequence[StoredRequest | Rejected], expected: dict[str, str], run: str) -> list[str]:
+def differences(requests: Sequence[StoredRequest | RejectedMessage], expected: dict[str, str], run: str) -> list[str]:
     """What ended otherwise than the samples expect; a duplicate must not have been rendered twice."""
     ended = {(item.request_id or "").removeprefix(run): item for item in requests}
     different = []

@@ -14,7 +14,7 @@ from rich.text import Text
 from scripts.cli.data import worker_home
 from scripts.cli.data.json_output import to_json
 from scripts.cli.data.see import filters
-from scripts.cli.data.see.filters import Choice
+from scripts.cli.data.see.filters import ListFilter
 from scripts.cli.data.steer import flag_actions
 from scripts.cli.views.see import request_view
 from shared.config import Settings
@@ -87,7 +87,7 @@ class _Reach(Struct, frozen=True):
     signals: Events
 
 
-async def look(store: Store, choice: Choice, catalogue: Catalogue) -> Preview:
+async def look(store: Store, choice: ListFilter, catalogue: Catalogue) -> Preview:
     """What would be revived; nothing is changed."""
     unreadable: list[Document] = []
     requests = await filters.read(store, choice, unreadable=unreadable)

@@ -14,7 +14,7 @@ from scripts.cli.data.steer import flag_options
 from shared.core.lifecycle.revival import BY_FILTER, REVIVABLE
 
 if TYPE_CHECKING:
-    from scripts.cli.data.see.filters import Choice
+    from scripts.cli.data.see.filters import ListFilter
 
 
 @click.command("revive")
@@ -39,7 +39,7 @@ def command(
     is dropped unless --deadline sets a new one. Refused requests can only be revived by id. Exit code 1 if any
     request could not be revived.
     """
-    from scripts.cli.data.see.filters import Choice
+    from scripts.cli.data.see.filters import ListFilter
 
     filtered = bool(status) or any(value is not None for value in filters.values())
     if ids and filtered:
@@ -52,7 +52,7 @@ def command(
     by, settings = flag_options.actor(actor), worker_home.read_settings()
     if ids:
         ctx.exit(asyncio.run(_by_ids(settings, ids, by, deadline, as_json=as_json)))
-    choice: Choice = Choice(statuses=status or BY_FILTER, **filters)
+    choice: ListFilter = ListFilter(statuses=status or BY_FILTER, **filters)
     ctx.exit(asyncio.run(_by_filter(settings, choice, by, deadline, yes=yes, as_json=as_json)))
 
 
@@ -68,7 +68,7 @@ async def _by_ids(settings: Any, ids: tuple[str, ...], actor: str, deadline: dat
 
 
 async def _by_filter(
-    settings: Any, choice: Choice, actor: str, deadline: datetime | None, *, yes: bool, as_json: bool
+    settings: Any, choice: ListFilter, actor: str, deadline: datetime | None, *, yes: bool, as_json: bool
 ) -> int:
     from scripts.cli.commands.run import revival
     from scripts.cli.views.see import progress, request_view

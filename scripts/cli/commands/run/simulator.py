@@ -8,15 +8,22 @@ import click
 
 
 @click.command("simulator")
-@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65_535), default=0, help="Port; 0 (the default) picks a free one.")
 @click.option("--limits", default="", metavar="TEXT", help="Quota, e.g. 'gemini-3-pro-image=rpm:60'.")
 @click.option(
-    "--latency", default="lognormal:1.5,0.4", show_default=True, help="Latency in seconds; or fixed:S, uniform:A,B."
-)
-@click.option("--seed", type=int, default=0, show_default=True)
-@click.option("--window", type=click.Choice(("sliding", "fixed", "bucket")), default="sliding", show_default=True)
-@click.option("--pictures", type=click.Choice(("drawn", "cached")), default="drawn", show_default=True)
+    "--latency", default="lognormal:1.5,0.4", show_default=True,
+    help="In seconds: lognormal:MEDIAN,SIGMA, fixed:S or uniform:A,B.",
+)  # fmt: skip
+@click.option("--seed", type=int, default=0, show_default=True, help="Random seed.")
+@click.option(
+    "--window", type=click.Choice(("sliding", "fixed", "bucket")), default="sliding", show_default=True,
+    help="How a minute's quota is counted: the last 60 seconds, the clock's minute, or a token bucket.",
+)  # fmt: skip
+@click.option(
+    "--pictures", type=click.Choice(("drawn", "cached")), default="drawn", show_default=True,
+    help="Draw each image, or send one drawing per size and format again.",
+)  # fmt: skip
 @click.option("--no-background", is_flag=True, help="Refuse background calls, as a model without them does.")
 @click.option("--gateway", "as_gateway", is_flag=True, help="Simulate a third-party gateway instead.")
 def command(

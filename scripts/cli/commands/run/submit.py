@@ -24,9 +24,9 @@ from shared.core.values.lanes import ASKABLE
 from shared.core.values.parameters import IMAGE_SEARCH, OUTPUT_FORMATS, THINKING
 
 if TYPE_CHECKING:
-    from scripts.cli.data.run.completion import Waiting
-    from scripts.cli.data.run.outgoing import Line, Sent
-    from scripts.cli.data.see.requests import Rejected, StoredRequest
+    from scripts.cli.data.run.completion import Submission
+    from scripts.cli.data.run.outgoing import OutgoingMessage, SentMessage
+    from scripts.cli.data.see.requests import RejectedMessage, StoredRequest
     from shared.config import Settings
 
 ABOUT_ALL = ("wait", "timeout", "as_json", "raw", "with_prompt", "prefix", "no_check", "what")
@@ -41,32 +41,34 @@ FILE_NAME = re.compile(
 @click.argument("what", metavar="PROMPT|FILE.jsonl|-")
 @click.option("--id", "request_id", help="Idempotency key. Default: generated.")
 @click.option("--tenant", help="Tenant that pays.")
-@click.option("--purpose", type=click.Choice(PURPOSES), help="Selects the model.")
+@click.option(
+    "--purpose", type=click.Choice(PURPOSES), help="Quality level; selects the model unless --model is given."
+)
 @click.option("--model", help="Model id or alias from the catalogue.")
-@click.option("--size", "image_size", type=click.Choice(SIZES), help="Default: 1K.")
-@click.option("--ratio", "aspect_ratio", help="For example 16:9.")
+@click.option("--size", "image_size", type=click.Choice(SIZES), help="Image size. Default: 1K.")
+@click.option("--ratio", "aspect_ratio", help="Aspect ratio, e.g. 16:9.")
 @click.option("--reference", "references", multiple=True, metavar="URI|PATH", help="Reference image; repeatable.")
-@click.option("--lane", type=click.Choice(ASKABLE), help="Naming a lane is consent to it.")
-@click.option("--priority", type=click.Choice(PRIORITIES), help="Who goes first.")
+@click.option("--lane", type=click.Choice(ASKABLE), help="Lane to use; naming one is consent to it.")
+@click.option("--priority", type=click.Choice(PRIORITIES), help="Place in the queue. Default: normal.")
 @click.option("--deadline", help="Latest start, e.g. 2026-12-01T12:00:00Z.")
-@click.option("--floor", metavar="MODEL|SIZE|exact", help="The worst that is still wanted; repeatable.", multiple=True)
-@click.option("--allow-batch", is_flag=True, help="It may take a day, at half the price.")
-@click.option("--allow-gateway", is_flag=True, help="Prompt and references may leave Google.")
+@click.option("--floor", metavar="MODEL|SIZE|exact", help="Lowest model or size to accept; repeatable.", multiple=True)
+@click.option("--allow-batch", is_flag=True, help="Allow the batch lane: up to a day, at half the price.")
+@click.option("--allow-gateway", is_flag=True, help="Allow gateways: prompt and references may leave Google.")
 @click.option("--max-cost", "max_cost_usd", metavar="USD", help="Maximum cost of all attempts together.")
 @click.option("--escalates", metavar="ID", help="Id of the request whose image was not good enough.")
 @click.option("--group", help="Name shared by related requests.")
 @click.option("--grounding", is_flag=True, help="Ground the image in web search results.")
 @click.option("--image-search", is_flag=True, help="Ground it in results of web and image search.")
-@click.option("--thinking", type=click.Choice(THINKING), help="Default: by purpose.")
-@click.option(
-    "--system", "system_instruction", metavar="TEXT", help="System instruction: what holds beside the prompt."
-)
+@click.option("--thinking", type=click.Choice(THINKING), help="Thinking level. Default: by purpose.")
+@click.option("--system", "system_instruction", metavar="TEXT", help="System instruction, sent with the prompt.")
 @click.option(
     "--safety", multiple=True, metavar="CATEGORY=THRESHOLD", help="E.g. image_hate=block_only_high; repeatable."
 )
-@click.option("--format", "output_format", type=click.Choice(OUTPUT_FORMATS), help="Default: as the provider sends it.")
-@click.option("--quality", "output_quality", type=int, metavar="1-100", help="Of a jpeg or webp.")
-@click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="Repeatable.")
+@click.option(
+    "--format", "output_format", type=click.Choice(OUTPUT_FORMATS), help="File format. Default: the provider's."
+)
+@click.option("--quality", "output_quality", type=int, metavar="1-100", help="Compression quality of a jpeg or webp.")
+@click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="Label of the request; repeatable.")
 @click.option("--prefix", default="", metavar="P", help="Prefix for every request id.")
 @click.option("--no-check", is_flag=True, help="Publish without validating first.")
 @click.option("--wait", is_flag=True, help="Wait until every request has ended.")
@@ -138,18 +140,18 @@ def _remark(settings: Settings) -> None:
         streams.tell(f"note: cannot tell whether `renderlane up` is running ({error})")
 
 
-def _look(sent: Sequence[Sent]) -> str:
+def _look(sent: Sequence[SentMessage]) -> str:
     ids = sorted({sent_request.request_id for sent_request in sent if sent_request.request_id})
     return f"renderlane status {ids[0]}" if len(ids) == 1 else "renderlane list"
 
 
-def _lines(ctx: click.Context, what: str, given: dict[str, Any]) -> tuple[list[Line], str | None]:
+def _lines(ctx: click.Context, what: str, given: dict[str, Any]) -> tuple[list[OutgoingMessage], str | None]:
     """What to publish, and the name of its file."""
-    from scripts.cli.data.run.outgoing import Line, prefixed, read_lines
+    from scripts.cli.data.run.outgoing import OutgoingMessage, prefixed, read_lines
 
     if what != "-" and not what.endswith(".jsonl"):
         _refuse_a_file(what)
-        return [Line.of(prefixed(_request(what, given), given["prefix"]))], None
+        return [OutgoingMessage.of(prefixed(_request(what, given), given["prefix"]))], None
     of_one = [
         parameter.opts[0]
         for parameter in ctx.command.params
@@ -231,7 +233,7 @@ def _pair(text: str, option: str, allowed: str) -> tuple[str, str]:
     return key, value
 
 
-async def _publish(settings: Settings, lines: Sequence[Line], *, is_new: bool) -> list[Sent]:
+async def _publish(settings: Settings, lines: Sequence[OutgoingMessage], *, is_new: bool) -> list[SentMessage]:
     """`is_new`: its id was made up here, and is told where the publish may or may not have arrived."""
     from scripts.cli.data.run.outgoing import send
     from shared.ports.messaging import TopicsUnavailable
@@ -247,7 +249,7 @@ async def _publish(settings: Settings, lines: Sequence[Line], *, is_new: bool) -
             raise
 
 
-def _say_sent(sent: Sequence[Sent], *, as_json: bool) -> None:
+def _say_sent(sent: Sequence[SentMessage], *, as_json: bool) -> None:
     """On standard output, and where that cannot be written, on standard error: the id is all that leads back to it."""
     lines = []
     for sent_request in sent:
@@ -261,14 +263,14 @@ def _say_sent(sent: Sequence[Sent], *, as_json: bool) -> None:
         streams.tell(f"published {len(sent)} message{'s' if len(sent) != 1 else ''}")
 
 
-async def _wait(settings: Settings, sent: Sequence[Sent], timeout: float | None, form: JsonForm | None) -> int:
+async def _wait(settings: Settings, sent: Sequence[SentMessage], timeout: float | None, form: JsonForm | None) -> int:
     """The exit code: 0 when all succeeded in time, 1 when one ended otherwise, 3 when some have not ended yet."""
-    from scripts.cli.data.run.completion import Waiting
+    from scripts.cli.data.run.completion import Submission
     from scripts.cli.data.see.requests import StoredRequest
     from scripts.cli.views.see import progress
 
     async with worker_home.reading(settings) as store:
-        waiting = Waiting(store, sent)
+        waiting = Submission(store, sent)
         with progress.shown(waiting) as report:
             in_time = await waiting.until_ended(timeout, report)
         answers = await waiting.answers()
@@ -294,13 +296,13 @@ async def _wait(settings: Settings, sent: Sequence[Sent], timeout: float | None,
     return 0 if in_time else NOT_YET
 
 
-def _has_ended(request: StoredRequest | Rejected) -> bool:
+def _has_ended(request: StoredRequest | RejectedMessage) -> bool:
     from shared.core.values.status import FINAL
 
     return request.status in (*FINAL, "rejected")
 
 
-def _shown(ended: StoredRequest | Rejected, form: JsonForm) -> dict[str, Any]:
+def _shown(ended: StoredRequest | RejectedMessage, form: JsonForm) -> dict[str, Any]:
     from scripts.cli.data.see import wait_reasons
     from scripts.cli.data.see.requests import StoredRequest
 
@@ -309,7 +311,7 @@ def _shown(ended: StoredRequest | Rejected, form: JsonForm) -> dict[str, Any]:
     return ended.document(raw=form.raw, with_prompt=form.with_prompt)
 
 
-def _say_late(waiting: Waiting, timeout: float | None) -> None:
+def _say_late(waiting: Submission, timeout: float | None) -> None:
     states = ", ".join(f"{count} {status}" for status, count in sorted(waiting.statuses().items()))
     click.echo(
         f"Timed out after {timeout:g} s with {waiting.unfinished} unfinished ({states}); they will continue", err=True

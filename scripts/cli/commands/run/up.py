@@ -32,8 +32,9 @@ SHAPES_THE_SIMULATOR = ("limits", "latency", "seed")
 )
 @click.option("--limits", default="", metavar="TEXT", help="Simulator quota, in RENDERLANE_QUOTA syntax.")
 @click.option(
-    "--latency", default="lognormal:1.5,0.4", show_default=True, help="Simulator latency; or fixed:S, uniform:A,B."
-)
+    "--latency", default="lognormal:1.5,0.4", show_default=True,
+    help="Simulator latency: lognormal:MEDIAN,SIGMA, fixed:S or uniform:A,B.",
+)  # fmt: skip
 @click.option("--seed", type=int, default=0, show_default=True, help="Random seed of the simulator.")
 @click.option("--yes", is_flag=True, help="Start with a real key without asking (as RENDERLANE_CONFIRM=live).")
 @click.pass_context

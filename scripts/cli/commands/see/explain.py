@@ -14,7 +14,7 @@ import click
 from scripts.cli.data import worker_home
 
 if TYPE_CHECKING:
-    from scripts.cli.data.run.outgoing import Line
+    from scripts.cli.data.run.outgoing import OutgoingMessage
     from scripts.cli.data.see.explanation import Explained
     from shared.config import Settings
     from shared.core.catalogue.catalogue import Catalogue
@@ -58,9 +58,9 @@ async def _explain(what: str, *, as_json: bool) -> int:
     return 1 if any(explanation.problems for explanation in explanations) else 0
 
 
-def _lines(what: str) -> list[Line]:
+def _lines(what: str) -> list[OutgoingMessage]:
     """One message that fills the whole file, else one a line."""
-    from scripts.cli.data.run.outgoing import Line, read_lines
+    from scripts.cli.data.run.outgoing import OutgoingMessage, read_lines
 
     try:
         content = sys.stdin.buffer.read() if what == "-" else Path(what).read_bytes()
@@ -71,25 +71,25 @@ def _lines(what: str) -> list[Line]:
     except (ValueError, RecursionError):
         lines = read_lines(content, "")
     else:
-        lines = [Line.of(content)]
+        lines = [OutgoingMessage.of(content)]
     if not lines:
         raise click.UsageError(f"{'standard input' if what == '-' else what} has no lines")
     return lines
 
 
 async def _of_lines(
-    lines: Sequence[Line], settings: Settings, catalogue: Catalogue
+    lines: Sequence[OutgoingMessage], settings: Settings, catalogue: Catalogue
 ) -> tuple[RoutingSnapshot | None, list[Explained]]:
     """What is known, or None where there is no store yet."""
     from datetime import UTC, datetime
 
     from scripts.cli.data.see import explanation, routing
     from shared import wiring
-    from shared.config import SqliteStore
+    from shared.config import SqliteSettings
     from shared.flows.operations import routing_snapshot as in_store
 
     references = wiring.references(settings)
-    if isinstance(settings.store, SqliteStore) and not settings.store.path.exists():
+    if isinstance(settings.store, SqliteSettings) and not settings.store.path.exists():
         nothing = in_store.RoutingSnapshot(datetime.now(UTC))
         return None, [explanation.of_line(line, nothing, catalogue, references) for line in lines]
     async with worker_home.reading(settings) as store:

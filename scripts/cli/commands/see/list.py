@@ -18,7 +18,7 @@ from shared.core.values.status import FINAL
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from scripts.cli.data.see.filters import Choice
+    from scripts.cli.data.see.filters import ListFilter
     from scripts.cli.data.see.requests import StoredRequest
     from shared.config import Settings
 
@@ -45,7 +45,7 @@ def command(
     With `--lane batch` and at most a tenant filter: open batch requests, longest waiting first. With `--status
     rejected`: messages that could not be taken, also those without an id; only tenant and time filter them.
     """
-    from scripts.cli.data.see.filters import Choice
+    from scripts.cli.data.see.filters import ListFilter
 
     if with_prompt and not (as_json or raw):
         raise click.UsageError("--with-prompt needs --json")
@@ -59,7 +59,7 @@ def command(
     if lane == BATCH and not status and not others:
         asyncio.run(_on_the_way(filters["tenant"], limit, form))
     else:
-        asyncio.run(_list(Choice(statuses=status, lane=lane, **filters), limit, form))
+        asyncio.run(_list(ListFilter(statuses=status, lane=lane, **filters), limit, form))
 
 
 async def _on_the_way(tenant: str | None, limit: int, form: JsonForm | None) -> None:
@@ -121,12 +121,12 @@ async def _rejected(
     click.echo(f"{count:,} rejected message{'' if count == 1 else 's'}{more}", err=True)
 
 
-async def _list(choice: Choice, limit: int, form: JsonForm | None) -> None:
+async def _list(choice: ListFilter, limit: int, form: JsonForm | None) -> None:
     from datetime import UTC, datetime
 
     from scripts.cli.data.json_output import to_json
     from scripts.cli.data.see import wait_reasons
-    from scripts.cli.data.see.requests import Listed, with_attempts
+    from scripts.cli.data.see.requests import ListedRequest, with_attempts
     from scripts.cli.views.see import request_view
     from shared import wiring
     from shared.core.values.documents import Document
@@ -148,7 +148,7 @@ async def _list(choice: Choice, limit: int, form: JsonForm | None) -> None:
             for document in unreadable:
                 click.echo(to_json({"request_id": document.id, "status": "unreadable"}))
             return
-        listeds = [Listed(row.id, row.record) for row in documents]
+        listeds = [ListedRequest(row.id, row.record) for row in documents]
         why = await wait_reasons.read(store, listeds, catalogue)
     filters.say_unreadable(unreadable)
     if not listeds:

@@ -1,4 +1,4 @@
-"""`renderlane status` without an id: how the worker stands, in the words of the console's first line."""
+"""`renderlane status` without an id: the worker's state, in the words of the console's first line."""
 
 from __future__ import annotations
 

@@ -10,8 +10,8 @@ import click
 
 from scripts.cli.data import worker_home
 from scripts.cli.data.steer import audit
+from shared.core.validation.visible import visible
 from shared.core.values.status import FINAL
-from shared.core.values.visible import visible
 
 if TYPE_CHECKING:
     from scripts.cli.data.see.requests import StoredRequest
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 @click.option("--prompt", "--with-prompt", "with_prompt", is_flag=True, help="Also show the prompt.")
 @click.pass_context
 def command(ctx: click.Context, ids: tuple[str, ...], watch: bool, as_json: bool, raw: bool, with_prompt: bool) -> None:
-    """Show the status of requests, or without ID how the worker stands.
+    """Show the status of requests, or of the worker.
 
     Of a request: advice, the requested and delivered route, cost, attempts and image; exit code 1 if one is unknown or
     ended without an image. Without ID: the console's first line with its next step; exit code 1 where that is red.

@@ -18,7 +18,7 @@ from shared.core.routing.flag_kinds import FLAGS, NAMES, TO, WITH_TO, FlagName
 from shared.core.values.lanes import ASKABLE
 
 if TYPE_CHECKING:
-    from shared.flows.operations.flag_preview import Looked
+    from shared.flows.operations.flag_preview import FlagPreview
 
 BY_AND_WHY = (
     click.option(
@@ -67,7 +67,7 @@ def list_command(as_json: bool) -> None:
 
 
 NAMED = ", ".join(f"{name} (with --to)" if kind.to else name for name, kind in FLAGS.items())
-TRIP = f"""Trip a flag; shows first what it would change.
+TRIP = f"""Trip a flag, after a preview of what it would change.
 
     NAME is one of {NAMED}.
     """
@@ -185,7 +185,7 @@ async def _trip(
         worker_home.warn_unless_running(settings)
 
 
-def _say_preview(looked: Looked) -> None:
+def _say_preview(looked: FlagPreview) -> None:
     from scripts.cli.views.see import request_view
     from scripts.cli.views.steer import flag_table
 
@@ -194,7 +194,7 @@ def _say_preview(looked: Looked) -> None:
     request_view.console().print(*flag_table.preview(looked.flag, looked.foreseen, looked.lanes), sep="\n")
 
 
-def _say_tripped(looked: Looked, *, only_preview: bool, as_json: bool) -> None:
+def _say_tripped(looked: FlagPreview, *, only_preview: bool, as_json: bool) -> None:
     from scripts.cli.data.json_output import to_json
     from scripts.cli.views.see.request_view import moment
     from scripts.cli.views.steer import flag_table

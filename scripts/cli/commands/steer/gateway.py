@@ -11,7 +11,7 @@ import click
 
 from scripts.cli.data import worker_home
 from scripts.cli.data.json_output import to_json as to_line
-from shared.config import Settings, SqliteStore
+from shared.config import Settings, SqliteSettings
 from shared.core.catalogue.gateway_proof import ITEMS, TEST, ProofRefused
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ async def _list(name: str | None, *, as_json: bool) -> None:
     settings, models = _settings_and_models(name)
     names = [name] if name is not None else list(models.gateways)
     proofs = {}
-    if not isinstance(settings.store, SqliteStore) or settings.store.path.exists():  # looking never makes a home
+    if not isinstance(settings.store, SqliteSettings) or settings.store.path.exists():  # looking never makes a home
         async with _store(settings) as store:
             proofs = await read_proofs(store, names)
     from scripts.cli.views.steer.gateway_table import sheet, table, to_json

@@ -14,7 +14,7 @@ from scripts.cli.data import worker_home
 from scripts.cli.data.json_output import to_json
 from scripts.cli.data.steer import audit
 from shared.core.lifecycle.request_view import ENDED
-from shared.core.values.addresses import without_secrets
+from shared.core.validation.addresses import without_secrets
 
 if TYPE_CHECKING:
     from shared.core.webhooks.delivery import WebhookDelivery

@@ -2,38 +2,32 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from scripts.cli.data.run.outgoing import Sent
-from scripts.cli.data.see.requests import Rejected, StoredRequest, with_attempts
+from scripts.cli.data.run.outgoing import SentMessage
+from scripts.cli.data.see.requests import RejectedMessage, StoredRequest, with_attempts
+from scripts.local.upstream import PAGE, until
 from shared.core.lifecycle import request_record
 from shared.core.messages.request_key import id_of
 from shared.core.records.versioned import Request, request_in
 from shared.core.values.documents import Document
 from shared.ports.store import Store
 
-FIRST_PAUSE = 0.1
-LONGEST_PAUSE = 1.0
-PAGE = 300
-"""Documents looked up at once."""
-
-Ended = Request | Rejected
+Ended = Request | RejectedMessage
 
 
-class Waiting:
+class Submission:
     """What is known about the messages of one submission. A cancellation has no end of its own: nobody waits for it."""
 
-    def __init__(self, store: Store, sent: Sequence[Sent]) -> None:
+    def __init__(self, store: Store, sent: Sequence[SentMessage]) -> None:
         self._store = store
         self._sent = [sent_request for sent_request in sent if not sent_request.cancels]
         self._open = {sent_request.message_id: sent_request for sent_request in self._sent}
         self.total = len(self._different())
         self.requests: dict[tuple[str, str], Request] = {}
         """By tenant and id, as last read."""
-        self.rejected: dict[str, Rejected] = {}
+        self.rejected: dict[str, RejectedMessage] = {}
         """By message id."""
 
     @property
@@ -50,17 +44,12 @@ class Waiting:
 
     async def until_ended(self, timeout: float | None, report: Callable[[Sequence[Ended]], None]) -> bool:
         """False when time was up first. `report` gets what has ended since its last call, also when that is nothing."""
-        give_up_at = None if timeout is None else time.monotonic() + timeout
-        pause = FIRST_PAUSE
-        while True:
+
+        async def are_over() -> bool:
             report(await self.look())
-            if not self._open:
-                return True
-            left = LONGEST_PAUSE if give_up_at is None else give_up_at - time.monotonic()
-            if left <= 0:
-                return False
-            await asyncio.sleep(min(pause, left))
-            pause = min(1.25 * pause, LONGEST_PAUSE)
+            return not self._open
+
+        return await until(are_over, timeout)
 
     async def look(self) -> list[Ended]:
         """Look up everything open; what has ended is open no more."""
@@ -77,10 +66,10 @@ class Waiting:
             del self._open[message_id]
         return list(ended.values())
 
-    async def answers(self) -> list[StoredRequest | Rejected]:
+    async def answers(self) -> list[StoredRequest | RejectedMessage]:
         """Everything that is known, in the order it was sent, requests with their attempts."""
         requests = {item.key: item for item in await with_attempts(self._store, list(self.requests.values()))}
-        answers: dict[str, StoredRequest | Rejected] = {}
+        answers: dict[str, StoredRequest | RejectedMessage] = {}
         for sent_request in self._sent:
             if sent_request.message_id in self.rejected:
                 answers[sent_request.message_id] = self.rejected[sent_request.message_id]
@@ -88,7 +77,7 @@ class Waiting:
                 answers[own.path] = requests[own.id]
         return list(answers.values())
 
-    def _different(self) -> list[Sent]:
+    def _different(self) -> list[SentMessage]:
         """What is open; the same request published twice is one."""
         open_now = self._open.values()
         return list(
@@ -119,18 +108,18 @@ class Waiting:
                 if not isinstance(document, Document):
                     continue
                 if document.path.startswith("rejected/"):
-                    self.rejected[document.id] = Rejected.of(document)
+                    self.rejected[document.id] = RejectedMessage.of(document)
                 else:
                     request = request_in(document)
                     tenant, request_id = request.record.tenant, id_of(request.id)
                     if (tenant, request_id, request_record.content_hash(request.record)) in expected:
                         self.requests[tenant, request_id] = request
 
-    def _own(self, sent: Sent) -> Request | None:
+    def _own(self, sent: SentMessage) -> Request | None:
         """The request that this message asked for: another content under the same id is another request."""
         document = self.requests.get((sent.tenant, sent.request_id or ""))
         return document if document and request_record.content_hash(document.record) == sent.content_hash else None
 
-    def _status(self, sent: Sent) -> str:
+    def _status(self, sent: SentMessage) -> str:
         document = self._own(sent)
         return document.record.status if document else "sent"

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 from urllib.parse import unquote, urlsplit
 
-from scripts.cli.data.run.outgoing import Line
+from scripts.cli.data.run.outgoing import OutgoingMessage
 from shared import wiring
 from shared.config import Settings
 from shared.core.catalogue.catalogue import Catalogue
 from shared.core.messages.render_request import InvalidRequest, RenderRequest
+from shared.core.validation.shapes import Problem
 from shared.core.values.lanes import NAMES
-from shared.core.values.validation import Problem
 from shared.flows.intake.intake import check
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class _AnyPlace:
         pass
 
 
-def complaints(settings: Settings, lines: Iterable[Line], file: str | None) -> list[str]:
+def complaints(settings: Settings, lines: Iterable[OutgoingMessage], file: str | None) -> list[str]:
     """Raises BrokenCatalogue."""
     catalogue = wiring.catalogue(settings)
     return [

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from msgspec import Struct
 
+from scripts.local import upstream
 from shared.core.messages.render_request import (
     DEFAULT_TENANT,
     Cancel,
@@ -17,15 +17,12 @@ from shared.core.messages.render_request import (
     RenderRequest,
     parse_message,
 )
-from shared.core.messages.topics import RENDER_REQUESTS
-from shared.ports.messaging import Topics, TopicsUnavailable
+from shared.ports.messaging import Topics
 
-AT_ONCE = 100
-"""Publishes in flight."""
 PREFIXED = ("request_id", "cancel", "escalates")
 
 
-class Line(Struct, frozen=True):
+class OutgoingMessage(Struct, frozen=True):
     """One message before it is sent."""
 
     number: int
@@ -35,10 +32,10 @@ class Line(Struct, frozen=True):
 
     def __repr__(self) -> str:
         """Without the prompt."""
-        return f"Line({self.number}, {len(self.data)} bytes)"
+        return f"OutgoingMessage({self.number}, {len(self.data)} bytes)"
 
     @classmethod
-    def of(cls, data: bytes, number: int = 1) -> Line:
+    def of(cls, data: bytes, number: int = 1) -> OutgoingMessage:
         try:
             return cls(number, data, parse_message(data))
         except InvalidRequest as problems:
@@ -49,7 +46,7 @@ class Line(Struct, frozen=True):
         return self.meaning.request_id
 
 
-class Sent(Struct, frozen=True):
+class SentMessage(Struct, frozen=True):
     """One message that was published."""
 
     message_id: str
@@ -60,10 +57,10 @@ class Sent(Struct, frozen=True):
     tenant: str = DEFAULT_TENANT
 
 
-def read_lines(content: bytes, prefix: str) -> list[Line]:
+def read_lines(content: bytes, prefix: str) -> list[OutgoingMessage]:
     """One message a line; empty lines count but are no messages."""
     numbered = enumerate(content.splitlines(), start=1)
-    return [Line.of(prefixed(line.strip(), prefix), number) for number, line in numbered if line.strip()]
+    return [OutgoingMessage.of(prefixed(line.strip(), prefix), number) for number, line in numbered if line.strip()]
 
 
 def prefixed(data: bytes, prefix: str) -> bytes:
@@ -80,7 +77,7 @@ def prefixed(data: bytes, prefix: str) -> bytes:
     return json.dumps(payload | changed, ensure_ascii=False).encode("utf-8", "surrogatepass")
 
 
-def complaints(lines: Iterable[Line], file: str | None = None) -> list[str]:
+def complaints(lines: Iterable[OutgoingMessage], file: str | None = None) -> list[str]:
     """What is wrong, in a file by line."""
     return [
         f"{file}:{line.number}: {problem}" if file else str(problem)
@@ -91,25 +88,14 @@ def complaints(lines: Iterable[Line], file: str | None = None) -> list[str]:
 
 
 async def send(
-    topics: Topics, lines: Sequence[Line], report: Callable[[int], None] = lambda _count: None
-) -> list[Sent]:
+    topics: Topics, lines: Sequence[OutgoingMessage], report: Callable[[int], None] = lambda _count: None
+) -> list[SentMessage]:
     """Publish in order; `report` gets how many more have left. Raises TopicsUnavailable with how many had."""
-    sent: list[Sent] = []
-    for start in range(0, len(lines), AT_ONCE):
-        page = lines[start : start + AT_ONCE]
-        results = await asyncio.gather(*(_send(topics, line) for line in page), return_exceptions=True)
-        sent += [result for result in results if isinstance(result, Sent)]
-        for result in results:
-            if isinstance(result, TopicsUnavailable):
-                raise TopicsUnavailable(f"{result} ({len(sent)} of {len(lines)} messages were published)") from result
-            if isinstance(result, BaseException):
-                raise result
-        report(len(page))
-    return sent
+    ids = await upstream.publish(topics, [line.data for line in lines], report)
+    return [_sent(message_id, line) for message_id, line in zip(ids, lines, strict=True)]
 
 
-async def _send(topics: Topics, line: Line) -> Sent:
-    message_id = await topics.publish(RENDER_REQUESTS, line.data)
+def _sent(message_id: str, line: OutgoingMessage) -> SentMessage:
     content_hash = line.meaning.content_hash if isinstance(line.meaning, RenderRequest) else None
     tenant = line.meaning.tenant or DEFAULT_TENANT
-    return Sent(message_id, line.request_id, content_hash, isinstance(line.meaning, Cancel), tenant)
+    return SentMessage(message_id, line.request_id, content_hash, isinstance(line.meaning, Cancel), tenant)

@@ -9,8 +9,8 @@ import click
 from msgspec import NODEFAULT
 
 from shared.core.messages.render_request import REQUEST
-from shared.core.values.declared import Member
-from shared.core.values.validation import Boolean, Choice, Converted, Text, Whole
+from shared.core.validation.declared import Member
+from shared.core.validation.shapes import Boolean, Choice, Converted, Text, Whole
 
 SCALARS = (Text, Choice, Whole, Boolean, Converted)
 PLAIN = tuple(

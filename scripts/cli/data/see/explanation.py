@@ -7,7 +7,7 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from scripts.cli.data.run.outgoing import Line
+from scripts.cli.data.run.outgoing import OutgoingMessage
 from shared.core.catalogue.catalogue import Catalogue
 from shared.core.lifecycle import request_record
 from shared.core.messages.render_request import Cancel, InvalidRequest, RenderRequest
@@ -17,9 +17,9 @@ from shared.core.routing import ladder
 from shared.core.routing.context import Offer, RequestHistory, RoutingContext
 from shared.core.routing.ladder import Ladder, Plan, Planned, Unroutable
 from shared.core.routing.requirements import Requirements
+from shared.core.validation.shapes import Problem
 from shared.core.values.lanes import BUILT
 from shared.core.values.status import FINAL
-from shared.core.values.validation import Problem
 from shared.flows.intake.intake import check, failed_model
 from shared.flows.operations.routing_snapshot import RoutingSnapshot
 from shared.ports.images import References
@@ -45,7 +45,7 @@ class Explained(Struct, frozen=True):
 
 
 def of_line(
-    line: Line,
+    line: OutgoingMessage,
     snapshot: RoutingSnapshot,
     catalogue: Catalogue,
     references: References,
@@ -73,13 +73,13 @@ def _of_request(
     if request.deadline is not None and request.deadline <= snapshot.now:
         late = Problem("deadline", str(request.deadline), "a time in the future", "It would expire unpaid.")
         return Explained(request.request_id, "would expire at once", None, None, (late,))
-    course = RequestHistory(key_of(request.tenant, request.request_id), request.tenant, request.deadline)
+    history = RequestHistory(key_of(request.tenant, request.request_id), request.tenant, request.deadline)
     return _planned(
         request.request_id,
         "if submitted now",
         Requirements.of(request, above),
-        snapshot.terms(catalogue, BUILT),
-        course,
+        snapshot.context(catalogue, BUILT),
+        history,
     )
 
 
@@ -96,17 +96,17 @@ def of_document(key: str, record: RequestRecord, snapshot: RoutingSnapshot, cata
     elif about != "queued":
         about += "; this is the plan for another attempt now"
     ask = record.ask
-    return _planned(id_of(key), about, ask, snapshot.terms(catalogue, BUILT), request_record.course_of(key, record))
+    return _planned(id_of(key), about, ask, snapshot.context(catalogue, BUILT), request_record.history_of(key, record))
 
 
-def _planned(name: str, about: str, ask: Requirements, terms: RoutingContext, course: RequestHistory) -> Explained:
-    routes, plan = ladder.ladder(ask, terms, course), ladder.plan(ask, terms, course)
+def _planned(name: str, about: str, ask: Requirements, context: RoutingContext, history: RequestHistory) -> Explained:
+    routes, plan = ladder.ladder(ask, context, history), ladder.plan(ask, context, history)
     problems = (plan.problem,) if isinstance(plan, Unroutable) else ()
-    opens_at = terms.opens.get(plan.route.pool) if isinstance(plan, Planned) else None
+    opens_at = context.opens.get(plan.route.pool) if isinstance(plan, Planned) else None
     return Explained(name, about, None if isinstance(routes, Unroutable) else routes, plan, problems, opens_at)
 
 
-async def failed_models(store: Store, lines: Sequence[Line]) -> dict[str, str | None]:
+async def failed_models(store: Store, lines: Sequence[OutgoingMessage]) -> dict[str, str | None]:
     """The model whose image failed the quality bar, by the key of the request that escalates it."""
     requests = [line.meaning for line in lines if isinstance(line.meaning, RenderRequest)]
     escalating = [request for request in requests if request.escalates is not None]

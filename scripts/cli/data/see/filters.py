@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from shared.core.messages.render_request import PRIORITIES
 from shared.core.provider.outcome_code import OF_REQUESTS
-from shared.core.values.moments import read_moment
+from shared.core.times.moments import read_moment
 
 if TYPE_CHECKING:
     from shared.core.catalogue.catalogue import Catalogue
@@ -76,7 +76,7 @@ def options(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     return add
 
 
-class Choice(Struct, frozen=True):
+class ListFilter(Struct, frozen=True):
     """Which requests are meant; what is None is not asked for."""
 
     statuses: tuple[str, ...] = ()
@@ -94,7 +94,7 @@ class Choice(Struct, frozen=True):
     model_ids: tuple[str, ...] = ()
     """What `model` means; see `with_models`."""
 
-    def with_models(self, catalogue: Catalogue) -> Choice:
+    def with_models(self, catalogue: Catalogue) -> ListFilter:
         """Raises click.BadParameter for a model that the catalogue does not have."""
         if self.model is None:
             return self
@@ -132,7 +132,7 @@ def _is_flag(flag_id: str, named: str) -> bool:
 
 
 async def read(
-    store: Store, choice: Choice, limit: int | None = None, unreadable: list[Document] | None = None
+    store: Store, choice: ListFilter, limit: int | None = None, unreadable: list[Document] | None = None
 ) -> list[Row]:
     """All that are meant, newest first, without their prompts. What cannot be read is put into `unreadable`."""
     from shared.core.records.request import ROW_FIELDS
@@ -141,14 +141,14 @@ async def read(
 
 
 async def read_whole(
-    store: Store, choice: Choice, limit: int | None = None, unreadable: list[Document] | None = None
+    store: Store, choice: ListFilter, limit: int | None = None, unreadable: list[Document] | None = None
 ) -> list[Row]:
     """The same as whole documents, prompts too."""
     return await _read(store, choice, (), limit, unreadable)
 
 
 async def _read(
-    store: Store, choice: Choice, fields: Sequence[str], limit: int | None, unreadable: list[Document] | None
+    store: Store, choice: ListFilter, fields: Sequence[str], limit: int | None, unreadable: list[Document] | None
 ) -> list[Row]:
     damaged = [] if unreadable is None else unreadable
     chosen: list[Row] = []
@@ -164,7 +164,7 @@ async def _read(
 
 async def _pages(
     store: Store,
-    choice: Choice,
+    choice: ListFilter,
     status: str | None,
     fields: Sequence[str],
     limit: int | None,

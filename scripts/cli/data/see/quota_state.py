@@ -15,13 +15,13 @@ from shared.core.limits.live_quota import PATH, LiveLimits, LiveQuota
 from shared.core.limits.quota import Quota
 from shared.core.routing.background_proof import PATH as PROOFS
 from shared.core.routing.background_proof import Proofs
+from shared.core.times.pacific import pacific_day
 from shared.core.values.documents import Absent, Document
-from shared.core.values.pacific import pacific_day
 from shared.core.values.route import lane_apart
 from shared.ports.store import Store
 
 
-class ModelQuota(Struct, frozen=True):
+class ModelQuotaUse(Struct, frozen=True):
     """One model's limits and their use."""
 
     model: str
@@ -38,7 +38,7 @@ class QuotaReading(Struct, frozen=True):
     now: datetime
     """The store's own time."""
     live: LiveQuota | None
-    models: Sequence[ModelQuota]
+    models: Sequence[ModelQuotaUse]
     proofs: Proofs = Proofs()
     """Of background calls."""
     spend: MonthSpend | None = None
@@ -66,13 +66,13 @@ async def read(store: Store, configured: Quota, models: Sequence[str]) -> QuotaR
 
 def _of(
     model: str, now: datetime, live: LiveQuota | None, configured: Quota, document: Document | Absent
-) -> ModelQuota:
+) -> ModelQuotaUse:
     state = ModelState.from_json(document.data).forget(now) if isinstance(document, Document) else ModelState()
     calendar = state.calendar
     minute = calendar.used(now)
     used = {"rpm": minute.requests, "ipm": minute.images, "tpm": minute.tokens}
     read = live.by_model.get(model) if live else None
-    return ModelQuota(
+    return ModelQuotaUse(
         model=model,
         limits=effective_limits(configured.limits(model), read, state.learned),
         used=used | {"rpd": calendar.days.get(pacific_day(now), 0)},

@@ -18,7 +18,7 @@ from shared.core.records.attempt import AttemptRecord
 from shared.core.records.note import RejectedRecord
 from shared.core.records.request import RequestRecord, RequestRow
 from shared.core.records.versioned import attempt_in, request_in
-from shared.core.values.addresses import without_secrets
+from shared.core.validation.addresses import without_secrets
 from shared.core.values.documents import Absent, Document, Fields, Query
 from shared.core.values.status import Status
 from shared.flows.requests.lookup import find_request
@@ -29,7 +29,7 @@ MOST_TENANTS = 20
 """That are named where they use the same id."""
 
 
-class Listed(Struct, frozen=True):
+class ListedRequest(Struct, frozen=True):
     """One request, as a list has it."""
 
     key: str
@@ -75,7 +75,7 @@ class Listed(Struct, frozen=True):
         return unquote(parts.path) if parts.scheme == "file" else uri
 
 
-class StoredRequest(Listed, frozen=True):
+class StoredRequest(ListedRequest, frozen=True):
     """One request, whole."""
 
     record: RequestRecord
@@ -102,7 +102,7 @@ class StoredRequest(Listed, frozen=True):
         }
 
 
-class Rejected(Struct, frozen=True):
+class RejectedMessage(Struct, frozen=True):
     """One message that could not be taken."""
 
     request_id: str | None
@@ -112,7 +112,7 @@ class Rejected(Struct, frozen=True):
     """As the store has it, for the raw document."""
 
     @classmethod
-    def of(cls, document: Document, request_id: str | None = None) -> Rejected:
+    def of(cls, document: Document, request_id: str | None = None) -> RejectedMessage:
         record = RejectedRecord.from_json(document.data)
         return cls(request_id or record.request_id, record, document.data)
 
@@ -190,10 +190,10 @@ async def with_attempts(store: Store, documents: Sequence[Document]) -> list[Sto
     return [item for item in requests if isinstance(item, StoredRequest)]
 
 
-async def rejections_of(store: Store, name: str) -> list[Rejected]:
+async def rejections_of(store: Store, name: str) -> list[RejectedMessage]:
     request_id = id_of(name)
     documents = await store.query(Query("rejected", equal=(("request_id", request_id),), limit=5))
-    return [Rejected.of(document, request_id) for document in documents]
+    return [RejectedMessage.of(document, request_id) for document in documents]
 
 
 MOST_REJECTED = 10_000
@@ -202,10 +202,10 @@ MOST_REJECTED = 10_000
 
 async def rejected(
     store: Store, tenant: str | None, since: datetime | None, until: datetime | None, limit: int
-) -> tuple[list[Rejected], int]:
+) -> tuple[list[RejectedMessage], int]:
     """The newest of them, and how many there are."""
     documents = await store.query(queries.newest_rejected(since, until, MOST_REJECTED))
-    rejections = [Rejected.of(document) for document in documents if document.is_readable]
+    rejections = [RejectedMessage.of(document) for document in documents if document.is_readable]
     chosen = [rejection for rejection in rejections if tenant in (None, rejection.record.tenant)]
     return chosen[:limit], len(chosen)
 

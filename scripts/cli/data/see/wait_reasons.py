@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct, field
 
 from scripts.cli.data.json_output import JsonForm
-from scripts.cli.data.see.requests import Listed, StoredRequest
+from scripts.cli.data.see.requests import ListedRequest, StoredRequest
 from shared.core.catalogue.catalogue import Catalogue
 from shared.core.lifecycle.request_view import Image, request_view
 from shared.core.observability import display
@@ -19,8 +19,8 @@ from shared.core.routing import flag, flag_board
 from shared.core.routing.flag import Flag, Subject
 from shared.core.routing.flag_board import Board
 from shared.core.routing.model_choice import choose_model
+from shared.core.validation.shapes import Problem
 from shared.core.values.documents import Document, Fields
-from shared.core.values.validation import Problem
 from shared.flows.pump_status import PUMP
 from shared.ports.store import Store
 
@@ -35,7 +35,7 @@ class WaitReasons(Struct, frozen=True):
     catalogue: Catalogue | None = None
 
 
-async def read(store: Store, listeds: Iterable[Listed], catalogue: Catalogue) -> WaitReasons:
+async def read(store: Store, listeds: Iterable[ListedRequest], catalogue: Catalogue) -> WaitReasons:
     """One look at the pump and the flags, and none where nothing waits for the pump. What is over is left out."""
     if not any(waits(listed) for listed in listeds):
         return WaitReasons()
@@ -46,12 +46,12 @@ async def read(store: Store, listeds: Iterable[Listed], catalogue: Catalogue) ->
     return WaitReasons(current, tuple(item for item in flags if item.name == "pause" and not item.shadow), catalogue)
 
 
-def waits(listed: Listed) -> bool:
+def waits(listed: ListedRequest) -> bool:
     """For a slot; a sleeper knows itself when it wakes."""
     return listed.status == "queued" and listed.record.wake_at is None
 
 
-def of(listed: Listed, wait_reasons: WaitReasons) -> Fields | None:
+def of(listed: ListedRequest, wait_reasons: WaitReasons) -> Fields | None:
     """What keeps this request: a pause that concerns it, else what its model's queue waits for."""
     if not waits(listed):
         return None
@@ -65,7 +65,7 @@ def of(listed: Listed, wait_reasons: WaitReasons) -> Fields | None:
     return None if of_others else why
 
 
-def _pause_of(listed: Listed, wait_reasons: WaitReasons) -> Flag | None:
+def _pause_of(listed: ListedRequest, wait_reasons: WaitReasons) -> Flag | None:
     if not wait_reasons.pauses or wait_reasons.catalogue is None:
         return None
     ask = listed.record.ask
@@ -93,7 +93,7 @@ def in_document(request: StoredRequest, wait_reasons: WaitReasons, form: JsonFor
     return view | reason | prompt
 
 
-def lines(listeds: Iterable[Listed], wait_reasons: WaitReasons) -> list[str]:
+def lines(listeds: Iterable[ListedRequest], wait_reasons: WaitReasons) -> list[str]:
     """For a list: one line for each thing that a model's requests wait for."""
     kept = [(listed.record.model, of(listed, wait_reasons)) for listed in listeds]
     reasons = sorted({(model, text(model, why)) for model, why in kept if why is not None})

@@ -27,13 +27,13 @@ from shared.core.routing.flag_form import FlagRequest
 from shared.core.values.lanes import AT_ONCE, BUILT
 from shared.flows.background import proofs
 from shared.flows.operations import flag_preview, flags
-from shared.flows.operations.flag_preview import Looked
+from shared.flows.operations.flag_preview import FlagPreview
 from shared.flows.operations.routing_snapshot import RoutingSnapshot
 from shared.ports.messaging import TopicsUnavailable
 from shared.ports.telemetry import Events
 
 
-async def look(settings: Settings, wish: FlagRequest) -> Looked:
+async def look(settings: Settings, wish: FlagRequest) -> FlagPreview:
     """What the flag would do; nothing is changed."""
     catalogue = wiring.catalogue(settings)
     source = wiring.flag_source(settings, catalogue)
@@ -93,7 +93,7 @@ async def extend(settings: Settings, named: str, lasts: timedelta, actor: str, r
 
 
 async def _kick(settings: Settings) -> None:
-    """A pump that leads looks at flags by itself; one that went home is woken."""
+    """An active pump reads flags by itself; where none is active, one is started."""
     try:
         async with worker_home.publishing(settings) as topics:
             await topics.publish(PUMP_KICKS, Kick().to_bytes())

@@ -12,7 +12,7 @@ from shared.core.catalogue.catalogue import Catalogue, UnknownModel
 from shared.core.routing import flag_form
 from shared.core.routing.flag import Flag
 from shared.core.routing.flag_board import Board, FlagRefused
-from shared.core.values.validation import Problem
+from shared.core.validation.shapes import Problem
 
 
 class Duration(click.ParamType[timedelta]):

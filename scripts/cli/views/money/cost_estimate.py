@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from scripts.cli.data.run.outgoing import Line
+from scripts.cli.data.run.outgoing import OutgoingMessage
 from scripts.cli.views.see.request_view import dollars
 from shared.core.catalogue.catalogue import Catalogue
 from shared.core.messages.render_request import Cancel, InvalidRequest, RenderRequest
@@ -22,7 +22,7 @@ ASSUMED_LANES = ASKABLE
 """A lane that is not configured after all rejects its request: the estimate errs on the safe side."""
 
 
-def table(lines: Sequence[Line], catalogue: Catalogue, *, cut: str = "") -> RenderableType:
+def table(lines: Sequence[OutgoingMessage], catalogue: Catalogue, *, cut: str = "") -> RenderableType:
     """One row a request and the total, each for one attempt; a repeated request costs once."""
     rows = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
     rows.add_column("request", overflow="fold")

@@ -10,14 +10,14 @@ from rich.table import Table
 
 from scripts.cli.views.see.request_view import dollars
 from scripts.drills.recording import DrillRecording
-from scripts.drills.scene import Scene
+from scripts.drills.scene import DrillScene
 from scripts.drills.timeline import TimelineRow
 from scripts.drills.verdict import check_promises, figures
 
 COLOURS: Mapping[str, str] = {"drill": "cyan", "breaker": "yellow", "escalation": "red", "on-call": "magenta"}
 
 
-def length(scene: Scene) -> int:
+def length(scene: DrillScene) -> int:
     """Seconds from the start to the verdict, where all goes well."""
     return round(5 + scene.traffic.seconds)
 

@@ -15,9 +15,9 @@ from rich.table import Table
 from scripts.cli.views.responsive_table import Cell, Column, Narrowing
 from scripts.cli.views.see.request_view import age, moment
 from scripts.planner.alternatives import BATCH_EXPIRY_HOURS, BATCH_TARGET_HOURS
-from scripts.planner.forecast import AT_ONCE_EACH, Stage
+from scripts.planner.forecast import AT_ONCE_EACH, ForecastBasis
 from scripts.planner.limits import WORDS, KnownLimit
-from scripts.planner.load import Load
+from scripts.planner.load import PlannedLoad
 from scripts.planner.results import ModelFigures, PlanFigures, QueueForecast
 from shared.core.admission.fleet_pace import FIRST_CAP, USED_SHARE
 from shared.core.admission.slot_calendar import is_untimed
@@ -31,7 +31,7 @@ MOST_REJECTED = 5
 """Shown by line."""
 
 
-def reckoning(load: Load, stage: Stage) -> RenderableType:
+def reckoning(load: PlannedLoad, stage: ForecastBasis) -> RenderableType:
     """What the figures rest on."""
     limits = "\n".join(f"{_short(model)}: {_limits(stage, model)}" for model in load.models)
     return _grid(
@@ -54,7 +54,7 @@ def _grid(rows: Sequence[tuple[str, str]], style: str = "") -> RenderableType:
     return grid
 
 
-def _limits(stage: Stage, model: str) -> str:
+def _limits(stage: ForecastBasis, model: str) -> str:
     of_model = stage.limits.get(model, {})
     parts = [_limit(name, of_model[name], stage.start) for name in DIMENSIONS if name in of_model]
     if is_untimed(Limits(**{name: limit.value for name, limit in of_model.items()})):
@@ -162,7 +162,7 @@ def _days(by_day: Mapping[str, int]) -> str:
     return ", ".join(shown if len(shown) <= 3 else [shown[0], f"... {shown[-1]}"])
 
 
-def notes(results: Sequence[PlanFigures], load: Load, stage: Stage) -> RenderableType:
+def notes(results: Sequence[PlanFigures], load: PlannedLoad, stage: ForecastBasis) -> RenderableType:
     """What the table cannot say."""
     lines = [
         ("cost", "estimate: one attempt each, with thinking; at most: attempts that may have been billed are repeated"),
@@ -176,7 +176,7 @@ def notes(results: Sequence[PlanFigures], load: Load, stage: Stage) -> Renderabl
     return _grid(lines, "dim")
 
 
-def _note(of: PlanFigures, load: Load, stage: Stage) -> list[tuple[str, str]]:
+def _note(of: PlanFigures, load: PlannedLoad, stage: ForecastBasis) -> list[tuple[str, str]]:
     some = f"{of.changed:,} of {of.requests:,}"
     match of.name:
         case "as asked":
@@ -193,7 +193,7 @@ def _note(of: PlanFigures, load: Load, stage: Stage) -> list[tuple[str, str]]:
             return [(BATCH, f"{some} ({consent:,} allow it now); {times}; waits are unknown")]
 
 
-def _notes_as_asked(of: PlanFigures, stage: Stage) -> list[tuple[str, str]]:
+def _notes_as_asked(of: PlanFigures, stage: ForecastBasis) -> list[tuple[str, str]]:
     course = of.course
     if course is None:
         return []
@@ -207,7 +207,7 @@ def _notes_as_asked(of: PlanFigures, stage: Stage) -> list[tuple[str, str]]:
     return texts
 
 
-def rejected(load: Load) -> list[str]:
+def rejected(load: PlannedLoad) -> list[str]:
     """For standard error."""
     lines = list(load.rejected[:MOST_REJECTED])
     more = len(load.rejected) - len(lines)
@@ -231,7 +231,7 @@ def dollars(micros: int) -> str:
     return f"${micros / 1_000_000:,.2f}"
 
 
-def document(load: Load, stage: Stage, results: Sequence[PlanFigures]) -> dict[str, Any]:
+def document(load: PlannedLoad, stage: ForecastBasis, results: Sequence[PlanFigures]) -> dict[str, Any]:
     """The whole plan for a program: durations in seconds; null is unknown or never."""
     return {
         "load": {"about": load.about, "requests": len(load.wanted), "rejected": list(load.rejected)},

@@ -10,7 +10,7 @@ from pathlib import Path
 from msgspec import Struct
 from PIL import Image, ImageDraw, ImageFont
 
-from scripts.cli.data.see.requests import Rejected, StoredRequest
+from scripts.cli.data.see.requests import RejectedMessage, StoredRequest
 from scripts.cli.views.see.request_view import cost, route
 from shared.ports.images import Images
 
@@ -30,7 +30,7 @@ class Card(Struct, frozen=True):
 
 
 async def save(
-    requests: Sequence[StoredRequest | Rejected], images: Images, path: Path, *, title: str, note: str, cut: str
+    requests: Sequence[StoredRequest | RejectedMessage], images: Images, path: Path, *, title: str, note: str, cut: str
 ) -> Path:
     """Writes a JPEG. Raises ImagesUnavailable."""
     cards = [await _card(item, images, cut) for item in requests]
@@ -40,9 +40,9 @@ async def save(
     return path
 
 
-async def _card(rejection: StoredRequest | Rejected, images: Images, cut: str) -> Card:
+async def _card(rejection: StoredRequest | RejectedMessage, images: Images, cut: str) -> Card:
     name = (rejection.request_id or "(no id)").removeprefix(cut)
-    if isinstance(rejection, Rejected):
+    if isinstance(rejection, RejectedMessage):
         problems = rejection.record.problems
         return Card(name, rejection.status, problems[0].field if problems else "", "", None)
     if not rejection.attempts:

@@ -58,24 +58,24 @@ def _table(ladder: Ladder, taken: Route | None) -> RenderableType:
         Column("verdict"),
         Column("why", least=20),
     )
-    above = [None, *(rung.struck for rung in ladder.rungs)]
-    numbered = zip(itertools.count(1), ladder.rungs, above)
-    return Narrowing(columns, [_row(number, rung, taken, text) for number, rung, text in numbered])
+    above = [None, *(option.struck for option in ladder.options)]
+    numbered = zip(itertools.count(1), ladder.options, above)
+    return Narrowing(columns, [_row(number, option, taken, text) for number, option, text in numbered])
 
 
-def _row(number: int, rung: RouteOption, taken: Route | None, text: str | None) -> tuple[Cell, ...]:
+def _row(number: int, option: RouteOption, taken: Route | None, text: str | None) -> tuple[Cell, ...]:
     """`text` is why the route above is rejected: the same reason is not shown twice."""
     verdict = {"chosen": "bold green", "possible": "green", "rejected": "dim"}
-    word = "chosen" if rung.route == taken else "possible" if rung.struck is None else "rejected"
-    why = f"{rung.struck or ''}{f' ({rung.flag_id})' if rung.flag_id else ''}"
+    word = "chosen" if option.route == taken else "possible" if option.struck is None else "rejected"
+    why = f"{option.struck or ''}{f' ({option.flag_id})' if option.flag_id else ''}"
     return (
         str(number),
-        rung.route.lane,
-        rung.route.model.removeprefix("gemini-").removesuffix("-image"),
-        rung.route.image_size,
-        dollars(rung.estimate_micros) if rung.estimate_micros else "-",
+        option.route.lane,
+        option.route.model.removeprefix("gemini-").removesuffix("-image"),
+        option.route.image_size,
+        dollars(option.estimate_micros) if option.estimate_micros else "-",
         Text(word, verdict[word]),
-        "as above" if rung.struck is not None and rung.struck == text else why,
+        "as above" if option.struck is not None and option.struck == text else why,
     )
 
 
@@ -102,5 +102,5 @@ def document(explanation: Explained) -> dict[str, Any]:
         "problems": [asdict(problem) for problem in explanation.problems],
         "notes": list(explanation.ladder.notes) if explanation.ladder else [],
         "without_effect": list(explanation.ladder.without_effect) if explanation.ladder else [],
-        "rungs": [rung.to_json() for rung in explanation.ladder.rungs] if explanation.ladder else [],
+        "rungs": [option.to_json() for option in explanation.ladder.options] if explanation.ladder else [],
     }

@@ -6,18 +6,18 @@ import contextlib
 import sys
 from collections.abc import Callable, Iterator, Sequence
 
-from scripts.cli.data.run.completion import Ended, Waiting
-from scripts.cli.data.see.requests import Rejected
+from scripts.cli.data.run.completion import Ended, Submission
+from scripts.cli.data.see.requests import RejectedMessage
 from scripts.cli.views import terminal
 from scripts.cli.views.see.request_view import dollars
 from shared.core.messages.request_key import id_of
-from shared.core.values.visible import visible
+from shared.core.validation.visible import visible
 
 Report = Callable[[Sequence[Ended]], None]
 
 
 @contextlib.contextmanager
-def shown(waiting: Waiting) -> Iterator[Report]:
+def shown(waiting: Submission) -> Iterator[Report]:
     if sys.stderr.isatty():
         with _bar(waiting) as report:
             yield report
@@ -25,7 +25,7 @@ def shown(waiting: Waiting) -> Iterator[Report]:
         yield _lines(waiting)
 
 
-def _lines(waiting: Waiting) -> Report:
+def _lines(waiting: Submission) -> Report:
     def report(news: Sequence[Ended]) -> None:
         before = waiting.total - waiting.unfinished - len(news)
         for number, item in enumerate(news, start=before + 1):
@@ -35,7 +35,7 @@ def _lines(waiting: Waiting) -> Report:
 
 
 @contextlib.contextmanager
-def _bar(waiting: Waiting) -> Iterator[Report]:
+def _bar(waiting: Submission) -> Iterator[Report]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     console = terminal.console(stderr=True)
@@ -54,7 +54,7 @@ def _bar(waiting: Waiting) -> Iterator[Report]:
 
 
 def _line(ended: Ended) -> str:
-    if isinstance(ended, Rejected):
+    if isinstance(ended, RejectedMessage):
         return f"rejected   {ended.request_id or 'a message without id'}: {ended.record.reason}"
     record = ended.record
     took = ((record.finished_at or ended.read_at) - record.created_at).total_seconds()

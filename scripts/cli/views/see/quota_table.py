@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import RenderableType
 from rich.text import Text
 
-from scripts.cli.data.see.quota_state import ModelQuota, QuotaReading
+from scripts.cli.data.see.quota_state import ModelQuotaUse, QuotaReading
 from scripts.cli.views.responsive_table import Cell, Column, Narrowing
 from scripts.cli.views.see.request_view import age, dollars, moment
 from shared.core.accounting import account_cap
@@ -36,7 +36,7 @@ def table(reading: QuotaReading) -> RenderableType:
     return Narrowing(columns, [row for model in reading.models for row in _rows(model, reading)])
 
 
-def _rows(model: ModelQuota, reading: QuotaReading) -> Iterator[tuple[Cell, ...]]:
+def _rows(model: ModelQuotaUse, reading: QuotaReading) -> Iterator[tuple[Cell, ...]]:
     name = model.model.removeprefix("gemini-").removesuffix("-image")
     shown = [dimension for dimension in DIMENSIONS if dimension in model.limits or model.used.get(dimension)]
     if not shown:
@@ -148,7 +148,7 @@ def _background(circuit: str, proof: BackgroundProof, state: QuotaReading) -> st
     return line
 
 
-def document(model: ModelQuota, state: QuotaReading, account: Account = UNKNOWN_ACCOUNT) -> dict[str, Any]:
+def document(model: ModelQuotaUse, state: QuotaReading, account: Account = UNKNOWN_ACCOUNT) -> dict[str, Any]:
     """One model for a program: a dimension that is not there is unknown. The account is the same on each line."""
     live = state.live
     return {
@@ -168,13 +168,13 @@ def document(model: ModelQuota, state: QuotaReading, account: Account = UNKNOWN_
     }
 
 
-def _proofs(model: ModelQuota, state: QuotaReading) -> dict[str, Any]:
+def _proofs(model: ModelQuotaUse, state: QuotaReading) -> dict[str, Any]:
     """By lane; one that is not there was never tried."""
     by_circuit = state.proofs.by_circuit.items()
     circuits = [(circuit.partition("/"), proof) for circuit, proof in by_circuit]
     return {lane: shown(proof) for (lane, _, of), proof in circuits if of == model.model}
 
 
-def _limit(model: ModelQuota, dimension: str) -> dict[str, Any]:
+def _limit(model: ModelQuotaUse, dimension: str) -> dict[str, Any]:
     limit = model.limits[dimension]
     return {"value": limit.value, "unlimited": limit.value is None, "source": limit.source, "at": limit.at}

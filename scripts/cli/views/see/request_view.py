@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from scripts.cli.data.see import wait_reasons
-from scripts.cli.data.see.requests import Listed, Rejected, StoredRequest
+from scripts.cli.data.see.requests import ListedRequest, RejectedMessage, StoredRequest
 from scripts.cli.views.responsive_table import Cell, Column, Narrowing
 from scripts.cli.views.terminal import console as console
 from shared.core.messages.render_request import RenderRequest
@@ -27,11 +27,11 @@ from shared.core.records.receipt import DeliveredImage
 from shared.core.records.request import RequestRecord, RequestRow
 from shared.core.records.versioned import Row
 from shared.core.routing.requirements import Requirements
+from shared.core.validation.visible import visible
 from shared.core.values.documents import Fields
 from shared.core.values.lanes import STANDARD
 from shared.core.values.parameters import IMAGE_SEARCH
 from shared.core.values.route import Route
-from shared.core.values.visible import visible
 from shared.flows.status.prospect import Prospect
 
 LONGEST_TABLE = 100
@@ -64,7 +64,7 @@ def route(planned: Route) -> str:
     return model if planned.lane == STANDARD else f"{model} ({planned.lane})"
 
 
-def results(requests: Sequence[StoredRequest | Rejected], *, cut: str = "") -> RenderableType:
+def results(requests: Sequence[StoredRequest | RejectedMessage], *, cut: str = "") -> RenderableType:
     """What became of each request, of many only those that did not succeed. `cut` is a common beginning of the ids."""
     if len(requests) > LONGEST_TABLE:
         requests = [item for item in requests if item.status != "succeeded"]
@@ -85,21 +85,21 @@ def results(requests: Sequence[StoredRequest | Rejected], *, cut: str = "") -> R
                 size = delivered if delivered == item.asked_size else f"{item.asked_size} > {delivered}"
                 taken = route(item.record.route) if item.attempts else "-"
                 cells = (taken, size, seconds(item.wait), seconds(item.model_time), cost(item.record))
-            case Rejected():
+            case RejectedMessage():
                 cells = ("-", "-", "-", "-", "-")
         name = (item.request_id or "(no id)").removeprefix(cut)
         rows.append((name, status(item.status), *cells))
     return Narrowing(columns, rows)
 
 
-def summary(requests: Sequence[StoredRequest | Rejected]) -> str:
+def summary(requests: Sequence[StoredRequest | RejectedMessage]) -> str:
     counts = Counter(item.status for item in requests)
     ends = ", ".join(f"{count} {word}" for word, count in counts.most_common())
     total = sum(item.record.cost_micros for item in requests if isinstance(item, StoredRequest))
     return f"{len(requests)} requests: {ends}; total cost {dollars(total)}"
 
 
-def remarks(requests: Sequence[StoredRequest | Rejected], *, cut: str = "") -> RenderableType:
+def remarks(requests: Sequence[StoredRequest | RejectedMessage], *, cut: str = "") -> RenderableType:
     """What to do about those that did not succeed."""
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="bold", overflow="fold")
@@ -111,7 +111,7 @@ def remarks(requests: Sequence[StoredRequest | Rejected], *, cut: str = "") -> R
                 continue
             case StoredRequest():
                 remark = _remark(item)
-            case Rejected():
+            case RejectedMessage():
                 remark = item.record.reason
         grid.add_row((item.request_id or "(no id)").removeprefix(cut), status(item.status), remark)
     return grid
@@ -124,7 +124,7 @@ def _remark(request: StoredRequest) -> str:
     return f"{outcome.message} {outcome.advice}".strip()
 
 
-def listed(listeds: Sequence[Listed], now: datetime) -> RenderableType:
+def listed(listeds: Sequence[ListedRequest], now: datetime) -> RenderableType:
     """Newest first, one line each."""
     columns = (
         Column("request", least=16, whole=48),
@@ -143,7 +143,7 @@ def listed(listeds: Sequence[Listed], now: datetime) -> RenderableType:
     return Narrowing(columns, rows)
 
 
-def rejections(messages: Sequence[Rejected]) -> RenderableType:
+def rejections(messages: Sequence[RejectedMessage]) -> RenderableType:
     """Newest first, with the whole reason: it says what to do."""
     table = Table(box=None, pad_edge=False, show_header=True, header_style="dim")
     for name in ("rejected at", "tenant", "request", "message"):
@@ -163,7 +163,7 @@ def rejections(messages: Sequence[Rejected]) -> RenderableType:
 
 def first_ten(documents: Sequence[Row], what: str) -> list[RenderableType]:
     """How many there are and `what` is to become of them, and the first ten."""
-    listeds = [Listed(document.id, document.record) for document in documents[:10]]
+    listeds = [ListedRequest(document.id, document.record) for document in documents[:10]]
     more = len(documents) - len(listeds)
     count = "1 request" if len(documents) == 1 else f"{len(documents):,} requests"
     lines: list[RenderableType] = [f"{count} {what}", listed(listeds, datetime.now(UTC))]

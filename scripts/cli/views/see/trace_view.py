@@ -33,7 +33,7 @@ tr.failed td.bar div { background: var(--bad) } tr.failed td.name { color: var(-
 
 
 def sheet(request_id: str, trace_id: str, spans: Sequence[SpanView]) -> RenderableType:
-    """One line a span: where it lies in the whole, when it began, how long it took, what came of it."""
+    """One line a span: where it lies in the whole, when it began, how long it took, how it ended."""
     branches = tree(spans)
     began = min(span.started_at for span in spans)
     whole = max(span.ended_at for span in spans) - began

@@ -30,7 +30,7 @@ LOOPBACK = ("localhost", "127.0.0.1", "::1")
 LONGEST_WAIT = 30.0
 """Seconds of one `?wait=`."""
 SILENT_FOR = 60.0
-"""Seconds without a byte after which an event stream is opened anew; a heartbeat comes every 15."""
+"""Seconds without a byte after which an event stream is opened again; a heartbeat comes every 15."""
 PASSING = (429, 502, 503, 504)
 LARGEST_PAGE = 200
 

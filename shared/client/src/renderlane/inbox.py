@@ -2,8 +2,8 @@
 
 Each request is named by its key: ids are per tenant, so a result of another tenant under the same id is not ours.
 
-A result is acknowledged when somebody has it in hand, and not before: until then its delivery is held. What nobody here
-asked for is not ours to acknowledge, unless the subscription is read by nobody else.
+A result is acknowledged when a waiter has received it, and not before: until then its delivery is held. A result that
+no call here waits for is not ours to acknowledge, unless no other process reads the subscription.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def key_of(tenant: str | None, request_id: str) -> str:
     return request_id if tenant in (None, "", DEFAULT_TENANT) else f"{tenant}~{request_id}"
 
 
-class Delivery(Protocol):
+class ResultDelivery(Protocol):
     """One delivery of a result."""
 
     def acknowledge(self) -> None: ...
@@ -50,7 +50,7 @@ class _Sent:
     unconfirmed: int = 0
     """Publishes that have not come back with their message id."""
     message_ids: set[str] = field(default_factory=set)
-    rejections: list[tuple[Result, Delivery]] = field(default_factory=list)
+    rejections: list[tuple[Result, ResultDelivery]] = field(default_factory=list)
     """Perhaps ours: a message id is missing."""
 
 
@@ -62,7 +62,7 @@ class Inbox:
         self._lock = threading.RLock()
         self._sent: OrderedDict[str, _Sent] = OrderedDict()
         self._waiting: defaultdict[str, list[Future[Result]]] = defaultdict(list)
-        self._unclaimed: OrderedDict[str, tuple[Result, Delivery]] = OrderedDict()
+        self._unclaimed: OrderedDict[str, tuple[Result, ResultDelivery]] = OrderedDict()
         self._handed: OrderedDict[str, Result] = OrderedDict()
         """Final results that somebody has: their further deliveries are nobody's."""
 
@@ -113,7 +113,7 @@ class Inbox:
                 self._waiting[key] = still
             return True
 
-    def offer(self, result: Result, delivery: Delivery) -> None:
+    def offer(self, result: Result, delivery: ResultDelivery) -> None:
         """A result has been delivered."""
         with self._lock:
             key = self._key(result)
@@ -166,7 +166,7 @@ class Inbox:
         sent = self._sent.get(key)
         return sent is not None and result.message_id in sent.message_ids
 
-    def _keep(self, key: str, result: Result, delivery: Delivery) -> None:
+    def _keep(self, key: str, result: Result, delivery: ResultDelivery) -> None:
         """Nobody waits for it now."""
         if key in self._handed:
             delivery.acknowledge()
@@ -180,7 +180,7 @@ class Inbox:
         else:
             delivery.leave()
 
-    def _not_ours(self, delivery: Delivery) -> None:
+    def _not_ours(self, delivery: ResultDelivery) -> None:
         if self._drops_others:
             delivery.acknowledge()
         else:

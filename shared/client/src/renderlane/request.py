@@ -33,7 +33,7 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class Floor:
-    """The worst that is still wanted."""
+    """The lowest model and size that the caller accepts."""
 
     image_size: Size | None = None
     model: str | None = None

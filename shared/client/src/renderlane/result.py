@@ -1,4 +1,4 @@
-"""What came of a request, as published on `render-results`. Fields that this version does not know are passed over."""
+"""How a request ended, as published on `render-results`. Fields that this version does not know are ignored."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""Moments and days as others write and count them."""

@@ -1,0 +1,63 @@
+"""Requests that wait because a route was sick, and that a breaker has led to another route since.
+
+They wait no longer: what they wait out is the sickness of a route that they will not take. Looked for when a breaker
+trips and when a call on a closed route has failed, for LOOKED_FOR: the failed request is queued a moment later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from datetime import datetime, timedelta
+
+from msgspec import Struct, field
+
+from shared.core.admission.planning import Planner
+from shared.core.lifecycle import queries
+from shared.core.lifecycle.request_record import Head
+from shared.core.lifecycle.retry import MAX_PROBE_BACKOFF
+from shared.core.provider.circuit_health import ALL_WELL, Health
+from shared.core.routing.context import RoutingContext
+from shared.core.routing.flag import BREAKER, Flag
+from shared.core.routing.ladder import Planned
+from shared.flows.pump.queue_fronts import PAGE
+from shared.flows.requests.item_by_item import heads
+from shared.ports import Ports
+
+LOOKED_FOR = timedelta(seconds=3)
+
+
+class LedAwayLook(Struct, frozen=True):
+    """Of one tick."""
+
+    newest_sick: Mapping[str, int] = field(default_factory=dict)
+    """The second of the last sick answer that was known, by circuit of an open breaker."""
+    until: datetime | None = None
+    """Ticks look until then."""
+
+    def after(self, closed: Collection[str], health: Mapping[str, Health], now: datetime) -> LedAwayLook:
+        """With what is closed now, and what was sick there last."""
+        newest = {circuit: max(health.get(circuit, ALL_WELL).sick, default=0) for circuit in closed}
+        is_news = any(self.newest_sick.get(circuit) != second for circuit, second in newest.items())
+        return LedAwayLook(newest, now + LOOKED_FOR if is_news else self.until)
+
+
+def closed_by(flags: Collection[Flag]) -> set[str]:
+    """Circuits that breakers close."""
+    return {flag.circuit for flag in flags if flag.actor == BREAKER and flag.circuit is not None}
+
+
+async def led_away(
+    ports: Ports, planner: Planner, context: RoutingContext, look: LedAwayLook, closed: Collection[str], now: datetime
+) -> list[Head]:
+    """The sleepers that have another route in this context, a page of them, those that wake soonest first."""
+    if not closed or look.until is None or now > look.until:
+        return []
+    asleep = await ports.store.query(queries.woken(now + MAX_PROBE_BACKOFF, PAGE))
+    return [
+        head for head in heads(ports, asleep) if head.circuit in closed and _has_another_route(planner, head, context)
+    ]
+
+
+def _has_another_route(planner: Planner, head: Head, context: RoutingContext) -> bool:
+    plan = planner.plan(head, context)
+    return isinstance(plan, Planned) and plan.route.circuit not in {head.circuit, *head.history.sick_on}
