@@ -1,4 +1,4 @@
-"""What `interactions.create` is given, so that google-genai does not check and write the same body anew for each call.
+"""What `interactions.create` is given, so that google-genai does not check and write each body at length.
 
 google-genai 3.6 builds a pydantic model for every request that it writes, and tries each part of the body against all
 types of its unions: 7 of the 8 ms of processor that a background call's start took. A body of ours is JSON already.
@@ -43,7 +43,7 @@ def keep_writers(serializers: Any) -> None:
     Without the name that is replaced, as in another version of the SDK, requests are written as it does by itself.
     """
     build = getattr(serializers, "create_model", None)
-    if build is None or getattr(build, "keeps_writers", False):
+    if build is None or hasattr(build, "original"):
         return
     built: dict[tuple[str, Any], Any] = {}
 
@@ -58,5 +58,5 @@ def keep_writers(serializers: Any) -> None:
         except TypeError:  # a type that cannot be a key
             return build(name, **definition)
 
-    build_once.keeps_writers = True  # type: ignore[attr-defined]
+    build_once.original = build  # type: ignore[attr-defined]
     serializers.create_model = build_once

@@ -227,8 +227,8 @@ def _read_document(path: str, answer: Any) -> Document | Absent:
     read_at = moment_of(answer.read_time)
     if answer.missing:
         return Absent(path, read_at)
-    found = answer.found
-    return Document(path, fields_of(found.fields), version_of(found.update_time), read_at)
+    document = answer.found
+    return Document(path, fields_of(document.fields), version_of(document.update_time), read_at)
 
 
 def _plain(value: Value) -> Value:

@@ -17,8 +17,8 @@ from google.api_core.exceptions import from_grpc_error
 from google.cloud.firestore import AsyncClient
 from google.cloud.firestore_v1 import types
 from google.cloud.firestore_v1.field_path import FieldPath
-from google.protobuf.struct_pb2 import NULL_VALUE
-from google.protobuf.timestamp_pb2 import Timestamp
+from google.protobuf.struct_pb2 import NULL_VALUE  # type: ignore[import-untyped]
+from google.protobuf.timestamp_pb2 import Timestamp  # type: ignore[import-untyped]
 from grpc import RpcError  # type: ignore[import-untyped]
 
 from shared.adapters.port_limits.store_limits import HIDDEN_FIELD
@@ -64,7 +64,7 @@ class Wire:
         try:
             return await self._commit(request, timeout=timeout.total_seconds(), metadata=self._metadata)
         except RpcError as error:
-            raise from_grpc_error(error) from error
+            raise from_grpc_error(error) from error  # type: ignore[no-untyped-call]
 
     async def read(self, paths: Sequence[str], timeout: timedelta) -> dict[str, Any]:
         """A BatchGetDocumentsResponse for each path, with either `found` or `missing`."""
@@ -76,7 +76,7 @@ class Wire:
                 name = answer.missing or answer.found.name
                 answers[name[start:]] = answer
         except RpcError as error:
-            raise from_grpc_error(error) from error
+            raise from_grpc_error(error) from error  # type: ignore[no-untyped-call]
         return answers
 
 

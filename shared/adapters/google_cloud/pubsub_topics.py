@@ -152,8 +152,10 @@ class PubsubTopics:
         for subscription, deliveries in self._surplus.items():
             with contextlib.suppress(TopicsUnavailable):  # the ack deadline gives them back
                 await self.reject(subscription, [delivery.handle for delivery in deliveries])
-        for outbox in (*self._outboxes.values(), *self._acknowledgements.values()):
+        for outbox in self._outboxes.values():
             await outbox.empty()
+        for acknowledgements in self._acknowledgements.values():
+            await acknowledgements.empty()
         self._closed = True
         for client in (self._publisher, self._subscriber):
             if client is not None:

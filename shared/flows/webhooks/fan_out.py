@@ -45,10 +45,10 @@ async def _fan_out(
     store: Store, topics: Topics, tenant: str, request_id: str, status: str, message_id: str, rejected: str | None
 ) -> int | None:
     new: list[str] = []
-    known = await endpoints.of_tenant(store, tenant)
-    if not known:
+    by_id = await endpoints.of_tenant(store, tenant)
+    if not by_id:
         return None
-    for endpoint_id, endpoint in known.items():
+    for endpoint_id, endpoint in by_id.items():
         if not endpoint.wants(status):
             continue
         name = delivery.delivery_id(message_id, endpoint_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -55,14 +56,15 @@ async def _sent_by_sdk(lane: GeminiLane, body: dict[str, Any], server: Any, repl
     server.script(reply)
     ahead = {} if body.get("background") else {"automatic_continuation": False}
     create = sdk.client.aio.interactions.with_streaming_response.create
+    request: Any = models.CreateInteractionRequest
 
     async def send() -> None:
         seconds = 60 if body.get("background") else 5
-        async with create(request=models.CreateInteractionRequest(body=body), timeout=seconds, **ahead):
+        async with create(request=request(body=body), timeout=seconds, **ahead):
             pass
 
     await http_call.with_deadline(Call(at_once, SOON), send(), sdk.error, lambda: datetime.now(UTC))
-    (post,) = server.posts
+    post: Post = server.posts[0]
     return post
 
 
@@ -99,12 +101,9 @@ async def test_what_leaves_is_what_the_sdk_would_have_written_itself(name: str, 
 
 @pytest.mark.asyncio
 async def test_the_sdk_builds_its_writer_once_and_not_for_each_call(monkeypatch: pytest.MonkeyPatch) -> None:
-    from google.genai._gaos.utils import serializers
-
+    serializers: Any = importlib.import_module("google.genai._gaos.utils.serializers")
     built: list[str] = []
-    original = serializers.create_model
-    while hasattr(original, "keeps_writers"):  # kept since another test's first call
-        original = original.__closure__[0].cell_contents
+    original = getattr(serializers.create_model, "original", serializers.create_model)  # kept since an earlier test
 
     def count(name: str, **definition: Any) -> Any:
         built.append(name)

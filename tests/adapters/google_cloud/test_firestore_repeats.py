@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from google.api_core.exceptions import Aborted, DeadlineExceeded, InternalServerError, ServiceUnavailable
-from google.protobuf.timestamp_pb2 import Timestamp
+from google.protobuf.timestamp_pb2 import Timestamp  # type: ignore[import-untyped]
 
 from shared.adapters.google_cloud.firestore_store import FirestoreStore
 from shared.core.values.documents import Committed, Create, Increment, Write

@@ -12,7 +12,7 @@ from google.cloud import firestore
 from google.cloud.firestore_v1 import types
 from google.cloud.firestore_v1._helpers import decode_value
 from google.cloud.firestore_v1.field_path import FieldPath
-from google.protobuf.timestamp_pb2 import Timestamp
+from google.protobuf.timestamp_pb2 import Timestamp  # type: ignore[import-untyped]
 
 from shared.adapters.google_cloud.firestore_wire import plain, value_of, version_of, write_of
 from shared.core.values.documents import Create, Delete, Increment, Update, Write
