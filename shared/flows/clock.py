@@ -15,7 +15,7 @@ class ClockFell(Exception):
     """The store's clock was set back by more than FELL: what depends on its time starts over."""
 
 
-class Moment(Struct, frozen=True):
+class ClockReading(Struct, frozen=True):
     """One reading of a ServerTime, in both forms."""
 
     now: datetime
@@ -46,8 +46,8 @@ class ServerTime:
     def now(self) -> datetime:
         return self._read_at + timedelta(seconds=self._clock.monotonic() - self._observed_at)
 
-    def moment(self) -> Moment:
-        return Moment(self.now(), self._clock.monotonic())
+    def moment(self) -> ClockReading:
+        return ClockReading(self.now(), self._clock.monotonic())
 
     async def wait_until(self, moment: datetime) -> None:
         """Returns at once when the moment has passed."""

@@ -20,7 +20,7 @@ from shared.core.records.request import QueuedRow
 from shared.core.records.tenant import TenantRecord, tenant_path
 from shared.core.routing.context import RoutingContext
 from shared.core.values.documents import Absent, Document
-from shared.flows.clock import Moment
+from shared.flows.clock import ClockReading
 from shared.flows.operations import budget_reading
 from shared.flows.pump import orphaned_reservations
 from shared.flows.pump.dormant import Dormant
@@ -76,7 +76,7 @@ class Budgets:
         self._ports = ports
         self._dormant = dormant
 
-    async def look(self, before: BudgetState, heads: Sequence[Head], at: Moment) -> BudgetsRead:
+    async def look(self, before: BudgetState, heads: Sequence[Head], at: ClockReading) -> BudgetsRead:
         """Read budgets and what was settled: of new tenants at once, of the others now and then. Wake who may go on."""
         by_tenant = before.balances.by_tenant
         due = at.monotonic - before.read_at >= READ_EVERY

@@ -21,7 +21,7 @@ from shared.core.provider.circuit_health import REMEMBERED, Health
 from shared.core.provider.circuit_health import summed as summed_health
 from shared.core.values.codec import stored_in
 from shared.core.values.documents import Document
-from shared.flows.clock import Moment
+from shared.flows.clock import ClockReading
 from shared.flows.operations.flags import Board, read_board
 from shared.flows.operations.gateway_proofs import read_off
 from shared.ports import Ports
@@ -120,7 +120,7 @@ class Sight(Struct, frozen=True):
 
 
 async def look(
-    ports: Ports, before: Sight, models: Collection[str], at: Moment, *, flags_may_differ: bool, recounts: bool,
+    ports: Ports, before: Sight, models: Collection[str], at: ClockReading, *, flags_may_differ: bool, recounts: bool,
     air: bool,
 ) -> Sight:  # fmt: skip
     """Read what is due: reports and, where some are out, releases at each tick, the rest less often."""
@@ -236,7 +236,7 @@ async def _read_live(ports: Ports, before: LiveSight, monotonic: float) -> LiveS
     return LiveSight(limits, monotonic)
 
 
-async def _read_gateways(ports: Ports, before: GatewaySight, at: Moment) -> GatewaySight:
+async def _read_gateways(ports: Ports, before: GatewaySight, at: ClockReading) -> GatewaySight:
     if not ports.gateways or at.monotonic - before.read_at < GATEWAYS_EVERY:
         return replace(before, changed=False)
     reasons = await read_off(ports.store, ports.catalogue, ports.gateways, at.now)

@@ -7,7 +7,7 @@ from datetime import timedelta
 from msgspec import Struct
 
 from shared.core.admission.tick import Memory, TickInputs, TickResult, tick
-from shared.flows.clock import Moment
+from shared.flows.clock import ClockReading
 from shared.flows.pump import open_slots
 from shared.flows.pump.lead import read_standings
 from shared.flows.pump.stages.afford import Affordable
@@ -21,7 +21,7 @@ LONGEST_SINCE = 60.0
 
 
 class Decisions(Struct, frozen=True):
-    at: Moment
+    at: ClockReading
     documents: PumpDocuments
     before: Memory
     """With the standings of every model that this tick concerns."""

@@ -13,7 +13,7 @@ from shared.core.admission.route_memory import Routing
 from shared.core.admission.tick import Memory, is_counted
 from shared.core.lifecycle.request_record import Head
 from shared.core.messages.render_request import PRIORITIES
-from shared.flows.clock import Moment
+from shared.flows.clock import ClockReading
 from shared.flows.pump import open_slots
 from shared.flows.pump.budgets import BudgetsRead
 from shared.flows.pump.lead import read_standings
@@ -67,7 +67,7 @@ async def observe(act: TickPorts, state: PumpState, *, flags_may_differ: bool) -
 
 
 async def _look(
-    act: TickPorts, state: PumpState, heads: Sequence[Head], at: Moment, *, flags_may_differ: bool
+    act: TickPorts, state: PumpState, heads: Sequence[Head], at: ClockReading, *, flags_may_differ: bool
 ) -> Sight:
     memory = state.memory
     models = {head.model for head in heads} | set(memory.standings) | set(memory.limits)

@@ -10,9 +10,9 @@ from msgspec.structs import replace
 
 from shared.core.admission.planning import with_shadow_effects
 from shared.core.admission.route_memory import Routing
-from shared.flows.pump import reporting
 from shared.flows.pump.budgets import BudgetState
 from shared.flows.pump.lead import PumpEntry, write
+from shared.flows.pump.stages import reporting
 from shared.flows.pump.stages.afford import Affordable
 from shared.flows.pump.stages.decide import Decisions
 from shared.flows.pump.stages.observe import Observation

@@ -10,9 +10,9 @@ from shared.core.admission.tick import Memory
 from shared.core.lifecycle.request_record import Head
 from shared.core.provider.outcome import EXPIRED, Outcome
 from shared.core.provider.outcome_code import PlainEnd
-from shared.flows.pump import reporting
 from shared.flows.pump.breakers import InForce
 from shared.flows.pump.led_away import LedAwayLook, closed_by, led_away
+from shared.flows.pump.stages import reporting
 from shared.flows.pump.stages.observe import Observation
 from shared.flows.pump.stages.ports import TickPorts
 from shared.flows.pump.state import PumpState

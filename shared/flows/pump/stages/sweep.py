@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from msgspec import Struct
 
-from shared.flows.clock import Moment
+from shared.flows.clock import ClockReading
 from shared.flows.pump.stages.ports import TickPorts
 from shared.flows.pump.state import PumpState
 
@@ -15,7 +15,7 @@ SWEEP_EVERY = timedelta(seconds=5)
 
 
 class Swept(Struct, frozen=True):
-    at: Moment
+    at: ClockReading
     """When the tick began."""
     swept_at: datetime
     """When the last sweep began, in this tick or before."""
