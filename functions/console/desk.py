@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
+from datetime import datetime
 
 from markupsafe import Markup
 from msgspec import Struct, field
 from starlette.requests import Request
 
+from functions.console.panels import Overview
 from functions.console.runbook import Section
+from functions.console.shared_reading import SharedReading
 from functions.console.tokens import FormTokens
 from shared.config import FirestoreSettings, Settings
+from shared.core.observability.series import Series
 from shared.flows.operations.console_key import console_key
 from shared.ports import Ports
 from shared.ports.identity import Identities
@@ -31,6 +35,10 @@ class ConsoleContext(Struct, eq=False):
     """Images come from the built-in simulator: every page says so."""
     drawn: dict[str, tuple[str, int, Markup]] = field(default_factory=dict)
     """The time lines as they were drawn last, by span: of which version of the series, in which minute."""
+    panels: SharedReading[Overview] | None = None
+    """What the overview shows."""
+    series: SharedReading[tuple[Series, datetime, str]] | None = None
+    """What its time lines are drawn from."""
     _tokens: FormTokens | None = None
 
     @property

@@ -21,6 +21,7 @@ from functions.console.flag_forms import Choices, Filled, words
 from functions.console.guard import keep_cookie, token_for
 from functions.console.one_request import StoredRequestState, find, image_of, spans_of
 from functions.console.panels import Overview
+from functions.console.shared_reading import SharedReading
 from functions.console.view import environment, page
 from shared import wiring
 from shared.adapters.payloads.thumbnail import thumbnail_of
@@ -43,19 +44,27 @@ HISTORY_SHOWN = 20
 
 
 async def overview(request: Request) -> Response:
-    view, drawing = await asyncio.gather(panels.look(desk_of(request).ports), _time_html(request))
+    view, drawing = await asyncio.gather(_looked(request), _time_html(request))
     return page(request, "overview.html", **_overview(request, view), drawing=drawing, span=_span(request), whole=True)
 
 
 async def live(request: Request) -> Response:
     """The overview's panels alone, for the page that is open."""
-    view = await panels.look(desk_of(request).ports)
+    view = await _looked(request)
     return page(request, "live.html", **_overview(request, view), whole=False)
 
 
 async def time(request: Request) -> Response:
     """The overview's time lines alone, for the page that is open."""
     return HTMLResponse(await _time_html(request))
+
+
+async def _looked(request: Request) -> Overview:
+    """Shared by all who have the overview open; pages that change something read for themselves."""
+    desk = desk_of(request)
+    if desk.panels is None:
+        desk.panels = SharedReading(lambda: panels.look(desk.ports), desk.ports.clock.monotonic)
+    return await desk.panels.look()
 
 
 def _overview(request: Request, overview: Overview) -> dict[str, Any]:
@@ -67,7 +76,9 @@ def _overview(request: Request, overview: Overview) -> dict[str, Any]:
 async def _time_html(request: Request) -> Markup:
     """The time lines of a span, drawn once for each point that the series gets."""
     desk, span = desk_of(request), _span(request)
-    kept, now, version = await series_point.read_now(desk.ports)
+    if desk.series is None:
+        desk.series = SharedReading(lambda: series_point.read_now(desk.ports), desk.ports.clock.monotonic)
+    kept, now, version = await desk.series.look()
     minute = series.number(now, series.MINUTE)
     drawn = desk.drawn.get(span)
     if drawn is None or drawn[:2] != (version, minute):

@@ -78,9 +78,15 @@ class Upstream:
         return {status: count for status, count in zip(FINAL, counts, strict=True) if count}
 
     async def wait_for(
-        self, expected: int, within: float, on_progress: Callable[[int], None] = lambda _count: None
+        self,
+        expected: int,
+        within: float,
+        on_progress: Callable[[int], None] = lambda _count: None,
+        longest: float = 0.25,
     ) -> dict[str, int]:
-        """Until so many requests have ended. TimeoutError after `within` seconds."""
+        """Until so many requests have ended, with at most `longest` seconds between two looks. TimeoutError after
+        `within` seconds.
+        """
         ended: dict[str, int] = {}
 
         async def are_over() -> bool:
@@ -89,7 +95,7 @@ class Upstream:
             on_progress(sum(ended.values()))
             return sum(ended.values()) >= expected
 
-        if not await until(are_over, within, longest=0.25):
+        if not await until(are_over, within, longest=longest):
             raise TimeoutError(f"{sum(ended.values())} of {expected} ended in {within:.0f} s: {ended}")
         return ended
 

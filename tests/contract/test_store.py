@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from google.api_core.exceptions import DeadlineExceeded, ServiceUnavailable
 from google.api_core.retry import retry_base, retry_unary_async
-from google.cloud.firestore import AsyncClient, AsyncWriteBatch
 
 from shared.adapters.google_cloud.firestore_store import CALL_TIMEOUT, FirestoreStore
+from shared.adapters.google_cloud.firestore_wire import Wire
 from shared.adapters.sqlite.store import SqliteStore
 from shared.core.values.documents import (
     Absent,
@@ -658,15 +658,15 @@ class TestFirestore:
     def lost_answers(self, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         """One commit for each element happens, and its answer is lost on the way."""
         lost: list[str] = []
-        commit = AsyncWriteBatch.commit
+        commit = Wire.commit
 
-        async def commit_and_lose(batch: AsyncWriteBatch, **options: Any) -> Any:
-            answer = await commit(batch, **options)
+        async def commit_and_lose(wire: Wire, *arguments: Any) -> Any:
+            answer = await commit(wire, *arguments)
             if lost:
                 raise ServiceUnavailable(lost.pop())  # type: ignore[no-untyped-call]
             return answer
 
-        monkeypatch.setattr(AsyncWriteBatch, "commit", commit_and_lose)
+        monkeypatch.setattr(Wire, "commit", commit_and_lose)
         return lost
 
     async def test_a_commit_whose_answer_was_lost_is_recognised_as_ours(
@@ -709,15 +709,15 @@ class TestFirestore:
         clock = SimpleNamespace(monotonic=lambda: time.monotonic() + sum(waited, timedelta()).total_seconds())
         for module_type in (retry_base, retry_unary_async):
             monkeypatch.setattr(module_type, "time", clock)
-        get_all = AsyncClient.get_all
+        read_all = Wire.read
 
-        def lose_the_first(client: AsyncClient, *references: Any, **options: Any) -> Any:
+        async def lose_the_first(wire: Wire, *arguments: Any) -> Any:
             if not waited:
                 waited.append(CALL_TIMEOUT)
                 raise DeadlineExceeded("no answer")  # type: ignore[no-untyped-call]
-            return get_all(client, *references, **options)
+            return await read_all(wire, *arguments)
 
-        monkeypatch.setattr(AsyncClient, "get_all", lose_the_first)
+        monkeypatch.setattr(Wire, "read", lose_the_first)
         assert (await read(firestore, "things/a")).data == {"n": 1}
         assert waited
 

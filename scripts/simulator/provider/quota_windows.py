@@ -1,6 +1,6 @@
 """The provider's side of quota: windows per model that accept a call or say how long until they would.
 
-Pure: no I/O, no clock. Times come in as a `Moment`; amounts are whole numbers of requests, images, tokens or
+Pure: no I/O, no clock. Times come in as a `WindowMoment`; amounts are whole numbers of requests, images, tokens or
 micro-dollars.
 """
 

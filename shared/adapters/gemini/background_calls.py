@@ -137,8 +137,7 @@ class GeminiInteractions:
 
     async def _post(self, sdk: Sdk, body: dict[str, Any]) -> _Came | Failure:
         create = sdk.client.aio.interactions.with_streaming_response.create
-        once = {"timeout": START_TIMEOUT.total_seconds()}  # the SDK continues no background call by itself
-        return await self._read(create(request=sdk.request(body=body), **once))
+        return await self._read(create(**sdk.requests.arguments(body), timeout=START_TIMEOUT.total_seconds()))
 
     async def _read(self, sending: Any) -> _Came | Failure:
         async with sending as response:

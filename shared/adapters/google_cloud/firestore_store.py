@@ -12,7 +12,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeAlias, TypeVar, assert_never
+from typing import Any, TypeAlias, TypeVar
 
 from google.api_core.datetime_helpers import DatetimeWithNanoseconds
 from google.api_core.exceptions import (
@@ -31,10 +31,10 @@ from google.api_core.exceptions import (
 )
 from google.api_core.retry import AsyncRetry, if_exception_type
 from google.auth.exceptions import GoogleAuthError
-from google.cloud.firestore import AsyncClient, AsyncQuery, AsyncWriteBatch, DocumentSnapshot, FieldFilter, Increment
-from google.cloud.firestore_v1.field_path import FieldPath
+from google.cloud.firestore import AsyncClient, AsyncQuery, DocumentSnapshot, FieldFilter
 
 from shared.adapters.google_cloud import emulator_host
+from shared.adapters.google_cloud.firestore_wire import Wire, fields_of, moment_of, quoted, version_of
 from shared.adapters.port_limits.store_limits import HIDDEN_FIELD, check_path, check_query, check_writes
 from shared.core.values import documents
 from shared.core.values.documents import (
@@ -44,7 +44,6 @@ from shared.core.values.documents import (
     Create,
     Delete,
     Document,
-    Fields,
     InvalidDocument,
     Query,
     Update,
@@ -76,6 +75,7 @@ class FirestoreStore:
         self._database = database
         self._patience = patience
         self._connected: AsyncClient | None = None
+        self._wired: Wire | None = None
         self._closed = False
 
     async def get(self, path: str) -> Document | Absent:
@@ -87,8 +87,8 @@ class FirestoreStore:
             check_path(path)
         if not paths:
             return []
-        snapshots = {snapshot.reference.path: snapshot for snapshot in await self._snapshots(paths)}
-        return [_document(snapshots[path]) if snapshots[path].exists else _absent(snapshots[path]) for path in paths]
+        answers = await self._read(paths)
+        return [_read_document(path, answers[path]) for path in paths]
 
     async def query(self, query: Query) -> list[Document]:
         check_query(query)
@@ -123,14 +123,12 @@ class FirestoreStore:
         write_id = uuid.uuid4().hex
 
         async def commit() -> Committed:
-            batch = self._batch(writes, write_id)
-            results = await batch.commit(retry=None, timeout=CALL_TIMEOUT.total_seconds())
-            pairs = zip(writes, results, strict=True)
+            response = await self._wire().commit(writes, write_id, CALL_TIMEOUT)
+            pairs = zip(writes, response.write_results, strict=True)
             versions = tuple(
-                "" if isinstance(write, Delete) else _version(result.update_time) for write, result in pairs
+                "" if isinstance(write, Delete) else version_of(result.update_time) for write, result in pairs
             )
-            commit_time: Any = batch.commit_time
-            return Committed(versions, _moment(commit_time))
+            return Committed(versions, moment_of(response.commit_time))
 
         # An increment counts twice where the lost answer was a success; a precondition cannot hold twice.
         is_repeatable = any(not isinstance(write, documents.Increment) for write in writes)
@@ -153,58 +151,42 @@ class FirestoreStore:
             self._connected = AsyncClient(project=self._project, database=self._database)
         return self._connected
 
-    async def _snapshots(self, paths: Sequence[str]) -> list[Snapshot]:
-        async def read() -> list[Snapshot]:
-            client = self._client()
-            references = [client.document(path) for path in paths]
-            answers = client.get_all(references, retry=None, timeout=CALL_TIMEOUT.total_seconds())
-            return [answer async for answer in answers]
+    def _wire(self) -> Wire:
+        if self._wired is None:
+            self._wired = Wire(self._client())
+        return self._wired
+
+    async def _read(self, paths: Sequence[str]) -> dict[str, Any]:
+        """A BatchGetDocumentsResponse for each."""
+
+        async def read() -> dict[str, Any]:
+            return await self._wire().read(paths, CALL_TIMEOUT)
 
         return await self._call("read", read, self._retry(*_NOTHING_KNOWN))
 
     async def _recognised(self, writes: Sequence[Write], write_id: str) -> Committed | None:
         """Our own commit, where it did happen before its answer was lost. All its documents got one version."""
         paths = [write.path for write in writes if isinstance(write, (Create, Update))][:RECOGNISED_PATHS]
-        for snapshot in await self._snapshots(paths) if paths else []:
-            if snapshot.exists and snapshot.get(HIDDEN_FIELD) == write_id:
-                version = _version(snapshot.update_time)
+        for answer in (await self._read(paths)).values() if paths else []:
+            if answer.found.fields[HIDDEN_FIELD].string_value == write_id:
+                version = version_of(answer.found.update_time)
                 versions = tuple("" if isinstance(write, Delete) else version for write in writes)
-                return Committed(versions, _moment(snapshot.update_time))
+                return Committed(versions, moment_of(answer.found.update_time))
         return None
-
-    def _batch(self, writes: Sequence[Write], write_id: str) -> AsyncWriteBatch:
-        client = self._client()
-        batch = client.batch()
-        mine = {HIDDEN_FIELD: write_id}
-        for write in writes:
-            document = client.document(write.path)
-            match write:
-                case Create(data=data):
-                    batch.create(document, {**data, **mine})
-                case Update(changes=changes, version=version):
-                    batch.update(document, _quoted({**changes, **mine}), option=_if_still(client, version))
-                case Delete(version=version):
-                    batch.delete(document, option=_if_still(client, version))
-                case documents.Increment(amounts=amounts, also=also):
-                    data = {**{name: Increment(amount) for name, amount in amounts.items()}, **also, **mine}
-                    batch.set(document, data, merge=[FieldPath(name).to_api_repr() for name in data])
-                case _:
-                    assert_never(write)
-        return batch
 
     def _query(self, query: Query) -> AsyncQuery:
         built = self._client().collection(query.collection).limit(query.limit)
         for name, value in query.equal:
-            built = built.where(filter=FieldFilter(_quote(name), "==", value))
+            built = built.where(filter=FieldFilter(quoted(name), "==", value))
         for bound in query.bounds:
-            built = built.where(filter=FieldFilter(_quote(bound.field), bound.operator, bound.value))
+            built = built.where(filter=FieldFilter(quoted(bound.field), bound.operator, bound.value))
         for name in query.order_by:
             direction = AsyncQuery.DESCENDING if name.startswith("-") else AsyncQuery.ASCENDING
-            built = built.order_by(_quote(name.removeprefix("-")), direction=direction)
+            built = built.order_by(quoted(name.removeprefix("-")), direction=direction)
         if query.after:
             built = built.start_after(list(query.after))
         if query.fields:
-            built = built.select([_quote(name) for name in query.fields])
+            built = built.select([quoted(name) for name in query.fields])
         return built
 
     def _retry(self, *causes: type[Exception]) -> AsyncRetry:
@@ -226,21 +208,6 @@ class FirestoreStore:
         return answer
 
 
-def _quote(name: str) -> str:
-    quoted: str = FieldPath(name).to_api_repr()
-    return quoted
-
-
-def _quoted(fields: Fields) -> dict[str, Value]:
-    """A bare name with a dot would mean a field inside a field."""
-    return {_quote(name): value for name, value in fields.items()}
-
-
-def _if_still(client: AsyncClient, version: str) -> Any:
-    last_update_time = DatetimeWithNanoseconds.from_rfc3339(version)  # type: ignore[no-untyped-call]
-    return client.write_option(last_update_time=last_update_time)
-
-
 def _version(update_time: DatetimeWithNanoseconds) -> str:
     version: str = update_time.rfc3339()  # type: ignore[no-untyped-call]
     return version
@@ -256,8 +223,12 @@ def _document(snapshot: Snapshot) -> Document:
     return Document(snapshot.reference.path, data, _version(snapshot.update_time), _moment(snapshot.read_time))
 
 
-def _absent(snapshot: Snapshot) -> Absent:
-    return Absent(snapshot.reference.path, _moment(snapshot.read_time))
+def _read_document(path: str, answer: Any) -> Document | Absent:
+    read_at = moment_of(answer.read_time)
+    if answer.missing:
+        return Absent(path, read_at)
+    document = answer.found
+    return Document(path, fields_of(document.fields), version_of(document.update_time), read_at)
 
 
 def _plain(value: Value) -> Value:

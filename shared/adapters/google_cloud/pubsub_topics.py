@@ -70,6 +70,8 @@ class PubsubTopics:
         self._publisher: PublisherAsyncClient | None = None
         self._subscriber: SubscriberAsyncClient | None = None
         self._outboxes: dict[str, _Outbox] = {}
+        self._acknowledgements: dict[str, _Acknowledgements] = {}
+        """By subscription."""
         self._pulls: dict[str, deque[asyncio.Task[list[Delivery]]]] = {}
         """A pull under way for the next caller, by subscription; it may have begun with another limit."""
         self._surplus: dict[str, list[Delivery]] = {}
@@ -116,6 +118,13 @@ class PubsubTopics:
         return deliveries[:limit]
 
     async def acknowledge(self, subscription: str, handles: Sequence[str]) -> None:
+        if not handles:
+            return
+        if subscription not in self._acknowledgements:
+            self._acknowledgements[subscription] = _Acknowledgements(partial(self._acknowledge, subscription))
+        await self._acknowledgements[subscription].add(handles)
+
+    async def _acknowledge(self, subscription: str, handles: Sequence[str]) -> None:
         async def acknowledge(some: list[str]) -> None:
             await self._subscribing().acknowledge(
                 subscription=self._subscription_path(subscription),
@@ -145,6 +154,8 @@ class PubsubTopics:
                 await self.reject(subscription, [delivery.handle for delivery in deliveries])
         for outbox in self._outboxes.values():
             await outbox.empty()
+        for acknowledgements in self._acknowledgements.values():
+            await acknowledgements.empty()
         self._closed = True
         for client in (self._publisher, self._subscriber):
             if client is not None:
@@ -324,6 +335,50 @@ class _Outbox:
             batch.append((message, future))
             total += size
         return batch
+
+
+class _Acknowledgements:
+    """Of one subscription. A single one leaves at once; those that come while a request is under way share the next."""
+
+    def __init__(self, send: Callable[[list[str]], Awaitable[None]]) -> None:
+        self._send = send
+        self._waiting: list[tuple[Sequence[str], asyncio.Future[None]]] = []
+        self._sender: asyncio.Task[None] | None = None
+
+    async def add(self, handles: Sequence[str]) -> None:
+        """Returns when they are acknowledged. A failure of the request is raised to all that shared it."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((handles, future))
+        if self._sender is None:
+            self._sender = asyncio.create_task(self._send_waiting())
+        await future
+
+    async def empty(self) -> None:
+        """Wait until all is sent."""
+        while self._sender is not None:
+            await asyncio.wait([self._sender])
+
+    async def _send_waiting(self) -> None:
+        try:
+            while self._waiting:
+                batch, self._waiting = self._waiting, []
+                await self._send_batch(batch)
+        finally:  # at once, not in a callback: the next caller must see that nobody sends
+            self._sender = None
+
+    async def _send_batch(self, batch: list[tuple[Sequence[str], asyncio.Future[None]]]) -> None:
+        error: Exception | None = None
+        try:
+            await self._send([handle for handles, _ in batch for handle in handles])
+        except Exception as reason:  # noqa: BLE001 - it is handed to those who asked
+            error = reason
+        for _, future in batch:
+            if future.done():
+                continue
+            if error is None:
+                future.set_result(None)
+            else:
+                future.set_exception(error)
 
 
 def _emulator_channel(host: str) -> grpc.aio.Channel:

@@ -1,1 +1,1 @@
-"""What is learned of background calls: which models and lanes take them, and how long they usually take."""
+"""Background calls: which models and lanes take them, how long they usually take, and so which way a call takes."""

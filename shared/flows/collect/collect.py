@@ -37,40 +37,50 @@ async def collect(ports: Ports, kicks: Kicks, collector: Collector, message: Mes
 
 
 async def _collect_one(ports: Ports, collector: Collector, arrival: Arrival, message: Message) -> Effect:
-    request = await _find(ports, arrival)
+    request, attempt = await _find(ports, arrival)
     if request is None:
         ports.signals.emit(events.ARRIVAL_UNKNOWN, interaction_id=arrival.interaction_id, message_id=message.id)
         return "settled before"  # the net finds what is on record; nothing else is ours
     if request.record.interaction_id == arrival.interaction_id:
         if request.record.is_awaiting:
             call = Call(request, request.record.attempt_count, arrival.interaction_id)
-            return await collector.collect(call, message)
+            return await collector.collect(call, message, attempt if call.attempt == arrival.attempt else None)
     elif arrival.attempt:
-        return await _collect_late(ports, collector, request, arrival, message)
+        return await _collect_late(ports, collector, request, attempt, arrival, message)
     if request.record.announce == "pending":
         await announce(ports, request)
     return "settled before"
 
 
-async def _find(ports: Ports, arrival: Arrival) -> Request | None:
-    """The request that the arrival is about."""
+async def _find(ports: Ports, arrival: Arrival) -> tuple[Request | None, Document | None]:
+    """The request that the arrival is about, and the attempt's document, both in one read where the arrival names
+    them.
+    """
     if arrival.request_id:
-        document = await ports.store.get(request_record.path(arrival.request_id))
-        return None if isinstance(document, Absent) else request_in(document)
+        paths = [request_record.path(arrival.request_id)]
+        if arrival.attempt:
+            paths.append(request_record.attempt_path(arrival.request_id, arrival.attempt))
+        document, *others = await ports.store.get_all(paths)
+        attempt = others[0] if others and isinstance(others[0], Document) else None
+        return (None if isinstance(document, Absent) else request_in(document)), attempt
     for pause in (0.0, *FIND_AGAIN):
         await ports.clock.sleep(pause)
         requests = await ports.store.query(queries.of_interaction(arrival.interaction_id))
         if requests:
-            return request_in(requests[0])
-    return None
+            return request_in(requests[0]), None
+    return None, None
 
 
 async def _collect_late(
-    ports: Ports, collector: Collector, request: Request, arrival: Arrival, message: Message
+    ports: Ports,
+    collector: Collector,
+    request: Request,
+    document: Document | None,
+    arrival: Arrival,
+    message: Message,
 ) -> Effect:
     """An interaction whose id is not on the request: its worker died before it was, or the attempt was given up."""
-    document = await ports.store.get(request_record.attempt_path(request.id, arrival.attempt))
-    if isinstance(document, Absent):
+    if document is None:
         return "settled before"
     attempt = attempt_in(document)
     is_open = attempt.record.outcome is None

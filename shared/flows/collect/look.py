@@ -37,6 +37,9 @@ from shared.flows.requests.result_events import Tidy
 from shared.flows.tracing_call import trace_call
 from shared.ports import Ports
 
+PROVEN_FOR = 5.0
+"""Seconds for which one image that proved its circuit's background calls, or found them proven, speaks for the next
+images, too: proofs are one document, which each image would read."""
 LOOK_AFTER_STOP = (0.5, 1.5)
 """Seconds. What was cancelled says so a little later."""
 
@@ -58,14 +61,16 @@ class Collector:
         self._ports = ports
         self._evidence = evidence
         self._at_work: set[str] = set()
+        self._proven: dict[str, float] = {}
+        """When a circuit was last found proven, by the monotonic clock."""
 
-    async def collect(self, call: Call, message: Message | None = None) -> Effect:
-        """What became of its attempt."""
+    async def collect(self, call: Call, message: Message | None = None, document: Document | None = None) -> Effect:
+        """What became of its attempt; `document`: the attempt's, where it was read with the request."""
         if call.interaction_id in self._at_work:
             return "awaiting"
         self._at_work.add(call.interaction_id)
         try:
-            return await self._collect(call, message)
+            return await self._collect(call, message, document)
         finally:
             self._at_work.discard(call.interaction_id)
 
@@ -73,9 +78,9 @@ class Collector:
         """Whether the pump should look at what this process reported, before its time."""
         return self._evidence.take_news()
 
-    async def _collect(self, call: Call, message: Message | None) -> Effect:
+    async def _collect(self, call: Call, message: Message | None, read: Document | None) -> Effect:
         ports, began_at = self._ports, self._ports.clock.now()
-        document = await ports.store.get(request_record.attempt_path(call.request.id, call.attempt))
+        document = read or await ports.store.get(request_record.attempt_path(call.request.id, call.attempt))
         if not isinstance(document, Document):
             return "settled before"
         attempt = attempt_in(document)
@@ -205,8 +210,12 @@ class Collector:
         is_canary = request.record.way == "canary"
         match answer:
             case Made(usage=usage) if usage is not None:
-                await proofs.proven(ports, circuit, request.id, took)
+                now = ports.clock.monotonic()
+                if is_canary or now - self._proven.get(circuit, -PROVEN_FOR) >= PROVEN_FOR:
+                    await proofs.proven(ports, circuit, request.id, took)
+                    self._proven[circuit] = now
             case Failure(kind=FailureKind.BACKGROUND_REFUSED):
+                self._proven.pop(circuit, None)
                 await proofs.refused(ports, circuit, request.id, answer.message)
             case _ if is_canary:
                 await proofs.inconclusive(ports, circuit, request.id)

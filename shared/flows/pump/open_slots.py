@@ -13,8 +13,8 @@ from shared.core.provider.circuit_health import ALL_WELL
 from shared.core.routing.breaker import probes_allowed
 from shared.core.routing.flag import BREAKER
 from shared.core.values.documents import Create, Document
+from shared.flows.background.ways import Ways
 from shared.flows.pump.sight import Reports, Sight
-from shared.flows.pump.ways import Ways
 from shared.flows.requests.item_by_item import report
 from shared.ports import Ports
 

@@ -21,8 +21,8 @@ from shared.core.records.versioned import committed, request_in, update
 from shared.core.values.documents import Conflict, Document, Update
 from shared.core.values.trace_context import Place
 from shared.flows import tracing, tracing_waits
+from shared.flows.background.ways import FOREGROUND, Chosen
 from shared.flows.clock import ServerTime
-from shared.flows.pump.ways import FOREGROUND, Chosen
 from shared.flows.requests.item_by_item import attempt
 from shared.ports import Ports
 from shared.ports.messaging import TopicsUnavailable

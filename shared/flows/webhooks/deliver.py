@@ -39,14 +39,17 @@ Effect: TypeAlias = Literal["delivered", "will retry", "dead"]
 
 async def deliver(ports: Ports, room: DeliveryRoom, message: Message) -> None:
     """A result is fanned out; a due delivery is attempted. Raises BadMessage, StoreUnavailable, TopicsUnavailable."""
-    payload = _payload(message.data)
+    payload, now = _payload(message.data), ports.clock.monotonic()
     match payload:
         case {"delivery": str(delivery_id)} if "/" not in delivery_id and 0 < len(delivery_id) <= 200:
             await attempt(ports, room, delivery_id)
         case {"request_id": str(request_id), "status": status, "tenant": str(tenant), "finished_at": str(at)} if (
             status in FINAL
         ):
-            await fan_out(ports.store, ports.topics, tenant, request_id, status, at)
+            if not room.has_none(tenant, now):
+                new = await fan_out(ports.store, ports.topics, tenant, request_id, status, at)
+                if new is None:
+                    room.note_none(tenant, now)
         case {
             "request_id": str(request_id),
             "status": "rejected",

@@ -21,8 +21,10 @@ MOST_AT_ONCE = 10_000
 """Messages of one look round; the rest follows a minute later."""
 
 
-async def fan_out(store: Store, topics: Topics, tenant: str, request_id: str, status: str, finished_at: str) -> int:
-    """Safe to repeat: a delivery that exists stays as it is. How many are new.
+async def fan_out(
+    store: Store, topics: Topics, tenant: str, request_id: str, status: str, finished_at: str
+) -> int | None:
+    """Safe to repeat: a delivery that exists stays as it is. How many are new; None: the tenant has no endpoint.
 
     A crash after a delivery is on record loses nothing: it is due, and `publish_due` finds it.
     """
@@ -31,7 +33,9 @@ async def fan_out(store: Store, topics: Topics, tenant: str, request_id: str, st
     )
 
 
-async def fan_out_rejection(store: Store, topics: Topics, tenant: str, request_id: str, rejected_message: str) -> int:
+async def fan_out_rejection(
+    store: Store, topics: Topics, tenant: str, request_id: str, rejected_message: str
+) -> int | None:
     """The same for a message that could not be taken; `request_id` is empty where it named none."""
     message_id = delivery.rejection_id(tenant, rejected_message)
     return await _fan_out(store, topics, tenant, request_id, REJECTED, message_id, rejected_message)
@@ -39,9 +43,12 @@ async def fan_out_rejection(store: Store, topics: Topics, tenant: str, request_i
 
 async def _fan_out(
     store: Store, topics: Topics, tenant: str, request_id: str, status: str, message_id: str, rejected: str | None
-) -> int:
+) -> int | None:
     new: list[str] = []
-    for endpoint_id, endpoint in (await endpoints.of_tenant(store, tenant)).items():
+    by_id = await endpoints.of_tenant(store, tenant)
+    if not by_id:
+        return None
+    for endpoint_id, endpoint in by_id.items():
         if not endpoint.wants(status):
             continue
         name = delivery.delivery_id(message_id, endpoint_id)

@@ -12,6 +12,12 @@ WAITING = 32
 """More that wait for one of these calls to end; the rest is deferred."""
 
 
+NONE_FOR = 1.0
+"""Seconds for which a tenant without an endpoint is taken to have none: a burst of results asks for them once."""
+MOST_TENANTS = 1_000
+"""In mind at once."""
+
+
 class NoRoom(Exception):
     """Enough of this endpoint's deliveries are in flight here."""
 
@@ -22,6 +28,17 @@ class DeliveryRoom:
         self._most = in_flight + waiting
         self._gates: dict[str, asyncio.Semaphore] = {}
         self._inside: dict[str, int] = {}
+        self._without: dict[str, float] = {}
+        """Tenants without an endpoint, and when they were last read, by the monotonic clock."""
+
+    def has_none(self, tenant: str, now: float) -> bool:
+        """It had none a moment ago."""
+        return now - self._without.get(tenant, -NONE_FOR) < NONE_FOR
+
+    def note_none(self, tenant: str, now: float) -> None:
+        if len(self._without) >= MOST_TENANTS:
+            self._without.clear()
+        self._without[tenant] = now
 
     @asynccontextmanager
     async def of(self, endpoint_id: str) -> AsyncIterator[None]:

@@ -2,53 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from google.api_core.datetime_helpers import DatetimeWithNanoseconds
 from google.api_core.exceptions import Aborted, DeadlineExceeded, InternalServerError, ServiceUnavailable
+from google.protobuf.timestamp_pb2 import Timestamp  # type: ignore[import-untyped]
 
 from shared.adapters.google_cloud.firestore_store import FirestoreStore
 from shared.core.values.documents import Committed, Create, Increment, Write
 from shared.ports.store import StoreUnavailable
 
-AT = DatetimeWithNanoseconds(2026, 11, 22)  # type: ignore[no-untyped-call]
+AT = Timestamp(seconds=1_795_305_600)
 CREATE, COUNT = Create("things/a", {}), Increment("things/b", {"count": 1})
 BUSY: Exception = Aborted("busy")  # type: ignore[no-untyped-call]
 LOST: list[Exception] = [item("lost") for item in (ServiceUnavailable, DeadlineExceeded, InternalServerError)]
 
 
-class Batch:
+class LosingWire:
     """Loses its first answer."""
 
     def __init__(self, lost: Exception, count: int) -> None:
         self._lost, self._count = lost, count
         self.sent = 0
-        self.commit_time = AT
 
-    async def commit(self, **_: Any) -> list[Any]:
+    async def commit(self, *_: Any) -> Any:
         self.sent += 1
         if self.sent == 1:
             raise self._lost
-        return [SimpleNamespace(update_time=AT)] * self._count
+        return SimpleNamespace(write_results=[SimpleNamespace(update_time=AT)] * self._count, commit_time=AT)
 
 
 async def sent(monkeypatch: pytest.MonkeyPatch, lost: Exception, *writes: Write) -> tuple[int, Any]:
     """How often the commit was sent, and its result."""
-    batch = Batch(lost, len(writes))
-
-    def made(_: FirestoreStore, __: Sequence[Write], ___: str) -> Batch:
-        return batch
-
-    monkeypatch.setattr(FirestoreStore, "_batch", made)
+    wire = LosingWire(lost, len(writes))
+    monkeypatch.setattr(FirestoreStore, "_wire", lambda _: wire)
     result: Any
     try:
         result = await FirestoreStore("a-project").commit(*writes)
     except StoreUnavailable as error:
         result = error
-    return batch.sent, result
+    return wire.sent, result
 
 
 @pytest.mark.parametrize("lost", LOST, ids=lambda lost: type(lost).__name__)

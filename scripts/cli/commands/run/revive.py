@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     "--status", type=click.Choice(REVIVABLE), multiple=True, help="Only requests with this status; repeatable."
 )
 @filters.options("outcome", "tenant", "model", "priority", "group", "since", "until")
-@click.option("--deadline", type=filters.Moment(from_now=True), help="New deadline: a time, or 30m, 2h, 1d from now.")
+@click.option(
+    "--deadline", type=filters.TimeOption(from_now=True), help="New deadline: a time, or 30m, 2h, 1d from now."
+)
 @click.option("--actor", metavar="NAME", help="Who makes the change. Default: your login name.")
 @click.option("--yes", is_flag=True, help="Revive the matching requests instead of previewing.")
 @click.option("--json", "as_json", is_flag=True, help="Old and new ids as JSON Lines; a preview is one object.")

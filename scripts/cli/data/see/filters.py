@@ -26,7 +26,7 @@ PAGE = 500
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
-class Moment(click.ParamType[datetime]):
+class TimeOption(click.ParamType[datetime]):
     """A moment with offset; or 90s, 30m, 2h or 1d, taken as so long ago, or as so long from now."""
 
     name = "TIME"
@@ -60,8 +60,8 @@ OPTIONS: dict[str, Callable[[Callable[..., Any]], Callable[..., Any]]] = {
     "outcome": click.option("--outcome", type=click.Choice(OF_REQUESTS), metavar="CODE", help="Only this outcome."),
     "group": click.option("--group", metavar="NAME", help="Only this group."),
     "flag": click.option("--flag", metavar="ID|NAME", help="Only requests whose last route this flag changed."),
-    "since": click.option("--since", type=Moment(), help="Accepted at or after: a time, or 90s, 30m, 2h, 1d ago."),
-    "until": click.option("--until", type=Moment(), help="Accepted at or before."),
+    "since": click.option("--since", type=TimeOption(), help="Accepted at or after: a time, or 90s, 30m, 2h, 1d ago."),
+    "until": click.option("--until", type=TimeOption(), help="Accepted at or before."),
 }
 
 

@@ -13,6 +13,7 @@ from shared.core.admission.tenant_balances import TenantBalances
 from shared.core.admission.tick import LostSlot
 from shared.core.observability import spans
 from shared.flows import tracing
+from shared.flows.background.ways import FOREGROUND
 from shared.flows.pump import open_slots
 from shared.flows.pump.budgets import BudgetState
 from shared.flows.pump.release import OnRecord, RequestChanged, Turn, Unconfirmed, release
@@ -22,7 +23,6 @@ from shared.flows.pump.stages.persist import Persisted
 from shared.flows.pump.stages.plan import TickPlan
 from shared.flows.pump.stages.ports import TickPorts
 from shared.flows.pump.stages.sweep import Swept
-from shared.flows.pump.ways import FOREGROUND
 
 
 class HandedOut(Struct, frozen=True):

@@ -7,6 +7,7 @@ from typing import Self
 from msgspec import Struct
 
 from shared.core.admission.planning import Planner
+from shared.flows.background.ways import Ways
 from shared.flows.batch.collect import Collecting
 from shared.flows.clock import ServerTime
 from shared.flows.collect.net import Net
@@ -15,7 +16,6 @@ from shared.flows.pump.budgets import Budgets
 from shared.flows.pump.deadlines import Overdue
 from shared.flows.pump.dormant import Dormant
 from shared.flows.pump.queue_fronts import QueueFronts
-from shared.flows.pump.ways import Ways
 from shared.ports import Ports
 
 

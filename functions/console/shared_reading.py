@@ -1,0 +1,53 @@
+"""One reading of the store for all who look at the same moment; where the store is slow, the one before it.
+
+During a flood a reading takes seconds, and each page that is open asks every five. They share the reading under way,
+and a page that has waited WITHIN for it shows the last one, if that is no older than OLDEST.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+WITHIN = 0.2
+"""Seconds."""
+OLDEST = 10.0
+"""Seconds."""
+
+
+class SharedReading(Generic[T]):
+    def __init__(
+        self, read: Callable[[], Awaitable[T]], monotonic: Callable[[], float], within: float = WITHIN
+    ) -> None:
+        self._read = read
+        self._monotonic = monotonic
+        self._within = within
+        self._reading: asyncio.Future[T] | None = None
+        self._last: tuple[float, T] | None = None
+        """When it began, and what it brought."""
+
+    async def look(self) -> T:
+        """Raises what the reading raises, where there is no earlier one to show."""
+        if self._reading is None:
+            self._reading = asyncio.ensure_future(self._read_once())
+            self._reading.add_done_callback(self._end)
+        reading = self._reading
+        last = self._last
+        if last is None or self._monotonic() - last[0] > OLDEST:
+            return await asyncio.shield(reading)
+        await asyncio.wait([reading], timeout=self._within)
+        return reading.result() if reading.done() else last[1]
+
+    async def _read_once(self) -> T:
+        began_at = self._monotonic()
+        answer = await self._read()
+        self._last = began_at, answer
+        return answer
+
+    def _end(self, reading: asyncio.Future[T]) -> None:
+        self._reading = None
+        if not reading.cancelled():
+            reading.exception()  # those who wait get it; that nobody waits is no fault

@@ -1,0 +1,202 @@
+"""Firestore's commit and batch read in its own protocol buffers, on the channel of the google-cloud-firestore client.
+
+The client wraps each value, each field and each answer in proto-plus objects, twice for a commit: half of the processor
+time of a call. What a render does with the store is these two calls, so they are written with the generated messages
+below those objects. Client, channel, credentials and retries stay the library's; queries and counts go by its methods.
+Source: https://cloud.google.com/firestore/docs/reference/rpc/google.firestore.v1
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import Any, assert_never
+
+from google.api_core.exceptions import from_grpc_error
+from google.cloud.firestore import AsyncClient
+from google.cloud.firestore_v1 import types
+from google.cloud.firestore_v1.field_path import FieldPath
+from google.protobuf.struct_pb2 import NULL_VALUE  # type: ignore[import-untyped]
+from google.protobuf.timestamp_pb2 import Timestamp  # type: ignore[import-untyped]
+from grpc import RpcError  # type: ignore[import-untyped]
+
+from shared.adapters.port_limits.store_limits import HIDDEN_FIELD
+from shared.core.values.documents import Create, Delete, Fields, Increment, Update, Value, Write
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+_Value: Any = types.Value.pb()
+_Document: Any = types.Document.pb()
+_Write: Any = types.Write.pb()
+_CommitRequest: Any = types.CommitRequest.pb()
+_CommitResponse: Any = types.CommitResponse.pb()
+_BatchRequest: Any = types.BatchGetDocumentsRequest.pb()
+_BatchResponse: Any = types.BatchGetDocumentsResponse.pb()
+
+
+class Wire:
+    """The two calls of one client. They raise google.api_core's exceptions, as the client's own methods do."""
+
+    def __init__(self, client: AsyncClient) -> None:
+        self._database = client._database_string
+        self._documents = f"{self._database}/documents/"
+        routed = ("x-goog-request-params", f"database={self._database.replace('/', '%2F')}")
+        self._metadata = (*client._rpc_metadata, routed)
+        channel = client._firestore_api.transport.grpc_channel
+        service = "/google.firestore.v1.Firestore"
+        self._commit = channel.unary_unary(
+            f"{service}/Commit",
+            request_serializer=_CommitRequest.SerializeToString,
+            response_deserializer=_CommitResponse.FromString,
+        )
+        self._batch_get = channel.unary_stream(
+            f"{service}/BatchGetDocuments",
+            request_serializer=_BatchRequest.SerializeToString,
+            response_deserializer=_BatchResponse.FromString,
+        )
+
+    async def commit(self, writes: Sequence[Write], write_id: str, timeout: timedelta) -> Any:
+        """A CommitResponse."""
+        request = _CommitRequest(
+            database=self._database, writes=[write_of(write, write_id, self._documents) for write in writes]
+        )
+        try:
+            return await self._commit(request, timeout=timeout.total_seconds(), metadata=self._metadata)
+        except RpcError as error:
+            raise from_grpc_error(error) from error  # type: ignore[no-untyped-call]
+
+    async def read(self, paths: Sequence[str], timeout: timedelta) -> dict[str, Any]:
+        """A BatchGetDocumentsResponse for each path, with either `found` or `missing`."""
+        request = _BatchRequest(database=self._database, documents=[self._documents + path for path in paths])
+        start = len(self._documents)
+        answers: dict[str, Any] = {}
+        try:
+            async for answer in self._batch_get(request, timeout=timeout.total_seconds(), metadata=self._metadata):
+                name = answer.missing or answer.found.name
+                answers[name[start:]] = answer
+        except RpcError as error:
+            raise from_grpc_error(error) from error  # type: ignore[no-untyped-call]
+        return answers
+
+
+def write_of(write: Write, write_id: str, documents: str) -> Any:
+    """A Write; `documents` goes before its path."""
+    name = documents + write.path
+    match write:
+        case Create(data=data):
+            return _Write(update=_document(name, data, write_id), current_document={"exists": False})
+        case Update(changes=changes, version=version):
+            return _Write(
+                update=_document(name, changes, write_id),
+                update_mask={"field_paths": _mask(changes)},
+                current_document={"update_time": _time_of(version)},
+            )
+        case Delete(version=version):
+            return _Write(delete=name, current_document={"update_time": _time_of(version)})
+        case Increment(amounts=amounts, also=also):
+            return _Write(
+                update=_document(name, also, write_id),
+                update_mask={"field_paths": _mask(also)},
+                update_transforms=[
+                    {"field_path": quoted(field), "increment": _Value(integer_value=amount)}
+                    for field, amount in amounts.items()
+                ],
+            )
+        case _:
+            assert_never(write)
+
+
+@lru_cache(maxsize=4096)
+def quoted(name: str) -> str:
+    """As a path: a bare name with a dot would mean a field inside a field."""
+    path: str = FieldPath(name).to_api_repr()
+    return path
+
+
+def value_of(value: Value) -> Any:
+    """A Value. Raises ValueError or TypeError for what Firestore has no form of."""
+    match value:
+        case str():
+            return _Value(string_value=value)
+        case bool():
+            return _Value(boolean_value=value)
+        case int():
+            return _Value(integer_value=value)
+        case None:
+            return _Value(null_value=NULL_VALUE)
+        case datetime():
+            moment = Timestamp()
+            moment.FromDatetime(value)
+            return _Value(timestamp_value=moment)
+        case float():
+            return _Value(double_value=value)
+        case Mapping():
+            return _Value(map_value={"fields": {name: value_of(item) for name, item in value.items()}})
+        case bytes():
+            return _Value(bytes_value=value)
+        case list() | tuple():
+            return _Value(array_value={"values": [value_of(item) for item in value]})
+        case _:
+            raise TypeError(f"cannot be stored: a {type(value).__name__}")
+
+
+def plain(value: Any) -> Value:
+    """What a Value says. References and places, which nothing here writes, as text and as two numbers."""
+    match value.WhichOneof("value_type"):
+        case "string_value":
+            text: Value = value.string_value
+            return text
+        case "integer_value":
+            return int(value.integer_value)
+        case "boolean_value":
+            return bool(value.boolean_value)
+        case "timestamp_value":
+            return moment_of(value.timestamp_value)
+        case "double_value":
+            return float(value.double_value)
+        case "map_value":
+            return {name: plain(item) for name, item in value.map_value.fields.items()}
+        case "array_value":
+            return [plain(item) for item in value.array_value.values]
+        case "bytes_value":
+            return bytes(value.bytes_value)
+        case "reference_value":
+            return str(value.reference_value)
+        case "geo_point_value":
+            return [value.geo_point_value.latitude, value.geo_point_value.longitude]
+        case _:
+            return None
+
+
+def fields_of(fields: Mapping[str, Any]) -> dict[str, Value]:
+    """Of a document, without our `write_id`."""
+    return {name: plain(value) for name, value in fields.items() if name != HIDDEN_FIELD}
+
+
+def moment_of(time: Any) -> datetime:
+    """Without the nanoseconds, which are not ours to keep."""
+    return EPOCH + timedelta(seconds=time.seconds, microseconds=time.nanos // 1000)
+
+
+def version_of(time: Any) -> str:
+    """As google-cloud-firestore writes it (DatetimeWithNanoseconds.rfc3339): queries give it in that form."""
+    seconds = (EPOCH + timedelta(seconds=time.seconds)).strftime("%Y-%m-%dT%H:%M:%S")
+    fraction = f"{time.nanos:09d}".rstrip("0") if time.nanos else "000000"
+    return f"{seconds}.{fraction}Z"
+
+
+def _time_of(version: str) -> Timestamp:
+    time = Timestamp()
+    time.FromJsonString(version)
+    return time
+
+
+def _document(name: str, data: Fields, write_id: str) -> Any:
+    fields = {field: value_of(value) for field, value in data.items()}
+    fields[HIDDEN_FIELD] = _Value(string_value=write_id)
+    return _Document(name=name, fields=fields)
+
+
+def _mask(changes: Fields) -> list[str]:
+    return [*(quoted(name) for name in changes), quoted(HIDDEN_FIELD)]
