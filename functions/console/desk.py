@@ -12,8 +12,8 @@ from starlette.requests import Request
 
 from functions.console.panels import Overview
 from functions.console.runbook import Section
-from functions.console.shared_reading import SharedReading
 from functions.console.tokens import FormTokens
+from functions.shared_reading import SharedReading
 from shared.config import FirestoreSettings, Settings
 from shared.core.observability.series import Series
 from shared.flows.operations.console_key import console_key

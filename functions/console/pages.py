@@ -21,8 +21,8 @@ from functions.console.flag_forms import Choices, Filled, words
 from functions.console.guard import keep_cookie, token_for
 from functions.console.one_request import StoredRequestState, find, image_of, spans_of
 from functions.console.panels import Overview
-from functions.console.shared_reading import SharedReading
 from functions.console.view import environment, page
+from functions.shared_reading import SharedReading
 from shared import wiring
 from shared.adapters.payloads.thumbnail import thumbnail_of
 from shared.core.lifecycle import queries

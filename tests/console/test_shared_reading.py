@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from functions.console.shared_reading import OLDEST, SharedReading
+from functions.shared_reading import OLDEST, SharedReading
 
 
 class SlowStore:
