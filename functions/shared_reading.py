@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 WITHIN = 0.2
 """Seconds."""
-OLDEST = 10.0
+OLDEST = 5.0
 """Seconds."""
 
 
