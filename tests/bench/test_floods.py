@@ -32,7 +32,7 @@ def test_each_promise_that_is_broken_is_named() -> None:
     for words in (
         "1 acknowledged",
         "2 interactive",
-        "waited 31.0 s",
+        "waited 63.0 s",
         "memory grew by 150 MB",
         "1 of 100",
         "p50 251 ms",

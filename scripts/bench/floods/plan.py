@@ -23,7 +23,9 @@ class Promises(Struct, frozen=True):
     memory_bytes: int
     """Of the worker's process at its peak, above what it takes when idle."""
     interactive_seconds: float
-    """From its publication to its image, for the slowest interactive request."""
+    """From its publication to its image, for the slowest interactive request: a window of the quota, and a call. Bulk
+    may have had the whole window when the first one comes; room is reserved for the next ones as soon as one was seen.
+    """
     page_p50_ms: float
     page_p99_ms: float
     first_render_seconds: float
@@ -37,6 +39,6 @@ QUICK = FloodPlan(backlog=1_000, rate=400, seconds=5, rpm=240)
 EMULATOR = FloodPlan(backlog=2_000, rate=500, seconds=10, rpm=240)
 RESTART_BACKLOG, RESTART_BACKLOG_QUICK = 20_000, 2_000
 PROMISES = Promises(
-    memory_bytes=150_000_000, interactive_seconds=30.0, page_p50_ms=250.0, page_p99_ms=2_000.0,
+    memory_bytes=150_000_000, interactive_seconds=62.0, page_p50_ms=250.0, page_p99_ms=2_000.0,
     first_render_seconds=30.0,
 )  # fmt: skip

@@ -48,7 +48,7 @@ REASONS: Mapping[tuple[str, str], str] = {
     ),
     ("outage", "primary"): (
         "callers without a breaker use the primary model in the second in which it is well, at the price of sick "
-        "calls for each request of the outage; LiteLLM's cooldown ended sooner than the breaker's probes."
+        "calls for each request of the outage; a breaker's probe, and a cooldown, end some seconds after the outage."
     ),
     ("interactive", "interactive_p50"): (
         "Procrastinate keeps a fifth of the limit idle for these jobs and calls at once; Renderlane grants starts "
