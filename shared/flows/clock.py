@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from msgspec import Struct
 
-from shared.core.admission.clock_rewind import FELL
+from shared.core.times.set_back import FELL
 from shared.ports.clock import Clock
 
 

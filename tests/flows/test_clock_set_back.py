@@ -16,6 +16,7 @@ from shared.core.admission.tick import Memory
 from shared.core.lifecycle import request_record
 from shared.core.limits.quota import Limits
 from shared.core.observability import events
+from shared.core.times import set_back
 from shared.core.values.status import FINAL
 from shared.flows.clock import ClockFell, Reads, ServerTime
 from shared.flows.pump.tick import TickRunner
@@ -206,3 +207,7 @@ async def test_the_store_s_time_is_taken_as_it_is_when_it_falls_by_more_than_a_l
     assert time.now() == store
     with pytest.raises(ClockFell):
         time.observe(fallen)
+
+
+def test_a_clock_counts_as_set_back_when_it_is_behind_for_longer_than_a_lease() -> None:
+    assert set_back.FELL == request_record.LEASE

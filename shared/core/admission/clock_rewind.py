@@ -21,10 +21,8 @@ from shared.core.admission.slot_calendar import Calendar
 from shared.core.admission.spend_window import Spend
 from shared.core.admission.tick import Memory
 from shared.core.conclusions.conclusion import Conclusions
-from shared.core.lifecycle.request_record import LEASE
+from shared.core.times.set_back import FELL
 
-FELL = LEASE
-"""Less than this the times of two reads may differ without anybody having set a clock."""
 BY_THE_CALENDAR = ("day", "quota_day")
 """Closings that end at a midnight, by any clock."""
 

@@ -9,7 +9,6 @@ from datetime import datetime, timedelta
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from shared.core.admission.clock_rewind import FELL
 from shared.core.conclusions.evidence import Heard
 from shared.core.conclusions.evidence import summed as summed_heard
 from shared.core.conclusions.worker_report import WorkerReport
@@ -19,6 +18,7 @@ from shared.core.limits.live_quota import LiveLimits, LiveQuota
 from shared.core.limits.observations import ModelObservations, StartSignal, summed
 from shared.core.provider.circuit_health import REMEMBERED, Health
 from shared.core.provider.circuit_health import summed as summed_health
+from shared.core.times.set_back import FELL
 from shared.core.values.codec import stored_in
 from shared.core.values.documents import Document
 from shared.flows.clock import ClockReading

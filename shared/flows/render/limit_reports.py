@@ -13,7 +13,6 @@ from datetime import UTC, datetime, timedelta
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from shared.core.admission.clock_rewind import FELL
 from shared.core.admission.slot_calendar import bucket_of
 from shared.core.conclusions.claims import claim_id, contradicted_by
 from shared.core.conclusions.conclusion import NO_CASE, Conclusions
@@ -25,6 +24,7 @@ from shared.core.provider.circuit_health import ALL_WELL, Health
 from shared.core.provider.failure import Failure
 from shared.core.records.pump import PumpRecord
 from shared.core.routing.breaker import RUN, RUN_LEAST
+from shared.core.times.set_back import FELL
 from shared.core.values.documents import Increment
 from shared.core.values.route import Route
 from shared.flows.clock import Reads, ServerTime

@@ -9,7 +9,6 @@ from datetime import datetime, timedelta
 from msgspec.structs import replace
 
 from shared.core.accounting import budget
-from shared.core.admission.clock_rewind import FELL
 from shared.core.lifecycle import request_record, settlement, transitions
 from shared.core.lifecycle.settlement import Effect
 from shared.core.limits.observations import StartSignal
@@ -27,6 +26,7 @@ from shared.core.records.request import RequestRecord
 from shared.core.records.versioned import Attempt, Request, Versioned, committed, request_in, update
 from shared.core.routing import gateway
 from shared.core.routing.gateway import CONTRACT
+from shared.core.times.set_back import FELL
 from shared.core.values.documents import Absent, Committed, Conflict, Create, Delete, Document
 from shared.core.values.lanes import VERTEX
 from shared.core.values.route import Route
