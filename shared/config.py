@@ -487,14 +487,19 @@ def _callers(text: str) -> dict[str, tuple[str, ...]]:
     return {account: tuple(tenants) for account, tenants in accounts.items()}
 
 
+def _number(text: str) -> int:
+    """-1 for what is no whole number, or one of more than nine digits: Python reads none of thousands."""
+    return int(text) if text.isdecimal() and len(text) < 10 else -1
+
+
 def _whole(name: str, text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= 1_000_000:
+    if not 1 <= _number(text) <= 1_000_000:
         raise _wrong(name, text, "a whole number of at least 1")
     return int(text)
 
 
 def _minutes(name: str, text: str) -> timedelta:
-    if not text.isdecimal() or not (int(text) == 0 or 5 <= int(text) <= 1440):
+    if _number(text) != 0 and not 5 <= _number(text) <= 1440:
         raise _wrong(name, text, "0, or a whole number of minutes from 5 to 1440")
     return timedelta(minutes=int(text))
 
@@ -509,7 +514,7 @@ def _dollars(name: str, text: str | None) -> int | None:
 
 
 def _hours(name: str, text: str) -> timedelta:
-    if not text.isdecimal() or not 1 <= int(text) <= 720:  # so long an ended request is remembered
+    if not 1 <= _number(text) <= 720:  # so long an ended request is remembered
         raise _wrong(name, text, "a whole number of hours from 1 to 720")
     return timedelta(hours=int(text))
 

@@ -58,6 +58,9 @@ REGRESSIONS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "the undoing of a budget of no tenant": ("console", _FORM | {"path": "/budgets/{tenant}/undo", "part": "__x__"}),
     "the same under a long name": ("console", _FORM | {"path": "/budgets/{tenant}/undo", "part": "x" * 2_000}),
+    "a share of more digits than Python reads": (
+        "console", _FORM | {"path": "/flags/trip", "fields": {"name": "use-nano-banana-2", "share": "9" * 5_000}},
+    ),
     "an issuer that is a list": ("arrive", _WEBHOOK | {"way": "token", "claims": {"iss": [2147483648]}}),
     "an issuer that is an object": ("arrive", _WEBHOOK | {"way": "token", "claims": {"iss": {}}}),
     "a plan at the edge of the calendar": ("command", {"arguments": ["plan", "--at", EDGES[0], "missing"], "stdin": ""}),  # noqa: E501

@@ -12,6 +12,7 @@ import os
 import socket
 import ssl
 import stat
+import sys
 import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -121,8 +122,7 @@ class AllowedReferences:
         if place.scheme == "gs":
             return int((await obstore.head_async(self._bucket(place), place.path.lstrip("/")))["size"])
         async with self._web(uri, place, "HEAD", 1) as response:
-            text = response.headers.get("content-length", "")
-            return int(text) if response.status_code == 200 and text.isdecimal() else None
+            return _length(response.headers) if response.status_code == 200 else None
 
     async def fetch(self, uri: str, tenant: str, mime_type: str | None, most: int | None = None) -> Reference:
         """The bytes, with the type they have. `mime_type` None: any type. Raises ReferenceUnusable."""
@@ -227,8 +227,7 @@ class AllowedReferences:
     async def _from_web(self, uri: str, place: UriParts, trial: int, limit: int) -> bytes:
         async with self._web(uri, place, "GET", trial) as response:
             self._check_status(uri, response.status_code)
-            length = response.headers.get("content-length", "")
-            if length.isdecimal() and int(length) > limit:
+            if (_length(response.headers) or 0) > limit:
                 raise _too_large(limit, uri)
             data = bytearray()
             async for piece in response.aiter_bytes():
@@ -289,6 +288,14 @@ def _within(limit: int, uri: str, data: bytes) -> bytes:
     if len(data) > limit:
         raise _too_large(limit, uri)
     return data
+
+
+def _length(headers: Mapping[str, str]) -> int | None:
+    """As the server states it; None where it does not, and the most there is for one of more digits than a size has."""
+    text = headers.get("content-length", "")
+    if not text.isdecimal():
+        return None
+    return int(text) if len(text) < 16 else sys.maxsize
 
 
 def _too_large(limit: int, uri: str) -> ReferenceUnusable:

@@ -158,8 +158,8 @@ def _to(given: Mapping[str, str]) -> str | Problem | None:
 
 
 def _share(text: str) -> int | Problem:
-    if text.isascii() and text.isdecimal() and 1 <= int(text) <= 100:
+    if text.isascii() and text.isdecimal() and len(text) <= 3 and 1 <= int(text) <= 100:
         return int(text)
     return Problem(
-        "share", repr(text), "a whole number from 1 to 100", "It is the percentage of the matching requests."
+        "share", repr(text[:40]), "a whole number from 1 to 100", "It is the percentage of the matching requests."
     )
