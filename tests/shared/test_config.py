@@ -316,3 +316,9 @@ def test_calls_are_live_as_soon_as_one_of_the_providers_is_real(
     tmp_path: Path, given: dict[str, str], *, live: bool
 ) -> None:
     assert Settings.read(given, tmp_path).is_live is live
+
+
+@pytest.mark.parametrize("name", ["RENDERLANE_CAPACITY", "RENDERLANE_PROBE_MINUTES", "RENDERLANE_KEEP_PAID_HOURS"])
+def test_a_number_of_more_digits_than_python_reads_is_refused_by_name(name: str, tmp_path: Path) -> None:
+    with pytest.raises(InvalidSetting, match=name):
+        Settings.read({name: "9" * 5_000}, tmp_path)

@@ -6,6 +6,7 @@ import gzip
 import os
 import socket
 import ssl
+import sys
 import tracemalloc
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
@@ -26,7 +27,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from shared.adapters.object_storage.image_store import ObjectImages
-from shared.adapters.object_storage.references import AllowedReferences
+from shared.adapters.object_storage.references import AllowedReferences, _length
 from shared.adapters.payloads.reference_uri import is_public
 from shared.core.provider.call import Picture, Reference
 from shared.ports.images import ReferenceUnusable
@@ -614,3 +615,10 @@ async def test_an_image_larger_than_the_cache_is_not_kept(web: Web) -> None:
     await allowed.fetch(f"{web.url}/a", "web", None)
     await allowed.fetch(f"{web.url}/a", "web", None)
     assert len(web.requests) == 2
+
+
+@pytest.mark.parametrize(
+    ("stated", "length"), [("", None), ("12", 12), ("-1", None), ("9" * 15, int("9" * 15)), ("9" * 5_000, sys.maxsize)]
+)
+def test_a_stated_length_is_read_however_long_it_is(stated: str, length: int | None) -> None:
+    assert _length({"content-length": stated}) == length
