@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from functions.push import CALLER_LEFT, CRASHED, DELIVER_AGAIN, RETRY_LATER, worker_or_crash
 from functions.unacknowledged import UnacknowledgedDelivery, crashed, deferred
+from shared.core.validation.numbers import whole_number
 from shared.ports.signatures import NotGenuine, SignaturesUnavailable
 
 MOST_BYTES = 16_384
@@ -59,8 +60,8 @@ async def answer(request: Request) -> Response:
 
 async def body_of(request: Request) -> bytes:
     """Raises UnreadBody for one that is too large, too slow, or broken off."""
-    stated = request.headers.get("content-length", "0")
-    if not stated.isdecimal() or len(stated) > 9 or int(stated) > MOST_BYTES:
+    stated = whole_number(request.headers.get("content-length", "0"))
+    if stated is None or stated > MOST_BYTES:
         raise UnreadBody(413)
     body = bytearray()
     try:

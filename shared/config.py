@@ -18,6 +18,7 @@ from shared.core.observability.otel_values import wrong_value
 from shared.core.routing.background_proof import Setting
 from shared.core.routing.vertex import VERTEX_USES, VertexUse
 from shared.core.validation.addresses import without_secrets
+from shared.core.validation.numbers import whole_number
 from shared.core.values.money import micros_from_usd
 from shared.core.values.release import Release
 
@@ -487,21 +488,18 @@ def _callers(text: str) -> dict[str, tuple[str, ...]]:
     return {account: tuple(tenants) for account, tenants in accounts.items()}
 
 
-def _number(text: str) -> int:
-    """-1 for what is no whole number, or one of more than nine digits: Python reads none of thousands."""
-    return int(text) if text.isdecimal() and len(text) < 10 else -1
-
-
 def _whole(name: str, text: str) -> int:
-    if not 1 <= _number(text) <= 1_000_000:
+    number = whole_number(text)
+    if number is None or not 1 <= number <= 1_000_000:
         raise _wrong(name, text, "a whole number of at least 1")
-    return int(text)
+    return number
 
 
 def _minutes(name: str, text: str) -> timedelta:
-    if _number(text) != 0 and not 5 <= _number(text) <= 1440:
+    number = whole_number(text)
+    if number is None or (number != 0 and not 5 <= number <= 1440):
         raise _wrong(name, text, "0, or a whole number of minutes from 5 to 1440")
-    return timedelta(minutes=int(text))
+    return timedelta(minutes=number)
 
 
 def _dollars(name: str, text: str | None) -> int | None:
@@ -514,9 +512,10 @@ def _dollars(name: str, text: str | None) -> int | None:
 
 
 def _hours(name: str, text: str) -> timedelta:
-    if not 1 <= _number(text) <= 720:  # so long an ended request is remembered
+    number = whole_number(text)
+    if number is None or not 1 <= number <= 720:  # so long an ended request is remembered
         raise _wrong(name, text, "a whole number of hours from 1 to 720")
-    return timedelta(hours=int(text))
+    return timedelta(hours=number)
 
 
 def _base_url(text: str | None) -> str | None:

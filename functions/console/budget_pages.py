@@ -24,6 +24,7 @@ from shared.core.messages.topics import PUMP_KICKS
 from shared.core.observability import events
 from shared.core.records.tenant import TenantRecord
 from shared.core.routing import flag_form
+from shared.core.validation.numbers import whole_number
 from shared.core.validation.shapes import Problem
 from shared.core.values.documents import Document
 from shared.core.values.money import micros_from_usd, usd
@@ -149,8 +150,8 @@ async def set_limit(request: Request, form: Form) -> Response:
 
 def _shown_limit(form: Form) -> int:
     """The limit that the page showed; one that cannot be read is another one than the store's."""
-    text = form.get("seen", "")
-    return int(text) if text.isdecimal() and len(text) < 16 else -1
+    number = whole_number(form.get("seen", ""), 15)
+    return -1 if number is None else number
 
 
 async def undo(request: Request, form: Form) -> Response:

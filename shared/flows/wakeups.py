@@ -42,8 +42,13 @@ class Kicks:
         """Nothing is known to be queued there."""
         return not await self._view.knows_of(queue_name(model, priority))
 
-    async def after_render(self, effect: Effect) -> None:
-        """Called by render: a pump that died, or has left before this request came back, would not notice."""
+    async def after_render(self, effect: Effect, *, has_news: bool = False) -> None:
+        """Called by render and collect: a pump that died, or has left before this request came back, would not notice.
+
+        `has_news`: this process has reported what the pump should look at before its time.
+        """
+        if has_news:
+            await self.kick()
         match await self._view.state():
             case "lapsed":
                 await self.kick()

@@ -176,6 +176,7 @@ async def test_calls_are_listed_from_a_number_on(house: House) -> None:
     assert (calls[0]["status"], calls[0]["outcome"], calls[0]["size"]) == (200, "image", "1K")
     assert len(calls[0]["prompt_sha256"]) == 64
     assert (await house.http.get("/control/calls", params={"since": "x"})).status_code == 400
+    assert (await house.http.get("/control/calls", params={"since": "9" * 5_000})).status_code == 400
 
 
 async def test_faults_limits_and_latency_are_set_over_http(house: House) -> None:

@@ -16,6 +16,7 @@ from scripts.simulator.provider.bill import BillTotal, RecordedCall, usage_json
 from scripts.simulator.provider.faults import InvalidFaults
 from scripts.simulator.provider.latency import InvalidLatency
 from shared.core.limits.quota import InvalidQuota
+from shared.core.validation.numbers import whole_number
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -102,10 +103,11 @@ def _bill(simulation: Simulation) -> Endpoint:
 
 def _calls(simulation: Simulation) -> Endpoint:
     async def answer(request: Request) -> Response:
-        since = request.query_params.get("since", "0")
-        if not (since.isascii() and since.isdigit()):
-            return _error(f"since: found {since!r}, allowed is the number of a call")
-        return _json({"calls": [call_json(call) for call in simulation.ledger.since(int(since))]})
+        text = request.query_params.get("since", "0")
+        since = whole_number(text, 15)
+        if since is None or not text.isascii():
+            return _error(f"since: found {text[:80]!r}, allowed is the number of a call")
+        return _json({"calls": [call_json(call) for call in simulation.ledger.since(since)]})
 
     return answer
 

@@ -42,6 +42,7 @@ from shared.adapters.gemini_errors.quota_errors import Violation
 from shared.adapters.payloads.json_member import first_byte, items_of, text_of
 from shared.adapters.payloads.quotation import SENT, Sent, provider_words
 from shared.core.provider.failure import Failure, FailureKind
+from shared.core.validation.numbers import whole_number
 
 T = TypeVar("T")
 
@@ -385,7 +386,7 @@ def _led_by(problem: ProviderProblem, words: str) -> ProviderProblem:
 def _number(code: str) -> int | None:
     """A whole number below 1000, also as 400.0."""
     number = code.removesuffix(".0")
-    return int(number) if number.isascii() and number.isdecimal() and len(number) < 4 else None
+    return whole_number(number, 3) if number.isascii() else None
 
 
 def _word(code: str) -> str:

@@ -33,6 +33,7 @@ from shared.adapters.payloads.reference_uri import UriParts, is_address, is_publ
 from shared.adapters.payloads.whole_image import is_whole
 from shared.core.provider.call import Reference
 from shared.core.references.reference_name import named
+from shared.core.validation.numbers import whole_number
 from shared.ports.images import ImagesUnavailable, ReferenceUnusable
 
 if TYPE_CHECKING:
@@ -293,9 +294,7 @@ def _within(limit: int, uri: str, data: bytes) -> bytes:
 def _length(headers: Mapping[str, str]) -> int | None:
     """As the server states it; None where it does not, and the most there is for one of more digits than a size has."""
     text = headers.get("content-length", "")
-    if not text.isdecimal():
-        return None
-    return int(text) if len(text) < 16 else sys.maxsize
+    return whole_number(text, 15) if len(text) < 16 or not text.isdecimal() else sys.maxsize
 
 
 def _too_large(limit: int, uri: str) -> ReferenceUnusable:

@@ -16,6 +16,7 @@ from datetime import timedelta
 from urllib.parse import urlsplit
 
 from shared.adapters.payloads.reference_uri import is_address, is_public
+from shared.core.validation.numbers import whole_number
 from shared.ports.webhooks import AddressRefused, Answer, NoAnswer
 
 TIMEOUT = timedelta(seconds=10)
@@ -119,7 +120,8 @@ def _is_loopback(address: str) -> bool:
 
 def _retry_after(text: str) -> timedelta | None:
     """Seconds only; a date is ignored, since the back-off serves as well."""
-    return timedelta(seconds=int(text)) if text.isdecimal() and len(text) < 7 else None
+    seconds = whole_number(text, 6)
+    return None if seconds is None else timedelta(seconds=seconds)
 
 
 async def _look_up(host: str, port: int) -> Sequence[str]:

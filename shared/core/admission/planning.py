@@ -16,9 +16,9 @@ from shared.core.conclusions.evidence import short
 from shared.core.lifecycle.request_record import Head
 from shared.core.provider.circuit_health import ALL_WELL, Health
 from shared.core.routing import ladder
-from shared.core.routing.breaker import may_probe_again, probe_due, probes_allowed
+from shared.core.routing.breaker import may_probe_again, open_breakers, probe_due, probes_allowed
 from shared.core.routing.context import RoutingContext
-from shared.core.routing.flag import BREAKER, Flag
+from shared.core.routing.flag import Flag
 from shared.core.routing.ladder import Plan, Planned, Unroutable, Waits, saved
 from shared.core.values.lanes import is_apart
 from shared.core.values.route import Route, circuit
@@ -65,9 +65,8 @@ class Planner:
         if len(self._plans) > PLANS_KEPT:
             self._plans = {}
         plans = {head.request_id: self.plan(head, context) for head in heads}
-        for flag in context.flags:
-            if flag.actor == BREAKER and flag.circuit is not None:
-                plans |= _breaker_probe(flag, flag.circuit, context, routing, health, heads, now)
+        for closed, flag in open_breakers(context.flags).items():
+            plans |= _breaker_probe(flag, closed, context, routing, health, heads, now)
         for conclusion in routing.conclusions.due(now):
             plans |= _conclusion_probe(conclusion, context, routing, heads)
         candidates, waiting, unroutable = [], [], []

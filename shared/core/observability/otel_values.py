@@ -10,6 +10,8 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
+from shared.core.validation.numbers import whole_number
+
 WHOLE = (
     "OTEL_BSP_SCHEDULE_DELAY", "OTEL_BSP_EXPORT_TIMEOUT", "OTEL_BSP_MAX_QUEUE_SIZE", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE",
     "OTEL_METRIC_EXPORT_INTERVAL", "OTEL_METRIC_EXPORT_TIMEOUT",
@@ -81,4 +83,5 @@ def timeout_seconds(text: str) -> float | None:
 
 
 def _is_whole(text: str, *, least: int) -> bool:
-    return text.isascii() and text.isdigit() and len(text) <= 10 and least <= int(text) <= LARGEST
+    number = whole_number(text, 10)
+    return text.isascii() and number is not None and least <= number <= LARGEST

@@ -71,7 +71,7 @@ class Health(Stored, frozen=True):
         sick_ms = self.first_sick_ms.get(int(at.timestamp()), 0)
         return replace(self, good=_counted(self.good, at - timedelta(seconds=at.microsecond < sick_ms * 1000)))
 
-    def sick_since(self, second: int) -> datetime:
+    def first_sick_at(self, second: int) -> datetime:
         """When the sick answers of that second began; its end where only the second is known."""
         ms = self.first_sick_ms.get(second, 1000)
         return datetime.fromtimestamp(second, UTC) + timedelta(milliseconds=ms)

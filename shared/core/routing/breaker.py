@@ -10,7 +10,7 @@ breaker from tripping for OVERRULED, one that is extended by hand stays until it
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 
 from msgspec import Struct, field
@@ -97,7 +97,7 @@ def judge(
     `overruled` says until when on-call has forbidden a circuit's breaker to trip.
     """
     after = {name: circuit.forget(now) for name, circuit in circuits.items()}
-    open_now = {flag.circuit: flag for flag in flags if flag.actor == BREAKER}
+    open_now = open_breakers(flags)
     trips, resets = [], []
     for name in sorted({*after, *health}):
         circuit, recent = after.get(name, Circuit()), health.get(name, ALL_WELL)
@@ -123,6 +123,11 @@ def is_half_open(circuit: Circuit, health: Health, now: datetime) -> bool:
     return well > max(health.sick, default=0) and now.timestamp() - well < HALF_OPEN_FOR.total_seconds()
 
 
+def open_breakers(flags: Iterable[Flag]) -> dict[str, Flag]:
+    """Those among the flags, by circuit."""
+    return {flag.circuit: flag for flag in flags if flag.circuit is not None}
+
+
 def probes_allowed(circuit: Circuit, health: Health, now: datetime) -> int:
     """How many calls may go through an open breaker now: some at once after one that went well."""
     if is_half_open(circuit, health, now):
@@ -142,7 +147,8 @@ def next_tick(circuit: Circuit, health: Health, now: datetime) -> datetime | Non
     if is_half_open(circuit, health, now):
         return now + HALF_OPEN_TICK
     due = probe_due(circuit)
-    return due - PROBE_TICK_AHEAD if due is not None and due - PROBE_TICK_AHEAD > now else None
+    in_time = None if due is None else due - PROBE_TICK_AHEAD
+    return in_time if in_time is not None and in_time > now else None
 
 
 def _is_before(second: int, moment: datetime | None) -> bool:
@@ -155,7 +161,7 @@ def _sick_from(circuit: Circuit, health: Health, now: datetime) -> datetime:
     if circuit.tripped_at is not None:
         since = max(since, circuit.tripped_at, circuit.probed_at or circuit.tripped_at)
     first = min((second for second in health.sick if second >= since.timestamp()), default=None)
-    return now if first is None else min(now, health.sick_since(first))
+    return now if first is None else min(now, health.first_sick_at(first))
 
 
 def may_probe_again(circuit: Circuit, now: datetime) -> bool:

@@ -13,6 +13,7 @@ from shared.core.catalogue.catalogue import Catalogue, UnknownModel
 from shared.core.messages.render_request import PURPOSES, InvalidRequest, RenderRequest
 from shared.core.routing.flag import BREAKER, LONGEST_EXPIRY, Flag, Scope
 from shared.core.routing.flag_kinds import NAMES, WITH_TO, FlagName, values_of_to
+from shared.core.validation.numbers import whole_number
 from shared.core.validation.shapes import Problem
 from shared.core.values import lanes
 
@@ -158,8 +159,9 @@ def _to(given: Mapping[str, str]) -> str | Problem | None:
 
 
 def _share(text: str) -> int | Problem:
-    if text.isascii() and text.isdecimal() and len(text) <= 3 and 1 <= int(text) <= 100:
-        return int(text)
+    number = whole_number(text, 3)
+    if text.isascii() and number is not None and 1 <= number <= 100:
+        return number
     return Problem(
         "share", repr(text[:40]), "a whole number from 1 to 100", "It is the percentage of the matching requests."
     )

@@ -31,9 +31,7 @@ async def collect(ports: Ports, kicks: Kicks, collector: Collector, message: Mes
             await wake_batch(ports, name)
         case Arrival() as arrival:
             effect = await _collect_one(ports, collector, arrival, message)
-            if collector.take_news():
-                await kicks.kick()
-            await kicks.after_render(effect)
+            await kicks.after_render(effect, has_news=collector.take_news())
 
 
 async def _collect_one(ports: Ports, collector: Collector, arrival: Arrival, message: Message) -> Effect:

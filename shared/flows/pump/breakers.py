@@ -20,7 +20,7 @@ from shared.core.conclusions.conclusion import Conclusion, Conclusions
 from shared.core.conclusions.conclusion import judge as conclude
 from shared.core.observability import events
 from shared.core.provider.circuit_health import ALL_WELL
-from shared.core.routing.breaker import BreakerChanges, judge, next_tick
+from shared.core.routing.breaker import BreakerChanges, judge, next_tick, open_breakers
 from shared.core.routing.context import RoutingContext
 from shared.core.routing.flag import BREAKER, Flag
 from shared.core.routing.flag_board import FlagRefused
@@ -163,7 +163,7 @@ def next_tick_at(routing: Routing, sight: Sight, now: datetime) -> datetime | No
     if sight.reports is None:
         return None
     health = sight.reports.health
-    open_now = {flag.circuit for flag in sight.flags.board.in_force(now) if flag.actor == BREAKER}
+    open_now = open_breakers(sight.flags.board.in_force(now))
     circuits = {name: circuit for name, circuit in routing.circuits.items() if name in open_now}
     ticks = [next_tick(circuit, health.get(name, ALL_WELL), now) for name, circuit in circuits.items()]
     return min((moment for moment in ticks if moment is not None), default=None)

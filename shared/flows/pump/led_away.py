@@ -17,7 +17,6 @@ from shared.core.lifecycle.request_record import Head
 from shared.core.lifecycle.retry import MAX_PROBE_BACKOFF
 from shared.core.provider.circuit_health import ALL_WELL, Health
 from shared.core.routing.context import RoutingContext
-from shared.core.routing.flag import BREAKER, Flag
 from shared.core.routing.ladder import Planned
 from shared.flows.pump.queue_fronts import PAGE
 from shared.flows.requests.item_by_item import heads
@@ -39,11 +38,6 @@ class LedAwayLook(Struct, frozen=True):
         newest = {circuit: max(health.get(circuit, ALL_WELL).sick, default=0) for circuit in closed}
         is_news = any(self.newest_sick.get(circuit) != second for circuit, second in newest.items())
         return LedAwayLook(newest, now + LOOKED_FOR if is_news else self.until)
-
-
-def closed_by(flags: Collection[Flag]) -> set[str]:
-    """Circuits that breakers close."""
-    return {flag.circuit for flag in flags if flag.actor == BREAKER and flag.circuit is not None}
 
 
 async def led_away(

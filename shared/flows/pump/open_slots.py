@@ -10,8 +10,7 @@ from shared.core.admission.allocation import Candidate
 from shared.core.admission.open_slots import OpenTerms, TakenSlot, Withdrawn
 from shared.core.admission.route_memory import Routing
 from shared.core.provider.circuit_health import ALL_WELL
-from shared.core.routing.breaker import probes_allowed
-from shared.core.routing.flag import BREAKER
+from shared.core.routing.breaker import open_breakers, probes_allowed
 from shared.core.values.documents import Create, Document
 from shared.flows.background.ways import Ways
 from shared.flows.pump.sight import Reports, Sight
@@ -40,10 +39,7 @@ async def open_terms(
     soon = now + NEXT_TICK
     probed = {slot.planned.probe for slot in candidates}
     probing = [slot.subject for slot in routing.conclusions.due(soon) if slot.id not in probed]
-    for flag in sight.flags.board.in_force(now):
-        circuit = flag.circuit
-        if flag.actor != BREAKER or circuit is None:
-            continue
+    for circuit in open_breakers(sight.flags.board.in_force(now)):
         state = routing.circuits.get(circuit)
         most = 1 if state is None else probes_allowed(state, reports.health.get(circuit, ALL_WELL), soon)
         if most > 1 or (most == 1 and circuit not in probed):

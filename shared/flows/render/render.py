@@ -65,9 +65,7 @@ async def render(ports: Ports, kicks: Kicks, evidence: Evidence, message: Messag
                 await _end_deadly(ports, request, time)
             elif isinstance(begun, Versioned):
                 effect = await _attempt(ports, evidence, begun, time)
-                if evidence.take_news():
-                    await kicks.kick()
-                await kicks.after_render(effect)
+                await kicks.after_render(effect, has_news=evidence.take_news())
         case "rendering" if _has_lapsed(request, time):
             await kicks.after_render(await recover(ports, request))
         case _ if request.record.announce == "pending":

@@ -129,7 +129,7 @@ def test_the_first_sick_answer_of_all_workers_is_what_counts() -> None:
         for ms in (900, 250, 400, 600)
     ]
     health = summed([Health.from_json(report.to_json()) for report in reports])
-    assert health.sick_since(int((NOW - 3 * SECOND).timestamp())) == NOW - timedelta(seconds=2.75)
+    assert health.first_sick_at(int((NOW - 3 * SECOND).timestamp())) == NOW - timedelta(seconds=2.75)
 
 
 def test_a_picture_of_the_same_second_that_began_before_the_first_sick_answer_says_nothing_of_the_outage() -> None:

@@ -75,8 +75,8 @@ def _wrap(monkeypatch: pytest.MonkeyPatch, name: str, call: Callable[[str, Any],
     monkeypatch.setattr(tick_module, name, stage)
 
 
-def fail_in(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    """Once, when the stage has done its work."""
+async def dies_in(runner: TickRunner, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tick of it that fails when the stage has done its work. The next one does not."""
     failures = iter([ValueError("negative shift count")])
 
     def fail(*_: object) -> None:
@@ -84,6 +84,8 @@ def fail_in(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
             raise error
 
     _wrap(monkeypatch, name, fail)
+    with pytest.raises(ValueError, match="negative shift count"):
+        await runner.tick(None)
 
 
 def structs(value: Any) -> Iterator[Struct]:
@@ -221,9 +223,7 @@ async def test_an_error_in_a_stage_leaves_the_state_as_it_was(name: str, monkeyp
     runner = await a_runner(world)
     before = runner.state
     shown = repr(before)
-    fail_in(monkeypatch, name)
-    with pytest.raises(ValueError, match="negative shift count"):
-        await runner.tick(None)
+    await dies_in(runner, name, monkeypatch)
     assert runner.state is before
     assert repr(before) == shown
 
@@ -234,9 +234,7 @@ async def test_an_error_before_the_write_hands_nothing_out_and_the_next_tick_doe
 ) -> None:
     world = await a_world()
     runner = await a_runner(world)
-    fail_in(monkeypatch, name)
-    with pytest.raises(ValueError, match="negative shift count"):
-        await runner.tick(None)
+    await dies_in(runner, name, monkeypatch)
     assert released(world) == []
     await runner.tick(None)
     assert len(released(world)) == len(world.topics.on(RENDER_RELEASES)) > 1
@@ -249,9 +247,7 @@ async def test_a_tick_that_dies_after_its_write_can_write_no_second_time(
     """It would decide by calendars that do not know of the slots that it gave away."""
     world = await a_world()
     runner = await a_runner(world)
-    fail_in(monkeypatch, name)
-    with pytest.raises(ValueError, match="negative shift count"):
-        await runner.tick(None)
+    await dies_in(runner, name, monkeypatch)
     handed_out, calendars = released(world), repr(world.store.all("calendars"))
     await queue(world, "late", model="gemini-3-pro-image", tenant="another")
     with pytest.raises(LeadLost):

@@ -134,14 +134,16 @@ def _owners(file: Path | None) -> Owners:
 def _load(loads: Sequence[str], catalogue: Catalogue) -> dict[str, int]:
     """By model id; a bare number is of the default model."""
     from shared.core.catalogue.catalogue import UnknownModel
+    from shared.core.validation.numbers import whole_number
 
     numbers = {}
     for text in loads:
-        name, _, number = text.rpartition("=")
-        if not number.isdecimal() or not 1 <= int(number) <= 1_000_000:
-            raise click.UsageError(f"--load: found {text!r}; allowed: RPM or MODEL=RPM, such as 450")
+        name, _, rpm = text.rpartition("=")
+        number = whole_number(rpm)
+        if number is None or not 1 <= number <= 1_000_000:
+            raise click.UsageError(f"--load: found {text[:80]!r}; allowed: RPM or MODEL=RPM, such as 450")
         try:
-            numbers[catalogue.live(name or catalogue.purposes["default"]).id] = int(number)
+            numbers[catalogue.live(name or catalogue.purposes["default"]).id] = number
         except UnknownModel as error:
             raise click.UsageError(
                 f"--load: found the model {name!r}; allowed: {', '.join(catalogue.names)}"

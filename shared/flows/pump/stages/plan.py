@@ -10,8 +10,9 @@ from shared.core.admission.tick import Memory
 from shared.core.lifecycle.request_record import Head
 from shared.core.provider.outcome import EXPIRED, Outcome
 from shared.core.provider.outcome_code import PlainEnd
+from shared.core.routing.breaker import open_breakers
 from shared.flows.pump.breakers import InForce
-from shared.flows.pump.led_away import LedAwayLook, closed_by, led_away
+from shared.flows.pump.led_away import LedAwayLook, led_away
 from shared.flows.pump.stages import reporting
 from shared.flows.pump.stages.observe import Observation
 from shared.flows.pump.stages.ports import TickPorts
@@ -40,7 +41,7 @@ async def plan(act: TickPorts, state: PumpState, observation: Observation) -> Ti
         state.suspected, act.time.now(),
     )  # fmt: skip
     now = act.time.now()
-    closed = closed_by(in_force.sight.flags.board.in_force(now))
+    closed = open_breakers(in_force.sight.flags.board.in_force(now))
     look = state.led_away.after(closed, observation.reports.health, now)
     freed = await led_away(act.ports, act.planner, in_force.context, look, closed, now)
     heads = {head.request_id: head for head in [*observation.heads, *freed]}

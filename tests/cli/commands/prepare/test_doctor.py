@@ -251,7 +251,7 @@ async def _pause(home: Path, *, tripped: bool) -> None:
     await store.close()
 
 
-@pytest.mark.parametrize("load", ["many", "0", "no-such-model=5"])
+@pytest.mark.parametrize("load", ["many", "0", "no-such-model=5", "9" * 5_000])
 @pytest.mark.usefixtures("home")
 def test_a_load_that_cannot_be_is_refused(load: str) -> None:
     result = renderlane("doctor", "--load", load)
