@@ -15,7 +15,7 @@ import json
 import sqlite3
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -82,7 +82,8 @@ class LocalTopics:
     def __init__(self, path: Path | str, clock: Clock, project: str = "local") -> None:
         self._clock = clock
         self._project = project
-        self._waiting: set[asyncio.Future[None]] = set()
+        self._waiting: dict[asyncio.Future[None], str] = {}
+        """Pulls that found nothing, with their subscriptions."""
         self._clock_began = clock.now() - timedelta(seconds=clock.monotonic())
         """When the monotonic clock began, by the wall clock as it was last seen."""
         self._newest_foreign = 0
@@ -100,15 +101,14 @@ class LocalTopics:
     async def publish(self, topic: str, data: bytes, attributes: Mapping[str, str] | None = None) -> str:
         message = _Message(uuid.uuid4().hex, self._now(), dict(attributes or {}), data)
         check_message(topic, data, message.attributes)
-        await self._thread.run(partial(_publish, topic, message))
-        self._wake()
+        self._wake(await self._thread.run(partial(_publish, topic, message)))
         return message.id
 
     async def pull(self, subscription: str, limit: int, wait: timedelta) -> list[Delivery]:
         until = self._clock.monotonic() + wait.total_seconds()
         while True:
             await self._follow_the_clock()
-            with self._news() as news:  # registered before looking, so nothing slips between
+            with self._news(subscription) as news:  # registered before looking, so nothing slips between
                 now = self._now()
                 claimed = await self._thread.run(partial(_claim, subscription, limit, now, self._project))
                 if claimed.buried:
@@ -133,7 +133,7 @@ class LocalTopics:
         if not by:
             return await self.reject(subscription, handles)
         await self._thread.run(partial(_extend, subscription, tuple(handles), self._now() + by // _MICROSECOND))
-        self._wake()
+        self._wake([subscription])
         return None
 
     async def redeliver_all(self) -> int:
@@ -156,21 +156,23 @@ class LocalTopics:
         return (self._clock.now() - _EPOCH) // _MICROSECOND
 
     @contextmanager
-    def _news(self) -> Iterator[asyncio.Future[None]]:
+    def _news(self, subscription: str) -> Iterator[asyncio.Future[None]]:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.add(future)
+        self._waiting[future] = subscription
         try:
             yield future
         finally:
-            self._waiting.discard(future)
+            self._waiting.pop(future, None)
 
-    def _wake(self) -> None:
-        """Called in any thread: something may be due for somebody."""
-        for future in list(self._waiting):
+    def _wake(self, subscriptions: Collection[str] | None = None) -> None:
+        """Called in any thread: something may be due for those who pull from these; None = from any."""
+        for future, subscription in list(self._waiting.items()):
+            if subscriptions is not None and subscription not in subscriptions:
+                continue
             try:
                 future.get_loop().call_soon_threadsafe(_set, future)
             except RuntimeError:
-                self._waiting.discard(future)  # its loop has ended
+                self._waiting.pop(future, None)  # its loop has ended
 
     def _look(self, connection: sqlite3.Connection) -> bool:
         """Called in the thread after another connection's commit, which is the store's most of the time.
@@ -240,14 +242,15 @@ def _ensure(subscriptions: tuple[Subscription, ...], transaction: Transaction) -
         )
 
 
-def _publish(topic: str, message: _Message, transaction: Transaction) -> None:
+def _publish(topic: str, message: _Message, transaction: Transaction) -> list[str]:
+    """The subscriptions that get it."""
     transaction.begin()
     execute = transaction.connection.execute
-    names = execute("SELECT name FROM subscriptions WHERE topic = ?", [topic]).fetchall()
+    names = [name for (name,) in execute("SELECT name FROM subscriptions WHERE topic = ?", [topic])]
     if not names and execute("SELECT 1 FROM topics WHERE name = ?", [topic]).fetchone() is None:
         raise TopicsUnavailable(f"there is no topic {topic}: start the worker once, it makes the topics")
     due_at = message.due_at(topic)
-    for (name,) in names:
+    for name in names:
         execute(
             "INSERT INTO messages (subscription, due_at, number, message_id, published_at, attributes, data) "
             "VALUES (?, ?, 0, ?, ?, ?, ?)",
@@ -260,6 +263,7 @@ def _publish(topic: str, message: _Message, transaction: Transaction) -> None:
                 message.data,
             ],
         )
+    return names
 
 
 def _claim(subscription: str, limit: int, now: int, project: str, transaction: Transaction) -> _Claimed:
