@@ -28,6 +28,7 @@ from shared.adapters.process import proxies
 from shared.adapters.process.byte_room import ByteRoom, memory_of_this_process, room_of
 from shared.adapters.process.system_clock import SystemClock
 from shared.adapters.telemetry.json_log import JsonSignals
+from shared.adapters.telemetry.late_exports import LateMetrics, LateSpans
 from shared.adapters.telemetry.telemetry import MetricExport, Sampler, SpanExport, Telemetry
 from shared.config import (
     EMULATORS,
@@ -502,7 +503,7 @@ def live_quota(settings: Settings, models: Catalogue, clock: Clock) -> LiveQuota
 def telemetry(
     settings: Settings, events: JsonSignals, boot: str, traces: Path | None, meters: Sequence[MetricExport] = ()
 ) -> Telemetry:
-    """Nothing of OpenTelemetry is imported unless something is to be sent, or a sampler is named."""
+    """OpenTelemetry is imported with the first span that is to be sent, or at once where a sampler is named."""
     resource = {
         "service.name": "renderlane",
         "service.version": settings.release.name,
@@ -515,19 +516,27 @@ def telemetry(
 
         exports.append(SpanFile(traces, resource))
     if "traces" in settings.exports:
-        from shared.adapters.telemetry.otlp_spans import OtlpSpans
-
-        exports.append(OtlpSpans(resource))
+        exports.append(LateSpans(partial(_otlp_spans, resource)))
     sampler: Sampler | None = None
     if settings.sampler is not None and exports:
         from shared.adapters.telemetry.otlp_spans import NamedSampler
 
         sampler = NamedSampler()
     if "metrics" in settings.exports:
-        from shared.adapters.telemetry.otlp_metrics import OtlpMetrics
-
-        meters = (*meters, OtlpMetrics(resource))
+        meters = (*meters, LateMetrics(partial(_otlp_metrics, resource)))
     return Telemetry(events, exports, sampler, meters)
+
+
+def _otlp_spans(resource: Mapping[str, str]) -> SpanExport:
+    from shared.adapters.telemetry.otlp_spans import OtlpSpans
+
+    return OtlpSpans(resource)
+
+
+def _otlp_metrics(resource: Mapping[str, str]) -> MetricExport:
+    from shared.adapters.telemetry.otlp_metrics import OtlpMetrics
+
+    return OtlpMetrics(resource)
 
 
 def flag_source(settings: Settings, models: Catalogue, emitted: Signals | None = None) -> FlagSource:

@@ -19,8 +19,9 @@ from shared.adapters.gemini_errors.error_codes import NO_IMAGE, REFUSALS, STATUS
 from shared.adapters.gemini_errors.errors import ProviderProblem
 from shared.adapters.payloads.json_member import NONE, decoded, text_of
 from shared.core.provider.failure import Failure, FailureKind
+from shared.core.values.late_pattern import late_pattern
 
-_REFUSED = re.compile(
+_REFUSED = late_pattern(
     r"content[ _-]?(policy|filter|management policy|moderation)|contentpolicyviolation|safety (system|filter|polic)"
     r"|flagged (by|for|as)\b.{0,40}(moderation|safety|content|polic)|moderation[ _]blocked|prohibited[ _]content"
     r"|violat\w+ .{0,40}(polic|guideline)",
@@ -104,4 +105,4 @@ def is_refusal(problem: ProviderProblem) -> bool:
         return False
     others = {STATUS_OF_CODE[code] for code in problem.codes if code in STATUS_OF_CODE} - {400, 403}
     words = problem.message[:4_000]
-    return not others and _REFUSED.search(words) is not None and not error_phrases.is_of_closed_account(words)
+    return not others and _REFUSED().search(words) is not None and not error_phrases.is_of_closed_account(words)

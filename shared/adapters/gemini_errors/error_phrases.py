@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import re
 
-_KEY = re.compile(
+from shared.core.values.late_pattern import late_pattern
+
+_KEY = late_pattern(
     r"(api|auth)[ _-]?key (is |was )?(not valid|invalid|expired|not found|(reported as )?leaked)"
     r"|(api|auth)[ _-]?key (is|was|has been) (revoked|disabled|deleted|deactivated|blocked|suspended)"
     r"|(invalid|incorrect|expired|unknown|revoked|disabled) (api|auth)[ _-]?key",
     re.I,
 )
-_NO_BILLING = re.compile(
+_NO_BILLING = late_pattern(
     r"(enable|set up|activate) (a )?billing|billing must be enabled|\blink (a |your )?billing account\b"
     r"|\bbilling account\b.{0,40}\bnot found\b|billing (is |has )?(not (been )?|dis)(enabled|abled)?|requires? billing"
     r"|\bonly (available|accessible|open|offered)? ?(to|for|on) (the )?(paid|billed|paying|tier [1-9])\b"
     r"|\b(requires?|needs?) (a |the )?(paid|billed) (tier|plan|account|project)\b|\boverdue\b",
     re.I,
 )
-_REGION = re.compile(
+_REGION = late_pattern(
     r"\b(location|country|region|territory|territories|ip address)\b.{0,40}"
     r"\b(is|are)? ?(not|n't|un)[ -]?(currently )?(support|available|allow|permit|eligible)"
     r"|\bnot (currently )?(supported|available|allowed) (in|from|for) (your|this|the|user'?s?) "
@@ -25,7 +27,7 @@ _REGION = re.compile(
     r"|\bunsupported (country|region|location|territory)",
     re.I,
 )
-_VERSION = re.compile(
+_VERSION = late_pattern(
     r"\b(schema|api[ _-]?version|api[ _-]?revision|sdk|client version|legacy (api|interactions?)|version of the api)\b"
     r".{0,100}\b(no longer|not any ?more|deprecated|retired|sunset|removed|shut ?down|discontinued|too old|outdated"
     r"|unsupported|not supported)"
@@ -33,7 +35,7 @@ _VERSION = re.compile(
     r"\b(schema|api[ _-]?version|revision|sdk|legacy|client)\b",
     re.I,
 )
-_DENIED = re.compile(
+_DENIED = late_pattern(
     r"\bdenied access\b"
     r"|\b(project|consumer|account|organi[sz]ation|api[ _-]?key|credential|user|billing account)\b.{0,80}"
     r"\b(ha(s|ve) been|is|was|were|are) (temporarily |permanently |currently )?"
@@ -43,7 +45,7 @@ _DENIED = re.compile(
     r"|\bterms (of (service|use)|and conditions)\b.{0,60}\b(accept|agree)|\b(accept|agree)\w*\b.{0,40}\bterms\b",
     re.I,
 )
-_REFUSED = re.compile(
+_REFUSED = late_pattern(
     r"\b(input|prompt|content|request|message|image)s?\b.{0,60}\b(was|were|been|is|are|got) flagged\b"
     r"|\bflagged (as|for|by)\b|\bour safety system\b|\brequires moderation\b"
     r"|\bmoderation (system|filter|polic)"
@@ -58,12 +60,12 @@ _REFUSED = re.compile(
     r"|违反.{0,10}(政策|规定|准则)|(内容|安全)审核|敏感(词|内容)|违规(内容|词)?|内容安全",
     re.I,
 )
-_REFUSAL_NAME = re.compile(
+_REFUSAL_NAME = late_pattern(
     r"\b(PROHIBITED_CONTENT|IMAGE_PROHIBITED_CONTENT|IMAGE_SAFETY|IMAGE_RECITATION|BLOCKLIST|SPII"
     r"|content_policy_violation|moderation_blocked)\b"
 )
 """Google's and OpenAI's own words for a no, as relays quote them in errors of any status."""
-_PICTURE = re.compile(
+_PICTURE = late_pattern(
     r"\b(process|read|decode|open|parse|load) (the |an? |your )?"
     r"(input |provided |uploaded |given |reference )?images?\b"
     r"|\b(provided|input|uploaded|reference|given) (image|picture)s?\b.{0,30}"
@@ -77,67 +79,67 @@ _PICTURE = re.compile(
     r"|\b(fetch|retrieve|download|access)\w*\b.{0,40}\b(from |the )(provided |given )*(ur[il]|image|file)\b",
     re.I,
 )
-_TOO_LARGE = re.compile(
+_TOO_LARGE = late_pattern(
     r"\bpayload size\b|\brequest (entity |body |payload )?(is |was )?too large\b"
     r"|\b(request|payload|body|content)[ _]size\b"
     r".{0,40}\b(exceed|limit|large|maximum)|\bpayload too large\b",
     re.I,
 )
-_UPSTREAM_SILENT = re.compile(
+_UPSTREAM_SILENT = late_pattern(
     r"\bstatus[ _]code[ :=]*(408|499|504|52[0246]|59[89])\b"
     r"|context deadline exceeded|deadline[ _]exceeded|\btime[d ]?[ -]?outs?\b|\bdo_request_failed\b|client\.timeout",
     re.I,
 )
-_TIER = re.compile(r"\b(service[ _-]?tiers?|flex|priority)\b", re.I)
-_NOT_HAD = re.compile(
+_TIER = late_pattern(r"\b(service[ _-]?tiers?|flex|priority)\b", re.I)
+_NOT_HAD = late_pattern(
     r"(\bnot|n't)( yet| currently)? (support|available|allowed|enabled|offered)|\bunsupported|\bunavailable"
     r"|\binvalid value|\bunknown (name|field|parameter)",
     re.I,
 )
-_SENTENCE_END = re.compile(r"(?<=[.;!])\s+")
+_SENTENCE_END = late_pattern(r"(?<=[.;!])\s+")
 
 
 def is_of_key(words: str) -> bool:
-    return bool(_KEY.search(words))
+    return bool(_KEY().search(words))
 
 
 def is_of_billing(words: str) -> bool:
-    return bool(_NO_BILLING.search(words))
+    return bool(_NO_BILLING().search(words))
 
 
 def is_of_project(words: str) -> bool:
     """Of the region, the version of the API, or a project or an account that may not call: no request can mend it."""
-    return any(pattern.search(words) for pattern in (_REGION, _VERSION, _DENIED))
+    return any(pattern().search(words) for pattern in (_REGION, _VERSION, _DENIED))
 
 
 def is_refusal(words: str) -> bool:
     """Not of an account that is closed for what it did before."""
-    return names_refusal(words) or bool(_REFUSED.search(words) and not is_of_closed_account(words))
+    return names_refusal(words) or bool(_REFUSED().search(words) and not is_of_closed_account(words))
 
 
 def is_of_closed_account(words: str) -> bool:
-    return bool(_DENIED.search(words))
+    return bool(_DENIED().search(words))
 
 
 def names_refusal(words: str) -> bool:
     """By the provider's own word for it, so that it holds within any status."""
-    return bool(_REFUSAL_NAME.search(words))
+    return bool(_REFUSAL_NAME().search(words))
 
 
 def is_of_picture(words: str) -> bool:
     """Of a reference, or of the size of all."""
-    return bool(_PICTURE.search(words) or is_too_large(words))
+    return bool(_PICTURE().search(words) or is_too_large(words))
 
 
 def is_too_large(words: str) -> bool:
-    return bool(_TOO_LARGE.search(words))
+    return bool(_TOO_LARGE().search(words))
 
 
 def is_upstream_timeout(words: str) -> bool:
     """Somebody behind the one who answers did not answer in time."""
-    return bool(_UPSTREAM_SILENT.search(words))
+    return bool(_UPSTREAM_SILENT().search(words))
 
 
 def lacks_tier(words: str) -> bool:
     """One sentence says of a service tier that the model does not have it."""
-    return any(_TIER.search(item) and _NOT_HAD.search(item) for item in _SENTENCE_END.split(words))
+    return any(_TIER().search(item) and _NOT_HAD().search(item) for item in _SENTENCE_END().split(words))

@@ -43,20 +43,21 @@ from shared.adapters.payloads.json_member import first_byte, items_of, text_of
 from shared.adapters.payloads.quotation import SENT, Sent, provider_words
 from shared.core.provider.failure import Failure, FailureKind
 from shared.core.validation.numbers import whole_number
+from shared.core.values.late_pattern import late_pattern
 
 T = TypeVar("T")
 
-_OTHER_NAME = re.compile(r"\b(files|cachedContents|interactions|environments|operations)/[\w-]", re.I)
-_OTHER_THING = re.compile(
+_OTHER_NAME = late_pattern(r"\b(files|cachedContents|interactions|environments|operations)/[\w-]", re.I)
+_OTHER_THING = late_pattern(
     r"\b(file|cached ?content|interaction|previous_interaction_id|environment|operation)s?\b", re.I
 )
-_OF_REQUEST = re.compile(
+_OF_REQUEST = late_pattern(
     r"\b(images?|prompt|content|parts?|tokens?|parameter|field|argument|value|request|config|modalit\w+)\b", re.I
 )
-_MODEL = re.compile(r"\bmodels?\b", re.I)
-_FILE = re.compile(r"\b(files?|file_?(uri|data)|ur[il]s?|gs)\b", re.I)
-_LEADING_CODE = re.compile(r"([a-z_]{4,40}|[A-Z_]{4,40}): ")
-_FLEX = re.compile(r"\b(flex|priority)\b", re.I)
+_MODEL = late_pattern(r"\bmodels?\b", re.I)
+_FILE = late_pattern(r"\b(files?|file_?(uri|data)|ur[il]s?|gs)\b", re.I)
+_LEADING_CODE = late_pattern(r"([a-z_]{4,40}|[A-Z_]{4,40}): ")
+_FLEX = late_pattern(r"\b(flex|priority)\b", re.I)
 _GOOGLE = ("googleapis.com",)
 CLOUDFLARE = frozenset([520, 521, 522, 523, 524, 525, 526, 527])
 """Cloudflare's own: https://developers.cloudflare.com/support/troubleshooting/http-status-codes/cloudflare-5xx-errors/"""
@@ -66,7 +67,7 @@ CALLER_GONE = (408, 460, 499)
 """A proxy took the caller, or itself, for gone while the call went on (460: AWS, 499: nginx)."""
 PROXY_PAGES = frozenset([400, 403, 405, 407, 411, 414, 421, 426, 431, 494, 495, 496, 497])
 """As a page of HTML these are a proxy's: no API answers so."""
-_TAG = re.compile(r"<(script|style)\b.*?</\1\s*>|<[^>]*>", re.I | re.S)
+_TAG = late_pattern(r"<(script|style)\b.*?</\1\s*>|<[^>]*>", re.I | re.S)
 
 
 class _Detail(msgspec.Struct):
@@ -279,7 +280,7 @@ def _by_words(problem: ProviderProblem, words: str, status: int, sent: Sent) -> 
     if status in (400, 403, 412) and error_phrases.is_of_billing(words):
         return _Meaning(FailureKind.BALANCE, explicit=True)
     if status in (400, 422) and error_phrases.lacks_tier(words):
-        return _Meaning(FailureKind.LANE_UNSUPPORTED, explicit=bool(_FLEX.search(words)))
+        return _Meaning(FailureKind.LANE_UNSUPPORTED, explicit=bool(_FLEX().search(words)))
     if status in (400, 403, 410, 412, 451) and error_phrases.is_of_project(words):
         return _Meaning(FailureKind.PERMISSION, explicit=True)
     if status in (400, 413, 415, 422) and sent.has_references and error_phrases.is_of_picture(words):
@@ -293,7 +294,7 @@ def _by_words(problem: ProviderProblem, words: str, status: int, sent: Sent) -> 
 
 def _is_precondition(problem: ProviderProblem, words: str) -> bool:
     """FAILED_PRECONDITION is said of the state of a project, unless it speaks of what the request holds."""
-    return "failed_precondition" in problem.codes and not (_OTHER_THING.search(words) or _OF_REQUEST.search(words))
+    return "failed_precondition" in problem.codes and not (_OTHER_THING().search(words) or _OF_REQUEST().search(words))
 
 
 def _names_model(problem: ProviderProblem, words: str, sent: Sent) -> bool:
@@ -316,7 +317,7 @@ def _kind_of_status(status: int, problem: ProviderProblem, words: str, unnamed: 
         case 402:
             return FailureKind.BALANCE
         case 403 | 451:
-            of_file = problem.in_form and _FILE.search(words)
+            of_file = problem.in_form and _FILE().search(words)
             return FailureKind.REFERENCE if of_file else FailureKind.PERMISSION
         case 404:
             return _missing(problem, words)
@@ -343,11 +344,11 @@ def _missing(problem: ProviderProblem, words: str) -> FailureKind:
         return FailureKind.CONNECTION
     if "model_not_found" in problem.codes:
         return FailureKind.MODEL_GONE
-    if _OTHER_NAME.search(words):
+    if _OTHER_NAME().search(words):
         return FailureKind.INVALID_REQUEST
-    if _MODEL.search(words):
+    if _MODEL().search(words):
         return FailureKind.MODEL_GONE
-    if _OTHER_THING.search(words):
+    if _OTHER_THING().search(words):
         return FailureKind.INVALID_REQUEST
     return FailureKind.MODEL_GONE if "not_found" in problem.codes else FailureKind.CONNECTION
 
@@ -378,7 +379,7 @@ def _problem(error: ErrorMembers) -> ProviderProblem:
 
 def _led_by(problem: ProviderProblem, words: str) -> ProviderProblem:
     """With the code of a refusal that leads the message, as a step's error has it beside a bare number."""
-    match = _LEADING_CODE.match(words)
+    match = _LEADING_CODE().match(words)
     word = _word(match[1]) if match else ""
     return replace(problem, codes=(word, *problem.codes)) if word in REFUSALS or word in NO_IMAGE else problem
 
@@ -397,4 +398,4 @@ def _word(code: str) -> str:
 def _plain_text(body: Body) -> str:
     """The readable part of a page of HTML or of plain text."""
     text = bytes(memoryview(body)[:20_000]).decode("utf-8", "replace")
-    return " ".join(_TAG.sub(" ", text).split())
+    return " ".join(_TAG().sub(" ", text).split())

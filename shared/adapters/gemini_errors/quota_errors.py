@@ -12,14 +12,15 @@ from msgspec import Struct
 
 from shared.adapters.gemini_errors.error_codes import BUSY, NO_MONEY
 from shared.core.provider.failure import FailureKind
+from shared.core.values.late_pattern import late_pattern
 
 LONGEST_HINT = timedelta(days=7)
 """A server that says more is not believed beyond this: no quota of the Gemini API lasts longer than a day."""
 UNLIMITED = 9 * 10**18
 """Google writes -1 or about 2**63 for "no limit"."""
 
-_ZERO = re.compile(r"\blimit:\s*0(?![.\d])", re.I)
-_NO_MONEY = re.compile(
+_ZERO = late_pattern(r"\blimit:\s*0(?![.\d])", re.I)
+_NO_MONEY = late_pattern(
     r"insufficient[ _-]+(user[ _]quota|(account |available |remaining |user |your )?(balance|funds|credits?|quota))"
     r"|not[ _]enough[ _](balance|funds|credits?|quota|money)"
     r"|\b(credits?|balance|funds) (are|is|has been|have been|has|have) "
@@ -39,22 +40,22 @@ _NO_MONEY = re.compile(
     r"|余额不足|额度不足|额度已用尽|额度已用完|配额不足|预扣费.{0,10}失败|欠费|请充值|積分不足|积分不足",
     re.I,
 )
-_INNOCENT = re.compile(
+_INNOCENT = late_pattern(
     r"\b(no|not|nothing|never|without)\b[^.;!,]{0,40}\b(charged?|charging|used|deducted|billed|consumed|spent)\b", re.I
 )
 """That nothing was taken says nothing of what is left."""
-_BUSY = re.compile(
+_BUSY = late_pattern(
     r"high demand|overloaded|\bat capacity\b|\b(no|insufficient|out of|not enough) capacity\b"
     r"|model is (currently )?busy",
     re.I,
 )
-_PER_DAY = re.compile(r"per[ _-]?day", re.I)
-_PER_MINUTE = re.compile(r"per[ _-]?minute", re.I)
-_SPEND = re.compile(r"spend", re.I)
-_RETRY_IN = re.compile(
+_PER_DAY = late_pattern(r"per[ _-]?day", re.I)
+_PER_MINUTE = late_pattern(r"per[ _-]?minute", re.I)
+_SPEND = late_pattern(r"spend", re.I)
+_RETRY_IN = late_pattern(
     r"retry\s+(?:in|after)\s+((?:\d+(?:\.\d+)?\s*(?:hours?|minutes?|seconds?|ms|us|µs|ns|h|m|s)\s*)+)", re.I
 )
-_SPAN = re.compile(r"(\d+(?:\.\d+)?)\s*(hours?|minutes?|seconds?|ms|us|µs|ns|h|m|s)", re.I)
+_SPAN = late_pattern(r"(\d+(?:\.\d+)?)\s*(hours?|minutes?|seconds?|ms|us|µs|ns|h|m|s)", re.I)
 _SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 
 
@@ -93,33 +94,33 @@ def kind(codes: Collection[str], message: str, violations: Sequence[Violation]) 
     """The quota that a 429 means. Of several the longest closed wins: a body that names day and minute is the day's,
     in spite of its retryDelay (one real body named both, with 856 ms). A limit of 0 never opens: no billing."""
     nothing = next((violation for violation in violations if violation.value == 0), None)
-    if nothing or _ZERO.search(message):
+    if nothing or _ZERO().search(message):
         return FailureKind.BALANCE, nothing
     for pattern, named in (
         (_PER_DAY, FailureKind.QUOTA_DAY),
         (_SPEND, FailureKind.QUOTA_SPEND),
         (_PER_MINUTE, FailureKind.QUOTA_MINUTE),
     ):
-        violation = next((violation for violation in violations if pattern.search(violation.names)), None)
+        violation = next((violation for violation in violations if pattern().search(violation.names)), None)
         if violation:
             return named, violation
-    if _SPEND.search(message):
+    if _SPEND().search(message):
         return FailureKind.QUOTA_SPEND, None
-    if "quota_exceeded" in codes or _PER_DAY.search(message):
+    if "quota_exceeded" in codes or _PER_DAY().search(message):
         return FailureKind.QUOTA_DAY, None
-    if "rate_limit_exceeded" in codes or _PER_MINUTE.search(message):
+    if "rate_limit_exceeded" in codes or _PER_MINUTE().search(message):
         return FailureKind.QUOTA_MINUTE, None
     return FailureKind.QUOTA_UNKNOWN, worst(violations)
 
 
 def has_no_balance(codes: Collection[str], message: str) -> bool:
     """An empty account: waiting does not help, money does."""
-    return not NO_MONEY.isdisjoint(codes) or bool(_NO_MONEY.search(_INNOCENT.sub(" ", message)))
+    return not NO_MONEY.isdisjoint(codes) or bool(_NO_MONEY().search(_INNOCENT().sub(" ", message)))
 
 
 def is_overload(codes: Collection[str], message: str) -> bool:
     """A 429 of a server without capacity: no quota of ours."""
-    return not BUSY.isdisjoint(codes) or bool(_BUSY.search(message))
+    return not BUSY.isdisjoint(codes) or bool(_BUSY().search(message))
 
 
 def worst(violations: Sequence[Violation]) -> Violation | None:
@@ -137,7 +138,7 @@ def retry_after(
     On a daily quota it is kept as what the server said, and is not to be trusted.
     """
     hints = [_header(headers.get("retry-after", ""), now), *(_duration(retry_delay) for retry_delay in retry_delays)]
-    hints += [_duration(item) for item in _RETRY_IN.findall(message)]
+    hints += [_duration(item) for item in _RETRY_IN().findall(message)]
     return max((min(hint, LONGEST_HINT) for hint in hints if hint is not None), default=None)
 
 
@@ -153,8 +154,8 @@ def _header(text: str, now: datetime) -> timedelta | None:
 
 def _duration(text: str) -> timedelta | None:
     """`45.837906927s`, `1h52m56.4s`, `856.1ms`, `30 seconds`."""
-    spans = _SPAN.findall(text[:100])
-    if not spans or re.sub(r"\s", "", _SPAN.sub("", text[:100])):
+    spans = _SPAN().findall(text[:100])
+    if not spans or re.sub(r"\s", "", _SPAN().sub("", text[:100])):
         return None
     seconds = 0.0
     for number, unit in spans:

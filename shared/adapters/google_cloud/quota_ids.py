@@ -9,20 +9,20 @@ _3_… those of the others. The id of images a minute was never captured and is 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from typing import TypeAlias
 
 from msgspec import Struct
 
 from shared.adapters.gemini_errors.quota_errors import UNLIMITED
+from shared.core.values.late_pattern import late_pattern
 
 Value: TypeAlias = int | None
 """None = unlimited."""
 FREE = 0
 """The tier that pays nothing; 1, 2 and 3 are the paid ones."""
 
-_ID = re.compile(
+_ID = late_pattern(
     r"Generate(?:Content)?(?P<inner>(?:Free|Paid)Tier\d*)?(?P<what>Requests|Images|InputTokens)"
     r"(?P<per>(?:Per(?:Minute|Day|Project|Model))+)(?:-(?P<ending>(?:Free|Paid)Tier\d*))?"
 )
@@ -34,7 +34,7 @@ _DIMENSIONS = {
 }
 _MODEL_KEYS = ("model", "base_model")
 _PLACE_KEYS = ("location", "region")
-_VERSION = re.compile(r"(-\d{3}|-latest|@[\w-]+)$")
+_VERSION = late_pattern(r"(-\d{3}|-latest|@[\w-]+)$")
 
 
 class Row(Struct, frozen=True):
@@ -118,7 +118,7 @@ def model_id(name: str, ids_by_name: Mapping[str, str]) -> str | None:
     No other beginning of a name counts: the text model `gemini-3-pro` is not the image model.
     """
     last = name.rpartition("/")[2].lower()
-    return ids_by_name.get(last) or ids_by_name.get(_VERSION.sub("", last))
+    return ids_by_name.get(last) or ids_by_name.get(_VERSION().sub("", last))
 
 
 def _in_effect(by_tier: Mapping[int, list[Value]], tier: int | None) -> Value:
@@ -144,7 +144,7 @@ def _counters(metrics: Mapping[str, str]) -> tuple[Counter, ...]:
 
 def _meaning(quota_id: str) -> tuple[str, int] | None:
     """The dimension and the tier of a quota upon models; None for every other quota."""
-    match = _ID.fullmatch(quota_id)
+    match = _ID().fullmatch(quota_id)
     if match is None or "PerModel" not in match["per"]:
         return None
     spans = [span for span in ("PerMinute", "PerDay") if span in match["per"]]

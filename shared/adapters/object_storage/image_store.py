@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
@@ -24,9 +23,10 @@ from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import GCSStore, LocalStore
 
 from shared.core.provider.call import Picture
+from shared.core.values.late_pattern import late_pattern
 from shared.ports.images import ImagesUnavailable, StoredImage
 
-KEY = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._:-]*(/[A-Za-z0-9_-][A-Za-z0-9._:-]*)*")
+KEY = late_pattern(r"[A-Za-z0-9_-][A-Za-z0-9._:-]*(/[A-Za-z0-9_-][A-Za-z0-9._:-]*)*")
 """Segments begin with no dot: `..` is impossible, and names with a dot in front are free for sidecars."""
 FACTS_ATTRIBUTE = "facts"
 """The metadata key (`x-goog-meta-facts`) that holds the facts as one ASCII JSON object: header names lose their case
@@ -93,7 +93,7 @@ class ObjectImages:
         with self._explained(f"look for {prefix}"):
             listed = await obstore.list_with_delimiter_async(self._place.store, folder or None)
             names = sorted(item["path"] for item in listed["objects"])
-            keys = [key for key in names if key.rpartition("/")[2].startswith(name) and KEY.fullmatch(key)]
+            keys = [key for key in names if key.rpartition("/")[2].startswith(name) and KEY().fullmatch(key)]
             return await self._stored(keys[0]) if keys else None
 
     async def read(self, uri: str) -> bytes:
@@ -113,7 +113,7 @@ class ObjectImages:
 
     def owns(self, uri: str) -> bool:
         """Whether `read` would accept this URI; nothing is looked up."""
-        return uri.startswith(f"{self.root}/") and KEY.fullmatch(unquote(uri[len(self.root) + 1 :])) is not None
+        return uri.startswith(f"{self.root}/") and KEY().fullmatch(unquote(uri[len(self.root) + 1 :])) is not None
 
     async def _stored(self, key: str) -> StoredImage:
         size, facts = await self._place.look(key)
@@ -230,7 +230,7 @@ def _facts(text: bytes) -> dict[str, str]:
 
 
 def _checked(key: str) -> None:
-    if not KEY.fullmatch(key):
+    if not KEY().fullmatch(key):
         raise ValueError(
             f"found key {key[:200]!r}; allowed: segments of A-Z a-z 0-9 . _ : - joined by /, none beginning with a dot"
         )

@@ -7,17 +7,18 @@ another value or a comment behind it. A picture beside such a thing is still pai
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from typing import Any
 
 from msgspec import Raw
 
+from shared.core.values.late_pattern import late_pattern
+
 GUARD_LETTERS = 100
 """Before the first value."""
 MOST_VALUES = 1_000
-_START = re.compile(r"[{\[]")
-_BETWEEN = re.compile(r"[\s,\x00\x1e]*")
+_START = late_pattern(r"[{\[]")
+_BETWEEN = late_pattern(r"[\s,\x00\x1e]*")
 
 
 def mended(body: bytes | bytearray) -> list[Raw]:
@@ -34,7 +35,7 @@ def mended(body: bytes | bytearray) -> list[Raw]:
 
 
 def _values(text: str) -> Iterator[Any]:
-    match = _START.search(text, 0, GUARD_LETTERS)
+    match = _START().search(text, 0, GUARD_LETTERS)
     decoder = json.JSONDecoder(strict=False, parse_constant=lambda _: None)
     at = match.start() if match else len(text)
     for _ in range(MOST_VALUES):
@@ -45,5 +46,5 @@ def _values(text: str) -> Iterator[Any]:
         except ValueError:
             return
         yield value
-        between = _BETWEEN.match(text, at)
+        between = _BETWEEN().match(text, at)
         at = between.end() if between else at

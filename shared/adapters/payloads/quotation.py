@@ -14,6 +14,7 @@ from urllib.parse import unquote_plus
 from msgspec import Struct
 
 from shared.core.provider.call import Order, texts_of
+from shared.core.values.late_pattern import late_pattern
 
 CUT = "\N{OBJECT REPLACEMENT CHARACTER}"
 """Stands where something was cut out: neither a letter nor a space."""
@@ -28,18 +29,18 @@ SHORTEST = 3
 ROUNDS = 3
 """Escapes inside escapes that are undone."""
 
-_ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|([nrtbf])|(.))", re.DOTALL)
-_GAP = re.compile(r"[\W_]*")
-_PERCENT = re.compile(r"%[0-9a-fA-F]{2}")
-_ENTITY = re.compile(r"&(#\d{1,7}|#x[0-9a-f]{1,6}|[a-z]{2,10});", re.I)
+_ESCAPE = late_pattern(r"\\(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|([nrtbf])|(.))", re.DOTALL)
+_GAP = late_pattern(r"[\W_]*")
+_PERCENT = late_pattern(r"%[0-9a-fA-F]{2}")
+_ENTITY = late_pattern(r"&(#\d{1,7}|#x[0-9a-f]{1,6}|[a-z]{2,10});", re.I)
 _MARKS = (
-    re.compile(r'"[^"]*("|$)'),
-    re.compile(r"(?<![a-z0-9])'.*?('(?![a-z0-9])|$)", re.I | re.S),
-    re.compile(r"`[^`]*(`|$)"),
-    re.compile(r"[“„«‹「『][^”“»›」』]*([”“»›」』]|$)"),
-    re.compile(r"‘.*?(’(?![a-z0-9])|$)", re.I | re.S),
+    late_pattern(r'"[^"]*("|$)'),
+    late_pattern(r"(?<![a-z0-9])'.*?('(?![a-z0-9])|$)", re.I | re.S),
+    late_pattern(r"`[^`]*(`|$)"),
+    late_pattern(r"[“„«‹「『][^”“»›」』]*([”“»›」』]|$)"),
+    late_pattern(r"‘.*?(’(?![a-z0-9])|$)", re.I | re.S),
 )
-_NAME = re.compile(r"^\W{0,2}[\w./:-]+\W{0,2}$")
+_NAME = late_pattern(r"^\W{0,2}[\w./:-]+\W{0,2}$")
 
 
 class Sent(Struct, frozen=True):
@@ -64,10 +65,10 @@ def unescaped(text: str) -> str:
     r"""Undo the escapes of JSON, of URLs and of HTML, also one inside the other: `\"`, `%20`, `&quot;`."""
     for _ in range(ROUNDS):
         before = text
-        text = _ESCAPE.sub(_character, text)
-        if _PERCENT.search(text):
+        text = _ESCAPE().sub(_character, text)
+        if _PERCENT().search(text):
             text = unquote_plus(text)
-        if _ENTITY.search(text):
+        if _ENTITY().search(text):
             text = html.unescape(text)
         if text == before:
             break
@@ -83,7 +84,7 @@ def provider_words(message: str, sent: Sent) -> str:
         if " " in name:
             text = without(text, name, CUT, LETTERS)
     for marks in _MARKS:
-        text = marks.sub(lambda match: match[0] if _NAME.match(match[0]) else f" {CUT} ", text)
+        text = marks().sub(lambda match: match[0] if _NAME().match(match[0]) else f" {CUT} ", text)
     return text
 
 
@@ -131,7 +132,7 @@ def _without_beginning(text: str, quoted: str) -> str:
         at = letters.find(quoted_letters[:length])
         while at >= 0:
             rest = text[places[at + length - 1] + 1 :]
-            gap = _GAP.match(rest)
+            gap = _GAP().match(rest)
             if gap is not None and ("…" in gap[0] or ".." in gap[0] or gap[0] == rest):
                 return f"{text[: places[at]]}{CUT}{rest}"
             at = letters.find(quoted_letters[:length], at + 1)

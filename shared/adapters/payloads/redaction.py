@@ -6,14 +6,15 @@ import re
 
 from shared.adapters.payloads.quotation import READ, unescaped, without
 from shared.core.provider.call import Written, texts_of
+from shared.core.values.late_pattern import late_pattern
 
 LIMIT = 500
 """Characters of a message that is kept."""
 WINDOW = 16
 """So many letters and digits in a row that also stand in the prompt are taken for a quotation of it."""
 
-_KEYS = re.compile(r"AIza[\w-]{10,}|\bAQ\.[\w.-]{10,}|\bbearer\s+[\w.~+/=-]{8,}", re.I)
-_ENCODED = re.compile(r"[A-Za-z0-9+/_-]{60,}={0,2}")
+_KEYS = late_pattern(r"AIza[\w-]{10,}|\bAQ\.[\w.-]{10,}|\bbearer\s+[\w.~+/=-]{8,}", re.I)
+_ENCODED = late_pattern(r"[A-Za-z0-9+/_-]{60,}={0,2}")
 
 
 def redacted(message: str, written: Written, api_key: str) -> str:
@@ -21,7 +22,7 @@ def redacted(message: str, written: Written, api_key: str) -> str:
     text = unescaped(message[:READ])
     if api_key:
         text = re.sub(re.escape(api_key), "[key]", text, flags=re.I)
-    text = _ENCODED.sub("[data]", _KEYS.sub("[key]", text))
+    text = _ENCODED().sub("[data]", _KEYS().sub("[key]", text))
     for quoted in texts_of(written):
         text = without(text, quoted, "[prompt]", WINDOW)
     text = " ".join("".join(name if name.isprintable() else " " for name in text).split())

@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
+from shared.core.values.late_pattern import late_pattern
+
 MOST = 50
 """Of one message; what follows is not looked at."""
 LETTERS = 500_000
@@ -18,15 +20,15 @@ EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp")
 BEFORE = 300
 """Letters before an address that say what it is."""
 
-_DATA_URL = re.compile(
+_DATA_URL = late_pattern(
     r"data:(?:image/[\w.+-]{1,40}(?:;[^;,\r\n]{1,60}){0,6}"
     r"|(?:(?:application|binary)/octet-stream)?(?:;[^;,\r\n]{1,60}){0,5};\s?base64),\s*",
     re.I,
 )
 """Some say of no type, or of bytes alone: these have to say that they are base64."""
-_SPACE = re.compile(r"\s")
-_ENCODED = re.compile(r"[A-Za-z0-9+/_%\s-]+")
-_ADDRESS = re.compile(r"https?://[^\s)\]\"'<>\\`]+|(?<=\]\()/[^\s)\"'<>\\]+", re.I)
+_SPACE = late_pattern(r"\s")
+_ENCODED = late_pattern(r"[A-Za-z0-9+/_%\s-]+")
+_ADDRESS = late_pattern(r"https?://[^\s)\]\"'<>\\`]+|(?<=\]\()/[^\s)\"'<>\\]+", re.I)
 _TRAILING = ".,;:!?*_"
 
 
@@ -45,14 +47,14 @@ def apart(text: str) -> Texts:
     encoded: list[str] = []
     rest: list[str] = []
     at = 0
-    while (match := _DATA_URL.search(text, at)) and len(encoded) < MOST:
+    while (match := _DATA_URL().search(text, at)) and len(encoded) < MOST:
         rest.append(text[at : match.start()])
-        data = _ENCODED.match(text, match.end())
+        data = _ENCODED().match(text, match.end())
         at = data.end() if data is not None else match.end()
         if data is None:
             continue
         encoded.append(data[0])
-        space = _SPACE.search(text, match.end(), at)
+        space = _SPACE().search(text, match.end(), at)
         if space is not None:
             encoded.append(text[match.end() : space.start()])
     rest.append(text[at:])
@@ -62,7 +64,7 @@ def apart(text: str) -> Texts:
 def addresses_in(text: str) -> Iterator[str]:
     """Of pictures, as far as the text around tells: one in `![]()` or `src=`, with the name of a picture, or alone."""
     text = text[:LETTERS]
-    for number, match in enumerate(_ADDRESS.finditer(text)):
+    for number, match in enumerate(_ADDRESS().finditer(text)):
         if number == MOST:
             break
         before, address = text[max(0, match.start() - BEFORE) : match.start()], match[0]

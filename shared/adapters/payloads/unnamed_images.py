@@ -14,22 +14,23 @@ from collections.abc import Iterator
 from msgspec import Raw
 
 from shared.adapters.payloads.json_member import decoded, first_byte, is_true, text_of
+from shared.core.values.late_pattern import late_pattern
 
 DEEPEST = 12
 THOUGHTS = ("thought", "thinking", "reasoning")
 MOST = 20_000
 """Values that are looked at."""
-_BASE64 = re.compile(rb'"\s*(?:data:[^,"]{0,200},\s*)?(?:iVBORw0KGgo|/9j/|\\/9j\\/|_9j_|UklGR)', re.I)
+_BASE64 = late_pattern(rb'"\s*(?:data:[^,"]{0,200},\s*)?(?:iVBORw0KGgo|/9j/|\\/9j\\/|_9j_|UklGR)', re.I)
 """How the base64 of a PNG, a JPEG and a WebP begins, by itself or as a data URL."""
-_FENCED = re.compile(rb'"(?:\\[nrt]|\s)*(?:```\w*(?:\\[nrt]|\s)*)?[{\[]')
-_FENCE = re.compile(r"^\s*```\w*|```\s*$")
-_LISTED = re.compile(rb"\[\s*(?:137\s*,\s*80\s*,\s*78|255\s*,\s*216\s*,\s*255|82\s*,\s*73\s*,\s*70\s*,\s*70)\s*,")
+_FENCED = late_pattern(rb'"(?:\\[nrt]|\s)*(?:```\w*(?:\\[nrt]|\s)*)?[{\[]')
+_FENCE = late_pattern(r"^\s*```\w*|```\s*$")
+_LISTED = late_pattern(rb"\[\s*(?:137\s*,\s*80\s*,\s*78|255\s*,\s*216\s*,\s*255|82\s*,\s*73\s*,\s*70\s*,\s*70)\s*,")
 """The same as a list of numbers, as JavaScript writes a Buffer."""
-_PASSED_OVER = re.compile(
+_PASSED_OVER = late_pattern(
     r"request|input|prompt|source|original|reference|messages|contents|param|mask|init|summary|thinking|reasoning", re.I
 )
 """What was sent, and what the model thought."""
-_PICTURES = re.compile(r"image|img|picture|photo|artifact|attachment", re.I)
+_PICTURES = late_pattern(r"image|img|picture|photo|artifact|attachment", re.I)
 _LETTERS = 1_000_000
 """Of a text that is looked through for what stands inside it."""
 
@@ -37,7 +38,7 @@ _LETTERS = 1_000_000
 def begins_like_one(encoded: Raw | str) -> bool:
     """The JSON string, or the text of one."""
     start = b'"' + encoded[:260].encode("ascii", "replace") if isinstance(encoded, str) else memoryview(encoded)[:260]
-    return _BASE64.match(start) is not None
+    return _BASE64().match(start) is not None
 
 
 def encoded_in(answer: Raw) -> Iterator[Raw | str]:
@@ -56,7 +57,7 @@ def texts_in(answer: Raw) -> Iterator[tuple[str, bool]]:
     for name, raw in _values(answer):
         if first_byte(raw) != b'"':
             continue
-        named = len(memoryview(raw)) < _LETTERS and _PICTURES.search(name) is not None
+        named = len(memoryview(raw)) < _LETTERS and _PICTURES().search(name) is not None
         if named or b";base64," in bytes(raw):
             yield text_of(raw), named
 
@@ -64,8 +65,8 @@ def texts_in(answer: Raw) -> Iterator[tuple[str, bool]]:
 def values_in(answer: Raw) -> Iterator[Raw]:
     """JSON that stands in a text, alone or fenced as code."""
     for _, raw in _values(answer):
-        if _FENCED.match(memoryview(raw)[:60]):
-            inner = decoded(_FENCE.sub("", text_of(raw)).strip().encode(), Raw)
+        if _FENCED().match(memoryview(raw)[:60]):
+            inner = decoded(_FENCE().sub("", text_of(raw)).strip().encode(), Raw)
             if inner is not None:
                 yield inner
 
@@ -80,7 +81,7 @@ def _values(answer: Raw) -> Iterator[tuple[str, Raw]]:
         match first_byte(raw):
             case b'"':
                 yield name, raw
-            case b"[" if _LISTED.match(raw):
+            case b"[" if _LISTED().match(raw):
                 yield name, raw
             case b"[" if depth < DEEPEST:
                 inner = [(name, item, depth + 1) for item in decoded(raw, list[Raw]) or ()]
@@ -90,7 +91,7 @@ def _values(answer: Raw) -> Iterator[tuple[str, Raw]]:
                     inner = [
                         (f"{name}.{key}"[-100:], value, depth + 1)
                         for key, value in members.items()
-                        if not _PASSED_OVER.search(key)
+                        if not _PASSED_OVER().search(key)
                     ]
         pending += reversed(inner)
 

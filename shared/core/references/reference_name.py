@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 
-_PARTS = re.compile(r"([a-z][a-z0-9+.-]{0,20}://)([^/?#\\\s]*)([^?#\\\s]*)", re.IGNORECASE)
+from shared.core.values.late_pattern import late_pattern
+
+_PARTS = late_pattern(r"([a-z][a-z0-9+.-]{0,20}://)([^/?#\\\s]*)([^?#\\\s]*)", re.IGNORECASE)
 
 
 def named(uri: str) -> str:
     """Scheme, host and path; no user, no query, no fragment: they may hold a password or a signature."""
-    match = _PARTS.match(uri)
+    match = _PARTS().match(uri)
     if not match:
         return "the reference"
     scheme, host, path = match[1].lower(), match[2].rpartition("@")[2], match[3]
@@ -21,5 +23,5 @@ def named(uri: str) -> str:
 
 def origin(uri: str) -> str:
     """Scheme and host alone: for addresses that a provider made, whose path may repeat the prompt."""
-    match = _PARTS.match(uri)
+    match = _PARTS().match(uri)
     return f"{match[1].lower()}{match[2].rpartition('@')[2][:100]}" if match else "an address"
