@@ -503,7 +503,7 @@ def live_quota(settings: Settings, models: Catalogue, clock: Clock) -> LiveQuota
 def telemetry(
     settings: Settings, events: JsonSignals, boot: str, traces: Path | None, meters: Sequence[MetricExport] = ()
 ) -> Telemetry:
-    """OpenTelemetry is imported with the first span that is to be sent, or at once where a sampler is named."""
+    """Nothing of OpenTelemetry is imported unless something is to be sent, or a sampler is named."""
     resource = {
         "service.name": "renderlane",
         "service.version": settings.release.name,

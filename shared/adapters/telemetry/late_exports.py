@@ -1,7 +1,7 @@
-"""Exports that are opened with their first span or measure, in a thread of their own.
+"""Exports that are opened in a thread of their own, beside the first delivery, which needs them at its end.
 
-Loading OpenTelemetry's SDK and exporters takes 50 ms, a tenth of a cold start. A first delivery needs them at its end:
-they are loaded while it waits for the store.
+Loading OpenTelemetry's SDK and exporters takes 50 ms, a tenth of a cold start. A first delivery waits as long for the
+store.
 """
 
 from __future__ import annotations
@@ -28,9 +28,10 @@ class _LateExport(Generic[E]):
         self._make = make
         self._lock = threading.Lock()
         self._waiting: deque[Callable[[E], None]] = deque(maxlen=QUEUE_SIZE)
-        self._opening: threading.Thread | None = None
         self._export: E | None = None
         self._is_lost = False
+        self._opening = threading.Thread(target=self._open, name=f"open-{what}", daemon=True)
+        self._opening.start()
 
     def flush(self) -> None:
         if export := self._opened():
@@ -46,9 +47,6 @@ class _LateExport(Generic[E]):
                 return
             if self._export is None:
                 self._waiting.append(item)
-                if self._opening is None:
-                    self._opening = threading.Thread(target=self._open, name=f"open-{self._what}", daemon=True)
-                    self._opening.start()
                 return
         item(self._export)
 
@@ -68,9 +66,8 @@ class _LateExport(Generic[E]):
             self._export = export
 
     def _opened(self) -> E | None:
-        """Waits while it is being opened; None where there was nothing to send, or it cannot be opened."""
-        if self._opening is not None:
-            self._opening.join()
+        """Waits while it is being opened; None where it cannot be."""
+        self._opening.join()
         return self._export
 
 
