@@ -6,6 +6,7 @@ store.
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -30,8 +31,12 @@ class _LateExport(Generic[E]):
         self._waiting: deque[Callable[[E], None]] = deque(maxlen=QUEUE_SIZE)
         self._export: E | None = None
         self._is_lost = False
-        self._opening = threading.Thread(target=self._open, name=f"open-{what}", daemon=True)
-        self._opening.start()
+        self._opening: threading.Thread | None = None
+        try:
+            # When the delivery that is being prepared waits for the first time.
+            asyncio.get_running_loop().call_soon(self._begin)
+        except RuntimeError:
+            self._begin()
 
     def flush(self) -> None:
         if export := self._opened():
@@ -50,6 +55,13 @@ class _LateExport(Generic[E]):
                 return
         item(self._export)
 
+    def _begin(self) -> threading.Thread:
+        with self._lock:
+            if self._opening is None:
+                self._opening = threading.Thread(target=self._open, name=f"open-{self._what}", daemon=True)
+                self._opening.start()
+            return self._opening
+
     def _open(self) -> None:
         try:
             export = self._make()
@@ -67,7 +79,7 @@ class _LateExport(Generic[E]):
 
     def _opened(self) -> E | None:
         """Waits while it is being opened; None where it cannot be."""
-        self._opening.join()
+        self._begin().join()
         return self._export
 
 
