@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import Match, Route
 from starlette.types import ASGIApp
 
 from functions.api import endpoints
@@ -20,6 +20,7 @@ from functions.api.openapi import description
 from functions.api.problems import TITLES, ProblemAnswer, document
 from functions.application import note_cause
 from shared import wiring
+from shared.core.validation.shapes import Problem, shown
 from shared.ports.identity import Callers
 from shared.ports.images import ImagesUnavailable
 from shared.ports.messaging import TopicsUnavailable
@@ -95,12 +96,27 @@ async def _problem(request: Request, error: Exception) -> Response:
 
 async def _http_problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    path, headers = request.scope["path"], error.headers
+    if error.status_code == 404:
+        addresses = ", ".join(dict.fromkeys(route.path for route in ROUTES))
+        problem = Problem("path", shown(path), addresses, "See /v1/openapi.json, and docs/http-api.md.")
+    else:
+        allowed = ", ".join(_methods(request))
+        problem = Problem("method", request.method, allowed, "See /v1/openapi.json, and docs/http-api.md.")
+        headers = {"allow": allowed}
     title = "No such address" if error.status_code == 404 else TITLES.get(error.status_code, error.detail)
-    detail = "see /v1/openapi.json for the addresses of this API" if error.status_code == 404 else error.detail
-    return document(error.status_code, title, detail, (), request.url.path, error.headers)
+    return document(error.status_code, title, str(problem), (problem,), path, headers)
+
+
+def _methods(request: Request) -> list[str]:
+    """Of all calls of this address: two may share it."""
+    routes = [route for route in ROUTES if route.matches(request.scope)[0] is not Match.NONE]
+    return sorted({method for route in routes for method in route.methods or ()})
 
 
 async def _unavailable(request: Request, error: Exception) -> Response:
     note_cause(request, error)
-    detail = f"{UNAVAILABLE[type(error)]} did not respond: {error}. Try again; a POST with the same id is safe."
-    return document(503, TITLES[503], detail, (), request.url.path, {"retry-after": "2"})
+    what = UNAVAILABLE[type(error)]
+    detail = f"{what} did not respond: {error}. Try again; a POST with the same id is safe."
+    problem = Problem(what, "no answer", "an answer in time", "Try again; a POST with the same id is safe.")
+    return document(503, TITLES[503], detail, (problem,), request.scope["path"], {"retry-after": "2"})

@@ -1,26 +1,29 @@
-"""The body and the query of a call as values. Raises ProblemAnswer for what cannot be read."""
+"""The body of a call, and its key, as values. Raises ProblemAnswer for what cannot be read."""
 
 from __future__ import annotations
 
 import json
-from datetime import datetime
 from typing import Any
 
+from msgspec.structs import replace
 from starlette.requests import ClientDisconnect, Request
 
 from functions.api.door import tenant_of
 from functions.api.problems import ProblemAnswer
 from shared.core.messages.render_request import (
+    ID_LIMIT,
+    ID_WORDS,
     MESSAGE_LIMIT_BYTES,
     InvalidRequest,
     RenderRequest,
     decode_message,
+    named_id,
     parse_message,
 )
-from shared.core.times.moments import read_moment
 from shared.core.validation.shapes import Problem, kind, shown
 
 IDEMPOTENCY_KEY = "Idempotency-Key"
+BODY = "the body"
 CANCEL_BY_POST = Problem(
     "cancel", "a cancellation", "a render request", "POST to /v1/requests/{request_id}/cancel instead."
 )
@@ -50,50 +53,41 @@ def decoded(data: bytes) -> dict[str, Any]:
     try:
         payload = decode_message(data)
     except InvalidRequest as error:
-        raise ProblemAnswer(400, str(error), error.problems) from error
+        raise _answer(400, error, "Send the request as one JSON object, in UTF-8.") from error
     if not isinstance(payload, dict):
         raise ProblemAnswer.of_field(
-            400, Problem("the body", kind(payload), "a JSON object", "Send the request as one JSON object.")
+            400, Problem(BODY, kind(payload), "a JSON object", "Send the request as one JSON object.")
         )
     return payload
 
 
 def invalid(error: InvalidRequest) -> ProblemAnswer:
-    return ProblemAnswer(422, str(error), error.problems)
+    return _answer(422, error)
 
 
-def number(request: Request, name: str, default: float, least: float, most: float) -> float:
-    """A query parameter."""
-    text = request.query_params.get(name)
-    if text is None:
-        return default
-    try:
-        value = float(text)
-    except ValueError:
-        value = float("nan")
-    if not least <= value <= most:
-        allowed = f"a number from {least:g} to {most:g}"
-        raise ProblemAnswer.of_field(422, Problem(name, shown(text), allowed, "Change it, or leave it out."))
-    return value
-
-
-def moment(request: Request, name: str) -> datetime | None:
-    """A query parameter."""
-    text = request.query_params.get(name)
-    if text is None:
-        return None
-    value = read_moment(text.upper().replace(" ", "+"))  # a `+` that nobody encoded is a space
-    if value is None:
-        allowed = "a date and time with offset, such as 2026-12-01T12:00:00Z"
-        raise ProblemAnswer.of_field(422, Problem(name, shown(text), allowed, "Correct it."))
-    return value
+def _answer(status: int, error: InvalidRequest, remedy: str | None = None) -> ProblemAnswer:
+    """What a rule says of a message holds for the body that became it."""
+    problems = tuple(
+        replace(problem, field=BODY, remedy=remedy or problem.remedy) if problem.field == "the message" else problem
+        for problem in error.problems
+    )
+    return ProblemAnswer(status, "; ".join(map(str, problems)), problems)
 
 
 def _request_id(request: Request, payload: dict[str, Any], new_id: str) -> object:
-    """From the header or the body; both may say it, and must agree."""
-    key = request.headers.get(IDEMPOTENCY_KEY)
-    if key is None:
+    """From the header or the body; both may say it, and must agree.
+
+    The header may be quoted, as the draft standard writes it (draft-ietf-httpapi-idempotency-key-header).
+    """
+    keys = request.headers.getlist(IDEMPOTENCY_KEY)
+    if not keys:
         return payload.get("request_id", new_id)
+    key = keys[0][1:-1] if len(keys[0]) > 1 and keys[0][0] == keys[0][-1] == '"' else keys[0]
+    if len(keys) > 1 or named_id({"request_id": key}) is None:
+        found = f"{len(keys)} of them" if len(keys) > 1 else shown(keys[0])
+        allowed = f"one, of 1 to {ID_LIMIT} {ID_WORDS}: it becomes the request_id"
+        remedy = "Use such a key, a UUID for example, and the same one for every retry."
+        raise ProblemAnswer.of_field(422, Problem(IDEMPOTENCY_KEY, found, allowed, remedy))
     if "request_id" in payload and payload["request_id"] != key:
         problem = Problem(
             IDEMPOTENCY_KEY, shown(key), "the request_id of the body", "Send one of the two, or the same value in both."
@@ -114,7 +108,8 @@ async def _body(request: Request) -> bytes:
             body += part
             if len(body) > MESSAGE_LIMIT_BYTES:
                 allowed, remedy = f"at most {MESSAGE_LIMIT_BYTES:,} bytes", "Name reference images by URI."
-                raise ProblemAnswer.of_field(413, Problem("the body", "more", allowed, remedy))
+                raise ProblemAnswer.of_field(413, Problem(BODY, "more", allowed, remedy))
     except ClientDisconnect as error:
-        raise ProblemAnswer(400, "the body is incomplete. Send it again as a whole.") from error
+        problem = Problem(BODY, "a part of it", "the whole", "Send it again as a whole.")
+        raise ProblemAnswer.of_field(400, problem) from error
     return bytes(body)

@@ -40,7 +40,7 @@ class Identified:
             try:
                 request.state.caller = await self._callers.caller(_call(request))
             except NotIdentified as error:
-                answer = ProblemAnswer(401, str(error), headers={"www-authenticate": "Bearer"})
+                answer = ProblemAnswer(401, str(error), (error.problem,), {"www-authenticate": "Bearer"})
                 await answer.response(scope["path"])(scope, receive, send_with_headers)
                 return
         await self._app(scope, receive, send_with_headers)

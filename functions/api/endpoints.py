@@ -11,12 +11,13 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
 
-from functions.api import body
+from functions.api import body, query
 from functions.api.door import tenant_of
 from functions.api.problems import ProblemAnswer
+from functions.api.query import takes
 from shared.adapters.payloads.image_header import PICTURE_TYPES, content_type
 from shared.core.catalogue.catalogue import UnknownModel
-from shared.core.lifecycle.request_view import ENDED, STATUSES_ON_RECORD, RequestView, has_ended
+from shared.core.lifecycle.request_view import ENDED, REJECTED, STATUSES_IN_LISTS, RequestView, has_ended
 from shared.core.messages.render_request import ID_LIMIT, ID_WORDS, InvalidRequest, named_id, named_tenant
 from shared.core.validation.shapes import Problem, shown
 from shared.core.values.trace_context import caller_of
@@ -33,6 +34,7 @@ STREAM_LASTS = timedelta(seconds=240)
 MOST_STREAMS = 500
 """Of one process, event streams and waits together: each reads the store every other second."""
 LINK_LASTS = timedelta(minutes=15)
+NOTHING_OF_A_REJECTION = "Of a rejected message only its id, tenant and time are known: leave this filter out."
 TRACE_ATTRIBUTES = ("traceparent", "tracestate")
 
 
@@ -53,6 +55,7 @@ def desk_of(request: Request) -> ApiContext:
     return desk
 
 
+@takes()
 async def create(request: Request) -> Response:
     """`POST /v1/requests`."""
     ports = desk_of(request).ports
@@ -70,22 +73,25 @@ async def create(request: Request) -> Response:
     return _answer(view, 202, {"location": view.links.self})
 
 
+@takes("tenant", "wait")
 async def one(request: Request) -> Response:
     """`GET /v1/requests/{request_id}`, with `?wait=SECONDS` when it has ended or the time is up."""
     tenant, request_id = _named(request)
-    seconds = body.number(request, "wait", 0.0, 0.0, LONGEST_WAIT)
+    seconds = query.number(request, "wait", 0.0, 0.0, LONGEST_WAIT)
     ports, origin = desk_of(request).ports, origin_of(request)
     if not seconds:
-        return _answer(_existing(await reading.find(ports, tenant, request_id, origin)).view)
+        return _answer(_existing(await reading.find(ports, tenant, request_id, origin), tenant, request_id).view)
     async with _room(request):
-        return _answer(_existing(await reading.wait(ports, tenant, request_id, origin, seconds)).view)
+        current = await reading.wait(ports, tenant, request_id, origin, seconds)
+        return _answer(_existing(current, tenant, request_id).view)
 
 
+@takes("tenant")
 async def image(request: Request) -> Response:
     """`GET /v1/requests/{request_id}/image`."""
     tenant, request_id = _named(request)
     ports = desk_of(request).ports
-    lookup = _existing(await reading.find(ports, tenant, request_id, origin_of(request)))
+    lookup = _existing(await reading.find(ports, tenant, request_id, origin_of(request)), tenant, request_id)
     if lookup.image_uri is None:
         raise _no_image(lookup.view)
     link = await ports.images.link(lookup.image_uri, LINK_LASTS)
@@ -99,11 +105,14 @@ async def image(request: Request) -> Response:
     )  # fmt: skip
 
 
+@takes("tenant")
 async def events(request: Request) -> Response:
     """`GET /v1/requests/{request_id}/events`: server-sent events."""
     tenant, request_id = _named(request)
     ports, origin = desk_of(request).ports, origin_of(request)
-    _existing(await reading.find(ports, tenant, request_id, origin))
+    current = _existing(await reading.find(ports, tenant, request_id, origin), tenant, request_id)
+    if has_ended(current.view) and request.headers.get("last-event-id") == _last_id(current.view):
+        return Response(status_code=204)  # an EventSource that has the end would connect again for ever
     room = _room(request)
     await room.__aenter__()
     stream = _events(ports, tenant, request_id, origin, room)
@@ -111,11 +120,13 @@ async def events(request: Request) -> Response:
     return StreamingResponse(stream, media_type="text/event-stream", headers=headers)
 
 
+@takes("tenant")
 async def cancel(request: Request) -> Response:
     """`POST /v1/requests/{request_id}/cancel`."""
     tenant, request_id = _named(request)
     try:
-        lookup = _existing(await cancelling.cancel(desk_of(request).ports, tenant, request_id, origin_of(request)))
+        current = await cancelling.cancel(desk_of(request).ports, tenant, request_id, origin_of(request))
+        lookup = _existing(current, tenant, request_id)
     except cancelling.HasEnded as error:
         view = error.current.view
         problem = Problem("status", view.status, "a request that has not ended", "There is nothing left to cancel.")
@@ -123,29 +134,36 @@ async def cancel(request: Request) -> Response:
     return _answer(lookup.view, 200 if has_ended(lookup.view) else 202)
 
 
+@takes("tenant", "status", "model", "group", "since", "limit", "cursor")
 async def many(request: Request) -> Response:
     """`GET /v1/requests`: newest first."""
     ports = desk_of(request).ports
-    query = request.query_params
-    status = query.get("status")
-    if status is not None and status not in STATUSES_ON_RECORD:
-        allowed = ", ".join(STATUSES_ON_RECORD)
+    named = request.query_params
+    status = named.get("status")
+    if status is not None and status not in STATUSES_IN_LISTS:
+        allowed = ", ".join(STATUSES_IN_LISTS)
         raise ProblemAnswer.of_field(422, Problem("status", shown(status), allowed, "Use one of them."))
+    for name in ("model", "group") if status == REJECTED else ():
+        if name in named:
+            problem = Problem(name, shown(named[name]), f"none with status={REJECTED}", NOTHING_OF_A_REJECTION)
+            raise ProblemAnswer.of_field(422, problem)
     wanted = Filter(
         tenant=_tenant(request),
         status=status,
-        model=_models(ports, query.get("model")),
-        group=query.get("group"),
-        since=body.moment(request, "since"),
+        model=_models(ports, named.get("model")),
+        group=named.get("group"),
+        since=query.moment(request, "since"),
     )
-    limit = int(body.number(request, "limit", 50, 1, reading.LONGEST_PAGE))
+    limit = query.whole(request, "limit", 50, 1, reading.LONGEST_PAGE)
+    read_page = reading.rejected_page if status == REJECTED else reading.page
     try:
-        page = await reading.page(ports, wanted, limit, query.get("cursor"), origin_of(request))
+        page = await read_page(ports, wanted, limit, named.get("cursor"), origin_of(request))
     except InvalidCursor as error:
         raise ProblemAnswer.of_field(422, reading.CURSOR) from error
     return JSONResponse({"requests": [msgspec.to_builtins(view) for view in page.views], "cursor": page.cursor})
 
 
+@takes()
 async def estimate(request: Request) -> Response:
     """`POST /v1/estimate`: nothing is queued."""
     ordered, _ = await body.render_request(request, "estimate")
@@ -189,9 +207,15 @@ def _tenant(request: Request) -> str:
     return tenant_of(request, named)
 
 
-def _existing(lookup: Lookup | None) -> Lookup:
+def _existing(lookup: Lookup | None, tenant: str, request_id: str) -> Lookup:
     if lookup is None:
-        raise ProblemAnswer(404, "this tenant has no request with this id; ids are kept for 30 days after the end")
+        problem = Problem(
+            "request_id",
+            shown(request_id),
+            f"the id of a request of tenant {tenant}; ids are kept for 30 days after the end",
+            "Check the id, and name its tenant (?tenant=) if it is another one of yours.",
+        )
+        raise ProblemAnswer.of_field(404, problem)
     return lookup
 
 
@@ -222,12 +246,22 @@ class _room:
 
     async def __aenter__(self) -> None:
         if self._places.locked():
-            detail = f"{MOST_STREAMS} calls wait in this process already. Try again in a second, or poll."
-            raise ProblemAnswer(429, detail, headers={"retry-after": "1"})
+            problem = Problem(
+                "waiting calls",
+                f"{MOST_STREAMS} in this process already",
+                f"at most {MOST_STREAMS}, events and ?wait= together",
+                "Try again in a second, or GET the request without waiting.",
+            )
+            raise ProblemAnswer.of_field(429, problem, headers={"retry-after": "1"})
         await self._places.acquire()
 
     async def __aexit__(self, *_: object) -> None:
         self._places.release()
+
+
+def _last_id(view: RequestView) -> str:
+    """Of the last event: of this end, should the request be revived and end again."""
+    return f"{view.status}-{view.finished_at.isoformat() if view.finished_at else ''}"
 
 
 async def _events(ports: Ports, tenant: str, request_id: str, origin: str, room: _room) -> AsyncIterator[str]:
@@ -241,6 +275,7 @@ async def _events(ports: Ports, tenant: str, request_id: str, origin: str, room:
                 continue
             count += 1
             data = json.dumps(msgspec.to_builtins(view), ensure_ascii=False)
-            yield f"id: {count}\nevent: status\ndata: {data}\n\n"
+            event_id = _last_id(view) if has_ended(view) else count
+            yield f"id: {event_id}\nevent: status\ndata: {data}\n\n"
     finally:
         await room.__aexit__()

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from shared.core.lifecycle.request_view import STATUSES_ON_RECORD, RequestView
+from shared.core.lifecycle.request_view import STATUSES_IN_LISTS, RequestView
 from shared.core.messages.render_request import ID_LIMIT, ID_PATTERN, MESSAGE_LIMIT_BYTES, TENANT_LIMIT, request_schema
 from shared.flows.api.estimating import Estimate
 from shared.flows.api.reading import LONGEST_PAGE
@@ -138,7 +138,7 @@ def _create() -> dict[str, Any]:
     key = {
         "name": "Idempotency-Key",
         "in": "header",
-        "description": "The request_id; without either, one is generated.",
+        "description": "The request_id, also in double quotes; without either, one is generated.",
         "schema": _ID,
     }
     accepted = _json("Accepted: published, and found from now on.", _ref("RequestView"))
@@ -162,7 +162,11 @@ def _many() -> dict[str, Any]:
         "summary": "List a tenant's requests, newest first",
         "parameters": [
             _ref_parameter("tenant"),
-            query("status", {"enum": list(STATUSES_ON_RECORD)}, "Only requests with this status."),
+            query(
+                "status",
+                {"enum": list(STATUSES_IN_LISTS)},
+                "Only requests with this status. `rejected`: messages that could not be taken, without model or group.",
+            ),
             query("model", {"type": "string", "minLength": 1}, "Only requests of this model, by alias or id."),
             query("group", {"type": "string"}, "Only requests of this group."),
             query("since", {"type": "string", "format": "date-time"}, "Only requests accepted at or after this time."),
@@ -213,6 +217,7 @@ def _events() -> dict[str, Any]:
         "parameters": [_ref_parameter("tenant")],
         "responses": {
             "200": {"description": "The events.", "content": stream},
+            "204": {"description": "`Last-Event-ID` is that of the end: nothing more will come."},
             **_problems("NotFound", "TooMany"),
         },
     }

@@ -20,7 +20,7 @@ TITLES = {
     413: "The body is too large",
     415: "The body has another type",
     422: "The request is not valid",
-    429: "Too many open streams",
+    429: "Too many calls wait",
     503: "A service that is needed did not respond",
 }
 
@@ -44,8 +44,10 @@ class ProblemAnswer(Exception):
         self.title = title or TITLES[status]
 
     @classmethod
-    def of_field(cls, status: int, problem: Problem, title: str | None = None) -> ProblemAnswer:
-        return cls(status, str(problem), (problem,), title=title)
+    def of_field(
+        cls, status: int, problem: Problem, title: str | None = None, headers: Mapping[str, str] | None = None
+    ) -> ProblemAnswer:
+        return cls(status, str(problem), (problem,), headers, title)
 
     def response(self, instance: str) -> Response:
         return document(self.status, self.title, self.detail, self.problems, instance, self.headers)

@@ -16,9 +16,11 @@ from datetime import timedelta
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
+from msgspec import to_builtins
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from functions.proxy_headers import PROXIES
+from shared.core.validation.shapes import Problem
 
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 SECRET = "x-renderlane-boot"
@@ -28,15 +30,24 @@ BODY_LIMIT_BYTES = 16_000_000
 BODY_WITHIN = timedelta(seconds=30)
 """From the headers to the last byte of a body. On loopback 16 MB take milliseconds."""
 SAFE = ("GET", "HEAD")
+FROM_A_PROGRAM = (
+    "A web page cannot call this server; call it from a program, or from the page's own server. For the HTTP API, a"
+    " page's origin may be named in RENDERLANE_API_ORIGINS."
+)
 
 
 class NotLetIn(Exception):
     """A call that is not let in: what was found, what is allowed, what to do."""
 
-    def __init__(self, code: int, status: str, message: str) -> None:
-        super().__init__(message)
+    def __init__(self, code: int, status: str, problem: Problem) -> None:
+        super().__init__(str(problem))
         self.code = code
         self.status = status
+        self.problem = problem
+
+    @classmethod
+    def forbidden(cls, field: str, found: str, allowed: str, remedy: str) -> NotLetIn:
+        return cls(403, "PERMISSION_DENIED", Problem(field, found, allowed, remedy))
 
 
 class Door:
@@ -110,11 +121,11 @@ class Door:
     def _check_secret(self, scope: Scope) -> None:
         shown = _values(scope, SECRET)
         if not self._secret or len(shown) != 1 or not secrets.compare_digest(shown[0].encode(), self._secret.encode()):
-            raise NotLetIn(
-                403,
-                "PERMISSION_DENIED",
-                f"{SECRET}: found {'another secret' if shown else 'nothing'}; allowed: the secret of this boot, which "
-                "only `renderlane up` itself has. To submit a request, publish it to render-requests.",
+            raise NotLetIn.forbidden(
+                SECRET,
+                "another secret" if shown else "nothing",
+                "the secret of this boot, which only `renderlane up` itself has",
+                "To submit a request, publish it to render-requests.",
             )
 
 
@@ -140,12 +151,9 @@ class _Body:
             async with asyncio.timeout_at(self._deadline):
                 message = await self._receive()
         except TimeoutError as error:
-            raise NotLetIn(
-                408,
-                "DEADLINE_EXCEEDED",
-                f"found a body that was not complete after {BODY_WITHIN.total_seconds():.0f} s; allowed: that long. "
-                "Send it again as a whole.",
-            ) from error
+            found = f"a part of it after {BODY_WITHIN.total_seconds():.0f} s"
+            problem = Problem("the body", found, "the whole, within that time", "Send it again as a whole.")
+            raise NotLetIn(408, "DEADLINE_EXCEEDED", problem) from error
         self._bytes += len(message.get("body", b""))
         self._complete = message["type"] != "http.request" or not message.get("more_body", False)
         if self._bytes > BODY_LIMIT_BYTES:
@@ -154,9 +162,8 @@ class _Body:
 
 
 def _too_large(size: str) -> NotLetIn:
-    return NotLetIn(
-        413, "INVALID_ARGUMENT", f"found {size} bytes; allowed: {BODY_LIMIT_BYTES:,} a call. Send it in parts."
-    )
+    problem = Problem("the body", f"{size} bytes", f"{BODY_LIMIT_BYTES:,} a call", "Send it in parts.")
+    return NotLetIn(413, "INVALID_ARGUMENT", problem)
 
 
 def _host(scope: Scope, *, anywhere: bool) -> str:
@@ -166,22 +173,15 @@ def _host(scope: Scope, *, anywhere: bool) -> str:
     if name in LOOPBACK_NAMES or (anywhere and name is not None and (_is_address(name) or "." not in name)):
         return hosts[0]
     allowed = "an address or a name without dots" if anywhere else "localhost, 127.0.0.1 or [::1], with any port"
-    raise NotLetIn(
-        403,
-        "PERMISSION_DENIED",
-        f"host: found {', '.join(hosts)[:80]!r}; allowed: {allowed}. Call it by that name, from this machine.",
-    )
+    found = repr(", ".join(hosts)[:80])
+    raise NotLetIn.forbidden("host", found, allowed, "Call it by that name, from this machine.")
 
 
 def _check_proxies(scope: Scope) -> None:
     shown = next((name for name in PROXIES if _values(scope, name)), None)
     if shown is not None:
-        raise NotLetIn(
-            403,
-            "PERMISSION_DENIED",
-            f"{shown}: found a proxy in front; allowed: programs on this machine. "
-            "To serve others, use Pub/Sub and the functions in the cloud.",
-        )
+        remedy = "To serve others, use Pub/Sub and the functions in the cloud."
+        raise NotLetIn.forbidden(shown, "a proxy in front", "programs on this machine", remedy)
 
 
 def _is_api(path: str) -> bool:
@@ -194,20 +194,11 @@ def _check_page(scope: Scope, host: str) -> None:
     origins, sites = _values(scope, "origin"), _values(scope, "sec-fetch-site")
     foreign = [origin for origin in origins if urlsplit(origin).netloc != host or urlsplit(origin).scheme != "http"]
     if foreign:
-        raise NotLetIn(
-            403,
-            "PERMISSION_DENIED",
-            f"origin: found {foreign[0][:80]!r}; allowed: none, or http://{host}. "
-            "A web page cannot call this server; call it from a program, or from the page's own server.",
-        )
+        raise NotLetIn.forbidden("origin", repr(foreign[0][:80]), f"none, or http://{host}", FROM_A_PROGRAM)
     is_link = scope["method"] in SAFE and _values(scope, "sec-fetch-mode") == ["navigate"]
     if any(site not in ("none", "same-origin") for site in sites) and not is_link:
-        raise NotLetIn(
-            403,
-            "PERMISSION_DENIED",
-            f"sec-fetch-site: found {', '.join(sites)[:80]!r}; allowed: none or same-origin. "
-            "A web page cannot call this server; call it from a program, or from the page's own server.",
-        )
+        found = repr(", ".join(sites)[:80])
+        raise NotLetIn.forbidden("sec-fetch-site", found, "none or same-origin", FROM_A_PROGRAM)
 
 
 def _check_type(scope: Scope) -> None:
@@ -217,12 +208,9 @@ def _check_type(scope: Scope) -> None:
     kinds = [name.partition(";")[0].strip().lower() for name in types]
     if kinds == ["application/json"] or (not kinds and not from_browser):
         return
-    raise NotLetIn(
-        415,
-        "INVALID_ARGUMENT",
-        f"content-type: found {', '.join(types)[:80] or 'nothing'!r}; allowed: application/json. "
-        "Add the header `Content-Type: application/json` (curl: -H 'Content-Type: application/json').",
-    )
+    found = repr(", ".join(types)[:80] or "nothing")
+    remedy = "Add the header `Content-Type: application/json` (curl: -H 'Content-Type: application/json')."
+    raise NotLetIn(415, "INVALID_ARGUMENT", Problem("content-type", found, "application/json", remedy))
 
 
 def name_of(host: str) -> str | None:
@@ -258,7 +246,7 @@ async def _answer(refusal: NotLetIn, send: Send, path: str) -> None:
         title = "Refused at the door of this machine"
         document |= {
             "type": "about:blank", "title": title, "status": refusal.code, "detail": str(refusal), "instance": path,
-            "errors": [],
+            "errors": [to_builtins(refusal.problem)],
         }  # fmt: skip
     content = json.dumps(document).encode()
     headers = [

@@ -22,7 +22,7 @@ from msgspec.structs import replace
 from starlette.applications import Starlette
 from starlette.endpoints import HTTPEndpoint
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.types import ASGIApp
 
@@ -110,6 +110,7 @@ def app(worker: Worker, desk: ConsoleContext) -> Starlette:
     routes.append(Route("/v1/projects/{project}/topics/{topic}", publish, methods=["POST"]))
     routes.append(Route(WEBHOOKS, WebhookEndpoint))
     routes.append(Mount(CONSOLE, console(desk)))
+    routes.append(Route("/", _to_console, methods=["GET"]))
     routes.append(Mount("/", api(worker, wiring.callers(desk.settings), desk.settings.api_origins)))
     application = Starlette(routes=routes)
     application.state.worker = worker
@@ -126,6 +127,10 @@ def _behind_door(application: Starlette, secret: str, pages: Sequence[str] = ())
         elsewhere=(f"{CONSOLE}/", WEBHOOKS),
         pages=pages,
     )
+
+
+async def _to_console(_: Request) -> Response:
+    return RedirectResponse(f"{CONSOLE}/")
 
 
 def _metrics(meter: PrometheusMetrics) -> Callable[[Request], Awaitable[Response]]:

@@ -7,6 +7,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from shared.core.messages.render_request import DEFAULT_TENANT
+from shared.core.validation.shapes import Problem
 
 ANY_TENANT = "*"
 
@@ -25,7 +26,11 @@ class CallerInfo(Struct, frozen=True):
 
 
 class NotIdentified(Exception):
-    """Nobody who may use this. Says what was found, what is allowed and what to do."""
+    """Nobody who may use this. `problem` says by which header, what was found, what is allowed and what to do."""
+
+    def __init__(self, field: str, found: str, allowed: str, remedy: str) -> None:
+        super().__init__(f"found {found}; allowed: {allowed}. {remedy}")
+        self.problem = Problem(field, found, allowed, remedy)
 
 
 class Caller(Struct, frozen=True):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -31,14 +33,16 @@ class Api:
         self.worker = Worker.of(world.ports)
         self.client = client(self.worker, account)
 
-    async def post(self, path: str, body: Any = None, **headers: str) -> httpx2.Response:
+    async def post(
+        self, path: str, body: Any = None, more: Sequence[tuple[str, str]] = (), **headers: str
+    ) -> httpx2.Response:
         content = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
-        headers = {"content-type": "application/json"} | headers
-        answer: httpx2.Response = await self.world.run(self.client.post(path, content=content, headers=headers))
+        sent = [*({"content-type": "application/json"} | headers).items(), *more]
+        answer: httpx2.Response = await self.world.run(self.client.post(path, content=content, headers=sent))
         return answer
 
-    async def get(self, path: str) -> httpx2.Response:
-        answer: httpx2.Response = await self.world.run(self.client.get(path))
+    async def get(self, path: str, **headers: str) -> httpx2.Response:
+        answer: httpx2.Response = await self.world.run(self.client.get(path, headers=headers))
         return answer
 
     async def beside(self, path: str, seconds: float = 60) -> httpx2.Response:
@@ -97,6 +101,13 @@ async def test_the_idempotency_key_is_the_request_id(api: Api) -> None:
     assert both.json()["request_id"] == "hero"
     other = await api.post("/v1/requests", HERO, **{"idempotency-key": "villain"})
     assert (other.status_code, fields(other)) == (422, ["Idempotency-Key"])
+    quoted = await api.post("/v1/requests", {"prompt": "a cat"}, **{"idempotency-key": '"key-1"'})
+    assert (quoted.status_code, quoted.json()["request_id"]) == (202, "key-1")
+    for wrong in ("", "a b", "a~b", '"', '""', "k" * 129, "web/key"):
+        refused = await api.post("/v1/requests", {"prompt": "a cat"}, **{"idempotency-key": wrong})
+        assert (refused.status_code, fields(refused)) == (422, ["Idempotency-Key"]), wrong
+    two = await api.post("/v1/requests", {"prompt": "a"}, [("idempotency-key", "key-1"), ("idempotency-key", "key-2")])
+    assert (two.status_code, fields(two)) == (422, ["Idempotency-Key"])
     made_up = await api.post("/v1/requests", {"prompt": "a cat"})
     again = await api.post("/v1/requests", {"prompt": "a cat"})
     assert made_up.status_code == again.status_code == 202
@@ -140,9 +151,10 @@ async def test_other_content_under_the_same_id_conflicts_and_changes_nothing(api
         ({"prompt": "a", "request_id": "a/b"}, 422, "request_id"),
         ({"cancel": "hero"}, 422, "cancel"),
         ([], 400, "the body"),
-        (b"{", 400, "the message"),
-        (b"", 400, "the message"),
-        (b'{"prompt": "a", "prompt": "b"}', 400, "the message"),
+        (b"{", 400, "the body"),
+        (b"", 400, "the body"),
+        (b'{"prompt": "a", "prompt": "b"}', 400, "the body"),
+        (json.dumps({"prompt": "a"} | {f"x{i}": 1 for i in range(30)}).encode(), 422, "the body"),
         (b'{"prompt": "' + b"a" * 300_000 + b'"}', 413, "the body"),
     ],
 )
@@ -236,6 +248,19 @@ async def test_events_follow_a_request_to_its_end(api: Api) -> None:
     assert statuses(again.text) == ["succeeded"]
 
 
+async def test_an_event_source_that_has_the_end_is_told_to_stop(api: Api) -> None:
+    """A browser connects again after each stream, for ever, until it gets 204 (HTML, server-sent events, 9.2.3)."""
+    await api.post("/v1/requests", HERO)
+    stream = await api.beside("/v1/requests/hero/events")
+    ids = [line.removeprefix("id: ") for line in stream.text.splitlines() if line.startswith("id: ")]
+    assert len(set(ids)) == len(ids)
+    stopped = await api.get("/v1/requests/hero/events", **{"last-event-id": ids[-1]})
+    assert (stopped.status_code, stopped.content) == (204, b"")
+    for earlier in (*ids[:-1], "", "succeeded-"):
+        answer = await api.get("/v1/requests/hero/events", **{"last-event-id": earlier})
+        assert statuses(answer.text) == ["succeeded"], earlier
+
+
 async def test_events_are_bounded_and_have_heartbeats(api: Api) -> None:
     api.world.quota = "*=rpm:1,rpd:1"
     await api.post("/v1/requests", HERO)
@@ -293,6 +318,49 @@ async def test_a_cancellation_that_has_no_effect_yet_is_said_to_be_asked_for(api
     assert (answer.status_code, answer.json()["status"]) == (202, "accepted")
 
 
+def cursor_of(keys: Iterable[object]) -> str:
+    text = json.dumps(["2026-11-22T18:00:00+00:00", [str(key) for key in keys]])
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+async def test_rejected_messages_of_the_tenant_are_listed_newest_first(api: Api) -> None:
+    for number in range(5):
+        message = {"request_id": f"r-{number}", "prompt": "a lighthouse", "tenant": "web", "model": "dalle-3"}
+        await api.world.publish(message)
+        await api.world.publish(message | {"tenant": "evil", "prompt": "secret words"})
+        await api.world.run_for(timedelta(seconds=1))
+    await api.world.publish({"request_id": "r-9", "prompt": "a", "tenant": ".."})
+    await api.world.run_until_quiet()
+    paged: list[dict[str, Any]] = []
+    cursor = ""
+    for _ in range(3):
+        answer = (await api.get(f"/v1/requests?status=rejected&limit=2{cursor}")).json()
+        paged += answer["requests"]
+        cursor = f"&cursor={answer['cursor']}"
+    assert answer["cursor"] is None
+    assert [view["request_id"] for view in paged] == [f"r-{number}" for number in reversed(range(5))]
+    assert {(view["tenant"], view["status"], view["outcome"]["code"]) for view in paged} == {
+        ("web", "rejected", "rejected")
+    }
+    assert "model: found" in paged[0]["outcome"]["message"]
+    assert "lighthouse" not in json.dumps(paged)
+    since = paged[1]["created_at"].replace("+", "%2B")
+    assert len((await api.get(f"/v1/requests?status=rejected&since={since}")).json()["requests"]) == 2
+    for name in ("model=nano-banana-2.1", "group=g"):
+        refused = await api.get(f"/v1/requests?status=rejected&{name}")
+        assert (refused.status_code, fields(refused)) == (422, [name.partition("=")[0]])
+
+
+async def test_many_rejections_of_another_tenant_do_not_hide_ones_own(api: Api) -> None:
+    await api.post("/v1/requests", HERO)
+    api.world.topics.take("render-requests-intake")  # the message is lost to this test's worker
+    await api.world.publish(HERO | {"tenant": "web", "model": "gone"})
+    for _ in range(60):
+        await api.world.publish(HERO | {"tenant": "evil", "model": "gone"})
+    await api.world.run_until_quiet()
+    assert (await api.get("/v1/requests/hero")).json()["status"] == "rejected"
+
+
 async def test_a_list_is_paged_newest_first_and_filtered(api: Api) -> None:
     for number in range(7):
         await api.post("/v1/requests", HERO | {"request_id": f"r-{number}", "group": f"g-{number % 2}"})
@@ -321,7 +389,9 @@ async def test_a_list_is_paged_newest_first_and_filtered(api: Api) -> None:
     assert await ids(f"since={since}") == ["r-6", "r-5"]
     for query, field in (
         ("status=asleep", "status"), ("model=dalle", "model"), ("since=yesterday", "since"), ("limit=0", "limit"),
-        ("cursor=nonsense", "cursor"), ("cursor=WzEsMl0", "cursor"),
+        ("cursor=nonsense", "cursor"), ("cursor=WzEsMl0", "cursor"), ("limit=1.5", "limit"), ("limit=²", "limit"),
+        ("stauts=failed", "stauts"), ("status=failed&status=succeeded", "status"), ("limit=", "limit"),
+        (f"cursor={cursor_of(range(1001))}", "cursor"),
     ):  # fmt: skip
         answer = await api.get(f"/v1/requests?{query}")
         assert (answer.status_code, fields(answer)) == (422, [field])

@@ -209,3 +209,28 @@ def test_the_secret_is_in_no_file_of_the_home(up: Up) -> None:
     texts = [path.read_bytes() for path in Path(up.environment["RENDERLANE_HOME"]).rglob("*.json*")]
     assert texts
     assert not [text for text in texts if SECRET.encode() in text]
+
+
+def test_the_api_is_told_by_field_what_the_door_refuses(up: Up) -> None:
+    for headers, field in (
+        ({"host": "evil.example"}, "host"),
+        ({"origin": "https://evil.example"}, "origin"),
+        ({"sec-fetch-site": "cross-site"}, "sec-fetch-site"),
+        ({"content-type": "text/plain"}, "content-type"),
+        ({"x-forwarded-for": "10.0.0.1"}, "x-forwarded-for"),
+    ):
+        answer = httpx2.post(
+            f"{up.url}/v1/requests",
+            content=b"{}",
+            headers={"content-type": "application/json"} | headers,
+            trust_env=False,
+        )
+        assert answer.headers["content-type"] == "application/problem+json"
+        (error,) = answer.json()["errors"]
+        assert error["field"] == field
+        assert all(error[part] for part in ("found", "allowed", "remedy"))
+
+
+def test_the_root_leads_a_browser_to_the_console(up: Up) -> None:
+    answer = httpx2.get(up.url, trust_env=False)
+    assert (answer.status_code, answer.headers["location"]) == (307, "/console/")

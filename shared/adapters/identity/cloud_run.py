@@ -20,6 +20,7 @@ from shared.ports.identity import Caller, CallerInfo, NotIdentified
 REMOVED = "SIGNATURE_REMOVED_BY_GOOGLE"
 ISSUERS = ("https://accounts.google.com", "accounts.google.com")
 SKEW_SECONDS = 30
+FIELD = "authorization"
 LONGEST = 8192
 REMEDY = (
     "Send `Authorization: Bearer $(gcloud auth print-identity-token --audiences=AUDIENCE)` of an account that may call"
@@ -44,8 +45,10 @@ class CloudRunCallers:
         tenants = self._tenants.get(account.lower())
         if not tenants:
             raise NotIdentified(
-                f"found the account {account[:128]!r}, which has no tenant; allowed: one that "
-                "RENDERLANE_API_CALLERS names. Ask the operators to add it"
+                FIELD,
+                f"the account {account[:128]!r}, which has no tenant",
+                "one that RENDERLANE_API_CALLERS names",
+                "Ask the operators to add it",
             )
         return Caller(account, tenants)
 
@@ -87,4 +90,4 @@ class CloudRunCallers:
 
 
 def _refused(given: str, allowed: str) -> NotIdentified:
-    return NotIdentified(f"found {given}; allowed: {allowed}. {REMEDY}")
+    return NotIdentified(FIELD, given, allowed, REMEDY)

@@ -29,6 +29,7 @@ FETCH_WITHIN = 10.0
 SKEW_SECONDS = 30
 _UNSOUND = (exceptions.GoogleAuthError, ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError)
 """What google-auth raises for an assertion that is none: it reads header and claims before it knows their types."""
+FIELD = "X-Goog-IAP-JWT-Assertion"
 REMEDY = "Open the console through Identity-Aware Proxy; RENDERLANE_CONSOLE_AUDIENCE must be the audience it shows"
 
 
@@ -42,23 +43,20 @@ class IapIdentities:
 
     async def actor(self, caller: CallerInfo) -> str:
         if not caller.assertion:
-            raise NotIdentified(f"found no X-Goog-IAP-JWT-Assertion; allowed: one for this service. {REMEDY}")
+            raise NotIdentified(FIELD, f"no {FIELD}", "one for this service", REMEDY)
         return await asyncio.to_thread(self._verify, caller.assertion)
 
     def _verify(self, assertion: str) -> str:
         try:
             claims = dict(self._claims(assertion))
         except exceptions.TransportError as error:
-            raise NotIdentified(
-                f"the keys of Identity-Aware Proxy could not be fetched: {error}. Try again."
-            ) from error
+            found = f"an assertion, and the keys of Identity-Aware Proxy could not be fetched: {error}"
+            raise NotIdentified(FIELD, found, "one for this service", "Try again.") from error
         except _UNSOUND as error:
-            raise NotIdentified(
-                f"found an assertion that does not hold; allowed: one for this service. {REMEDY}"
-            ) from error
+            raise NotIdentified(FIELD, "an assertion that does not hold", "one for this service", REMEDY) from error
         email = claims.get("email")
         if not isinstance(email, str) or not email.isprintable() or not email or claims.get("iss") != ISSUER:
-            raise NotIdentified(f"found an assertion without issuer or e-mail address; allowed: both. {REMEDY}")
+            raise NotIdentified(FIELD, "an assertion without issuer or e-mail address", "both", REMEDY)
         return email
 
     def _claims(self, assertion: str) -> Mapping[str, Any]:

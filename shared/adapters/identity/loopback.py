@@ -13,20 +13,30 @@ NAMES = ("localhost", "127.0.0.1", "::1")
 REMEDY = (
     "Open it on the machine itself, as http://localhost:PORT/console; to serve others, set RENDERLANE_CONSOLE_AUDIENCE"
 )
+REMEDY_OF_THE_API = (
+    "Call http://127.0.0.1:PORT from a program on the machine itself, by HTTP/1.1; to serve others, deploy the function"
+    " `api`"
+)
 
 
 class LoopbackIdentities:
     """Serves this machine and nobody else: the peer, the host that it names and the absence of a proxy say so."""
 
+    def __init__(self, what: str = "a browser", remedy: str = REMEDY) -> None:
+        """`what` of this machine may come."""
+        self._what = what
+        self._remedy = remedy
+
     async def actor(self, caller: CallerInfo) -> str:
         if not _is_loopback(caller.peer):
-            raise NotIdentified(
-                f"found a client at {caller.peer or 'an unknown address'}; allowed: this machine. {REMEDY}"
-            )
+            peer = caller.peer or "an unknown address"
+            raise NotIdentified("the connection", f"a client at {peer}", "this machine", self._remedy)
         if caller.proxied:
-            raise NotIdentified(f"found a proxy in front; allowed: a browser on this machine. {REMEDY}")
+            raise NotIdentified(
+                "the connection", "a proxy in front, or HTTP/1.0", f"{self._what} on this machine", self._remedy
+            )
         if _name(caller.host) not in NAMES:
-            raise NotIdentified(f"found the host {caller.host[:80]!r}; allowed: {', '.join(NAMES)}. {REMEDY}")
+            raise NotIdentified("host", f"the host {caller.host[:80]!r}", ", ".join(NAMES), self._remedy)
         try:
             return getpass.getuser()
         except (OSError, KeyError):
@@ -37,7 +47,7 @@ class LoopbackCallers:
     """Of the API on one machine: its programs may call for every tenant, as they may publish for every tenant."""
 
     def __init__(self) -> None:
-        self._identities = LoopbackIdentities()
+        self._identities = LoopbackIdentities("a program", REMEDY_OF_THE_API)
 
     async def caller(self, call: CallerInfo) -> Caller:
         return Caller(await self._identities.actor(call), (ANY_TENANT,))

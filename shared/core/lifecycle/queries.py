@@ -50,6 +50,8 @@ INDEXES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("requests", ("tenant", "status", "-created_at")),
     ("requests", ("tenant", "priority", "-created_at")),
     ("rejected", ("request_id",)),
+    ("rejected", ("tenant", "request_id", "-created_at")),
+    ("rejected", ("tenant", "-created_at")),
     ("rejected", ("-created_at",)),
     ("requests", ("status", "-created_at")),
     ("evidence", ("updated_at",)),
@@ -344,9 +346,21 @@ def newest_of(tenant: str, status: str | None, since: datetime | None, until: da
     )
 
 
-def rejections_of(request_id: str, limit: int) -> Query:
+def rejections_of(tenant: str, request_id: str, limit: int) -> Query:
+    """Rejected messages that named that tenant and id, newest first."""
+    return Query(
+        "rejected", equal=(("tenant", tenant), ("request_id", request_id)), order_by=("-created_at",), limit=limit
+    )
+
+
+def rejections_with_id(request_id: str, limit: int) -> Query:
     """Rejected messages of any tenant that named an id."""
     return Query("rejected", equal=(("request_id", request_id),), limit=limit)
+
+
+def rejections_of_tenant(tenant: str, since: datetime | None, until: datetime | None, limit: int) -> Query:
+    """Rejected messages that named that tenant, from `since` to `until`, both included, newest first."""
+    return replace(newest_rejected(since, until, limit), equal=(("tenant", tenant),))
 
 
 def newest_rejected(since: datetime | None, until: datetime | None, limit: int) -> Query:

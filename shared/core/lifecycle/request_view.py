@@ -34,6 +34,7 @@ OPEN = (ACCEPTED, "queued", "released", "rendering", "batched")
 ENDED = (*FINAL, REJECTED)
 STATUSES = (*OPEN, *ENDED)
 STATUSES_ON_RECORD = tuple(status for status in STATUSES if status not in (ACCEPTED, REJECTED))
+STATUSES_IN_LISTS = (*STATUSES_ON_RECORD, REJECTED)
 BASE = "/v1/requests"
 
 Moment = Annotated[datetime, Meta(tz=True)]

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from msgspec import Struct, field
 
 from shared.core.validation.addresses import without_secrets
+from shared.core.validation.spelling import meant
 from shared.core.validation.visible import json_line, visible
 
 FOUND_LIMIT = 80
@@ -292,7 +293,7 @@ class ObjectOf(Struct, frozen=True):
         unknown = [name for name in value if name not in self.fields]
         fields = ", ".join(sorted(self.fields))
         problems = [
-            Problem(f"{prefix}{visible(name[:63])}", "an unknown field", fields, "Remove it, or correct its spelling.")
+            Problem(f"{prefix}{visible(name[:63])}", "an unknown field", fields, self._remedy(name, prefix))
             for name in unknown[:UNKNOWN_LIMIT]
         ]
         if more := unknown[UNKNOWN_LIMIT:]:
@@ -312,6 +313,10 @@ class ObjectOf(Struct, frozen=True):
         if problems:
             raise ShapeError(problems)
         return parsed
+
+    def _remedy(self, unknown: str, prefix: str) -> str:
+        likely = meant(unknown, self.fields)
+        return f"Write {prefix}{likely}, or remove it." if likely else "Remove it, or correct its spelling."
 
     def schema(self) -> dict[str, Any]:
         properties = {}

@@ -5,21 +5,21 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from msgspec import Struct
 
 from shared.core.lifecycle import queries
-from shared.core.lifecycle.request_view import RequestView, accepted_view, has_ended, request_view
+from shared.core.lifecycle.request_view import RequestView, accepted_view, has_ended, rejected_view, request_view
 from shared.core.messages.request_key import key_of
 from shared.core.records.note import AcceptedRecord, RejectedRecord
 from shared.core.records.request import RequestRow
 from shared.core.records.versioned import Request, request_in
 from shared.core.times.moments import read_moment
 from shared.core.validation.shapes import Problem
-from shared.core.values.documents import Document
+from shared.core.values.documents import Document, Query
 from shared.flows.requests.lookup import find_request
 from shared.ports import Ports
 from shared.ports.store import Store
@@ -31,6 +31,8 @@ HEARTBEAT = 15.0
 LONGEST_PAGE = 200
 MOST_PAGES = 5
 """Read for one answer where a filter takes few of what was read."""
+MOST_SKIPPED = 1_000
+"""Documents of one instant that a cursor names; each has the next page read one document more."""
 
 
 class InvalidCursor(Exception):
@@ -122,22 +124,54 @@ async def page(ports: Ports, wanted: Filter, limit: int, cursor: str | None, ori
 
     Raises InvalidCursor.
     """
+
+    def query(until: datetime | None, count: int) -> Query:
+        return queries.newest_of(wanted.tenant, wanted.status, wanted.since, until, count)
+
+    def read(document: Document) -> tuple[datetime, RequestView | None]:
+        request = request_in(document)
+        shown = _takes(wanted, request.record)
+        view = request_view(request.id, request.record, request.read_at, origin) if shown else None
+        return request.record.created_at, view
+
+    return await _page(ports.store, query, read, limit, cursor)
+
+
+async def rejected_page(ports: Ports, wanted: Filter, limit: int, cursor: str | None, origin: str) -> Page:
+    """The messages of that tenant that could not be taken, newest first. Raises InvalidCursor."""
+
+    def query(until: datetime | None, count: int) -> Query:
+        return queries.rejections_of_tenant(wanted.tenant, wanted.since, until, count)
+
+    def read(document: Document) -> tuple[datetime, RequestView | None]:
+        record = RejectedRecord.from_json(document.data)
+        return record.created_at, rejected_view(record, origin)
+
+    return await _page(ports.store, query, read, limit, cursor)
+
+
+async def _page(
+    store: Store,
+    query: Callable[[datetime | None, int], Query],
+    read: Callable[[Document], tuple[datetime, RequestView | None]],
+    limit: int,
+    cursor: str | None,
+) -> Page:
+    """`query` gets the moment to begin at and how many; `read` gives a document's moment and, if taken, its view."""
     edge, skipped = _place(cursor) if cursor is not None else (None, frozenset[str]())
     views: list[RequestView] = []
     for _ in range(MOST_PAGES):
         count = limit + len(skipped) + 1
-        query = queries.newest_of(wanted.tenant, wanted.status, wanted.since, edge, count)
-        documents = await ports.store.query(query)
+        documents = await store.query(query(edge, count))
         for document in documents:
             if document.id in skipped or not document.is_readable:
                 continue
             if len(views) == limit:
                 return Page(tuple(views), _cursor(edge, skipped))
-            request = request_in(document)
-            at = request.record.created_at
+            at, view = read(document)
             edge, skipped = at, (skipped if at == edge else frozenset()) | {document.id}
-            if _takes(wanted, request.record):
-                views.append(request_view(request.id, request.record, request.read_at, origin))
+            if view is not None:
+                views.append(view)
         if len(documents) < count:
             return Page(tuple(views), None)
     return Page(tuple(views), _cursor(edge, skipped))
@@ -149,10 +183,9 @@ def accepted_path(tenant: str, request_id: str) -> str:
 
 async def rejection_since(store: Store, tenant: str, request_id: str, since: datetime) -> RejectedRecord | None:
     """The newest rejection of a message of that tenant and id."""
-    documents = await store.query(queries.rejections_of(request_id, 50))
+    documents = await store.query(queries.rejections_of(tenant, request_id, 5))
     records = [RejectedRecord.from_json(document.data) for document in documents if document.is_readable]
-    own = [record for record in records if record.tenant == tenant and record.created_at >= since]
-    return max(own, key=lambda record: record.created_at, default=None)
+    return next((record for record in records if record.created_at >= since), None)
 
 
 def _mark(view: RequestView) -> object:
@@ -181,7 +214,7 @@ def _place(cursor: str) -> tuple[datetime, frozenset[str]]:
         content: Any = json.loads(base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True))
         edge, skipped = content
         moment = read_moment(edge)
-        if moment is None or not all(isinstance(key, str) for key in skipped):
+        if moment is None or len(skipped) > MOST_SKIPPED or not all(isinstance(key, str) for key in skipped):
             raise ValueError("not a moment and keys")
         return moment, frozenset(skipped)
     except (ValueError, TypeError, binascii.Error, RecursionError) as error:

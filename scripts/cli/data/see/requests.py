@@ -19,7 +19,7 @@ from shared.core.records.note import RejectedRecord
 from shared.core.records.request import RequestRecord, RequestRow
 from shared.core.records.versioned import attempt_in, request_in
 from shared.core.validation.addresses import without_secrets
-from shared.core.values.documents import Absent, Document, Fields, Query
+from shared.core.values.documents import Absent, Document, Fields
 from shared.core.values.status import Status
 from shared.flows.requests.lookup import find_request
 from shared.ports.store import Store
@@ -192,7 +192,7 @@ async def with_attempts(store: Store, documents: Sequence[Document]) -> list[Sto
 
 async def rejections_of(store: Store, name: str) -> list[RejectedMessage]:
     request_id = id_of(name)
-    documents = await store.query(Query("rejected", equal=(("request_id", request_id),), limit=5))
+    documents = await store.query(queries.rejections_with_id(request_id, 5))
     return [RejectedMessage.of(document, request_id) for document in documents]
 
 
@@ -204,9 +204,12 @@ async def rejected(
     store: Store, tenant: str | None, since: datetime | None, until: datetime | None, limit: int
 ) -> tuple[list[RejectedMessage], int]:
     """The newest of them, and how many there are."""
-    documents = await store.query(queries.newest_rejected(since, until, MOST_REJECTED))
-    rejections = [RejectedMessage.of(document) for document in documents if document.is_readable]
-    chosen = [rejection for rejection in rejections if tenant in (None, rejection.record.tenant)]
+    if tenant is None:
+        query = queries.newest_rejected(since, until, MOST_REJECTED)
+    else:
+        query = queries.rejections_of_tenant(tenant, since, until, MOST_REJECTED)
+    documents = await store.query(query)
+    chosen = [RejectedMessage.of(document) for document in documents if document.is_readable]
     return chosen[:limit], len(chosen)
 
 
