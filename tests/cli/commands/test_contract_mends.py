@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from shared.adapters.sqlite.store import SqliteStore
 from shared.core.lifecycle.request_view import RequestView
+from shared.ports.store import StoreUnavailable
 from tests.cli.conftest import json_lines, renderlane
 
 pytestmark = pytest.mark.usefixtures("in_running_home")
@@ -52,6 +54,10 @@ def test_messages_that_could_not_be_taken_are_listed_and_counted(tmp_path: Path)
         (("--max-cost", "0.001"), "max_cost_usd"),
         (("--reference", "/nowhere/nope.png"), "references[0].uri"),
         (("--ratio", "99:1"), "aspect_ratio"),
+        (("--reference", ""), "references[0].uri"),
+        (("--tenant", ""), "tenant"),
+        (("--model", ""), "model"),
+        (("--max-cost", ""), "max_cost_usd"),
     ],
 )
 def test_submit_refuses_what_intake_would_reject(arguments: tuple[str, ...], field: str) -> None:
@@ -60,3 +66,46 @@ def test_submit_refuses_what_intake_would_reject(arguments: tuple[str, ...], fie
     assert field in refused.stderr
     assert "Nothing was published" in refused.stderr
     assert renderlane("status", "never-published").exit_code == 1
+
+
+@pytest.mark.parametrize("prompt", ["", " ", "\t\n", "\u200b"])
+def test_an_empty_prompt_is_named_and_not_taken_for_a_folder(prompt: str) -> None:
+    refused = renderlane("submit", prompt)
+    assert refused.exit_code == 2
+    assert "Error: prompt: found" in refused.stderr
+    assert "folder" not in refused.stderr
+
+
+def test_an_empty_id_is_refused_and_no_new_one_is_made_up() -> None:
+    """`--id "$ID"` of a shell where ID is not set: each try would be another request, and be paid."""
+    refused = renderlane("submit", "a cube", "--id", "")
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert 'request_id: found ""' in refused.stderr
+
+
+def test_an_id_that_has_other_content_is_refused_before_it_is_published(tmp_path: Path) -> None:
+    renderlane("submit", "a cube", "--id", "taken", "--tenant", "press-2", "--wait")
+    refused = renderlane("submit", "a ball", "--id", "taken", "--tenant", "press-2")
+    assert refused.exit_code == 2
+    assert 'request_id: found "taken", which a request on record has with other content' in refused.stderr
+    assert "Nothing was published" in refused.stderr
+    assert "ball" not in refused.stderr
+    for again in (("a cube", "press-2"), ("a ball", "press-3")):  # the same request, and another tenant's
+        assert renderlane("submit", again[0], "--id", "taken", "--tenant", again[1]).exit_code == 0
+    assert renderlane("list", "--status", "rejected", "--tenant", "press-2").stderr == "no rejected messages\n"
+    published = renderlane("submit", "a ball", "--id", "taken", "--tenant", "press-2", "--no-check", "--wait")
+    assert (published.exit_code, "1 rejected" in published.stdout) == (1, True)
+    file = tmp_path / "two.jsonl"
+    file.write_text("".join(json.dumps({"request_id": "twice", "prompt": prompt}) + "\n" for prompt in "aba"))
+    refused = renderlane("submit", str(file))
+    assert refused.exit_code == 2
+    assert f'{file}:2: request_id: found "twice", which line 1 has with other content' in refused.stderr
+    assert ":3:" not in refused.stderr
+
+
+def test_a_store_that_cannot_be_read_leaves_the_id_to_intake(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def away(*_: object) -> None:
+        raise StoreUnavailable("no access")
+
+    monkeypatch.setattr(SqliteStore, "get_all", away)
+    assert renderlane("submit", "a cube", "--id", "unseen").exit_code == 0

@@ -92,12 +92,10 @@ def command(ctx: click.Context, /, what: str, **given: Any) -> None:
         raise click.UsageError("--with-prompt needs --json")
     if given["raw"] and not given["wait"]:
         raise click.UsageError("--raw needs --wait")
-    from scripts.cli.data.run import intake_check
-    from scripts.cli.data.run.outgoing import complaints
-
     lines, name = _lines(ctx, what, given)
     settings = worker_home.read_settings()
-    wrong = [] if given["no_check"] else [*complaints(lines, name), *intake_check.complaints(settings, lines, name)]
+    is_new = name is None and given["request_id"] is None
+    wrong = [] if given["no_check"] else _wrong(settings, lines, name, is_new=is_new)
     if wrong:
         from scripts.cli.main import Misconfigured
 
@@ -105,7 +103,7 @@ def command(ctx: click.Context, /, what: str, **given: Any) -> None:
         raise Misconfigured(f"{text}\nNothing was published. Correct this, or publish as it is with --no-check.")
     if not lines:
         raise click.UsageError(f"{name} has no lines")
-    sent = asyncio.run(_publish(settings, lines, is_new=name is None and given["request_id"] is None))
+    sent = asyncio.run(_publish(settings, lines, is_new=is_new))
     if not given["wait"]:
         _say_sent(sent, as_json=given["as_json"])
     _remark(settings)
@@ -129,6 +127,15 @@ def command(ctx: click.Context, /, what: str, **given: Any) -> None:
 
 _OTHERS = next(place for place, parameter in enumerate(command.params) if parameter.name == "prefix")
 command.params[_OTHERS:_OTHERS] = request_options.missing({parameter.name or "" for parameter in command.params})
+
+
+def _wrong(settings: Settings, lines: Sequence[OutgoingMessage], name: str | None, *, is_new: bool) -> list[str]:
+    """What intake would reject, line by line. `is_new`: the id was made up here."""
+    from scripts.cli.data.run import id_check, intake_check
+    from scripts.cli.data.run.outgoing import complaints
+
+    wrong = [*complaints(lines, name), *intake_check.complaints(settings, lines, name)]
+    return wrong if is_new or wrong else asyncio.run(id_check.complaints(settings, lines, name))
 
 
 def _remark(settings: Settings) -> None:
@@ -170,7 +177,7 @@ def _lines(ctx: click.Context, what: str, given: dict[str, Any]) -> tuple[list[O
 def _refuse_a_file(what: str) -> None:
     """A file of another ending is not read, and its name is no prompt that anybody would pay for."""
     try:
-        is_there = Path(what).exists()
+        is_there = bool(what) and Path(what).exists()  # an empty path is the folder we are in
     except (OSError, ValueError):
         is_there = False  # too long, or no name of a file at all
     if not is_there and not FILE_NAME.fullmatch(what):
@@ -184,7 +191,8 @@ def _refuse_a_file(what: str) -> None:
 
 
 def _request(prompt: str, given: dict[str, Any]) -> bytes:
-    payload: dict[str, Any] = {"request_id": given["request_id"] or _new_id(), "prompt": prompt}
+    request_id = given["request_id"]
+    payload: dict[str, Any] = {"request_id": _new_id() if request_id is None else request_id, "prompt": prompt}
     payload |= {name: given[name] for name in request_options.PLAIN if given[name] is not None}
     if given["floor"]:
         payload["floor"] = _floor(given["floor"])
@@ -223,7 +231,7 @@ def _new_id() -> str:
 
 
 def _uri(text: str) -> str:
-    return text if "://" in text else Path(text).absolute().as_uri()
+    return text if "://" in text or not text else Path(text).absolute().as_uri()
 
 
 def _pair(text: str, option: str, allowed: str) -> tuple[str, str]:
