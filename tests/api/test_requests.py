@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 
@@ -33,12 +33,10 @@ class Api:
         self.worker = Worker.of(world.ports)
         self.client = client(self.worker, account)
 
-    async def post(
-        self, path: str, body: Any = None, more: Sequence[tuple[str, str]] = (), **headers: str
-    ) -> httpx2.Response:
+    async def post(self, path: str, body: Any = None, **headers: str) -> httpx2.Response:
         content = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
-        sent = [*({"content-type": "application/json"} | headers).items(), *more]
-        answer: httpx2.Response = await self.world.run(self.client.post(path, content=content, headers=sent))
+        headers = {"content-type": "application/json"} | headers
+        answer: httpx2.Response = await self.world.run(self.client.post(path, content=content, headers=headers))
         return answer
 
     async def get(self, path: str, **headers: str) -> httpx2.Response:
@@ -106,7 +104,8 @@ async def test_the_idempotency_key_is_the_request_id(api: Api) -> None:
     for wrong in ("", "a b", "a~b", '"', '""', "k" * 129, "web/key"):
         refused = await api.post("/v1/requests", {"prompt": "a cat"}, **{"idempotency-key": wrong})
         assert (refused.status_code, fields(refused)) == (422, ["Idempotency-Key"]), wrong
-    two = await api.post("/v1/requests", {"prompt": "a"}, [("idempotency-key", "key-1"), ("idempotency-key", "key-2")])
+    keys = [("idempotency-key", "key-1"), ("idempotency-key", "key-2")]
+    two = await api.world.run(api.client.post("/v1/requests", json={"prompt": "a"}, headers=keys))
     assert (two.status_code, fields(two)) == (422, ["Idempotency-Key"])
     made_up = await api.post("/v1/requests", {"prompt": "a cat"})
     again = await api.post("/v1/requests", {"prompt": "a cat"})

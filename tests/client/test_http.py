@@ -8,13 +8,23 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from renderlane import ApiError, AsyncHttpClient, HttpClient, InvalidRequest, NoConnection, NotInTime, Request
+from renderlane import (
+    ApiError,
+    AsyncHttpClient,
+    HttpClient,
+    InvalidRequest,
+    NoConnection,
+    NotInTime,
+    Reference,
+    Request,
+)
 from renderlane.http_client import metadata_token
 from scripts.bench.harness import rig
 
@@ -79,6 +89,67 @@ async def test_the_same_for_asyncio(url: str) -> None:
     assert await client.image("async-1")
     with pytest.raises(ApiError):
         await client.cancel("async-1")
+
+
+async def test_what_one_client_can_the_other_can_too(url: str) -> None:
+    def calls(client: type) -> set[str]:
+        return {name for name, value in vars(client).items() if callable(value) and not name.startswith("_")}
+
+    assert calls(HttpClient) == calls(AsyncHttpClient)
+    client = AsyncHttpClient(url, tenant="async-list")
+    began_at = datetime.now(UTC) - timedelta(minutes=1)
+    await client.render(Request("listed", "a cat"), timeout=60)
+    assert [view.request_id async for view in client.requests(status="succeeded", since=began_at)] == ["listed"]
+    assert [view async for view in client.requests(since=began_at + timedelta(hours=1))] == []
+    assert (await client.estimate(Request("e", "a cat")))["tenant"] == "async-list"
+    with pytest.raises(InvalidRequest, match="since"):
+        await anext(client.requests(since=datetime(2026, 11, 30)))  # noqa: DTZ001
+
+
+def test_an_estimate_is_for_the_clients_own_tenant(url: str) -> None:
+    assert HttpClient(url, tenant="shop").estimate(Request("e", "a cat"))["tenant"] == "shop"
+    assert HttpClient(url, tenant="shop").estimate(Request("e", "a cat", tenant="web"))["tenant"] == "web"
+
+
+@pytest.mark.parametrize("request_id", ["", "..", "a/b", "a~b", "a b", ".a", "a" * 129, None])
+def test_what_is_no_id_is_refused_without_a_call(request_id: Any) -> None:
+    nowhere = HttpClient("http://127.0.0.1:1", patience=0)
+    for call in (nowhere.get, nowhere.wait, nowhere.image, nowhere.cancel, lambda name: list(nowhere.events(name))):
+        with pytest.raises(InvalidRequest, match="request_id: found"):
+            call(request_id)
+
+
+def test_a_cancellation_whose_answer_was_lost_is_no_conflict(url: str, stand_in: str) -> None:
+    ended = {"status": 409, "detail": "it has ended"}
+    scripted((503, {}, {"detail": "away"}), (409, {}, ended), (200, {}, VIEW | {"status": "cancelled"}))
+    assert HttpClient(stand_in).cancel("a").status == "cancelled"
+    scripted((409, {}, ended), (200, {}, VIEW | {"status": "succeeded"}))
+    with pytest.raises(ApiError) as too_late:
+        HttpClient(stand_in).cancel("a")
+    assert too_late.value.status == 409
+
+
+def test_an_image_store_that_refuses_is_an_api_error(stand_in: str) -> None:
+    scripted((302, {"location": f"{stand_in}/signed?s=1"}, b""), (403, {}, b"<Error>expired</Error>"))
+    with pytest.raises(ApiError) as refused:
+        HttpClient(stand_in).image("a")
+    assert (refused.value.status, refused.value.detail) == (403, "<Error>expired</Error>")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"max_cost_usd": 0.3}, 'found 0.3; allowed: text of 1 to 14 characters that are dollars .*Give text: "0.3".'),
+        ({"max_cost_usd": "$1"}, "that are dollars above zero with at most six decimals"),
+        ({"tenant": "a b"}, "letters, digits and . _ : -"),
+        ({"aspect_ratio": "16x9"}, "a ratio such as 16:9"),
+        ({"references": [Reference("nope.png")]}, "gs://, https:// or file:// URI"),
+    ],
+)
+def test_what_is_allowed_is_told_in_words(wrong: dict[str, Any], words: str) -> None:
+    with pytest.raises(InvalidRequest, match=words) as refused:
+        Request("a", "x", **wrong).to_bytes()
+    assert "matches ^" not in str(refused.value)
 
 
 class StandIn(BaseHTTPRequestHandler):

@@ -1,8 +1,9 @@
-import { ConflictError, NotInTimeError, RenderlaneError } from "./errors.js";
+import { ConflictError, NotInTimeError, RenderlaneError, noId } from "./errors.js";
 import { eventsOf } from "./sse.js";
 import { Transport } from "./transport.js";
 
 const ENDED = new Set(["succeeded", "refused", "failed", "expired", "cancelled", "rejected"]);
+const ID = /^(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$/;
 const LONG_POLL_SECONDS = 25;
 const QUIET_STREAMS = 5;
 const RECONNECT_MS = 500;
@@ -31,31 +32,32 @@ export class Renderlane {
   async render(request, options = {}) {
     const begun = performance.now();
     const view = await this.submit(request, options);
-    if (hasEnded(view)) return view;
-    const { timeoutMs } = options;
-    const left = timeoutMs === undefined ? {} : { timeoutMs: Math.max(0, timeoutMs - (performance.now() - begun)) };
-    return this.wait(view.request_id, { ...options, ...left });
+    return hasEnded(view) ? view : this.#ended(view.request_id, { ...options, tenant: view.tenant }, begun);
   }
 
   /** @param {import("./index.js").NewRequest} request @param {import("./index.js").CallOptions} [options] */
-  async submit(request, { signal } = {}) {
-    const body = this.#filled(request);
+  async submit(request, { signal, tenant } = {}) {
+    const body = this.#filled(request, tenant);
     const headers = { "idempotency-key": body.request_id };
     return this.#json("/v1/requests", { method: "POST", body, headers, signal });
   }
 
   /** @param {string} requestId @param {import("./index.js").CallOptions} [options] */
-  async get(requestId, { signal } = {}) {
-    return this.#json(this.#path(requestId), { signal });
+  async get(requestId, { signal, tenant } = {}) {
+    return this.#json(this.#path(requestId, "", tenant), { signal });
   }
 
   /** @param {string} requestId @param {import("./index.js").WaitOptions} [options] */
-  async wait(requestId, { signal, timeoutMs } = {}) {
-    const begun = performance.now();
+  async wait(requestId, options = {}) {
+    return this.#ended(requestId, options, performance.now());
+  }
+
+  /** @param {string} requestId @param {import("./index.js").WaitOptions} options @param {number} begun The time limit counts from here. */
+  async #ended(requestId, { signal, timeoutMs, tenant }, begun) {
     while (true) {
       const leftMs = timeoutMs === undefined ? Infinity : timeoutMs - (performance.now() - begun);
       const seconds = Math.min(LONG_POLL_SECONDS, Math.max(0, Math.ceil(leftMs / 1000)));
-      const view = await this.#json(this.#path(requestId, "", { wait: String(seconds) }), { signal });
+      const view = await this.#json(this.#path(requestId, "", tenant, { wait: String(seconds) }), { signal });
       if (hasEnded(view)) return view;
       if (timeoutMs !== undefined && performance.now() - begun >= timeoutMs) throw new NotInTimeError(requestId, timeoutMs);
     }
@@ -66,10 +68,10 @@ export class Renderlane {
    * @param {import("./index.js").CallOptions} [options]
    * @returns {AsyncGenerator<import("./index.js").RequestView, void, undefined>}
    */
-  async *events(requestId, { signal } = {}) {
+  async *events(requestId, { signal, tenant } = {}) {
     let last = "";
     for (let quiet = 0; quiet < QUIET_STREAMS; quiet += 1) {
-      const response = await this.#transport.call(this.#path(requestId, "/events"), {
+      const response = await this.#transport.call(this.#path(requestId, "/events", tenant), {
         accept: "text/event-stream",
         stream: true,
         signal,
@@ -98,27 +100,28 @@ export class Renderlane {
   }
 
   /** @param {import("./index.js").NewRequest} request @param {import("./index.js").CallOptions} [options] */
-  async estimate(request, { signal } = {}) {
-    const response = await this.#transport.call("/v1/estimate", { method: "POST", body: this.#filled(request), signal });
+  async estimate(request, { signal, tenant } = {}) {
+    const body = this.#filled(request, tenant);
+    const response = await this.#transport.call("/v1/estimate", { method: "POST", body, signal });
     return response.json();
   }
 
   /** @param {string} requestId @param {import("./index.js").CallOptions} [options] */
-  async cancel(requestId, { signal } = {}) {
+  async cancel(requestId, { signal, tenant } = {}) {
     try {
-      return await this.#json(this.#path(requestId, "/cancel"), { method: "POST", signal });
+      return await this.#json(this.#path(requestId, "/cancel", tenant), { method: "POST", signal });
     } catch (error) {
       if (!(error instanceof ConflictError)) throw error;
       // The answer to an earlier try may have been lost: cancelled is what was wanted.
-      const view = await this.get(requestId, { signal });
+      const view = await this.get(requestId, { signal, tenant });
       if (view.status === "cancelled") return view;
       throw error;
     }
   }
 
   /** @param {string} requestId @param {import("./index.js").CallOptions} [options] */
-  async image(requestId, { signal } = {}) {
-    const response = await this.#transport.call(this.#path(requestId, "/image"), { accept: "image/*", signal });
+  async image(requestId, { signal, tenant } = {}) {
+    const response = await this.#transport.call(this.#path(requestId, "/image", tenant), { accept: "image/*", signal });
     return response.blob();
   }
 
@@ -127,11 +130,11 @@ export class Renderlane {
    * @param {import("./index.js").CallOptions} [options]
    * @returns {AsyncGenerator<import("./index.js").RequestView, void, undefined>}
    */
-  async *list(filter = {}, { signal } = {}) {
+  async *list(filter = {}, { signal, tenant = this.#tenant } = {}) {
     /** @type {string | null | undefined} */
     let cursor;
     do {
-      const query = Object.entries({ ...filter, cursor, tenant: this.#tenant }).filter(([, value]) => value != null);
+      const query = Object.entries({ ...filter, cursor, tenant }).filter(([, value]) => value != null);
       const search = new URLSearchParams(query.map(([name, value]) => [name, String(value)]));
       const response = await this.#transport.call(`/v1/requests${search.size ? `?${search}` : ""}`, { signal });
       const page = await response.json();
@@ -143,20 +146,24 @@ export class Renderlane {
   /**
    * With an id, so that a repeated call is the same request, and with this client's tenant.
    * @param {import("./index.js").NewRequest} request
+   * @param {string} [named]
    * @returns {import("./index.js").RenderRequest}
    */
-  #filled(request) {
-    const tenant = request.tenant ?? this.#tenant;
+  #filled(request, named = this.#tenant) {
+    const tenant = request.tenant ?? named;
     return { ...request, request_id: request.request_id ?? crypto.randomUUID(), ...(tenant ? { tenant } : {}) };
   }
 
   /**
+   * Throws for what is no id: an empty one would be the address of the list, and `..` one of another call.
    * @param {string} requestId
    * @param {string} [below]
+   * @param {string} [tenant]
    * @param {Record<string, string>} [query]
    */
-  #path(requestId, below = "", query = {}) {
-    const search = new URLSearchParams({ ...query, ...(this.#tenant ? { tenant: this.#tenant } : {}) });
+  #path(requestId, below = "", tenant = this.#tenant, query = {}) {
+    if (typeof requestId !== "string" || !ID.test(requestId)) throw noId(requestId);
+    const search = new URLSearchParams({ ...query, ...(tenant ? { tenant } : {}) });
     return `/v1/requests/${encodeURIComponent(requestId)}${below}${search.size ? `?${search}` : ""}`;
   }
 

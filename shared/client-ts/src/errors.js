@@ -11,8 +11,9 @@ export class RenderlaneError extends Error {
 export class ProblemError extends RenderlaneError {
   /** @param {import("./index.js").Problem} problem */
   constructor(problem) {
+    const detail = problem.detail ?? problem.title;
     const fields = problem.errors.map((each) => `${each.field}: found ${each.found}; allowed: ${each.allowed}. ${each.remedy}`);
-    super([problem.detail ?? problem.title, ...fields].join("\n"));
+    super([detail, ...fields.filter((field) => !detail.includes(field))].join("\n"));
     this.status = problem.status;
     this.problem = problem;
     this.errors = problem.errors;
@@ -44,6 +45,20 @@ export class NotInTimeError extends RenderlaneError {
     super(`${requestId}: no result within ${timeoutMs} ms; the request goes on`);
     this.requestId = requestId;
   }
+}
+
+/**
+ * As the API would answer it, without a call.
+ * @param {unknown} requestId
+ */
+export function noId(requestId) {
+  const error = {
+    field: "request_id",
+    found: String(JSON.stringify(requestId)).slice(0, 80),
+    allowed: "1 to 128 letters, digits and . _ : -, starting with a letter or digit, without '..'",
+    remedy: "Use the id of a request.",
+  };
+  return new InvalidRequestError({ type: "about:blank", title: "The request is not valid", status: 422, errors: [error] });
 }
 
 /**

@@ -45,6 +45,8 @@ export interface Options {
 
 export interface CallOptions {
   signal?: AbortSignal | undefined;
+  /** Whose request it is, instead of the client's own tenant. */
+  tenant?: string | undefined;
 }
 
 export interface WaitOptions extends CallOptions {

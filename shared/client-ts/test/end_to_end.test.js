@@ -67,3 +67,38 @@ test("list finds what was rendered", async () => {
   for await (const view of client.list({ status: "succeeded" })) ids.push(view.request_id);
   assert(ids.includes("ts-same"));
 });
+
+test("a request of another tenant of the caller is rendered and read by naming it", async () => {
+  const anyone = new Renderlane({ baseUrl });
+  const view = await anyone.render({ prompt: "a lighthouse", tenant: "shop" }, { timeoutMs: 60_000 });
+  assert.deepEqual([view.status, view.tenant], ["succeeded", "shop"]);
+  const { request_id: id } = view;
+  await assert.rejects(anyone.image(id), NotFoundError);
+  assert((await anyone.image(id, { tenant: "shop" })).size > 1000);
+  assert.equal((await anyone.get(id, { tenant: "shop" })).tenant, "shop");
+  assert.equal((await client.submit({ prompt: "a cat" }, { tenant: "shop" })).tenant, "shop");
+  const ids = [];
+  for await (const each of anyone.list({}, { tenant: "shop" })) ids.push(each.request_id);
+  assert(ids.includes(id));
+  for await (const each of anyone.events(id, { tenant: "shop" })) assert.equal(each.status, "succeeded");
+});
+
+test("what is no id is refused without a call", async () => {
+  const nowhere = new Renderlane({ baseUrl: "http://127.0.0.1:1", retries: 0 });
+  for (const id of ["", "..", "a/b", "a~b", "a b", ".a", "a".repeat(129), /** @type {any} */ (undefined)]) {
+    for (const call of [nowhere.get(id), nowhere.wait(id), nowhere.image(id), nowhere.cancel(id), nowhere.events(id).next()]) {
+      await assert.rejects(call, (error) => error instanceof InvalidRequestError && error.errors[0]?.field === "request_id");
+    }
+  }
+});
+
+test("an error says each thing once, and a time limit is the caller's own", async () => {
+  await assert.rejects(client.submit({ prompt: "" }), (error) => {
+    assert(error instanceof InvalidRequestError);
+    assert.equal(error.message.split("prompt: found").length, 2);
+    return true;
+  });
+  await assert.rejects(client.get("nobody"), (error) => error instanceof NotFoundError && error.errors[0]?.field === "request_id");
+  const late = client.render({ prompt: "a cube", lane: "batch" }, { timeoutMs: 300 });
+  await assert.rejects(late, /no result within 300 ms; the request goes on/);
+});

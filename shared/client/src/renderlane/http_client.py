@@ -17,13 +17,14 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from datetime import datetime
 from http.client import HTTPException, HTTPResponse
 from typing import Any
 from urllib.parse import quote, urlencode, urljoin, urlsplit
 
-from renderlane.errors import ApiError, NoConnection, NotInTime, Problem
+from renderlane.errors import ApiError, InvalidRequest, NoConnection, NotInTime, Problem
 from renderlane.request import Request
-from renderlane.rules import encoded
+from renderlane.rules import check_id, encoded
 from renderlane.view import View
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -62,11 +63,8 @@ class HttpClient:
 
     def submit(self, request: Request, *, traceparent: str | None = None) -> View:
         """Raises InvalidRequest before anything is sent; ApiError 409 for an id that has other content."""
-        payload = request.to_json()
-        if self._tenant is not None and request.tenant is None:
-            payload["tenant"] = self._tenant
         headers = {} if traceparent is None else {"traceparent": traceparent}
-        return View.of(self._json("POST", "/v1/requests", encoded(payload), headers))
+        return View.of(self._json("POST", "/v1/requests", self._body(request), headers))
 
     def render(self, request: Request, timeout: float | None = None, *, traceparent: str | None = None) -> View:
         """Submit, and wait for the end: also one that failed or was refused, see `View.status`."""
@@ -109,13 +107,20 @@ class HttpClient:
             if answer.status != 302:
                 return answer.read()
             address = urljoin(self._url, answer.headers["location"])
-        with self._opener.open(urllib.request.Request(address), timeout=self._timeout) as signed:
-            content: bytes = signed.read()
-            return content
+        with self._open(urllib.request.Request(address), self._timeout) as signed:
+            return signed.read()
 
     def cancel(self, request_id: str, *, tenant: str | None = None) -> View:
-        """Raises ApiError 409 once it has ended. One that has begun ends as it ends."""
-        return View.of(self._json("POST", self._path(request_id, "/cancel", tenant)))
+        """Raises ApiError 409 for one that has ended otherwise. One that has begun ends as it ends."""
+        try:
+            return View.of(self._json("POST", self._path(request_id, "/cancel", tenant)))
+        except ApiError as error:
+            if error.status != 409:
+                raise
+            view = self.get(request_id, tenant=tenant)  # the answer to an earlier try may have been lost
+            if view.status != "cancelled":
+                raise
+            return view
 
     def requests(
         self,
@@ -123,10 +128,15 @@ class HttpClient:
         status: str | None = None,
         model: str | None = None,
         group: str | None = None,
+        since: datetime | None = None,
         tenant: str | None = None,
     ) -> Iterator[View]:
-        """Newest first; page after page as they are taken."""
-        named = {"status": status, "model": model, "group": group, "tenant": tenant or self._tenant}
+        """Newest first; page after page as they are taken. `since` is aware: accepted at that time or later."""
+        if since is not None and since.tzinfo is None:
+            remedy = "Give it one: datetime(..., tzinfo=UTC)."
+            raise InvalidRequest((Problem("since", "a time without a zone", "an aware datetime", remedy),))
+        moment = None if since is None else since.isoformat()
+        named = {"status": status, "model": model, "group": group, "since": moment, "tenant": tenant or self._tenant}
         query = {name: value for name, value in named.items() if value is not None} | {"limit": str(LARGEST_PAGE)}
         while True:
             page = self._json("GET", f"/v1/requests?{urlencode(query)}")
@@ -137,10 +147,19 @@ class HttpClient:
 
     def estimate(self, request: Request) -> Mapping[str, Any]:
         """Routes with prices; nothing is queued."""
-        routes: Mapping[str, Any] = self._json("POST", "/v1/estimate", encoded(request.to_json()))
+        routes: Mapping[str, Any] = self._json("POST", "/v1/estimate", self._body(request))
         return routes
 
+    def _body(self, request: Request) -> bytes:
+        """For this client's tenant, where the request names none."""
+        payload = request.to_json()
+        if self._tenant is not None and request.tenant is None:
+            payload["tenant"] = self._tenant
+        return encoded(payload)
+
     def _path(self, request_id: str, below: str, tenant: str | None, **query: str) -> str:
+        """Raises InvalidRequest for what is no id: an empty one would be the address of the list."""
+        check_id(request_id)
         owner = tenant or self._tenant
         if owner is not None:
             query["tenant"] = owner
@@ -182,6 +201,9 @@ class HttpClient:
         call = urllib.request.Request(
             f"{self._url}{path}", data=body, headers={**kind, **headers, **token}, method=method
         )
+        return self._open(call, timeout)
+
+    def _open(self, call: urllib.request.Request, timeout: float) -> HTTPResponse:
         try:
             answer: HTTPResponse = self._opener.open(call, timeout=timeout)
             return answer
@@ -189,7 +211,7 @@ class HttpClient:
             with error:
                 raise _api_error(error.code, error.read()) from error
         except (urllib.error.URLError, HTTPException, OSError) as error:
-            raise NoConnection(f"{self._url} did not answer: {error}") from error
+            raise NoConnection(f"{call.type}://{call.host} did not answer: {error}") from error
 
 
 class AsyncHttpClient:
@@ -221,6 +243,19 @@ class AsyncHttpClient:
 
     async def cancel(self, request_id: str, *, tenant: str | None = None) -> View:
         return await asyncio.to_thread(self._client.cancel, request_id, tenant=tenant)
+
+    async def requests(
+        self,
+        *,
+        status: str | None = None,
+        model: str | None = None,
+        group: str | None = None,
+        since: datetime | None = None,
+        tenant: str | None = None,
+    ) -> AsyncIterator[View]:
+        views = self._client.requests(status=status, model=model, group=group, since=since, tenant=tenant)
+        while (view := await asyncio.to_thread(next, views, None)) is not None:
+            yield view
 
     async def estimate(self, request: Request) -> Mapping[str, Any]:
         return await asyncio.to_thread(self._client.estimate, request)

@@ -22,7 +22,15 @@ FOUND_LIMIT = 80
 SECRET = frozenset({"prompt", "system_instruction"})
 """Fields of which no error shows the value."""
 HINTS = {"image_size": "The K is a capital letter, and the size is text."}
+_ID = "of letters, digits and . _ : -, starting with a letter or digit, without '..'"
 IN_WORDS = {
+    "request_id": _ID,
+    "cancel": _ID,
+    "escalates": _ID,
+    "tenant": _ID,
+    "aspect_ratio": "that are a ratio such as 16:9",
+    "max_cost_usd": 'that are dollars above zero with at most six decimals, such as "0.30"',
+    "references[].uri": "that are a gs://, https:// or file:// URI",
     "prompt": "with at least one visible character",
     "system_instruction": "with at least one visible character",
     "deadline": "that is a date and time with offset, such as 2026-12-01T12:00:00Z, of the years 2000 to 2999",
@@ -80,6 +88,14 @@ def _problems(value: object, schema: Schema, at: str) -> Iterator[Problem]:
                 raise NotImplementedError(f"the schema has a type {other} that these rules do not know")
 
 
+def check_id(request_id: object) -> None:
+    """Raises InvalidRequest for what no request can have as its id."""
+    schema: Schema = _schema("request_id")["properties"]["request_id"]
+    problems = tuple(_problems(request_id, schema, "request_id"))
+    if problems:
+        raise InvalidRequest(problems)
+
+
 def _either(value: object, choices: list[Schema], at: str) -> Iterator[Problem]:
     words = [choice["const"] for choice in choices if "const" in choice]
     if isinstance(value, str) and value in words:
@@ -104,10 +120,11 @@ def _whole(value: object, schema: Schema, at: str) -> Iterator[Problem]:
 
 def _text(value: object, schema: Schema, at: str) -> Iterator[Problem]:
     least, most, pattern = schema["minLength"], schema["maxLength"], schema.get("pattern")
-    means = IN_WORDS.get(at, f"that matches {pattern}") if pattern else ""
+    means = IN_WORDS.get(re.sub(r"\[[0-9]+\]", "[]", at), f"that matches {pattern}") if pattern else ""
     allowed = f"text of {least} to {most:,} characters {means}".rstrip()
     if not isinstance(value, str):
-        yield Problem(at, shown(value, at), allowed, "Give text.")
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        yield Problem(at, shown(value, at), allowed, f'Give text: "{value}".' if is_number else "Give text.")
     elif not least <= len(value) <= most:
         yield Problem(at, shown(value, at), allowed, "Shorten it." if len(value) > most else "Give it a value.")
     elif pattern is not None and re.fullmatch(pattern, value) is None:
