@@ -112,7 +112,7 @@ async def events(request: Request) -> Response:
     ports, origin = desk_of(request).ports, origin_of(request)
     current = _existing(await reading.find(ports, tenant, request_id, origin), tenant, request_id)
     if has_ended(current.view) and request.headers.get("last-event-id") == _last_id(current.view):
-        return Response(status_code=204)  # an EventSource that has the end would connect again for ever
+        return Response(status_code=204)  # an EventSource that has the end would connect again and again
     room = _room(request)
     await room.__aenter__()
     stream = _events(ports, tenant, request_id, origin, room)

@@ -248,7 +248,7 @@ async def test_events_follow_a_request_to_its_end(api: Api) -> None:
 
 
 async def test_an_event_source_that_has_the_end_is_told_to_stop(api: Api) -> None:
-    """A browser connects again after each stream, for ever, until it gets 204 (HTML, server-sent events, 9.2.3)."""
+    """A browser connects again after each stream, until it gets 204 (HTML, server-sent events, 9.2.3)."""
     await api.post("/v1/requests", HERO)
     stream = await api.beside("/v1/requests/hero/events")
     ids = [line.removeprefix("id: ") for line in stream.text.splitlines() if line.startswith("id: ")]

@@ -115,7 +115,7 @@ RUN: Mapping[str, Mapping[str, str]] = {
         "from renderlane import": f"{_CLOUD}test_python_renders_with_the_client",
         "from google.cloud import": f"{_CLOUD}test_python_publishes_without_the_client",
         "import { PubSub }": f"{_CLOUD}test_node_publishes_and_receives",
-        "gcloud pubsub topics publish": f"{_CLOUD}test_gcloud_publishes_and_pulls_a_result",
+        "gcloud pubsub subscriptions create shop-results": f"{_CLOUD}test_gcloud_publishes_and_pulls_a_result",
         "curl -s -X POST http://127.0.0.1": f"{_HERE}test_a_message_is_published_with_curl",
         "api=https://pubsub": f"{_CLOUD}test_rest_publishes_pulls_and_acknowledges",
         "gcloud pubsub subscriptions create shop-webhook": f"{_CLOUD}test_gcloud_makes_the_push_subscriptions",

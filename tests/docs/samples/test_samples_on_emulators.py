@@ -49,6 +49,10 @@ class Cloud(Struct, frozen=True):
         url = f"{self.pubsub}/v1/projects/{self.project}/subscriptions/{name}"
         assert httpx2.put(url, json=body, trust_env=False, timeout=30).status_code in (200, 409)
 
+    def filter_of(self, name: str) -> str:
+        url = f"{self.pubsub}/v1/projects/{self.project}/subscriptions/{name}"
+        return str(httpx2.get(url, trust_env=False, timeout=30).json()["filter"])
+
 
 @pytest.fixture(scope="module")
 def cloud(tmp_path_factory: pytest.TempPathFactory, firestore_host: str, pubsub_host: str) -> Iterator[Cloud]:
@@ -84,31 +88,33 @@ def test_python_renders_with_the_client(cloud: Cloud, tmp_path: Path) -> None:
 
 
 def test_python_publishes_without_the_client(cloud: Cloud, tmp_path: Path) -> None:
-    cloud.subscribe("python-results", "default")
+    cloud.subscribe("python-results", "shop")
     cloud.run([sys.executable, "-c", cloud.text("from google.cloud import").replace("spring-hero", "python")], tmp_path)
-    assert pulled(cloud, "python-results", "python-001") == "succeeded"
+    assert pulled(cloud, "python-results", "python-001") == ("shop", "succeeded")
 
 
-def pulled(cloud: Cloud, subscription: str, request_id: str) -> str:
-    """The status of the result. The emulator waits for a message itself, for a minute and a half at most."""
+def pulled(cloud: Cloud, subscription: str, request_id: str) -> tuple[str, str]:
+    """Tenant and status of the result: the emulator ignores filters, Pub/Sub goes by the attribute.
+
+    The emulator waits for a message itself, for a minute and a half at most.
+    """
     url = f"{cloud.pubsub}/v1/projects/{cloud.project}/subscriptions/{subscription}"
     for _ in range(10):
         pull = httpx2.post(f"{url}:pull", json={"maxMessages": 50}, trust_env=False, timeout=120)
         for row in pull.json().get("receivedMessages", []):
             ids = {"ackIds": [row["ackId"]]}
             httpx2.post(f"{url}:acknowledge", json=ids, trust_env=False, timeout=30)
-            if row["message"]["attributes"]["request_id"] == request_id:
-                return str(row["message"]["attributes"]["status"])
+            attributes = row["message"]["attributes"]
+            if attributes["request_id"] == request_id:
+                return str(attributes["tenant"]), str(attributes["status"])
     raise AssertionError(f"no result of {request_id}")
 
 
 @pytest.mark.node
 def test_node_publishes_and_receives(cloud: Cloud, tmp_path: Path) -> None:
-    """The sample ends never: it is let go once it has printed the result."""
-    cloud.subscribe("shop-results", "shop")
+    """As it is copied: it makes its subscription itself. It never ends, and is let go once it has printed the result."""
     (tmp_path / "node_modules").symlink_to(nodejs.packages() / "node_modules")
     text = cloud.text("import { PubSub }").replace("spring-hero", "node")
-    text = text.replace("{ request_id:", '{ tenant: "shop", request_id:')
     (tmp_path / "sample.mjs").write_text(text)
     with subprocess.Popen(
         [nodejs.node(), "sample.mjs"], cwd=tmp_path, env=cloud.environment, stdout=subprocess.PIPE, text=True
@@ -118,21 +124,25 @@ def test_node_publishes_and_receives(cloud: Cloud, tmp_path: Path) -> None:
             printed = next((line for line in process.stdout if line.startswith("node-001 ")), "")
         finally:
             process.kill()
-    assert re.match(r"node-001 succeeded file://\S+\n", printed), printed
+    assert re.match(r"node-001 succeeded file://\S+/images/shop/\S+\n", printed), printed
+    assert cloud.filter_of("shop-results") == 'attributes.tenant = "shop"'
 
 
 def test_gcloud_publishes_and_pulls_a_result(cloud: Cloud, tmp_path: Path) -> None:
-    publish, create, pull = sample(PAGE, "gcloud pubsub topics publish").commands()
-    own = {"shop-results": "gcloud-results", "spring-hero": "gcloud", 'tenant = "shop"': 'tenant = "default"'}
+    commands = sample(PAGE, "gcloud pubsub subscriptions create shop-results").commands()
+    own = {"shop-results": "gcloud-results", "spring-hero": "gcloud"}
     for name, value in own.items():
-        publish, create, pull = (text.replace(name, value) for text in (publish, create, pull))
+        commands = [text.replace(name, value) for text in commands]
     gcloud()
-    for command in (create, publish):
+    *first, pull = commands
+    for command in first:  # in the order of the page
         cloud.run(shlex.split(command), tmp_path)
     for _ in range(20):  # gcloud pulls without waiting
         if "gcloud-001" in (output := cloud.run(shlex.split(pull), tmp_path)):
             break
     assert '"status": "succeeded"' in output
+    assert '"tenant": "shop"' in output
+    assert cloud.filter_of("gcloud-results") == 'attributes.tenant = "shop"'
 
 
 def test_gcloud_makes_the_push_subscriptions(cloud: Cloud, tmp_path: Path) -> None:
@@ -153,7 +163,7 @@ def test_gcloud_makes_the_push_subscriptions(cloud: Cloud, tmp_path: Path) -> No
 
 def test_rest_publishes_pulls_and_acknowledges(cloud: Cloud, tmp_path: Path) -> None:
     """No token is needed there; gcloud's place is taken by a program that prints one."""
-    cloud.subscribe("rest-results", "default")
+    cloud.subscribe("rest-results", "shop")
     own = tmp_path / "gcloud"
     own.write_text("#!/bin/sh\necho token-of-nobody\n")
     own.chmod(0o700)
@@ -170,6 +180,7 @@ def test_rest_publishes_pulls_and_acknowledges(cloud: Cloud, tmp_path: Path) -> 
     output = Cloud(cloud.project, cloud.environment | path, cloud.pubsub).run(["bash", "-c", script], tmp_path)
     assert "messageIds" in output
     assert '"request_id": "rest-1"' in output
+    assert '"tenant": "shop"' in output
     assert "error" not in output
 
 
