@@ -28,9 +28,9 @@ class CallerInfo(Struct, frozen=True):
 class NotIdentified(Exception):
     """Nobody who may use this. `problem` says by which header, what was found, what is allowed and what to do."""
 
-    def __init__(self, field: str, found: str, allowed: str, remedy: str) -> None:
-        super().__init__(f"found {found}; allowed: {allowed}. {remedy}")
-        self.problem = Problem(field, found, allowed, remedy)
+    def __init__(self, field: str, given: str, allowed: str, remedy: str) -> None:
+        super().__init__(f"found {given}; allowed: {allowed}. {remedy}")
+        self.problem = Problem(field, given, allowed, remedy)
 
 
 class Caller(Struct, frozen=True):
