@@ -84,10 +84,10 @@ def _request_id(request: Request, payload: dict[str, Any], new_id: str) -> objec
         return payload.get("request_id", new_id)
     key = keys[0][1:-1] if len(keys[0]) > 1 and keys[0][0] == keys[0][-1] == '"' else keys[0]
     if len(keys) > 1 or named_id({"request_id": key}) is None:
-        found = f"{len(keys)} of them" if len(keys) > 1 else shown(keys[0])
+        given = f"{len(keys)} of them" if len(keys) > 1 else shown(keys[0])
         allowed = f"one, of 1 to {ID_LIMIT} {ID_WORDS}: it becomes the request_id"
         remedy = "Use such a key, a UUID for example, and the same one for every retry."
-        raise ProblemAnswer.of_field(422, Problem(IDEMPOTENCY_KEY, found, allowed, remedy))
+        raise ProblemAnswer.of_field(422, Problem(IDEMPOTENCY_KEY, given, allowed, remedy))
     if "request_id" in payload and payload["request_id"] != key:
         problem = Problem(
             IDEMPOTENCY_KEY, shown(key), "the request_id of the body", "Send one of the two, or the same value in both."

@@ -46,8 +46,8 @@ class NotLetIn(Exception):
         self.problem = problem
 
     @classmethod
-    def forbidden(cls, field: str, found: str, allowed: str, remedy: str) -> NotLetIn:
-        return cls(403, "PERMISSION_DENIED", Problem(field, found, allowed, remedy))
+    def forbidden(cls, field: str, given: str, allowed: str, remedy: str) -> NotLetIn:
+        return cls(403, "PERMISSION_DENIED", Problem(field, given, allowed, remedy))
 
 
 class Door:
@@ -151,8 +151,8 @@ class _Body:
             async with asyncio.timeout_at(self._deadline):
                 message = await self._receive()
         except TimeoutError as error:
-            found = f"a part of it after {BODY_WITHIN.total_seconds():.0f} s"
-            problem = Problem("the body", found, "the whole, within that time", "Send it again as a whole.")
+            given = f"a part of it after {BODY_WITHIN.total_seconds():.0f} s"
+            problem = Problem("the body", given, "the whole, within that time", "Send it again as a whole.")
             raise NotLetIn(408, "DEADLINE_EXCEEDED", problem) from error
         self._bytes += len(message.get("body", b""))
         self._complete = message["type"] != "http.request" or not message.get("more_body", False)
@@ -173,8 +173,8 @@ def _host(scope: Scope, *, anywhere: bool) -> str:
     if name in LOOPBACK_NAMES or (anywhere and name is not None and (_is_address(name) or "." not in name)):
         return hosts[0]
     allowed = "an address or a name without dots" if anywhere else "localhost, 127.0.0.1 or [::1], with any port"
-    found = repr(", ".join(hosts)[:80])
-    raise NotLetIn.forbidden("host", found, allowed, "Call it by that name, from this machine.")
+    given = repr(", ".join(hosts)[:80])
+    raise NotLetIn.forbidden("host", given, allowed, "Call it by that name, from this machine.")
 
 
 def _check_proxies(scope: Scope) -> None:
@@ -197,8 +197,8 @@ def _check_page(scope: Scope, host: str) -> None:
         raise NotLetIn.forbidden("origin", repr(foreign[0][:80]), f"none, or http://{host}", FROM_A_PROGRAM)
     is_link = scope["method"] in SAFE and _values(scope, "sec-fetch-mode") == ["navigate"]
     if any(site not in ("none", "same-origin") for site in sites) and not is_link:
-        found = repr(", ".join(sites)[:80])
-        raise NotLetIn.forbidden("sec-fetch-site", found, "none or same-origin", FROM_A_PROGRAM)
+        given = repr(", ".join(sites)[:80])
+        raise NotLetIn.forbidden("sec-fetch-site", given, "none or same-origin", FROM_A_PROGRAM)
 
 
 def _check_type(scope: Scope) -> None:
@@ -208,9 +208,9 @@ def _check_type(scope: Scope) -> None:
     kinds = [name.partition(";")[0].strip().lower() for name in types]
     if kinds == ["application/json"] or (not kinds and not from_browser):
         return
-    found = repr(", ".join(types)[:80] or "nothing")
+    given = repr(", ".join(types)[:80] or "nothing")
     remedy = "Add the header `Content-Type: application/json` (curl: -H 'Content-Type: application/json')."
-    raise NotLetIn(415, "INVALID_ARGUMENT", Problem("content-type", found, "application/json", remedy))
+    raise NotLetIn(415, "INVALID_ARGUMENT", Problem("content-type", given, "application/json", remedy))
 
 
 def name_of(host: str) -> str | None:

@@ -50,8 +50,8 @@ class IapIdentities:
         try:
             claims = dict(self._claims(assertion))
         except exceptions.TransportError as error:
-            found = f"an assertion, and the keys of Identity-Aware Proxy could not be fetched: {error}"
-            raise NotIdentified(FIELD, found, "one for this service", "Try again.") from error
+            given = f"an assertion, and the keys of Identity-Aware Proxy could not be fetched: {error}"
+            raise NotIdentified(FIELD, given, "one for this service", "Try again.") from error
         except _UNSOUND as error:
             raise NotIdentified(FIELD, "an assertion that does not hold", "one for this service", REMEDY) from error
         email = claims.get("email")

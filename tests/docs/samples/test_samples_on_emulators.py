@@ -129,7 +129,7 @@ def test_node_publishes_and_receives(cloud: Cloud, tmp_path: Path) -> None:
 
 
 def test_gcloud_publishes_and_pulls_a_result(cloud: Cloud, tmp_path: Path) -> None:
-    commands = sample(PAGE, "gcloud pubsub subscriptions create shop-results").commands()
+    commands = list(sample(PAGE, "gcloud pubsub subscriptions create shop-results").commands())
     own = {"shop-results": "gcloud-results", "spring-hero": "gcloud"}
     for name, value in own.items():
         commands = [text.replace(name, value) for text in commands]
