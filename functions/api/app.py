@@ -13,10 +13,11 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Match, Route
 from starlette.types import ASGIApp
 
-from functions.api import endpoints
+from functions.api import endpoints, places
 from functions.api.door import Identified
 from functions.api.endpoints import ApiContext
 from functions.api.openapi import description
+from functions.api.places import Places
 from functions.api.problems import TITLES, ProblemAnswer, document
 from functions.application import note_cause
 from shared import wiring
@@ -49,8 +50,8 @@ ROUTES = (
 )
 
 
-def app(worker: Worker, callers: Callers, origins: Sequence[str] = ()) -> Starlette:
-    """`origins` are those of web pages that may call from a browser."""
+def app(worker: Worker, callers: Callers, origins: Sequence[str] = (), most_waiting: int = places.MOST) -> Starlette:
+    """`origins` are those of web pages that may call from a browser; `most_waiting` calls may wait at once."""
     application = Starlette(
         routes=list(ROUTES),
         middleware=[*_for_pages(origins), Middleware(Identified, callers=callers)],
@@ -60,7 +61,7 @@ def app(worker: Worker, callers: Callers, origins: Sequence[str] = ()) -> Starle
             **dict.fromkeys(UNAVAILABLE, _unavailable),
         },
     )
-    application.state.desk = ApiContext(worker)
+    application.state.desk = ApiContext(worker, Places(most_waiting))
     return application
 
 
@@ -68,7 +69,7 @@ def app(worker: Worker, callers: Callers, origins: Sequence[str] = ()) -> Starle
 def of_this_process() -> ASGIApp:
     """By the environment. Raises InvalidSetting or BrokenCatalogue."""
     settings = wiring.environment()
-    return app(wiring.worker(), wiring.callers(settings), settings.api_origins)
+    return app(wiring.worker(), wiring.callers(settings), settings.api_origins, places.MOST_IN_THE_CLOUD)
 
 
 def _for_pages(origins: Sequence[str]) -> list[Middleware]:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import msgspec
 from starlette.requests import Request
-from starlette.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from functions.api import body, query
 from functions.api.door import tenant_of
+from functions.api.places import Places, StreamInPlace
 from functions.api.problems import ProblemAnswer
 from functions.api.query import takes
 from shared.adapters.payloads.image_header import PICTURE_TYPES, content_type
@@ -31,19 +31,18 @@ LONGEST_WAIT = 60.0
 """Seconds of `?wait=`."""
 STREAM_LASTS = timedelta(seconds=240)
 """A client that is still interested connects again, as EventSource does by itself."""
-MOST_STREAMS = 500
-"""Of one process, event streams and waits together: each reads the store every other second."""
 LINK_LASTS = timedelta(minutes=15)
 NOTHING_OF_A_REJECTION = "Of a rejected message only its id, tenant and time are known: leave this filter out."
+EVENT_STREAM = "text/event-stream"
 TRACE_ATTRIBUTES = ("traceparent", "tracestate")
 
 
 class ApiContext:
     """What the endpoints work with. One per process."""
 
-    def __init__(self, worker: Worker) -> None:
+    def __init__(self, worker: Worker, places: Places) -> None:
         self.worker = worker
-        self.waiting = asyncio.Semaphore(MOST_STREAMS)
+        self.places = places
 
     @property
     def ports(self) -> Ports:
@@ -81,7 +80,7 @@ async def one(request: Request) -> Response:
     ports, origin = desk_of(request).ports, origin_of(request)
     if not seconds:
         return _answer(_existing(await reading.find(ports, tenant, request_id, origin), tenant, request_id).view)
-    async with _room(request):
+    with desk_of(request).places.place(tenant):
         current = await reading.wait(ports, tenant, request_id, origin, seconds)
         return _answer(_existing(current, tenant, request_id).view)
 
@@ -113,11 +112,13 @@ async def events(request: Request) -> Response:
     current = _existing(await reading.find(ports, tenant, request_id, origin), tenant, request_id)
     if has_ended(current.view) and request.headers.get("last-event-id") == _last_id(current.view):
         return Response(status_code=204)  # an EventSource that has the end would connect again and again
-    room = _room(request)
-    await room.__aenter__()
-    stream = _events(ports, tenant, request_id, origin, room)
     headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
-    return StreamingResponse(stream, media_type="text/event-stream", headers=headers)
+    if request.method == "HEAD":
+        return Response(media_type=EVENT_STREAM, headers=headers)
+    desk_of(request).places.take(tenant)
+    stream = StreamInPlace(_events(ports, tenant, request_id, origin), media_type=EVENT_STREAM, headers=headers)
+    stream.places, stream.tenant = desk_of(request).places, tenant
+    return stream
 
 
 @takes("tenant")
@@ -238,44 +239,20 @@ def _models(ports: Ports, named: str | None) -> frozenset[str]:
     return frozenset({model.id, ports.catalogue.live(named).id})
 
 
-class _room:
-    """A place among the calls that wait. Raises ProblemAnswer where all are taken."""
-
-    def __init__(self, request: Request) -> None:
-        self._places = desk_of(request).waiting
-
-    async def __aenter__(self) -> None:
-        if self._places.locked():
-            problem = Problem(
-                "waiting calls",
-                f"{MOST_STREAMS} in this process already",
-                f"at most {MOST_STREAMS}, events and ?wait= together",
-                "Try again in a second, or GET the request without waiting.",
-            )
-            raise ProblemAnswer.of_field(429, problem, headers={"retry-after": "1"})
-        await self._places.acquire()
-
-    async def __aexit__(self, *_: object) -> None:
-        self._places.release()
-
-
 def _last_id(view: RequestView) -> str:
     """Of the last event: of this end, should the request be revived and end again."""
     return f"{view.status}-{view.finished_at.isoformat() if view.finished_at else ''}"
 
 
-async def _events(ports: Ports, tenant: str, request_id: str, origin: str, room: _room) -> AsyncIterator[str]:
+async def _events(ports: Ports, tenant: str, request_id: str, origin: str) -> AsyncIterator[str]:
     """`status` events until a final one, comments as heartbeats between them."""
-    try:
-        yield "retry: 1000\n\n"
-        count = 0
-        async for view in reading.changes(ports, tenant, request_id, origin, STREAM_LASTS):
-            if view is None:
-                yield ": heartbeat\n\n"
-                continue
-            count += 1
-            data = json.dumps(msgspec.to_builtins(view), ensure_ascii=False)
-            event_id = _last_id(view) if has_ended(view) else count
-            yield f"id: {event_id}\nevent: status\ndata: {data}\n\n"
-    finally:
-        await room.__aexit__()
+    yield "retry: 1000\n\n"
+    count = 0
+    async for view in reading.changes(ports, tenant, request_id, origin, STREAM_LASTS):
+        if view is None:
+            yield ": heartbeat\n\n"
+            continue
+        count += 1
+        data = json.dumps(msgspec.to_builtins(view), ensure_ascii=False)
+        event_id = _last_id(view) if has_ended(view) else count
+        yield f"id: {event_id}\nevent: status\ndata: {data}\n\n"

@@ -9,8 +9,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 import httpx2
+from starlette.applications import Starlette
 
 from functions.api.app import app
+from functions.api.places import MOST
 from shared.adapters.identity.cloud_run import REMOVED, CloudRunCallers
 from shared.wiring import Worker
 
@@ -40,9 +42,13 @@ def bearer(account: str, **claims: Any) -> dict[str, str]:
     return {"authorization": f"Bearer {token(account, **claims)}"}
 
 
-def client(worker: Worker, account: str | None = None) -> httpx2.AsyncClient:
+def of_cloud(worker: Worker, most_waiting: int = MOST) -> Starlette:
+    return app(worker, CloudRunCallers(AUDIENCE, ACCOUNTS, lambda: NOW), most_waiting=most_waiting)
+
+
+def client(worker: Worker, account: str | None = None, application: Starlette | None = None) -> httpx2.AsyncClient:
     """Of an API in the cloud; without an account it sends no token."""
-    application = app(worker, CloudRunCallers(AUDIENCE, ACCOUNTS, lambda: NOW))
+    application = application or of_cloud(worker)
     transport = httpx2.ASGITransport(app=application, raise_app_exceptions=True)
     headers = bearer(account) if account is not None else {}
     return httpx2.AsyncClient(transport=transport, base_url=AUDIENCE, headers=headers)

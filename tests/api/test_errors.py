@@ -9,12 +9,11 @@ from typing import Any
 import httpx2
 import pytest
 
-from functions.api import endpoints
 from functions.api.app import ROUTES
 from functions.api.openapi import description
 from shared.ports.messaging import TopicsUnavailable
-from tests.api.callers import client
-from tests.api.test_requests import HERO, Api
+from tests.api.callers import client, of_cloud
+from tests.api.test_requests import HERO, WEB, Api
 from tests.world import World
 
 
@@ -81,10 +80,9 @@ async def test_what_is_away_or_full_is_named(api: Api, monkeypatch: pytest.Monke
     with monkeypatch.context() as patch:
         patch.setattr(api.world.topics, "publish", away)
         assert problem(await api.post("/v1/requests", HERO), 503)["field"] == "the topics"
-    monkeypatch.setattr(endpoints, "MOST_STREAMS", 0)
-    full = Api(api.world)
-    await full.post("/v1/requests", HERO)
-    assert problem(await full.get("/v1/requests/hero/events"), 429)["field"] == "waiting calls"
+    full = client(api.worker, WEB, of_cloud(api.worker, most_waiting=0))
+    await api.post("/v1/requests", HERO)
+    assert problem(await api.world.run(full.get("/v1/requests/hero/events")), 429)["field"] == "waiting calls"
 
 
 async def test_state_that_does_not_allow_a_call_is_named(api: Api) -> None:

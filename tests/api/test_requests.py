@@ -273,14 +273,12 @@ async def test_events_are_bounded_and_have_heartbeats(api: Api) -> None:
     )
 
 
-async def test_streams_of_one_process_are_bounded(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(endpoints, "MOST_STREAMS", 0)
-    full = Api(api.world)
-    await full.post("/v1/requests", HERO)
-    answer = await full.get("/v1/requests/hero/events")
-    assert (answer.status_code, answer.headers["retry-after"]) == (429, "1")
-    assert (await full.get("/v1/requests/hero?wait=1")).status_code == 429
-    assert (await full.get("/v1/requests/hero")).status_code == 200
+async def test_a_head_of_the_events_waits_for_nothing(api: Api) -> None:
+    await api.post("/v1/requests", HERO)
+    before = api.world.clock.monotonic()
+    answer = await api.world.run(api.client.head("/v1/requests/hero/events"))
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "text/event-stream; charset=utf-8")
+    assert api.world.clock.monotonic() == before
 
 
 async def test_a_wait_ends_with_its_time(api: Api) -> None:

@@ -24,6 +24,7 @@ from renderlane import (
     NotInTime,
     Reference,
     Request,
+    http_client,
 )
 from renderlane.http_client import metadata_token
 from scripts.bench.harness import rig
@@ -225,6 +226,19 @@ def test_a_wait_has_an_end(stand_in: str) -> None:
     scripted((200, {}, VIEW))
     with pytest.raises(NotInTime, match="it goes on"):
         HttpClient(stand_in).wait("a", 0)
+
+
+def test_where_too_many_wait_already_it_looks_now_and_then(stand_in: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_client, "POLL_EVERY", 0.0)
+    full = (429, {"retry-after": "1"}, {"detail": "too many wait"})
+    scripted(full, (200, {}, VIEW), full, (200, {}, VIEW | {"status": "failed"}))
+    assert HttpClient(stand_in).wait("a", 60).status == "failed"
+    assert ["wait=" in path for _, path, _ in StandIn.calls] == [True, False, True, False]
+    scripted(full, (200, {}, VIEW), full, (200, {}, VIEW), full, (200, {}, VIEW | {"status": "failed"}))
+    assert [view.status for view in HttpClient(stand_in).events("a")] == ["queued", "failed"]
+    scripted((503, {}, {"detail": "away"}))
+    with pytest.raises(ApiError):
+        HttpClient(stand_in, patience=0).wait("a", 60)
 
 
 def test_a_stream_that_breaks_off_is_opened_again(stand_in: str) -> None:

@@ -1,4 +1,4 @@
-import { ConflictError, NotInTimeError, RenderlaneError, noId } from "./errors.js";
+import { ConflictError, NotInTimeError, RenderlaneError, UnavailableError, noId } from "./errors.js";
 import { eventsOf } from "./sse.js";
 import { Transport } from "./transport.js";
 
@@ -7,6 +7,7 @@ const ID = /^(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$/;
 const LONG_POLL_SECONDS = 25;
 const QUIET_STREAMS = 5;
 const RECONNECT_MS = 500;
+const POLL_MS = 2_000;
 
 /**
  * Whether a request has reached a final status.
@@ -14,6 +15,14 @@ const RECONNECT_MS = 500;
  */
 export function hasEnded(view) {
   return ENDED.has(view.status);
+}
+
+/**
+ * Whether too many calls wait there already: one that waits looks now and then instead.
+ * @param {unknown} error
+ */
+function isFull(error) {
+  return error instanceof UnavailableError && error.status === 429;
 }
 
 export class Renderlane {
@@ -57,7 +66,14 @@ export class Renderlane {
     while (true) {
       const leftMs = timeoutMs === undefined ? Infinity : timeoutMs - (performance.now() - begun);
       const seconds = Math.min(LONG_POLL_SECONDS, Math.max(0, Math.ceil(leftMs / 1000)));
-      const view = await this.#json(this.#path(requestId, "", tenant, { wait: String(seconds) }), { signal });
+      let view;
+      try {
+        view = await this.#json(this.#path(requestId, "", tenant, { wait: String(seconds) }), { signal, waits: true });
+      } catch (error) {
+        if (!isFull(error)) throw error;
+        view = await this.get(requestId, { signal, tenant });
+        if (!hasEnded(view)) await this.#transport.pause(Math.max(0, Math.min(leftMs, POLL_MS)), signal);
+      }
       if (hasEnded(view)) return view;
       if (timeoutMs !== undefined && performance.now() - begun >= timeoutMs) throw new NotInTimeError(requestId, timeoutMs);
     }
@@ -71,11 +87,25 @@ export class Renderlane {
   async *events(requestId, { signal, tenant } = {}) {
     let last = "";
     for (let quiet = 0; quiet < QUIET_STREAMS; quiet += 1) {
-      const response = await this.#transport.call(this.#path(requestId, "/events", tenant), {
-        accept: "text/event-stream",
-        stream: true,
-        signal,
-      });
+      let response;
+      try {
+        response = await this.#transport.call(this.#path(requestId, "/events", tenant), {
+          accept: "text/event-stream",
+          stream: true,
+          waits: true,
+          signal,
+        });
+      } catch (error) {
+        if (!isFull(error)) throw error;
+        const view = await this.get(requestId, { signal, tenant });
+        quiet = -1;
+        const data = JSON.stringify(view);
+        if (data !== last) yield view;
+        last = data;
+        if (hasEnded(view)) return;
+        await this.#transport.pause(POLL_MS, signal);
+        continue;
+      }
       if (response.body === null) throw new RenderlaneError("the stream of events has no body");
       // The server ends a stream after some minutes; one that said anything was a good one.
       try {

@@ -12,6 +12,7 @@ const LONGEST_RETRY_AFTER_MS = 60_000;
  * @property {string} [accept]
  * @property {Record<string, string>} [headers]
  * @property {AbortSignal | undefined} [signal]
+ * @property {boolean} [waits] It waits there: where it is told that too many do (429), it is not repeated.
  * @property {boolean} [stream] The body is read by the caller, for as long as it comes.
  */
 
@@ -50,7 +51,8 @@ export class Transport {
       try {
         const response = await this.once(path, call);
         if (response.ok) return response;
-        if (number >= this.retries || !RETRIED.has(response.status)) throw await problemOf(response);
+        const isOver = call.waits === true && response.status === 429;
+        if (number >= this.retries || isOver || !RETRIED.has(response.status)) throw await problemOf(response);
         waitMs = retryAfter(response);
         await response.body?.cancel().catch(() => {});
       } catch (error) {

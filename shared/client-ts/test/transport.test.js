@@ -204,3 +204,15 @@ test("tenant, token and headers go with every call", async () => {
 test("only http and https addresses are taken", () => {
   assert.throws(() => new Renderlane({ baseUrl: "file:///etc/passwd" }), /allowed: http/);
 });
+
+test("where too many wait already, it looks now and then", async () => {
+  const full = () => json(429, { title: "full", errors: [] }, { "retry-after": "1" });
+  const waits = answered(full(), json(200, VIEW), full(), json(200, DONE));
+  assert.equal((await waits.client.wait("r-1")).status, "succeeded");
+  assert.deepEqual(waits.calls.map((call) => call.url.includes("wait=")), [true, false, true, false]);
+  assert.deepEqual(waits.pauses, [2000]);
+  const follows = answered(full(), json(200, VIEW), full(), json(200, VIEW), full(), json(200, DONE));
+  const statuses = [];
+  for await (const view of follows.client.events("r-1")) statuses.push(view.status);
+  assert.deepEqual(statuses, ["queued", "succeeded"]);
+});

@@ -32,7 +32,12 @@ LONGEST_WAIT = 30.0
 """Seconds of one `?wait=`."""
 SILENT_FOR = 60.0
 """Seconds without a byte after which an event stream is opened again; a heartbeat comes every 15."""
-PASSING = (429, 502, 503, 504)
+FULL = 429
+"""Too many calls wait there already: one that waits looks now and then instead."""
+NO_ANSWER = (502, 503, 504)
+PASSING = (FULL, *NO_ANSWER)
+POLL_EVERY = 2.0
+"""Seconds between two looks at a request where there is no room to wait."""
 LARGEST_PAGE = 200
 
 
@@ -81,7 +86,13 @@ class HttpClient:
             left = LONGEST_WAIT if ends_at is None else ends_at - time.monotonic()
             seconds = max(min(left, LONGEST_WAIT), 0.0)
             path = self._path(request_id, "", tenant, wait=f"{seconds:.3f}")
-            view = View.of(self._json("GET", path, longer=seconds))
+            try:
+                view = View.of(self._json("GET", path, longer=seconds, passing=NO_ANSWER))
+            except ApiError as error:
+                if error.status != FULL:
+                    raise
+                view = self.get(request_id, tenant=tenant)
+                time.sleep(0.0 if view.ended else min(seconds, POLL_EVERY))
             if view.ended:
                 return view
             if ends_at is not None and time.monotonic() >= ends_at:
@@ -92,12 +103,21 @@ class HttpClient:
         last: View | None = None
         while last is None or not last.ended:
             try:
-                with self._patiently("GET", self._path(request_id, "/events", tenant), timeout=SILENT_FOR) as stream:
+                path = self._path(request_id, "/events", tenant)
+                with self._patiently("GET", path, timeout=SILENT_FOR, passing=NO_ANSWER) as stream:
                     for payload in _events(stream):
                         view = View.of(payload)
                         if view != last:
                             yield view
                         last = view
+            except ApiError as error:
+                if error.status != FULL:
+                    raise
+                view = self.get(request_id, tenant=tenant)
+                if view != last:
+                    yield view
+                last = view
+                time.sleep(0.0 if view.ended else POLL_EVERY)
             except (OSError, HTTPException):
                 time.sleep(1.0)
 
@@ -172,23 +192,24 @@ class HttpClient:
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
         longer: float = 0.0,
+        passing: tuple[int, ...] = PASSING,
     ) -> Any:
-        with self._patiently(method, path, body, headers, timeout=self._timeout + longer) as answer:
+        with self._patiently(method, path, body, headers, self._timeout + longer, passing) as answer:
             return json.loads(answer.read())
 
     def _patiently(
         self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None,
-        timeout: float | None = None,
+        timeout: float | None = None, passing: tuple[int, ...] = PASSING,
     ) -> HTTPResponse:  # fmt: skip
-        """What passes is tried again. Raises ApiError or NoConnection."""
+        """No connection, and a status that is `passing`, is tried again. Raises ApiError or NoConnection."""
         give_up_at = time.monotonic() + self._patience
         pause = 0.25
         while True:
             try:
                 return self._call(method, path, body, headers or {}, timeout or self._timeout)
             except (ApiError, NoConnection) as error:
-                passing = isinstance(error, NoConnection) or error.status in PASSING
-                if not passing or time.monotonic() + pause > give_up_at:
+                passes = isinstance(error, NoConnection) or error.status in passing
+                if not passes or time.monotonic() + pause > give_up_at:
                     raise
             time.sleep(pause)
             pause = min(2 * pause, 5.0)
