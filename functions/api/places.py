@@ -19,7 +19,7 @@ MOST_IN_THE_CLOUD = 200
 
 
 class Places:
-    """A tenant may hold as many as are free: one alone has half of them, and whoever comes next finds some."""
+    """A tenant may hold as many as are free: one alone has half of them, and the next one finds some."""
 
     def __init__(self, most: int) -> None:
         self._most = most

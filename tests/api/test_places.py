@@ -95,7 +95,7 @@ async def test_a_stream_that_was_never_begun_leaves_its_place() -> None:
         raise OSError("the caller has gone")
 
     for _ in range(5):
-        with pytest.raises(Exception):  # noqa: B017  whatever the server makes of it
+        with pytest.raises(Exception):  # noqa: B017  which one is the server's affair
             await world.run(application(scope, receive, send))
     assert (await world.run(caller.get("/v1/requests/hero/events"))).status_code == 200
 

@@ -340,6 +340,15 @@ async def test_rejected_messages_of_the_tenant_are_listed_newest_first(api: Api)
         ("web", "rejected", "rejected")
     }
     assert "model: found" in paged[0]["outcome"]["message"]
+    linked = await api.get(paged[0]["links"]["self"])
+    assert (linked.status_code, linked.json()) == (200, paged[0])
+    assert statuses((await api.get(paged[0]["links"]["events"])).text) == ["rejected"]
+    for link, call in (("image", api.get), ("cancel", api.post)):
+        answer = await call(paged[0]["links"][link])
+        assert (answer.status_code, answer.json()["errors"][0]["found"]) == (409, "rejected")
+    corrected = await api.post("/v1/requests", HERO | {"request_id": "r-4"})
+    assert (corrected.status_code, corrected.json()["status"]) == (202, "accepted")
+    assert (await api.get("/v1/requests/r-4")).json()["status"] == "accepted"
     assert "lighthouse" not in json.dumps(paged)
     since = paged[1]["created_at"].replace("+", "%2B")
     assert len((await api.get(f"/v1/requests?status=rejected&since={since}")).json()["requests"]) == 2

@@ -12,6 +12,7 @@ from typing import Any
 from msgspec import Struct
 
 from shared.core.lifecycle import queries
+from shared.core.lifecycle.queries import LONG_AGO
 from shared.core.lifecycle.request_view import RequestView, accepted_view, has_ended, rejected_view, request_view
 from shared.core.messages.request_key import key_of
 from shared.core.records.note import AcceptedRecord, RejectedRecord
@@ -62,14 +63,18 @@ class Filter(Struct, frozen=True):
 
 
 async def find(ports: Ports, tenant: str, request_id: str, origin: str) -> Lookup | None:
-    """None where the tenant has no such request. One that was accepted and is not on record yet is found, too."""
+    """None where the tenant has no such request. One that was accepted and is not on record yet is found, too.
+
+    So is an id that has nothing but rejected messages: their lists and webhooks link to it.
+    """
     document = await find_request(ports.store, tenant, request_id)
     if isinstance(document, Document):
         return _lookup(document, origin)
     marker = await ports.store.get(accepted_path(tenant, request_id))
     note = AcceptedRecord.from_json(marker.data) if isinstance(marker, Document) else None
     if note is None or note.expire_at <= marker.read_at:
-        return None
+        rejected = await rejection_since(ports.store, tenant, request_id, LONG_AGO)
+        return Lookup(rejected_view(rejected, origin)) if rejected is not None else None
     document = await find_request(ports.store, tenant, request_id)  # it may have come between the two looks
     if isinstance(document, Document):
         return _lookup(document, origin)
