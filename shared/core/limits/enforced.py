@@ -17,6 +17,8 @@ class Enforced(Stored, frozen=True):
     capacity: int
     """Attempts that the fleet can carry at once."""
     release: str = ""
+    lanes: tuple[str, ...] = ()
+    """That this worker calls; empty in a document that an older release wrote."""
 
     @property
     def limits(self) -> Quota:

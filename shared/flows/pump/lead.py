@@ -191,7 +191,7 @@ async def _commit(
         "routing": entry.routing.to_json(),
         "over_budget": list(entry.over_budget),
         "gateways": sorted(ports.gateways_in_use),
-        "enforces": Enforced(ports.quota.by_model, ports.capacity, ports.release.name).to_json(),
+        "enforces": Enforced(ports.quota.by_model, ports.capacity, ports.release.name, ports.open_lanes).to_json(),
         "vertex": ports.vertex_in_use,
     }
     writes = [_write(PUMP, pump, documents.pump)]

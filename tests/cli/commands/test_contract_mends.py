@@ -55,6 +55,8 @@ def test_messages_that_could_not_be_taken_are_listed_and_counted(tmp_path: Path)
         (("--reference", "/nowhere/nope.png"), "references[0].uri"),
         (("--ratio", "99:1"), "aspect_ratio"),
         (("--reference", ""), "references[0].uri"),
+        (("--lane", "flex"), "lane"),
+        (("--lane", "vertex"), "lane"),
         (("--tenant", ""), "tenant"),
         (("--model", ""), "model"),
         (("--max-cost", ""), "max_cost_usd"),
@@ -103,9 +105,21 @@ def test_an_id_that_has_other_content_is_refused_before_it_is_published(tmp_path
     assert ":3:" not in refused.stderr
 
 
-def test_a_store_that_cannot_be_read_leaves_the_id_to_intake(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lane_that_the_worker_has_is_taken_and_one_that_it_has_not_is_named() -> None:
+    for lane in ("batch", "priority"):
+        assert renderlane("submit", "a cube", "--lane", lane).exit_code == 0
+    refused = renderlane("submit", "a cube", "--lane", "vertex")
+    assert 'lane: found "vertex"; allowed: batch, flex, priority, standard.' in refused.stderr
+    refused = renderlane("submit", "a cube", "--lane", "flex")
+    assert 'lane: found "flex"; allowed: standard, priority, batch (for gemini-nano-banana-2.1).' in refused.stderr
+
+
+def test_a_store_that_cannot_be_read_leaves_the_rest_to_intake(monkeypatch: pytest.MonkeyPatch) -> None:
     async def away(*_: object) -> None:
         raise StoreUnavailable("no access")
 
     monkeypatch.setattr(SqliteStore, "get_all", away)
+    monkeypatch.setattr(SqliteStore, "get", away)
     assert renderlane("submit", "a cube", "--id", "unseen").exit_code == 0
+    assert renderlane("submit", "a cube", "--lane", "vertex").exit_code == 0
+    assert renderlane("submit", "a cube", "--lane", "flex").exit_code == 2  # the catalogue knows it

@@ -131,11 +131,15 @@ command.params[_OTHERS:_OTHERS] = request_options.missing({parameter.name or "" 
 
 def _wrong(settings: Settings, lines: Sequence[OutgoingMessage], name: str | None, *, is_new: bool) -> list[str]:
     """What intake would reject, line by line. `is_new`: the id was made up here."""
-    from scripts.cli.data.run import id_check, intake_check
+    from scripts.cli.data.run import intake_check, on_record
     from scripts.cli.data.run.outgoing import complaints
 
-    wrong = [*complaints(lines, name), *intake_check.complaints(settings, lines, name)]
-    return wrong if is_new or wrong else asyncio.run(id_check.complaints(settings, lines, name))
+    stored = asyncio.run(on_record.read(settings, lines, is_new=is_new))
+    return [
+        *complaints(lines, name),
+        *intake_check.complaints(settings, lines, name, stored.lanes),
+        *on_record.complaints(stored, lines, name),
+    ]
 
 
 def _remark(settings: Settings) -> None:

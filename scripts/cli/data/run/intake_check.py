@@ -1,12 +1,12 @@
-"""What intake would reject, told before anything is published: unknown models, impossible caps, missing files.
+"""What intake would reject, told before anything is published: models, caps and lanes that cannot be, missing files.
 
-Rules that depend on the worker's own environment (lanes that are configured there, places that it may read) are left to
-it: another shell may have other variables.
+Rules that depend on the worker's own environment (places that it may read, its tier, its lanes where the store does not
+have them) are left to it: another shell may have other variables.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 from urllib.parse import unquote, urlsplit
@@ -23,7 +23,7 @@ from shared.flows.intake.intake import check
 if TYPE_CHECKING:
     from shared.ports.images import References
 
-OF_THE_WORKER = ("lane", "references[", "allow")
+OF_THE_WORKER = ("references[", "allow")
 """Beginnings of fields that only the worker can judge."""
 
 
@@ -34,18 +34,22 @@ class _AnyPlace:
         pass
 
 
-def complaints(settings: Settings, lines: Iterable[OutgoingMessage], file: str | None) -> list[str]:
-    """Raises BrokenCatalogue."""
+def complaints(
+    settings: Settings, lines: Iterable[OutgoingMessage], file: str | None, lanes: Collection[str] = ()
+) -> list[str]:
+    """`lanes` of the worker, empty where they are not known. Raises BrokenCatalogue."""
     catalogue = wiring.catalogue(settings)
     return [
         f"{file}:{line.number}: {problem}" if file else str(problem)
         for line in lines
         if isinstance(line.meaning, RenderRequest)
-        for problem in problems_of(line.meaning, catalogue, files_are_here=settings.one_machine)
+        for problem in problems_of(line.meaning, catalogue, lanes or NAMES, files_are_here=settings.one_machine)
     ]
 
 
-def problems_of(request: RenderRequest, catalogue: Catalogue, *, files_are_here: bool) -> list[Problem]:
+def problems_of(
+    request: RenderRequest, catalogue: Catalogue, lanes: Collection[str], *, files_are_here: bool
+) -> list[Problem]:
     missing = [
         Problem(
             f"references[{index}].uri",
@@ -59,9 +63,10 @@ def problems_of(request: RenderRequest, catalogue: Catalogue, *, files_are_here:
     if request.allow_gateway:  # what gateways offer is known to the worker alone
         return missing
     try:
-        check(request, catalogue, cast("References", _AnyPlace()), NAMES)
+        check(request, catalogue, cast("References", _AnyPlace()), lanes)
     except InvalidRequest as error:
-        return missing + [problem for problem in error.problems if not problem.field.startswith(OF_THE_WORKER)]
+        own = (*OF_THE_WORKER, "lane") if request.lane in catalogue.barred else OF_THE_WORKER
+        return missing + [problem for problem in error.problems if not problem.field.startswith(own)]
     return missing
 
 
