@@ -38,7 +38,7 @@ def _default(field: dict[str, Any]) -> str:
 def _kind(field: dict[str, Any]) -> str:
     """The type and its limits in words."""
     if "enum" in field:
-        return ", ".join(f"`{value}`" for value in field["enum"])
+        return ", ".join(f"`{value if isinstance(value, str) else json.dumps(value)}`" for value in field["enum"])
     if "const" in field:
         return f"`{json.dumps(field['const'])}`"
     if "anyOf" in field:

@@ -2,11 +2,11 @@
 
 /** As the data of a message on render-requests; without request_id one is generated. */
 export interface RenderRequest {
-  /** The caller's idempotency key, unique within its tenant. */
+  /** The caller's idempotency key, unique within its tenant: letters, digits and . _ : -, starting with a letter or digit, without '..'. */
   request_id: string;
   /** At least one character must be visible (no white space, control or zero-width character). */
   prompt: string;
-  /** Who pays. Ids are per tenant. */
+  /** Who pays: letters, digits and . _ : -, starting with a letter or digit, without '..'. Ids are per tenant. */
   tenant?: string;
   /** Selects the model if `model` is not set. */
   purpose?: "draft" | "default" | "final";
@@ -14,7 +14,7 @@ export interface RenderRequest {
   model?: string;
   /** Checked at intake; a size that the model does not offer is delivered one size larger. */
   image_size?: "512" | "1K" | "2K" | "4K";
-  /** Default: the model's own. Checked at intake against the model. */
+  /** Such as 16:9. Default: the model's own. Checked at intake against the model. */
   aspect_ratio?: string;
   /** Checked at intake against the model's limit and the allowed addresses. */
   references?: ({
@@ -25,9 +25,9 @@ export interface RenderRequest {
   /** Checked at intake: the lane must be available and the model must offer it. */
   lane?: "standard" | "priority" | "flex" | "batch" | "vertex";
   priority?: "interactive" | "normal" | "bulk";
-  /** Latest start; after it the request expires unpaid. A real day of 2000 to 2999. */
+  /** Latest start, such as 2026-12-01T12:00:00Z; after it the request expires unpaid. A real day of 2000 to 2999. */
   deadline?: string;
-  /** Maximum cost of all attempts together. */
+  /** Maximum cost of all attempts together: dollars as text, such as "0.30". */
   max_cost_usd?: string;
   /** The worst route that is still wanted; "exact" forbids every step down. The model is checked at intake. */
   floor?: "exact" | {

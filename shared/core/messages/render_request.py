@@ -105,10 +105,14 @@ _REQUEST_ID = Text(
     ID_LIMIT,
     ID_PATTERN,
     f"1 to {ID_LIMIT} {ID_WORDS}",
-    description="The caller's idempotency key, unique within its tenant.",
+    description=f"The caller's idempotency key, unique within its tenant: {ID_WORDS}.",
 )
 _TENANT = Text(
-    1, TENANT_LIMIT, ID_PATTERN, f"1 to {TENANT_LIMIT} {ID_WORDS}", description="Who pays. Ids are per tenant."
+    1,
+    TENANT_LIMIT,
+    ID_PATTERN,
+    f"1 to {TENANT_LIMIT} {ID_WORDS}",
+    description=f"Who pays: {ID_WORDS}. Ids are per tenant.",
 )
 _SIZE = Choice(SIZES, _size_hint)
 _NAME = Text(1, 128)
@@ -178,7 +182,7 @@ class RenderRequest(Struct, frozen=True):
             5,
             r"[0-9]{1,2}:[0-9]{1,2}",
             "a ratio such as 16:9",
-            description="Default: the model's own. Checked at intake against the model.",
+            description="Such as 16:9. Default: the model's own. Checked at intake against the model.",
         ),
     ] = None
     references: Annotated[
@@ -203,7 +207,8 @@ class RenderRequest(Struct, frozen=True):
                 r"2[0-9]{3}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])[Tt]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]"
                 r"(\.[0-9]{1,9})?([Zz]|[+-]([01][0-9]|2[0-3]):[0-5][0-9])",
                 "a date and time with offset, such as 2026-12-01T12:00:00Z, of the years 2000 to 2999",
-                description="Latest start; after it the request expires unpaid. A real day of 2000 to 2999.",
+                description="Latest start, such as 2026-12-01T12:00:00Z; after it the request expires unpaid."
+                " A real day of 2000 to 2999.",
                 remedy="Use such a time, or omit the deadline.",
             ),
             _moment,
@@ -219,7 +224,7 @@ class RenderRequest(Struct, frozen=True):
                 14,
                 r"(?!0*(\.0*)?$)[0-9]{1,6}(\.[0-9]{1,6})?",
                 'dollars above zero as a string, at most six decimals, such as "0.30"',
-                description="Maximum cost of all attempts together.",
+                description='Maximum cost of all attempts together: dollars as text, such as "0.30".',
             ),
             micros_from_usd,
             usd,
