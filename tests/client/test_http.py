@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -24,10 +25,12 @@ from renderlane import (
     NotInTime,
     Reference,
     Request,
+    View,
     http_client,
 )
 from renderlane.http_client import metadata_token
 from scripts.bench.harness import rig
+from shared.core.lifecycle.request_view import RequestView
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +108,15 @@ async def test_what_one_client_can_the_other_can_too(url: str) -> None:
     assert (await client.estimate(Request("e", "a cat")))["tenant"] == "async-list"
     with pytest.raises(InvalidRequest, match="since"):
         await anext(client.requests(since=datetime(2026, 11, 30)))  # noqa: DTZ001
+
+
+def test_a_view_has_every_field_of_the_api() -> None:
+    assert {field.name for field in fields(View)} == {*RequestView.__struct_fields__} - {"version"}
+    sent = VIEW | {"image_expires_at": "2026-11-29T12:15:00Z", "links": {"self": "/v1/requests/a"}}
+    view = View.of(sent)
+    assert view.image_expires_at == datetime(2026, 11, 29, 12, 15, tzinfo=UTC)
+    assert view.links["self"] == "/v1/requests/a"
+    assert View.of(VIEW).links == {}
 
 
 def test_an_estimate_is_for_the_clients_own_tenant(url: str) -> None:

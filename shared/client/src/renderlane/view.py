@@ -31,6 +31,8 @@ class View:
     requested: Requested | None = None
     delivered: Delivered | None = None
     image_url: str | None = None
+    image_expires_at: datetime | None = None
+    """Until when `image_url` works; None: as long as the image is kept."""
     cost_basis: str | None = None
     attempt_count: int = 0
     reasons: tuple[str, ...] = ()
@@ -39,6 +41,8 @@ class View:
     outcome: Outcome | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
     trace_id: str | None = None
+    links: Mapping[str, str] = field(default_factory=dict)
+    """Addresses of the request, its image, its events and its cancellation: `self`, `image`, `events`, `cancel`."""
 
     @property
     def ok(self) -> bool:
@@ -53,7 +57,7 @@ class View:
         """Raises NotAResult."""
         try:
             requested, delivered, outcome = (payload.get(name) for name in ("requested", "delivered", "outcome"))
-            finished_at = payload.get("finished_at")
+            finished_at, expires_at = payload.get("finished_at"), payload.get("image_expires_at")
             return cls(
                 request_id=str(payload["request_id"]),
                 tenant=str(payload["tenant"]),
@@ -61,6 +65,7 @@ class View:
                 created_at=datetime.fromisoformat(payload["created_at"]),
                 cost_usd=Decimal(payload["cost_usd"]),
                 finished_at=datetime.fromisoformat(finished_at) if finished_at else None,
+                image_expires_at=datetime.fromisoformat(expires_at) if expires_at else None,
                 requested=Requested(**known_fields(Requested, requested)) if requested else None,
                 delivered=Delivered(**known_fields(Delivered, delivered)) if delivered else None,
                 outcome=Outcome(**known_fields(Outcome, outcome)) if outcome else None,
@@ -68,6 +73,7 @@ class View:
                 reasons=tuple(payload.get("reasons") or ()),
                 mismatches=tuple(payload.get("mismatches") or ()),
                 labels=dict(payload.get("labels") or {}),
+                links=dict(payload.get("links") or {}),
                 **{
                     name: payload.get(name)
                     for name in ("group", "reason", "wait_seconds", "image_url", "cost_basis", "trace_id")
