@@ -24,15 +24,35 @@ class FlagKind(Struct, frozen=True):
     """The values of its parameter `to`, which it must have; empty: it takes none."""
     lane: str | None = None
     """The lane that it leads to."""
+    explained: str = ""
+    """One sentence more for the form in which it is switched on; empty: what follows from lane and meaning."""
+
+    @property
+    def in_full(self) -> str:
+        return self.explained or f"Requests take the {self.lane} lane: {self.meaning}."
 
 
 FLAGS: Mapping[FlagName, FlagKind] = {
-    "pause": FlagKind("matching requests wait"),
-    "lower-resolution": FlagKind("limits the size", to=("2K", "1K")),
+    "pause": FlagKind(
+        "matching requests wait", explained="Requests in scope wait until the flag ends. Calls in flight go on."
+    ),
+    "lower-resolution": FlagKind(
+        "limits the size",
+        to=("2K", "1K"),
+        explained="Images are at most of the chosen size, never below a request's floor.",
+    ),
     "use-nano-banana-2": FlagKind("a cheaper model, if the floor allows it"),
     "use-flex": FlagKind("half the price, slower, may be rejected under load", lane=lanes.FLEX),
-    "use-batch": FlagKind("half the price, up to a day, only with consent", lane=lanes.BATCH),
-    "use-vertex": FlagKind("the same model in Vertex AI, where it is configured", lane=lanes.VERTEX),
+    "use-batch": FlagKind(
+        "half the price, up to a day, only with consent",
+        lane=lanes.BATCH,
+        explained="Requests that allow batch wait up to a day for half the price. Others stay as they are.",
+    ),
+    "use-vertex": FlagKind(
+        "the same model in Vertex AI, where it is configured",
+        lane=lanes.VERTEX,
+        explained="Requests take the same model in Vertex AI: another quota, prices of its own.",
+    ),
     "use-gateway": FlagKind("a verified third-party gateway, only with consent", lane=lanes.GATEWAY),
 }
 """In the order in which they bend a request."""
