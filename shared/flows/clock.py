@@ -7,12 +7,12 @@ from datetime import datetime, timedelta
 
 from msgspec import Struct
 
-from shared.core.times.set_back import FELL
+from shared.core.times.leases import CLOCK_TOLERANCE
 from shared.ports.clock import Clock
 
 
-class ClockFell(Exception):
-    """The store's clock was set back by more than FELL: what depends on its time starts over."""
+class ClockSetBack(Exception):
+    """The store's clock was set back by more than CLOCK_TOLERANCE: what depends on its time starts over."""
 
 
 class ClockReading(Struct, frozen=True):
@@ -37,9 +37,9 @@ class ServerTime:
         self._observed_at = clock.monotonic()
 
     def observe(self, read_at: datetime) -> None:
-        """A newer read: its time is the better one. Raises ClockFell where the store's clock was set back."""
-        if self.now() - read_at > FELL:
-            raise ClockFell
+        """A newer read: its time is the better one. Raises ClockSetBack where the store's clock was set back."""
+        if self.now() - read_at > CLOCK_TOLERANCE:
+            raise ClockSetBack
         self._read_at = max(read_at, self.now())
         self._observed_at = self._clock.monotonic()
 
@@ -70,7 +70,7 @@ class Reads:
         """The store's time, with a read that has just come back."""
         now = self._clock.monotonic()
         began_at = read_at - timedelta(seconds=now)
-        if self._reads and self._reads[0][1] - began_at > FELL:
+        if self._reads and self._reads[0][1] - began_at > CLOCK_TOLERANCE:
             self._reads.clear()  # nothing waits so long to be taken up: the store's clock was set back
         while self._reads and self._reads[0][0] < now - READS_COUNT_FOR:
             self._reads.popleft()

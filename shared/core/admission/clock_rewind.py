@@ -21,16 +21,16 @@ from shared.core.admission.slot_calendar import Calendar
 from shared.core.admission.spend_window import Spend
 from shared.core.admission.tick import Memory
 from shared.core.conclusions.conclusion import Conclusions
-from shared.core.times.set_back import FELL
+from shared.core.times.leases import CLOCK_TOLERANCE
 
 BY_THE_CALENDAR = ("day", "quota_day")
 """Closings that end at a midnight, by any clock."""
 
 
-def fell_by(memory: Memory, now: datetime) -> timedelta:
+def set_back_by(memory: Memory, now: datetime) -> timedelta:
     """How far the clock was set back since the last tick; zero where it was not."""
     last = memory.fleet.seen_at
-    return timedelta(0) if last is None or last - now <= FELL else last - now
+    return timedelta(0) if last is None or last - now <= CLOCK_TOLERANCE else last - now
 
 
 def rewound(memory: Memory, by: timedelta) -> Memory:

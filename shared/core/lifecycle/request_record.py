@@ -16,7 +16,6 @@ from shared.core.routing.requirements import Requirements
 from shared.core.values.documents import Fields
 from shared.core.values.trace_context import Place
 
-LEASE = timedelta(seconds=45)
 RENEW_EVERY = timedelta(seconds=15)
 KEEP_FOR = timedelta(days=30)
 """How long an id is remembered after its end."""

@@ -8,9 +8,10 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from shared.core.lifecycle.request_record import KEEP_FOR, LEASE
+from shared.core.lifecycle.request_record import KEEP_FOR
 from shared.core.provider.outcome import Outcome
 from shared.core.records.request import Leftover, RequestRecord, UnusedSlot
+from shared.core.times.leases import LEASE
 from shared.core.values.status import FINAL, FinalStatus
 
 NOT_AWAITING: Mapping[str, Any] = {"collect_at": None, "stopping": None}

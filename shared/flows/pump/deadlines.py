@@ -26,8 +26,6 @@ from shared.ports import Ports
 
 WORTH_WAITING = timedelta(minutes=1)
 """What opens later than this is left to the next kick of the schedule."""
-SWEEP_EVERY = timedelta(seconds=5)
-"""Between two looks for deadlines that passed and releases that nobody took up."""
 
 
 class Overdue:
@@ -49,7 +47,7 @@ class Overdue:
             await ended(self._ports, request_in(request), was="queued")
 
     async def end_missed(
-        self, result: TickResult, blocked_before: Mapping[str, Blocked], context: RoutingContext
+        self, result: TickResult, blocked_before: Mapping[str, Blocked], context: RoutingContext, now: datetime
     ) -> None:
         """Heads whose deadline cannot be kept any more: at once, with the reason, and those behind them.
 
@@ -59,7 +57,7 @@ class Overdue:
             if candidate.model in context.opens:  # else the next tick plans another route, where there is one
                 await self.end(candidate.head, "expired", _too_late(candidate.model, full))
         new = {model: full for model, full in result.blocked.items() if model not in blocked_before}
-        await self._expire_behind(new, context, self._time.now())
+        await self._expire_behind(new, context, now)
 
     async def sweep(self, blocked: Mapping[str, Blocked], context: RoutingContext | None, now: datetime) -> None:
         """Take back lost releases and end what is past its deadline. `context`: of the last tick, None before it."""

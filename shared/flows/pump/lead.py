@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from shared.core.accounting.budget import BudgetAccount
 from shared.core.admission import model_state
-from shared.core.admission.clock_rewind import fell_by, rewound, rewound_routing
+from shared.core.admission.clock_rewind import rewound, rewound_routing, set_back_by
 from shared.core.admission.fleet_pace import FleetPace
 from shared.core.admission.model_state import ModelState
 from shared.core.admission.route_memory import Routing
@@ -88,7 +88,7 @@ async def take_lead(ports: Ports) -> Lead | None:
     documents, memory = PumpDocuments(pump, lead_since=since), _memory(pump)
     routing = Routing.from_json(last.routing) if isinstance(pump, Document) else Routing()
     changed: Mapping[str, ModelState] = {}
-    by = fell_by(memory, pump.read_at)
+    by = set_back_by(memory, pump.read_at)
     if by:
         ports.signals.emit(events.CLOCK_SET_BACK, seconds=round(by.total_seconds()))
         documents, memory = await read_standings(ports, documents, memory, {*ports.catalogue.models, *memory.limits})

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from shared.core.observability import events
-from shared.flows.clock import ClockFell
+from shared.flows.clock import ClockSetBack
 from shared.flows.pump.lead import LeadLost, leave, take_lead
 from shared.flows.pump.tick import TickRunner
 from shared.flows.requests.item_by_item import reason_of
@@ -90,7 +90,7 @@ class Pump:
             except LeadLost:
                 ports.signals.emit(events.LEAD_LEFT, holder=ports.boot, why="another pump leads")
                 return
-            except ClockFell:
+            except ClockSetBack:
                 continue  # with everything read again
             except (StoreUnavailable, TopicsUnavailable):
                 raise

@@ -18,7 +18,7 @@ from shared.core.limits.live_quota import LiveLimits, LiveQuota
 from shared.core.limits.observations import ModelObservations, StartSignal, summed
 from shared.core.provider.circuit_health import REMEMBERED, Health
 from shared.core.provider.circuit_health import summed as summed_health
-from shared.core.times.set_back import FELL
+from shared.core.times.leases import CLOCK_TOLERANCE
 from shared.core.values.codec import stored_in
 from shared.core.values.documents import Document
 from shared.flows.clock import ClockReading
@@ -150,7 +150,7 @@ async def _read_reports(ports: Ports, before: Reports | None, now: datetime) -> 
     since = now - (FIRST_LOOK if before is None else REMEMBERED)
     read = await ports.store.query(queries.evidence_since(since))
     by_process = {document.id: stored_in(document, WorkerReport) for document in read}
-    ahead = now + FELL  # what lies beyond was told by a clock set back since
+    ahead = now + CLOCK_TOLERANCE  # what lies beyond was told by a clock set back since
     by_process = {process: report for process, report in by_process.items() if report.updated_at <= ahead}
     return _summed(by_process, before, now)
 

@@ -17,7 +17,7 @@ from shared.core.admission.tick import LostSlot, Memory
 from shared.core.routing.context import RoutingContext
 from shared.core.values.documents import Absent, Document
 from shared.flows.pump.budgets import BudgetState
-from shared.flows.pump.led_away import LedAwayLook
+from shared.flows.pump.rerouted import RerouteSearch
 from shared.flows.pump.sight import Sight
 
 
@@ -45,7 +45,7 @@ class PumpState(Struct, frozen=True):
     sight: Sight = Sight()
     context: RoutingContext | None = None
     """What the last tick planned under; None before the first."""
-    led_away: LedAwayLook = LedAwayLook()
+    reroutes: RerouteSearch = RerouteSearch()
     blocked: Mapping[str, Blocked] = field(default_factory=dict)
     """Models that the last tick found full, and why."""
     lost: tuple[LostSlot, ...] = ()

@@ -76,7 +76,7 @@ def after_tick(
         swept_at=swept.swept_at,
         sight=replace(sight, in_flight=sight.in_flight.plus(started)),
         context=planned.in_force.context,
-        led_away=planned.led_away,
+        reroutes=planned.reroutes,
         blocked=result.blocked,
         lost=handed_out.lost,
         shut_since=parked.shut_since,

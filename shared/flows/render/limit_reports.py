@@ -24,7 +24,7 @@ from shared.core.provider.circuit_health import ALL_WELL, Health
 from shared.core.provider.failure import Failure
 from shared.core.records.pump import PumpRecord
 from shared.core.routing.breaker import RUN, RUN_LEAST
-from shared.core.times.set_back import FELL
+from shared.core.times.leases import CLOCK_TOLERANCE
 from shared.core.values.documents import Increment
 from shared.core.values.route import Route
 from shared.flows.clock import Reads, ServerTime
@@ -244,7 +244,7 @@ class Evidence:
             self._store = self._in_store - 1
             self._written_at = self._ports.clock.monotonic()
             now = time.now()
-            if self._reported_at - now > FELL:  # what was seen is told by a clock that was set back since
+            if self._reported_at - now > CLOCK_TOLERANCE:  # what was seen is told by a clock that was set back since
                 self._observations, self._health, self._heard = {}, {}, {}
             self._reported_at = now
             self._drift = {}

@@ -26,7 +26,7 @@ from shared.core.records.request import RequestRecord
 from shared.core.records.versioned import Attempt, Request, Versioned, committed, request_in, update
 from shared.core.routing import gateway
 from shared.core.routing.gateway import CONTRACT
-from shared.core.times.set_back import FELL
+from shared.core.times.leases import CLOCK_TOLERANCE, LEASE
 from shared.core.values.documents import Absent, Committed, Conflict, Create, Delete, Document
 from shared.core.values.lanes import VERTEX
 from shared.core.values.route import Route
@@ -83,7 +83,8 @@ def _has_lapsed(request: Request, time: ServerTime) -> bool:
 async def _attempt(ports: Ports, evidence: Evidence, request: Request, time: ServerTime) -> Effect:
     """What became of the request."""
     render_request = request.record.content
-    if _claim_at(evidence, request) - time.now() > FELL:  # no slot is given so long ahead: the clock was set back
+    # No slot is granted so far ahead: the clock was set back.
+    if _claim_at(evidence, request) - time.now() > CLOCK_TOLERANCE:
         return await _give_back(ports, evidence, None, request, time, request)
     late = StartSignal.DELIVERED_LATE if time.now() > _claim_at(evidence, request) else StartSignal.LATE
     is_ahead = request.record.open_slot is None  # else its slot began as it arrived: its delay says nothing
@@ -379,7 +380,7 @@ class _Hold:
         """False when the hold is lost: the attempt ends as it ends and is settled as it is found then."""
         before = self.request
         now = max(self._ports.clock.now(), before.read_at)
-        after = replace(before.record, lease_until=now + request_record.LEASE)
+        after = replace(before.record, lease_until=now + LEASE)
         write = update(before, after)
         answer = await self._ports.store.commit(write)
         if isinstance(answer, Committed):

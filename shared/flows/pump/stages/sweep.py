@@ -28,5 +28,5 @@ async def sweep(act: TickPorts, state: PumpState) -> Swept:
     is_due = at.now - state.swept_at >= SWEEP_EVERY
     if is_due:
         await act.overdue.sweep(state.blocked, state.context, at.now)
-    woken_epoch = await act.dormant.wake_older_than(state.memory.epoch, state.woken_epoch, act.time.now())
+    woken_epoch = await act.dormant.wake_older_than(state.memory.epoch, state.woken_epoch, at.now)
     return Swept(at, at.now if is_due else state.swept_at, woken_epoch)
