@@ -171,14 +171,14 @@ class Catalogue(Struct, frozen=True):
     request_bytes: Mapping[str, int] = field(default_factory=lambda: dict.fromkeys(REQUESTS_OF, REQUEST_BYTES))
     """By form of the API, and of a request in a batch: bytes as it is sent, base64 and prompt included."""
     reference_types: tuple[str, ...] = REFERENCE_TYPES
-    """That models take inline which name none of their own."""
+    """Accepted inline by models that name none of their own."""
     thinking: Mapping[str, Policy] = field(default_factory=dict)
-    """By purpose, the level of a request that names none; a purpose that is not named takes the model's own."""
+    """By purpose, the level of a request that names none; a purpose that is missing takes the model's default."""
     safety: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: dict.fromkeys(APIS, SAFETY_CATEGORIES))
     """By API: the harm categories whose threshold can be set."""
 
     def api_of(self, lane: str, model: str) -> Api:
-        """How that lane of that model is called. Batches and gateways know generateContent alone."""
+        """How that lane of that model is called. Batches and gateways only speak generateContent."""
         if lane in (BATCH, GATEWAY):
             return "generate_content"
         rates = self.models[model].lanes.get(lane)
@@ -201,7 +201,7 @@ class Catalogue(Struct, frozen=True):
         raise UnknownModel(name)
 
     def live(self, name: str) -> Model:
-        """The model that is called for that id or alias: retired ones mean their successor, all the way."""
+        """The model that is called for that id or alias: a retired one is followed to its last successor."""
         model = self.find(name)
         while model.status == "retired":
             assert model.successor is not None, "the reader refuses a retired model without successor"
@@ -221,7 +221,7 @@ class Catalogue(Struct, frozen=True):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Every id and alias that may be asked for."""
+        """Every id and alias that a request may name."""
         return tuple(sorted({*self.models, *(alias for model in self.models.values() for alias in model.aliases)}))
 
     @property
