@@ -1,8 +1,8 @@
-"""What one worker process met on its routes: sickness, and probes that went well.
+"""What one worker process observed on its routes: failures, and successful probes. By circuit (lane/model).
 
-By circuit (lane/model). Counts stand by the second in which the calls ended, so that reading a report twice, late or
-not at all changes nothing that the next one does not mend. A request counts once, however often it fails: one that the
-provider always fails on says nothing about the route of the others.
+Counts are kept by the second in which the calls ended, so a report that is read twice, late or not at all does no harm:
+the next one corrects it. A request counts once, however often it fails: one that always fails says nothing about other
+requests on the route.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from shared.core.provider.failure import Failure
 from shared.core.values.codec import Stored
 
 REMEMBERED = timedelta(seconds=75)
-"""Longer than a breaker looks back, with what a report may be late."""
+"""Longer than a breaker looks back, plus the delay of a report."""
 COUNTED_AFTER_SICK = timedelta(seconds=15)
 SLOW_PICTURE = timedelta(seconds=5)
 MOST_REQUESTS = 300
-"""Remembered in a process, so that none counts twice."""
+"""Requests remembered in a process, so that none counts twice."""
 MOST_REPORTED = 8
-"""Named in a report: more than a breaker needs to tell several from one."""
+"""Requests named in a report: more than a breaker needs to tell several from one."""
 
 
 class Health(Stored, frozen=True):
     """Of one circuit."""
 
     sick: Mapping[int, int] = field(default_factory=dict)
-    """Requests that met a sick answer, by second since the epoch."""
+    """Requests that met a failure of the route, by second since the epoch."""
     well: Mapping[int, int] = field(default_factory=dict)
     """Probes that were answered as they should be."""
     last: str = ""
