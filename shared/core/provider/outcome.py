@@ -11,7 +11,7 @@ from shared.core.values.codec import Stored
 
 
 class Outcome(Stored, frozen=True):
-    """`code` is a word for programs, `message` what happened, `advice` what to do now (empty where all is well)."""
+    """`code` is a word for programs, `message` what happened, `advice` what to do now (empty if all is well)."""
 
     code: str
     """An OutcomeCode, or one of a newer release."""
@@ -48,7 +48,7 @@ EXPIRED = Outcome.of(
 
 
 def cannot_begin_in_time(model: str, reason: str, opens_at: datetime) -> Outcome:
-    """Expired before its deadline, since it could not be kept any more."""
+    """Expired before its deadline, because the deadline could no longer be met."""
     why = "the day's quota is used up" if reason in ("day", "quota_day") else f"it is closed ({reason})"
     opens = opens_at.isoformat(timespec="seconds").replace("+00:00", "Z")
     return Outcome.of(

@@ -1,4 +1,4 @@
-"""A flag as somebody asks for it, from the words of a command line or a form to the value. Pure."""
+"""A flag as it is requested, from the words of a command line or a form to the value. Pure."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ACTOR_LIMIT = 64
 
 
 class FlagRequest(Struct, frozen=True):
-    """Everything of a flag but its id and its moment."""
+    """Everything about a flag except its id and its time."""
 
     name: FlagName
     to: str | None
@@ -40,7 +40,7 @@ class FlagRequest(Struct, frozen=True):
 
 
 def meaning(name: FlagName, catalogue: Catalogue, open_lanes: Collection[str], gateways: Collection[str]) -> str:
-    """What the flag does today, with the models that it means. `gateways`: those that may serve now."""
+    """What the flag does today, with the models that it affects. `gateways`: those that may serve now."""
     match name:
         case "use-nano-banana-2":
             ladder = catalogue.ladder
@@ -101,7 +101,7 @@ def tenant(text: str) -> str | Problem:
 
 
 def wish(given: Mapping[str, str], who: str, catalogue: Catalogue) -> FlagRequest | list[Problem]:
-    """Of a form: name, to, tenant, purpose, model, lane, share, lasts, reason; an empty one is not given."""
+    """From a form: name, to, tenant, purpose, model, lane, share, lasts, reason; an empty field is not given."""
     given = {name: value.strip() for name, value in given.items() if value.strip()}
     wrong: list[Problem] = []
 
