@@ -170,7 +170,7 @@ def _sick_from(circuit: Circuit, health: Health, now: datetime) -> datetime:
 
 
 def may_probe_again(circuit: Circuit, now: datetime) -> bool:
-    """Whether a request that was sick here itself may go through, for want of another."""
+    """Whether a request that failed here itself may go through, because no other one waits."""
     return circuit.probed_at is None or now - circuit.probed_at >= LAST_RESORT_EVERY
 
 
@@ -198,7 +198,7 @@ def _sickness(circuit: Circuit, health: Health, now: datetime) -> str | None:
 
 
 def _sick_since(health: Health, since: datetime) -> tuple[int, int]:
-    """Sick answers, and the distinct requests that met one first."""
+    """Failures, and the distinct requests that failed for the first time."""
     return ended(health.sick, since), sum(second + 1 > since.timestamp() for second in health.requests.values())
 
 
@@ -207,7 +207,7 @@ def _starts_since(circuit: Circuit, since: datetime) -> int:
 
 
 def _is_well_again(circuit: Circuit, health: Health, flag: Flag) -> bool:
-    """So many probes in a row went well since it tripped, and none was sick after them."""
+    """How many probes in a row have succeeded since it tripped, without a failure after them."""
     last_sick = max((second for second in health.sick if second >= flag.tripped_at.timestamp() - 1), default=0)
     well = sum(
         count for second, count in health.well.items() if second > max(last_sick, flag.tripped_at.timestamp() - 1)
@@ -216,12 +216,12 @@ def _is_well_again(circuit: Circuit, health: Health, flag: Flag) -> bool:
 
 
 def is_held(flag: Flag) -> bool:
-    """The flag that on-call would have tripped for this route."""
+    """On-call has extended it: it stays until it expires."""
     return flag.held_by is not None
 
 
 def _flag(name: str, why: str, catalogue: Catalogue, now: datetime) -> Flag:
-    """What on-call would have tripped for this route."""
+    """The flag that on-call would have tripped for this route."""
     lane, _, model = name.partition("/")
     second = datetime.fromtimestamp(int(now.timestamp()), UTC)
     return Flag(

@@ -1,4 +1,4 @@
-"""Stage 8: what cannot start for a while leaves the front of its queue, and the pump looks whether to stay."""
+"""Stage 8: what cannot start for a while leaves the front of its queue, and the pump decides whether to stay."""
 
 from __future__ import annotations
 
@@ -45,7 +45,8 @@ async def park(
 async def _expects_work(
     act: TickPorts, observation: Observation, plan: TickPlan, decisions: Decisions, handed_out: HandedOut, now: datetime
 ) -> bool:
-    """Something opens soon, is in the air, is to be probed, or a sleeper wakes before the next scheduled kick."""
+    """Something opens soon, is under way, is to be probed, or a sleeping request wakes before the next scheduled
+    kick."""
     result, waiting = decisions.result, plan.planning.waiting
     soon = now + WORTH_WAITING
     if any(_opens(full, soon) for full in result.blocked.values()) or result.grants or handed_out.lost:

@@ -21,20 +21,21 @@ from shared.flows.pump.state import PumpState
 
 class TickPlan(Struct, frozen=True):
     heads: tuple[Head, ...]
-    """Those of the observation, and sleepers that an open breaker has given another route."""
+    """Those of the observation, and sleeping requests that an open breaker has given another route."""
     reroutes: RerouteSearch
     in_force: InForce
     planning: Planning
     memory: Memory
     """In the epoch of what is in force."""
     stuck: frozenset[str]
-    """Models whose requests have no route left; reported."""
+    """Models whose requests have no route left, as already reported."""
 
 
 async def plan(act: TickPorts, state: PumpState, observation: Observation) -> TickPlan:
-    """A head that no route can take any more ends here, with the reason.
+    """A request that no route can take any more ends here, with the reason.
 
-    Reads the clock again after each step that may take a while: whether a probe is due is a matter of moments.
+    The clock is read again after each step that may take a while: whether a probe is due depends on fractions of a
+    second.
     """
     in_force = await act.breakers.judge(
         observation.routing, observation.memory, observation.sight, observation.reports, state.blocked,
