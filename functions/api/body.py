@@ -90,7 +90,7 @@ def moment(request: Request, name: str) -> datetime | None:
 
 
 def _request_id(request: Request, payload: dict[str, Any], new_id: str) -> object:
-    """From the header or the body; both may say it, and must agree."""
+    """From the header or the body; if both name it, they must agree."""
     key = request.headers.get(IDEMPOTENCY_KEY)
     if key is None:
         return payload.get("request_id", new_id)

@@ -1,4 +1,4 @@
-"""What every call passes: who calls and for which tenants, and the headers that every answer carries."""
+"""What every call passes: who calls and for which tenants, and the headers of every answer."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from shared.core.validation.shapes import Problem, shown
 from shared.ports.identity import Caller, CallerInfo, Callers, NotIdentified
 
 OPEN = ("/healthz", "/v1/openapi.json")
-"""For anybody who gets this far: they say nothing of requests."""
+"""Open to every identified caller: these say nothing about requests."""
 HEADERS = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
 
 
@@ -47,7 +47,7 @@ class Identified:
 
 
 def tenant_of(request: Request, named: str | None) -> str:
-    """The tenant that a call is for: named, else the caller's own first one. Raises ProblemAnswer."""
+    """The tenant that a call is for: the named one, else the caller's first one. Raises ProblemAnswer."""
     caller: Caller = request.state.caller
     if named is None:
         return caller.default_tenant

@@ -1,4 +1,5 @@
-"""What every call passes: who asks, whether a change is really theirs, and the headers that every answer carries."""
+"""What every call passes: who calls, whether a change was really made by that person, and the headers of every
+answer."""
 
 from __future__ import annotations
 
@@ -38,11 +39,11 @@ Change = Callable[[Request, Form], Awaitable[Response]]
 
 
 class ChangeRefused(Exception):
-    """A change that is made for nobody. Says why and what to do."""
+    """A change without a valid author. Says why and what to do."""
 
 
 class Guard:
-    """Identifies the caller before any page is looked at."""
+    """Identifies the caller before any page is opened."""
 
     def __init__(self, app: ASGIApp, desk: ConsoleContext) -> None:
         self._app = app
@@ -76,12 +77,12 @@ def caller_info(request: Request) -> CallerInfo:
 
 
 def cookie_name(desk: ConsoleContext) -> str:
-    """With the prefix that browsers accept from HTTPS alone, where that is spoken."""
+    """With the prefix that browsers accept only over HTTPS, if HTTPS is used."""
     return "__Host-renderlane" if desk.behind_proxy else "renderlane"
 
 
 async def token_for(request: Request) -> str:
-    """For the forms of the page that answers; `keep_cookie` goes with it."""
+    """For the forms of the page that answers; `keep_cookie` belongs to it."""
     desk = desk_of(request)
     secret = request.cookies.get(cookie_name(desk), "")
     request.state.nonce = secret if NONCE.fullmatch(secret) else secrets.token_hex(16)
@@ -112,7 +113,7 @@ def changing(change: Change) -> Callable[[Request], Awaitable[Response]]:
 
 
 async def sent(request: Request) -> Form:
-    """The form of a POST that is really ours. Raises ChangeRefused."""
+    """The form of a POST that really comes from our page. Raises ChangeRefused."""
     desk = desk_of(request)
     _check_origin(request)
     form = await _form(request)
