@@ -20,7 +20,7 @@ import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from scripts.bench.coldstart.main import _answered, _environment
+from scripts.bench.coldstart import server
 from scripts.bench.harness import rig
 from scripts.deployment import image_by_hand
 from scripts.deployment.image_by_hand import ByHand
@@ -46,7 +46,7 @@ def start(image: ByHand, folder: Path, function: str, more: Mapping[str, str] | 
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    environment = _environment(has_key=function == "render") | image.environment | {"FUNCTION_TARGET": function}
+    environment = server.environment(has_key=function == "render") | image.environment | {"FUNCTION_TARGET": function}
     program = str(image.root / "venv/bin" / image.entry[0])
     began = time.monotonic()
     user = image.user if os.getuid() == 0 else None
@@ -61,7 +61,7 @@ def start(image: ByHand, folder: Path, function: str, more: Mapping[str, str] | 
         extra_groups=None if user is None else [],
     )
     try:
-        _answered(f"http://127.0.0.1:{port}", function)
+        server.answered(f"http://127.0.0.1:{port}", function)
         return 1000 * (time.monotonic() - began)
     finally:
         process.terminate()

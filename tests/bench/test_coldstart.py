@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from scripts.bench.coldstart.against import _compared
 from scripts.bench.coldstart.main import (
     FLOOR_ALONE,
     FUNCTIONS,
@@ -12,9 +13,9 @@ from scripts.bench.coldstart.main import (
     MeasuredStart,
     Pair,
     ServerRow,
-    Took,
     _shown,
 )
+from scripts.bench.coldstart.server import Took
 from scripts.deployment import contents
 
 INTAKE = MeasuredStart("intake", "main.py", "intake", FLOOR_ALONE)
@@ -52,3 +53,8 @@ def test_what_calls_a_model_is_compared_with_a_floor_that_loads_its_library() ->
     compared = {function.name: function.floor for function in FUNCTIONS}
     assert compared.pop("render, first call") is WITH_GENAI
     assert set(compared.values()) == {FLOOR_ALONE}
+
+
+def test_beside_another_checkout_the_median_of_neighbours_counts() -> None:
+    compared = _compared("intake", [(500, 400), (900, 1_000), (600, 600)])
+    assert (compared.ours_ms, compared.theirs_ms, compared.ratio) == (600, 600, 1.0)

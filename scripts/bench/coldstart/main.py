@@ -5,20 +5,17 @@ settings that Terraform gives that function: only render, collect and watch have
 delivery needs is loaded. A start stands between two of its floor and is divided by their mean: a machine whose speed
 changes from second to second changes all three alike. The median of these ratios counts. Each round runs all of
 them and begins with another; the first one only warms the disk.
+
+`--against CHECKOUT` starts the same functions of another checkout (one that is set up) in turn with ours, and sends a
+first request to both intakes, on the emulators.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
-import socket
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
-import urllib.error
-import urllib.request
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,6 +24,9 @@ from msgspec import Struct, to_builtins
 from msgspec.structs import replace
 from rich.console import Console
 
+from scripts.bench.coldstart import server
+from scripts.bench.coldstart.against import compare
+from scripts.bench.coldstart.server import Took
 from scripts.bench.harness import rig
 from scripts.deployment import bundle
 
@@ -59,7 +59,6 @@ async def first_look(request):
 
     return Response(status_code=204 if worker().ports.live_quota else 500)
 '''
-PATIENCE_SECONDS = 60
 GOAL = 1.15
 
 
@@ -86,11 +85,6 @@ FUNCTIONS = (
     MeasuredStart("collect", "main.py", "collect", FLOOR_ALONE, has_key=True),
     MeasuredStart("render, first call", "ready.py", "first_call", WITH_GENAI, has_key=True),
 )
-
-
-class Took(Struct, frozen=True):
-    wall_ms: float
-    cpu_ms: float
 
 
 class Pair(Struct, frozen=True):
@@ -143,9 +137,12 @@ def main() -> int:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--quick", action="store_true", help="two rounds instead of twelve")
     options.add_argument("--rounds", type=int, metavar="N", help="so many rounds, at least two")
+    options.add_argument("--against", metavar="CHECKOUT", type=Path, help="compare with another checkout instead")
     options.add_argument("--json", metavar="FILE")
     chosen = options.parse_args()
     rounds = max(2, chosen.rounds or (2 if chosen.quick else 12))
+    if chosen.against is not None:
+        return compare(chosen.against, rounds, chosen.json)
     rows = _measured(rounds)
     rig.print_table(
         f"Cold start: exec to first answer, {rounds} rounds",
@@ -200,72 +197,15 @@ def _unpack(folder: Path) -> None:
     (folder / "ready.py").write_text(READY)
     (folder / "floor").mkdir()
     (folder / "floor/main.py").write_bytes((FLOOR / "main.py").read_bytes())
-    # As the image does (Dockerfile).
-    compiled = [sys.executable, "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash", str(folder)]
-    subprocess.run(compiled, check=True)
+    server.byte_compile(folder, sys.executable)
 
 
 def _start(start: MeasuredStart, folder: Path) -> Took:
-    """Start a server, ask once, end it."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    source = ["--source", "main.py" if start.source == "floor" else start.source, "--target", start.target]
-    program = str(Path(sys.executable).parent / "functions-framework")
-    before = os.times()
-    began = time.monotonic()
-    process = subprocess.Popen(
-        [program, *source, "--port", str(port), "--host", "127.0.0.1"],
-        cwd=folder / "floor" if start.source == "floor" else folder,
-        env=_environment(has_key=start.has_key),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+    of_floor = start.source == "floor"
+    served = folder / "floor" if of_floor else folder
+    return server.start(
+        served, "main.py" if of_floor else start.source, start.target, server.environment(start.has_key)
     )
-    try:
-        _answered(f"http://127.0.0.1:{port}", start.name)
-        wall = time.monotonic() - began
-    finally:
-        process.terminate()
-        process.wait(timeout=30)
-    after = os.times()
-    cpu = after.children_user + after.children_system - before.children_user - before.children_system
-    return Took(1000 * wall, 1000 * cpu)
-
-
-def _environment(*, has_key: bool) -> dict[str, str]:
-    """As in the cloud, with emulators that nobody reaches before the first answer."""
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-    return (
-        kept
-        | ({"GEMINI_API_KEY": "AQ.bench"} if has_key else {})
-        | {
-            "RENDERLANE_STORE": "firestore://bench",
-            "RENDERLANE_TOPICS": "pubsub://bench",
-            "RENDERLANE_IMAGES": "gs://bench",
-            "RENDERLANE_LIVE_QUOTA": "limits,usage@http://127.0.0.1:9",
-            "FIRESTORE_EMULATOR_HOST": "127.0.0.1:9",
-            "PUBSUB_EMULATOR_HOST": "127.0.0.1:9",
-            "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9",
-        }
-    )
-
-
-def _answered(url: str, name: str) -> None:
-    """Raises RuntimeError where it answers otherwise than expected, TimeoutError where it does not."""
-    began = time.monotonic()
-    request = urllib.request.Request(url, data=b"{}", method="POST")
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    while time.monotonic() - began < PATIENCE_SECONDS:
-        try:
-            with opener.open(request, timeout=PATIENCE_SECONDS):
-                return
-        except urllib.error.HTTPError as error:
-            if error.code == 400:  # no push: read after the worker was built
-                return
-            raise RuntimeError(f"{name} answered {error.code}: {error.read()[:300]!r}") from error
-        except OSError:
-            time.sleep(0.01)
-    raise TimeoutError(f"{name} did not answer within {PATIENCE_SECONDS} s")
 
 
 def _shown(row: ServerRow) -> list[str]:

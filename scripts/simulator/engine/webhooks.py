@@ -142,7 +142,7 @@ class SimulatedWebhooks:
     async def settled(self) -> None:
         """Until every event that was emitted so far has been taken, or given up."""
         while self._sending:
-            await asyncio.gather(*self._sending, return_exceptions=True)
+            await asyncio.wait(self._sending)
 
     def stop(self) -> None:
         """Sends nothing more, and forgets who is registered."""

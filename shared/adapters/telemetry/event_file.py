@@ -26,6 +26,9 @@ def open_events(path: Path) -> io.TextIOWrapper:
 class EventFile(io.RawIOBase):
     """Takes whole lines. Where another process of the home appends too, both go to the same file."""
 
+    _file: BinaryIO | None = None
+    """Also where it cannot be opened: the interpreter closes what was half made."""
+
     def __init__(
         self, path: Path, largest: int = LARGEST_BYTES, kept: int = KEPT, say: Callable[[str], None] = tell
     ) -> None:
@@ -34,7 +37,7 @@ class EventFile(io.RawIOBase):
         self._largest = largest
         self._kept = kept
         self._say = say
-        self._file: BinaryIO | None = private_file.append_to(path)
+        self._file = private_file.append_to(path)
         self._lost = 0
         self._torn = False
         """The last write came to the file in part: its line must end before another begins."""

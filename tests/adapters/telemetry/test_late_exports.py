@@ -104,8 +104,8 @@ def test_one_that_cannot_be_opened_says_so_once_without_its_words(capsys: pytest
     export.write(a_span(2))
     export.flush()
     export.close()
-    told = capsys.readouterr().err
-    assert told == (
+    errors = capsys.readouterr().err
+    assert errors == (
         "renderlane: spans are lost, their export cannot be opened (ValueError); "
         "check OTEL_EXPORTER_OTLP_ENDPOINT and the credentials\n"
     )
