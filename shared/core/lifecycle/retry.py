@@ -1,5 +1,4 @@
-"""What happens after a failed attempt: another one at a given moment, or the end. A decision is a value; nothing sleeps
-here."""
+"""What happens after a failed attempt: another one at a given moment, or the end. A decision is a value."""
 
 from __future__ import annotations
 

@@ -163,7 +163,7 @@ RULES: dict[FailureKind, Rule] = {
     ),
     FailureKind.NO_IMAGE: Rule(
         Next.AGAIN, Charge.UNKNOWN, "request", ambiguous=True, model_answered=True, spoiled=True,
-        advice="The model answered without an image. Ask for a picture more clearly.",
+        advice="The model answered without an image. Ask for an image more explicitly.",
     ),
     FailureKind.INVALID_REQUEST: Rule(
         Next.END, Charge.NOTHING, "request", no_news=True,
@@ -195,7 +195,7 @@ RULES: dict[FailureKind, Rule] = {
     ),
     FailureKind.CRASHED: Rule(
         Next.AGAIN, Charge.UNKNOWN, "worker", ambiguous=True, exchange=Exchange.BROKEN_OFF,
-        advice="The worker died during the attempt; it may be billed. Check its events, submit under a new id.",
+        advice="The worker died during the attempt; it may be billed. Check its events, then submit under a new id.",
     ),
     FailureKind.NOT_FINISHED: Rule(
         Next.AGAIN, Charge.UNKNOWN, "capacity", ambiguous=True, sick_route=True, over=True,
@@ -203,7 +203,7 @@ RULES: dict[FailureKind, Rule] = {
     ),
     FailureKind.CANCELLED: Rule(
         Next.END, Charge.UNKNOWN, "request", ambiguous=True, status="cancelled", over=True,
-        advice="The caller cancelled the call while it ran. Submit it under a new id to have it.",
+        advice="The caller cancelled the call while it ran. If the image is still needed, submit under a new id.",
     ),
     FailureKind.BACKGROUND_REFUSED: Rule(
         Next.WAIT, Charge.NOTHING, "catalogue", over=True,

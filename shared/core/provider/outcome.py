@@ -35,12 +35,14 @@ class Outcome(Stored, frozen=True):
 
 SUCCEEDED = Outcome.of(PlainEnd.SUCCEEDED, "The image was made and stored.")
 CANCELLED = Outcome.of(
-    FailureKind.CANCELLED, "Cancelled before it began; nothing was paid.", "Submit it under a new id to have it."
+    FailureKind.CANCELLED,
+    "Cancelled before it began; nothing was paid.",
+    "If the image is still needed, submit under a new id.",
 )
 CANCELLED_IN_FLIGHT = Outcome.of(
     FailureKind.CANCELLED,
     "Cancelled while it was being made; what it cost is booked.",
-    "Submit it under a new id to have it.",
+    "If the image is still needed, submit under a new id.",
 )
 EXPIRED = Outcome.of(
     PlainEnd.EXPIRED, "Its deadline passed before it could begin.", "Submit it under a new id with a later deadline."
