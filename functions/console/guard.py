@@ -7,11 +7,11 @@ import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from urllib.parse import parse_qs, urlsplit
 
-from starlette.datastructures import MutableHeaders
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from functions.answer_headers import with_headers
 from functions.console.desk import ConsoleContext, desk_of
 from functions.console.tokens import NONCE
 from functions.console.view import problem
@@ -50,20 +50,14 @@ class Guard:
         self._desk = desk
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in HEADERS.items():
-                    headers.setdefault(name, value)
-            await send(message)
-
+        send = with_headers(send, HEADERS)
         request = Request(scope, receive)
         try:
             request.state.actor = await self._desk.identities.actor(caller_info(request))
         except NotIdentified as error:
-            await problem(request, 403, "Not signed in", str(error))(scope, receive, send_with_headers)
+            await problem(request, 403, "Not signed in", str(error))(scope, receive, send)
             return
-        await self._app(scope, receive, send_with_headers)
+        await self._app(scope, receive, send)
 
 
 def caller_info(request: Request) -> CallerInfo:
