@@ -1,1 +1,1 @@
-"""The Cloud Functions: they translate an HTTP push into a flow's call, and its end into an answer."""
+"""The Cloud Functions: they translate an HTTP push into a flow's call, and its result into an answer."""

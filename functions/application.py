@@ -1,4 +1,4 @@
-"""A whole application as a function's answer: made when it is sent, and logged where it ends with a 5xx."""
+"""A whole application as a function's answer: made when it is sent, and logged if it ends with a 5xx."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from shared.core.catalogue.toml_errors import BrokenCatalogue
 from shared.ports.telemetry import Signals
 
 CAUSE = "cause"
-"""In the state of a request: what its application knows of the failure that it answers."""
+"""In the state of a request: the failure behind the answer, as far as its application knows."""
 
 
 def note_cause(request: Request, error: Exception) -> None:
-    """For the log line of an answer that says less."""
+    """For the log line about an answer that says less."""
     request.scope.setdefault("state", {})[CAUSE] = str(error)
 
 
@@ -29,7 +29,7 @@ class FunctionAnswer(Response):
     def __init__(
         self, function: str, application: Callable[[], ASGIApp], signals: Callable[[], Signals] | None = None
     ) -> None:
-        """`application` raises InvalidSetting or BrokenCatalogue where the process cannot work."""
+        """`application` raises InvalidSetting or BrokenCatalogue if the process cannot work."""
         super().__init__()
         self._function = function
         self._application = application

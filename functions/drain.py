@@ -13,7 +13,7 @@ from types import FrameType
 from shared.wiring import Worker
 
 GRACE_SECONDS = 8.0
-"""For what is in the air to end by itself. What does not is cut off: it is on record, and its lease lapses."""
+"""For calls in flight to end. What does not end is cut off: it is on record, and its lease lapses."""
 
 
 class Draining:
@@ -34,7 +34,7 @@ class Draining:
         signal.signal(signal.SIGTERM, handle)
 
     def begin(self) -> None:
-        """Begin nothing new, give up the lead after the tick under way, and cut off what is left when time is up."""
+        """Begin nothing new, give up the lead after the current tick, and cut off the rest when time is up."""
         if self._worker.ports.leaving.begun:
             return
         self._worker.leave()
@@ -45,7 +45,7 @@ _draining: Draining | None = None
 
 
 def listen(worker: Worker) -> None:
-    """At the first delivery, from when on there is a loop and the server's handler is in place."""
+    """At the first delivery: by then there is a loop, and the server's handler is in place."""
     global _draining
     if _draining is None and threading.current_thread() is threading.main_thread():
         _draining = Draining(worker, asyncio.get_running_loop())

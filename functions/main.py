@@ -1,6 +1,6 @@
 """The functions of the bundle, each started by its name: `--source functions/main.py --target render`.
 
-Each imports its flow where it runs it: a function that starts loads nothing of the others.
+Each imports its flow when it runs: a function that starts loads nothing of the others.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ async def bury(request: Request) -> Response:
 
 @functions_framework.aio.http
 async def arrive(request: Request) -> Response:
-    """The provider's webhooks: the one function that anybody can call. A signature decides before all else."""
+    """The provider's webhooks: the one function that anyone can call. A signature decides before everything else."""
     from functions import webhook
 
     return await webhook.answer(request)

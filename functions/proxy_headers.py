@@ -13,5 +13,5 @@ PROXIES = (
     "cdn-loop", "true-client-ip", "fastly-client-ip", "fly-client-ip", "client-ip", "x-nginx-proxy",
     "front-end-https", "proxy-connection", "ngrok-trace-id", "tailscale-user-login", "max-forwards",
 )  # fmt: skip
-"""Headers that a proxy adds and a browser does not. A proxy that adds none cannot be told from a browser: the README
-says to put none in front."""
+"""Headers that a proxy adds and a browser does not. A proxy that adds none cannot be distinguished from a browser: the
+README says to put none in front."""

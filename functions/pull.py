@@ -31,9 +31,9 @@ Flow: TypeAlias = Callable[[Worker, Message], Awaitable[None]]
 PULL_WAIT = timedelta(seconds=5)
 MOST_A_PULL = 100
 PAUSE_SECONDS = 1.0
-"""Before pulling again where Pub/Sub could not be reached."""
+"""Before pulling again if Pub/Sub could not be reached."""
 TELL_EVERY = 60.0
-"""Seconds between two lines that say so."""
+"""Seconds between two log lines about that."""
 
 
 class Puller:
@@ -51,7 +51,7 @@ class Puller:
         self._told_at = float("-inf")
 
     async def run(self, end: asyncio.Event) -> None:
-        """Until `end` is set; then what is in the air has GRACE_SECONDS, and the rest comes again."""
+        """Until `end` is set; then deliveries in progress have GRACE_SECONDS, and the rest is redelivered."""
         ending = asyncio.ensure_future(end.wait())
         while not end.is_set():
             room = self._at_once - len(self._deliveries)

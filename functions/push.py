@@ -30,23 +30,23 @@ from shared.wiring import Worker
 
 ACKNOWLEDGED = 204
 CALLER_LEFT = 499
-"""Nobody reads it; the message comes again."""
+"""The body is not read; the message is redelivered."""
 NO_PUSH = 400
 CRASHED = 500
 DELIVER_AGAIN = 503
 CUT_OFF = "the process was told to end, and this was not over in time"
 RETRY_LATER = (StoreUnavailable, TopicsUnavailable, ImagesUnavailable)
-"""The next step is not on record: only then is a message delivered again."""
+"""The next step is not on record: only then is a message redelivered."""
 
 _DOCUMENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,200}")
 
 
 class NotAPush(Exception):
-    """The HTTP request is none of the forms that Pub/Sub sends."""
+    """The HTTP request has none of the forms that Pub/Sub sends."""
 
 
 async def answer(request: Request, function: str, flow: Callable[[Worker, Message], Awaitable[None]]) -> Response:
-    """Run the flow on the pushed message: 204 when its next step is on record, 503 when it must come again."""
+    """Run the flow on the pushed message: 204 when its next step is on record, 503 when it has to be redelivered."""
     delivery = delivery_of(function, request.headers)
     worker = worker_or_crash(request, delivery)
     if isinstance(worker, Response):
@@ -80,8 +80,8 @@ async def settled(
 
 
 async def guarded(worker: Worker, delivery: UnacknowledgedDelivery, flow: Awaitable[None]) -> Response:
-    """The answer to a flow's end. A delivery that is not acknowledged comes again, and is logged before
-    it is answered.
+    """The answer to a flow's end. A delivery that is not acknowledged is redelivered, and is logged before it is
+    answered.
 
     Raises BadMessage.
     """
@@ -108,7 +108,7 @@ async def guarded(worker: Worker, delivery: UnacknowledgedDelivery, flow: Awaita
 def worker_or_crash(request: Request, delivery: UnacknowledgedDelivery) -> Worker | Response:
     """The worker of the application that serves the request; under functions-framework, the process's own.
 
-    A process that cannot make its worker, for a wrong setting, answers every delivery with 500 and its reason.
+    A process that cannot make its worker, because of a wrong setting, answers every delivery with 500 and the reason.
     """
     given: Worker | None = getattr(request.app.state, "worker", None)
     if given is not None:
@@ -166,7 +166,7 @@ def _is_envelope(payload: object) -> bool:
 
 
 def _document_id(message_id: str, data: bytes) -> str:
-    """The message's id where it can name a document, else a hash that is the same at each delivery."""
+    """The message's id if it can name a document, else a hash that is the same at each delivery."""
     if _DOCUMENT_ID.fullmatch(message_id):
         return message_id
     return hashlib.sha256(message_id.encode() + data).hexdigest()[:32]

@@ -1,7 +1,7 @@
-"""One reading of the store for all who look at the same moment; where the store is slow, the one before it.
+"""One read of the store for everyone who looks at the same time; if the store is slow, the previous one.
 
-During a flood a reading takes seconds, and each page that is open asks every five. They share the reading under way,
-and a page that has waited WITHIN for it shows the last one, if that is no older than OLDEST.
+During a flood a read takes seconds, and each open page asks every five. They share the read under way, and a page that
+has waited WITHIN for it shows the last one, unless that is older than OLDEST.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ class SharedReading(Generic[T]):
         self._within = within
         self._reading: asyncio.Future[T] | None = None
         self._last: tuple[float, T] | None = None
-        """When it began, and what it brought."""
+        """When it began, and its result."""
 
     async def look(self) -> T:
-        """Raises what the reading raises, where there is no earlier one to show."""
+        """Raises what the read raises, if there is no earlier one to show."""
         if self._reading is None:
             self._reading = asyncio.ensure_future(self._read_once())
             self._reading.add_done_callback(self._end)

@@ -14,13 +14,13 @@ from shared.flows.requests.message import Message
 from shared.ports.telemetry import Signals
 
 MOST_FRAMES = 40
-"""Of one error: the innermost ones."""
+"""Stack frames per error: the innermost ones."""
 MOST_CAUSES = 5
 LONGEST_CAUSE = 500
 
 
 class UnacknowledgedDelivery(Struct, frozen=True):
-    """What a log line says of one delivery; `message_id` None where no message came, as with watch."""
+    """What a log line says about one delivery; `message_id` None if there was no message, as with watch."""
 
     function: str
     message_id: str | None = None
@@ -63,7 +63,7 @@ def crashed(signals: Signals, delivery: UnacknowledgedDelivery, status: int, err
 
 
 def stack_trace(error: BaseException) -> str:
-    """As Python prints it and Error Reporting reads it, without the words of errors that may quote a prompt."""
+    """As Python prints it and Error Reporting reads it, without error messages that may quote a prompt."""
     texts = []
     for link in [*_chain(error)][:MOST_CAUSES]:
         frames = "".join(traceback.format_tb(link.__traceback__, limit=-MOST_FRAMES))

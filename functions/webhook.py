@@ -1,4 +1,4 @@
-"""A webhook as an HTTP request of anybody: as little of it is read, and as little is said, as the signature allows."""
+"""A webhook as an HTTP request by anyone: no more of it is read, and no more is answered, than the signature allows."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from shared.core.validation.numbers import whole_number
 from shared.ports.signatures import NotGenuine, SignaturesUnavailable
 
 MOST_BYTES = 16_384
-"""Of a body; the provider's are a few hundred."""
+"""Longest body; the provider's have a few hundred bytes."""
 BODY_WITHIN = timedelta(seconds=5)
 TAKEN = 204
 UNAUTHORIZED = 401
 _CLOSING = {"connection": "close"}
-"""What is left of a body is not read."""
+"""The rest of a body is not read."""
 
 
 class UnreadBody(Exception):
@@ -31,7 +31,7 @@ class UnreadBody(Exception):
 
 
 async def answer(request: Request) -> Response:
-    """204 when the event is passed on, or needs no passing on; 401 without a word; 503 when it is to come again."""
+    """204 when the event is passed on, or need not be; 401 without a reason; 503 when it has to be sent again."""
     from shared.flows.arrive import arrive as story
 
     if request.method != "POST":

@@ -116,6 +116,30 @@ MUTANTS: Mapping[str, Mutant] = {
         "queue: tag",
         ("tests/core/admission/test_fair_queueing.py",),
     ),
+    "one API is not sent a field": Mutant(
+        "shared/adapters/gemini/interactions_lane.py",
+        "if order.system_instruction is not None:",
+        "if False:",
+        ("tests/adapters/test_orders_are_sent_whole.py",),
+    ),
+    "a form promises what is not configured": Mutant(
+        "shared/core/routing/flag_form.py",
+        'case "use-vertex" if lanes.VERTEX not in open_lanes:',
+        'case "use-vertex" if False:',
+        ("tests/core/routing/test_flag_kinds.py",),
+    ),
+    "a clock that was set back goes unnoticed": Mutant(
+        "shared/flows/clock.py",
+        "if self.now() - read_at > CLOCK_TOLERANCE:",
+        "if False:",
+        ("tests/flows/test_clock_set_back.py",),
+    ),
+    "an open breaker frees no request that backs off": Mutant(
+        "shared/flows/pump/rerouted.py",
+        "if head.circuit in closed and",
+        "if False and",
+        ("tests/flows/pump/test_breakers.py",),
+    ),
 }
 
 

@@ -25,6 +25,7 @@ from shared.core.records.versioned import Attempt, Request, Versioned
 from shared.core.routing import ladder
 from shared.core.routing.ladder import Planned
 from shared.core.routing.requirements import Requirements
+from shared.core.times.leases import LEASE
 from shared.core.values.lanes import BUILT as LANES
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -118,7 +119,7 @@ def an_attempt(
         a_head_of(request, written), a_planned(request), now, now + timedelta(seconds=0.4), now
     )
     written |= {"status": "rendering", "attempt_count": number, "lease_holder": "boot-1"}
-    written |= {"lease_until": now + request_record.LEASE} | changes
+    written |= {"lease_until": now + LEASE} | changes
     record = RequestRecord.from_json(written)
     opened = settlement.open_attempt(record, number, holder="boot-1", key_kind="auth", owner="local", now=now)
     path = request_record.path(request.request_id)

@@ -1,1 +1,1 @@
-"""The function `api`: HTTP requests for images. It translates; what it asks for goes the way of every message."""
+"""The function `api`: HTTP requests for images. It only translates; its requests are published like any message."""

@@ -29,7 +29,7 @@ from shared.ports.store import StoreUnavailable
 from shared.wiring import Worker
 
 PAGE_HEADERS = ["authorization", "content-type", "idempotency-key", "traceparent", "tracestate"]
-"""That a page may send."""
+"""Headers that a page may send."""
 UNAVAILABLE = {StoreUnavailable: "the store", TopicsUnavailable: "the topics", ImagesUnavailable: "the image store"}
 
 
@@ -67,13 +67,13 @@ def app(worker: Worker, callers: Callers, origins: Sequence[str] = (), most_wait
 
 @cache
 def of_this_process() -> ASGIApp:
-    """By the environment. Raises InvalidSetting or BrokenCatalogue."""
+    """From the environment. Raises InvalidSetting or BrokenCatalogue."""
     settings = wiring.environment()
     return app(wiring.worker(), wiring.callers(settings), settings.api_origins, places.MOST_IN_THE_CLOUD)
 
 
 def _for_pages(origins: Sequence[str]) -> list[Middleware]:
-    """Cross-origin calls (CORS) without cookies: a page has the token in its own hands. Nothing where no page may."""
+    """Cross-origin calls (CORS) without cookies: a page holds the token itself. None if no page may call."""
     if not origins:
         return []
     from starlette.middleware.cors import CORSMiddleware

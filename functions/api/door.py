@@ -1,18 +1,18 @@
-"""What every call passes: who calls and for which tenants, and the headers that every answer carries."""
+"""What every call passes: who calls and for which tenants, and the headers of every answer."""
 
 from __future__ import annotations
 
-from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from functions.answer_headers import with_headers
 from functions.api.problems import ProblemAnswer
 from functions.proxy_headers import PROXIES
 from shared.core.validation.shapes import Problem, shown
 from shared.ports.identity import Caller, CallerInfo, Callers, NotIdentified
 
 OPEN = ("/healthz", "/v1/openapi.json")
-"""For anybody who gets this far: they say nothing of requests."""
+"""Open to every identified caller: these say nothing about requests."""
 HEADERS = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
 
 
@@ -28,26 +28,20 @@ class Identified:
             await self._app(scope, receive, send)
             return
 
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in HEADERS.items():
-                    headers.setdefault(name, value)
-            await send(message)
-
+        send = with_headers(send, HEADERS)
         request = Request(scope, receive)
         if scope["path"] not in OPEN:
             try:
                 request.state.caller = await self._callers.caller(_call(request))
             except NotIdentified as error:
                 answer = ProblemAnswer(401, str(error), (error.problem,), {"www-authenticate": "Bearer"})
-                await answer.response(scope["path"])(scope, receive, send_with_headers)
+                await answer.response(scope["path"])(scope, receive, send)
                 return
-        await self._app(scope, receive, send_with_headers)
+        await self._app(scope, receive, send)
 
 
 def tenant_of(request: Request, named: str | None) -> str:
-    """The tenant that a call is for: named, else the caller's own first one. Raises ProblemAnswer."""
+    """The tenant that a call is for: the named one, else the caller's first one. Raises ProblemAnswer."""
     caller: Caller = request.state.caller
     if named is None:
         return caller.default_tenant

@@ -30,7 +30,7 @@ from shared.wiring import Worker
 LONGEST_WAIT = 60.0
 """Seconds of `?wait=`."""
 STREAM_LASTS = timedelta(seconds=240)
-"""A client that is still interested connects again, as EventSource does by itself."""
+"""A client that is still interested reconnects, as EventSource does automatically."""
 LINK_LASTS = timedelta(minutes=15)
 NOTHING_OF_A_REJECTION = "Of a rejected message only its id, tenant and time are known: leave this filter out."
 EVENT_STREAM = "text/event-stream"
@@ -74,7 +74,7 @@ async def create(request: Request) -> Response:
 
 @takes("tenant", "wait")
 async def one(request: Request) -> Response:
-    """`GET /v1/requests/{request_id}`, with `?wait=SECONDS` when it has ended or the time is up."""
+    """`GET /v1/requests/{request_id}`; with `?wait=SECONDS` when it has ended or the time is up."""
     tenant, request_id = _named(request)
     seconds = query.number(request, "wait", 0.0, 0.0, LONGEST_WAIT)
     ports, origin = desk_of(request).ports, origin_of(request)
@@ -180,7 +180,7 @@ async def healthy(request: Request) -> Response:
 
 
 def origin_of(request: Request) -> str:
-    """As the caller wrote it. Cloud Run ends TLS in front and routes by the host, so the host is ours."""
+    """As the caller wrote it. Cloud Run terminates TLS and routes by the host, so the host is ours."""
     host = request.headers.get("host", "")
     local = request.scope.get("server") and host.partition(":")[0] in ("localhost", "127.0.0.1", "[")
     return f"{'http' if local or host.startswith('[') else 'https'}://{host}" if host else ""
@@ -191,7 +191,7 @@ def _answer(view: RequestView, status: int = 200, headers: dict[str, str] | None
 
 
 def _named(request: Request) -> tuple[str, str]:
-    """Tenant and id of the address. Raises ProblemAnswer."""
+    """Tenant and id in the address. Raises ProblemAnswer."""
     request_id = request.path_params["request_id"]
     if named_id({"request_id": request_id}) is None:
         problem = Problem("request_id", shown(request_id), f"1 to {ID_LIMIT} {ID_WORDS}", "Use the id of a request.")
@@ -200,7 +200,7 @@ def _named(request: Request) -> tuple[str, str]:
 
 
 def _tenant(request: Request) -> str:
-    """Of the query, else the caller's own. Raises ProblemAnswer."""
+    """From the query, else the caller's own. Raises ProblemAnswer."""
     named = request.query_params.get("tenant")
     if named is not None and named_tenant({"tenant": named}) is None:
         problem = Problem("tenant", shown(named), f"1 to 64 {ID_WORDS}", "Use the name of a tenant.")

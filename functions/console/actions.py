@@ -1,4 +1,4 @@
-"""Everything on the console that changes something. Each names who did it; the guard has seen to the rest."""
+"""Everything on the console that changes something. Each records who did it; the guard has checked the rest."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ WRONG, CONFLICT, SEE_OTHER = 422, 409, 303
 
 
 async def preview(request: Request, form: Form) -> Response:
-    """What a flag would change; nothing is tripped. To the page that is open, the answer is a part of it."""
+    """What a flag would change; nothing is tripped. For an open page, the answer is a part of it."""
     ports = desk_of(request).ports
     is_part = request.headers.get("hx-request") == "true"
     filled_in = {**form, "reason": form.get("reason", "").strip() or "a preview"}
@@ -92,7 +92,7 @@ async def extend(request: Request, form: Form) -> Response:
 
 
 async def undo(request: Request, form: Form) -> Response:
-    """Take back what was just done to the flag."""
+    """Undo the last change of the flag."""
     flag_id = request.path_params["flag_id"]
     ports = desk_of(request).ports
     change = flags.undo(ports.store, ports.signals, flag_id, request.state.actor)
@@ -100,7 +100,7 @@ async def undo(request: Request, form: Form) -> Response:
 
 
 async def _change(request: Request, change: Awaitable[object], did: str, flag_id: str, filled: Filled) -> Response:
-    """Make the change and wake the pump; what somebody else did meanwhile is said beside the form."""
+    """Make the change and wake the pump; if somebody else changed it meanwhile, the form says so."""
     try:
         await change
     except FlagRefused as error:
@@ -110,7 +110,7 @@ async def _change(request: Request, change: Awaitable[object], did: str, flag_id
 
 
 async def cancel(request: Request, form: Form) -> Response:
-    """Asked for as any publisher asks: one that has begun ends as it ends."""
+    """Published as by any caller: a request that has started is not affected."""
     ports, look = desk_of(request).ports, await pages.of_address(request)
     await ports.topics.publish(RENDER_REQUESTS, cancellation(look.record.tenant, id_of(look.request_id)))
     actor, trace_id = request.state.actor, look.record.trace_id
@@ -119,7 +119,7 @@ async def cancel(request: Request, form: Form) -> Response:
 
 
 async def revive(request: Request, form: Form) -> Response:
-    """Its content under a new id; the page of the old one leads to it."""
+    """Its content under a new id; the page of the old request links to it."""
     desk, request_id = desk_of(request), pages.request_id(request)
     try:
         await reviving.revive(desk.ports, request_id, request.state.actor)
@@ -129,7 +129,8 @@ async def revive(request: Request, form: Form) -> Response:
 
 
 async def show_prompt(request: Request, form: Form) -> Response:
-    """Changes nothing; by POST, so that no address, log or history holds that it was asked for, or what it is."""
+    """Changes nothing; by POST, so that no address, log or browser history shows that the prompt was read, or the
+    prompt itself."""
     await _note_prompt(request, "page")
     return await pages.prompt_page(request)
 
@@ -140,7 +141,7 @@ async def packet_with_prompt(request: Request, form: Form) -> Response:
 
 
 async def _note_prompt(request: Request, where: str) -> None:
-    """Who looked, never at what."""
+    """Records who looked, never what was shown."""
     ports, look = desk_of(request).ports, await pages.of_address(request)
     ports.signals.emit(
         events.OPERATED, action="show-prompt", request_id=look.request_id, actor=request.state.actor,
@@ -149,7 +150,7 @@ async def _note_prompt(request: Request, where: str) -> None:
 
 
 async def _kick(request: Request) -> None:
-    """An active pump reads flags by itself; where none is active, one is started."""
+    """An active pump polls flags anyway; if none is active, one is started."""
     desk_of(request).panels = None  # the next overview shows the change, even where the store is slow
     with contextlib.suppress(TopicsUnavailable):
         await desk_of(request).ports.topics.publish(PUMP_KICKS, Kick().to_bytes())

@@ -87,7 +87,7 @@ def desk_of(worker: Worker, settings: Settings, *, simulated: bool = False) -> C
 
 
 def whole(desk: ConsoleContext) -> Starlette:
-    """The console and nothing else: its root leads to it."""
+    """Only the console: its root redirects to it."""
 
     async def to_console(request: Request) -> Response:
         return RedirectResponse(f"{BASE}/", 303)
@@ -97,7 +97,7 @@ def whole(desk: ConsoleContext) -> Starlette:
 
 @cache
 def of_this_process() -> Starlette:
-    """By the environment. Raises InvalidSetting or BrokenCatalogue."""
+    """From the environment. Raises InvalidSetting or BrokenCatalogue."""
     return whole(desk_of(wiring.worker(), wiring.environment()))
 
 

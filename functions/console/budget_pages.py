@@ -54,7 +54,7 @@ class ShownBudget(Struct, frozen=True):
     changes: tuple[BudgetChange, ...]
     """The newest first."""
     undoable: bool
-    """The newest of them can be taken back."""
+    """The newest of them can be undone."""
 
     @property
     def percent(self) -> int:
@@ -72,18 +72,18 @@ class ShownBudget(Struct, frozen=True):
 
     @property
     def suggested(self) -> str:
-        """A limit half as high again, in dollars."""
+        """A limit that is half as high again, in dollars."""
         return f"{Decimal(usd(self.budget.limit_micros * 3 // 2)):.2f}"
 
 
 class BudgetForm(Struct, frozen=True):
-    """A form that was not taken."""
+    """A form that was rejected."""
 
     tenant: str = ""
     limit: str = ""
     reason: str = ""
     wrong: Mapping[str, str] = field(default_factory=dict)
-    """What to say beside its fields; `form` is of the whole."""
+    """The message beside each field; `form` is about the whole form."""
 
 
 async def budgets(request: Request) -> Response:
@@ -108,7 +108,7 @@ async def _page(request: Request, *, status: int = 200, sent: BudgetForm | None 
 
 
 def _did(request: Request) -> tuple[str, str]:
-    """What was done just before, and to whose budget."""
+    """What was changed just before, and in whose budget."""
     did = request.query_params.get("did", "")
     return (did if did in ("set", "undo") else "", request.query_params.get("tenant", "")[:64])
 
@@ -126,7 +126,7 @@ async def _shown(ports: Ports, document: Document, limit: Budget) -> ShownBudget
 
 
 async def set_limit(request: Request, form: Form) -> Response:
-    """A new limit with its reason, as long as the budget is the one that the page showed."""
+    """A new limit with its reason, if the budget is still the one that the page showed."""
     ports, tenant = desk_of(request).ports, request.path_params["tenant"]
     sent = BudgetForm(tenant, form.get("limit", "")[:40], form.get("reason", "")[:300])
     name, limit, reason = flag_form.tenant(tenant), _limit(sent.limit), flag_form.reason(sent.reason)
@@ -149,13 +149,13 @@ async def set_limit(request: Request, form: Form) -> Response:
 
 
 def _shown_limit(form: Form) -> int:
-    """The limit that the page showed; one that cannot be read is another one than the store's."""
+    """The limit that the page showed; an unreadable one never equals the store's."""
     number = whole_number(form.get("seen", ""), 15)
     return -1 if number is None else number
 
 
 async def undo(request: Request, form: Form) -> Response:
-    """Take back what was just changed of a tenant's budget."""
+    """Undo the last change of a tenant's budget."""
     tenant = request.path_params["tenant"]
     name = flag_form.tenant(tenant)
     if isinstance(name, Problem):
@@ -168,7 +168,7 @@ async def undo(request: Request, form: Form) -> Response:
 
 
 async def _changed(request: Request, did: str, tenant: str, detail: str) -> Response:
-    """Say who changed what, wake the pump, and show the page again."""
+    """Record who changed what, wake the pump, and show the page again."""
     ports = desk_of(request).ports
     ports.signals.emit(
         events.OPERATED, action="budget", request_id=None, actor=request.state.actor, trace_id=None, detail=detail

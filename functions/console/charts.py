@@ -24,7 +24,7 @@ MOST_FAILING = 3
 
 
 class SpanKind(Struct, frozen=True):
-    """How much time a chart shows, in how many steps of the series to a bin."""
+    """How much time a chart shows, and how many steps of the series make a bin."""
 
     label: str
     step: timedelta
@@ -44,9 +44,9 @@ SPANS: Mapping[Span, SpanKind] = {
 class ChartLine(Struct, frozen=True):
     name: str
     style: str
-    """Of the style sheet: which colour."""
+    """The colour, by its name in the style sheet."""
     paths: tuple[str, ...]
-    """Points of poly-lines; a gap parts them."""
+    """Points of poly-lines; a gap separates them."""
     values: tuple[float | None, ...]
 
 
@@ -66,7 +66,7 @@ class Chart(Struct, frozen=True):
 
     @property
     def is_empty(self) -> bool:
-        """Nothing but nothing."""
+        """It has only zeros."""
         return not any(value for line in self.lines for value in line.values)
 
     @property
@@ -77,7 +77,7 @@ class Chart(Struct, frozen=True):
 
 class Tick(Struct, frozen=True):
     x: float
-    """Per cent."""
+    """A percentage."""
     text: str
 
 
@@ -132,7 +132,7 @@ def time_line(series: Series, now: datetime, span: Span) -> TimeLine:
 
 
 class _Reader:
-    """Columns of one track, taken together to bins."""
+    """Columns of one track, combined into bins."""
 
     def __init__(self, track: Track, first: int, kind: SpanKind) -> None:
         self._track, self._first, self._kind = track, first, kind
@@ -148,7 +148,7 @@ class _Reader:
         return sum(value for value in self._track.column(name, self._first, steps) if value)
 
     def rate(self, name: str, factor: float) -> list[float | None]:
-        """By the minute, over the steps of a bin of which something is known."""
+        """Per minute, over the steps of a bin for which something is known."""
 
         def mean(values: Sequence[int]) -> float:
             return sum(values) * self._kind.steps / len(values) * factor
@@ -169,7 +169,7 @@ class _Reader:
 
 
 def _to_empty(read: _Reader, per_minute: float) -> list[float | None]:
-    """Seconds at the rate of each bin; nothing where a queue stood and no image came."""
+    """Seconds at the rate of each bin; nothing where a queue waited and no image came."""
     waiting, rates = read.last("queued"), read.rate("images", per_minute)
     return [
         None if count is None or (count and not rate) else round(60 * count / rate, 1) if count and rate else 0.0
@@ -178,7 +178,7 @@ def _to_empty(read: _Reader, per_minute: float) -> list[float | None]:
 
 
 def _errors(track: Track, read: _Reader) -> list[tuple[str, str, Values]]:
-    """Of all calls, and of the three routes with the most failures."""
+    """For all calls, and for the three routes with the most failures."""
     lines: list[tuple[str, str, Values]] = []
     totals = {circuit: read.total(f"failed {circuit}") for circuit in track.circuits()}
     failing = sorted(
@@ -193,7 +193,7 @@ def _errors(track: Track, read: _Reader) -> list[tuple[str, str, Values]]:
 
 
 def _shares(failed: Values, attempts: Values) -> list[float | None]:
-    """Per cent; where nothing was called, nothing failed."""
+    """A percentage; without calls there are no failures."""
     return [
         None if total is None else round(100 * (part or 0) / total, 1) if total else 0.0
         for part, total in zip(failed, attempts, strict=True)

@@ -1,4 +1,4 @@
-"""What the console's pages work with: the ports, who may ask, and where this process runs."""
+"""What the console's pages work with: the ports, the identities, and where this process runs."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class ConsoleContext(Struct, eq=False):
     simulated: bool = False
     """Images come from the built-in simulator: every page says so."""
     drawn: dict[str, tuple[str, int, Markup]] = field(default_factory=dict)
-    """The time lines as they were drawn last, by span: of which version of the series, in which minute."""
+    """The time lines as they were last drawn, by span: for which version of the series, in which minute."""
     panels: SharedReading[Overview] | None = None
     """What the overview shows."""
     series: SharedReading[tuple[Series, datetime, str]] | None = None
@@ -50,7 +50,7 @@ class ConsoleContext(Struct, eq=False):
         return self.settings.console_audience is not None
 
     def cloud_trace(self, trace_id: str) -> str | None:
-        """Where the trace is shown; None where its spans are in the file of this home."""
+        """Where the trace is shown; None if its spans are in the file of this home."""
         if not isinstance(self.settings.store, FirestoreSettings):
             return None
         return CLOUD_TRACE.format(trace_id=trace_id, project=self.settings.project)

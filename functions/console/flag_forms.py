@@ -1,6 +1,6 @@
 """Forms that trip, extend and reset flags: what was filled in, and what is wrong with it.
 
-Each flag has a form of its own, with the fields that mean something with it.
+Each flag has its own form, with only the fields that it uses.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ class Filled(Struct, frozen=True):
 
     values: Mapping[str, str] = field(default_factory=dict)
     wrong: Mapping[str, str] = field(default_factory=dict)
-    """What to say beside a field."""
+    """The message beside a field."""
 
     @property
     def name(self) -> str:
         return self.values.get("name", "")
 
     def of(self, flag: str, name: str) -> str:
-        """What stands in that field of the flag's form."""
+        """The content of that field in the flag's form."""
         return self.values.get(name, "") if flag == self.name else DEFAULTS.get(name, "")
 
     def wrong_in(self, flag: str, name: str) -> str:
@@ -61,7 +61,7 @@ class OneForm(Struct, frozen=True):
     name: FlagName
     meaning: str
     to: tuple[str, ...]
-    """Sizes, the one that is offered first at the beginning; empty: the flag takes none."""
+    """Sizes, the one that is offered first at the start; empty: the flag takes none."""
 
 
 class Choices(Struct, frozen=True):
@@ -87,7 +87,8 @@ def words(problem: Problem) -> str:
 
 
 def seen_expiry(form: Form) -> datetime | None:
-    """When the flag ended as the page showed it: a change since is somebody else's. None where it cannot be read."""
+    """When the flag ended as the page showed it: a different time means that somebody else changed it. None if
+    unreadable."""
     return read_moment(form.get("seen", ""))
 
 

@@ -1,4 +1,5 @@
-"""What every call passes: who asks, whether a change is really theirs, and the headers that every answer carries."""
+"""What every call passes: who calls, whether a change was really made by that person, and the headers of every
+answer."""
 
 from __future__ import annotations
 
@@ -6,11 +7,11 @@ import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from urllib.parse import parse_qs, urlsplit
 
-from starlette.datastructures import MutableHeaders
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from functions.answer_headers import with_headers
 from functions.console.desk import ConsoleContext, desk_of
 from functions.console.tokens import NONCE
 from functions.console.view import problem
@@ -38,31 +39,25 @@ Change = Callable[[Request, Form], Awaitable[Response]]
 
 
 class ChangeRefused(Exception):
-    """A change that is made for nobody. Says why and what to do."""
+    """A change without a valid author. Says why and what to do."""
 
 
 class Guard:
-    """Identifies the caller before any page is looked at."""
+    """Identifies the caller before any page is opened."""
 
     def __init__(self, app: ASGIApp, desk: ConsoleContext) -> None:
         self._app = app
         self._desk = desk
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in HEADERS.items():
-                    headers.setdefault(name, value)
-            await send(message)
-
+        send = with_headers(send, HEADERS)
         request = Request(scope, receive)
         try:
             request.state.actor = await self._desk.identities.actor(caller_info(request))
         except NotIdentified as error:
-            await problem(request, 403, "Not signed in", str(error))(scope, receive, send_with_headers)
+            await problem(request, 403, "Not signed in", str(error))(scope, receive, send)
             return
-        await self._app(scope, receive, send_with_headers)
+        await self._app(scope, receive, send)
 
 
 def caller_info(request: Request) -> CallerInfo:
@@ -76,12 +71,12 @@ def caller_info(request: Request) -> CallerInfo:
 
 
 def cookie_name(desk: ConsoleContext) -> str:
-    """With the prefix that browsers accept from HTTPS alone, where that is spoken."""
+    """With the prefix that browsers accept only over HTTPS, if HTTPS is used."""
     return "__Host-renderlane" if desk.behind_proxy else "renderlane"
 
 
 async def token_for(request: Request) -> str:
-    """For the forms of the page that answers; `keep_cookie` goes with it."""
+    """For the forms of the page that answers; `keep_cookie` belongs to it."""
     desk = desk_of(request)
     secret = request.cookies.get(cookie_name(desk), "")
     request.state.nonce = secret if NONCE.fullmatch(secret) else secrets.token_hex(16)
@@ -112,7 +107,7 @@ def changing(change: Change) -> Callable[[Request], Awaitable[Response]]:
 
 
 async def sent(request: Request) -> Form:
-    """The form of a POST that is really ours. Raises ChangeRefused."""
+    """The form of a POST that really comes from our page. Raises ChangeRefused."""
     desk = desk_of(request)
     _check_origin(request)
     form = await _form(request)

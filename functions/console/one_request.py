@@ -23,7 +23,7 @@ from shared.ports.store import Store
 
 
 class StoredRequestState(Struct, frozen=True):
-    """As the store had it."""
+    """As it is stored."""
 
     request_id: str
     """Its key."""
@@ -56,7 +56,7 @@ class StoredRequestState(Struct, frozen=True):
 
     @property
     def awaiting_since(self) -> datetime | None:
-        """Since when it waits for its interaction at the provider; None where it waits for none."""
+        """Since when it waits for its interaction at the provider; None if it waits for none."""
         if not self.record.is_awaiting:
             return None
         return self.record.slot_at or self.record.collect_at
@@ -77,7 +77,7 @@ class StoredRequestState(Struct, frozen=True):
 
 
 async def find(store: Store, request_id: str) -> StoredRequestState | None:
-    """None where there is no such request."""
+    """None if there is no such request."""
     document = await store.get(request_record.path(request_id))
     if not isinstance(document, Document):
         return None
@@ -88,7 +88,7 @@ async def find(store: Store, request_id: str) -> StoredRequestState | None:
 
 
 async def image_of(ports: Ports, uri: str) -> tuple[bytes, str]:
-    """Bytes and content type; what is no image that browsers show is a download. Raises ImagesUnavailable."""
+    """Bytes and content type; anything that browsers cannot show is a download. Raises ImagesUnavailable."""
     data = await ports.images.read(uri)
     kind = content_type(data)
     return data, kind if kind in PICTURE_TYPES else "application/octet-stream"
@@ -97,7 +97,7 @@ async def image_of(ports: Ports, uri: str) -> tuple[bytes, str]:
 def spans_of(
     look: StoredRequestState, read: Callable[[str], Sequence[SpanView]], now: datetime
 ) -> tuple[list[SpanView], bool]:
-    """And whether they are all; else they are what the store can tell."""
+    """Also whether they are complete; otherwise they are reconstructed from the store."""
     spans = read(look.record.trace_id)
     if spans:
         return [*with_root(spans, look.record, now), *still_open(look.record, look.attempts, now)], True

@@ -1,4 +1,4 @@
-"""The console's pages. Looking changes nothing."""
+"""The console's pages. Opening one changes nothing."""
 
 from __future__ import annotations
 
@@ -49,18 +49,18 @@ async def overview(request: Request) -> Response:
 
 
 async def live(request: Request) -> Response:
-    """The overview's panels alone, for the page that is open."""
+    """Only the overview's panels, for an open page."""
     view = await _looked(request)
     return page(request, "live.html", **_overview(request, view), whole=False)
 
 
 async def time(request: Request) -> Response:
-    """The overview's time lines alone, for the page that is open."""
+    """Only the overview's time lines, for an open page."""
     return HTMLResponse(await _time_html(request))
 
 
 async def _looked(request: Request) -> Overview:
-    """Shared by all who have the overview open; pages that change something read for themselves."""
+    """Shared by everyone who has the overview open; pages that change something read for themselves."""
     desk = desk_of(request)
     if desk.panels is None:
         desk.panels = SharedReading(lambda: panels.look(desk.ports), desk.ports.clock.monotonic)
@@ -116,7 +116,7 @@ async def flags(request: Request) -> Response:
 
 
 async def preview_part(request: Request, filled: Filled, looked: LookedAtFlag | None, status: int) -> Response:
-    """What a flag would change, or what is wrong with its form: for the page that is open."""
+    """What a flag would change, or what is wrong with its form: for an open page."""
     values = {"form": filled, "looked": looked, "part": True}
     return page(request, "preview.html", status, **values)
 
@@ -130,7 +130,7 @@ async def flags_page(
     conflict: str | None = None,
     wrong_at: tuple[str, Problem] | None = None,
 ) -> Response:
-    """`wrong_at` is the flag whose own form was sent, and what is wrong in it."""
+    """`wrong_at` is the flag whose form was sent, with what is wrong in it."""
     desk = desk_of(request)
     view = await panels.look(desk.ports)
     documents = await desk.ports.store.query(queries.flag_history(HISTORY_SHOWN))
@@ -175,7 +175,7 @@ async def one(request: Request) -> Response:
 
 
 async def _prospect(request: Request, one: StoredRequestState) -> Prospect | None:
-    """None where the request's document is of a release that this one cannot plan for."""
+    """None if the request's document is of a release that this one cannot plan for."""
     ports = desk_of(request).ports
     view = await panels.look(ports)
     with contextlib.suppress(ValueError, KeyError, LookupError):
@@ -184,7 +184,7 @@ async def _prospect(request: Request, one: StoredRequestState) -> Prospect | Non
 
 
 async def thumbnail(request: Request) -> Response:
-    """Small, for a gallery; what cannot be made smaller is shown as it is."""
+    """Small, for a gallery; an image that cannot be made smaller is shown as it is."""
     looked = await of_address(request)
     if looked.record.image_uri is None:
         raise HTTPException(404, "this request has no image")
@@ -267,7 +267,7 @@ async def of_address(request: Request) -> StoredRequestState:
 
 
 def _did(request: Request) -> tuple[str, str]:
-    """What was done just before, and to which flag: words of ours, not of the address."""
+    """What was changed just before, and in which flag: our own words, not those of the address."""
     did = request.query_params.get("did", "")
     return (
         did if did in ("trip", "reset", "extend", "undo", "cancel", "revive") else "",

@@ -1,4 +1,4 @@
-"""What the overview shows: the verdict, the routes, the queues with their reasons, the flags as they are now."""
+"""What the overview shows: the verdict, the routes, the queues with their reasons, the active flags."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CHART_MINUTES = int(HISTORY_WINDOW.total_seconds() // 60)
 
 
 class ShownFlag(Struct, frozen=True):
-    """A tripped flag with what it did."""
+    """A tripped flag with its effect so far."""
 
     flag: Flag
     effect: Effect
@@ -50,7 +50,7 @@ class MinuteColumn(Struct, frozen=True):
     minute: int
     """0 for the oldest, CHART_MINUTES - 1 for this one."""
     height: int
-    """Per cent of the chart."""
+    """A percentage of the chart."""
     full: bool
     """The limit was reached, or nearly."""
 
@@ -62,11 +62,11 @@ class TenantQueue(Struct, frozen=True):
     count: int
     oldest_at: datetime
     reason: str
-    """Empty where nothing keeps it: it moves."""
+    """Empty if nothing blocks it."""
 
 
 class ModelQueue(Struct, frozen=True):
-    """All that waits for one model, as far as the summary tells it apart."""
+    """Everything that waits for one model, as far as the summary lists it."""
 
     model: str
     count: int
@@ -77,7 +77,7 @@ class ModelQueue(Struct, frozen=True):
 
     @property
     def reasons(self) -> dict[str, int]:
-        """Requests by what keeps them, the most first."""
+        """Requests by what blocks them, the most frequent first."""
         counts: dict[str, int] = {}
         for own in self.tenants:
             counts[own.reason] = counts.get(own.reason, 0) + own.count
@@ -114,7 +114,7 @@ class Overview(Struct, frozen=True):
 
     @property
     def others_waiting(self) -> int:
-        """Of tenants that the summary does not tell apart."""
+        """Of tenants that the summary does not list separately."""
         if self.summary is None:
             return 0
         return max(0, self.summary.queued_count - sum(group.count for group in self.summary.waiting))
@@ -178,7 +178,7 @@ def shown(snapshot: RoutingSnapshot) -> tuple[ShownFlag, ...]:
 
 
 def chart(use: QuotaUse, now: datetime) -> list[MinuteColumn]:
-    """By per cent of the tightest limit, else by the busiest minute."""
+    """By percentage of the tightest limit, else by the busiest minute."""
     first = now.replace(second=0, microsecond=0) - timedelta(minutes=CHART_MINUTES - 1)
     most = max((sample.starts for sample in use.samples), default=1)
     columns = []

@@ -1,4 +1,4 @@
-"""The list of requests: filters, pages, a gallery, and what is changed in bulk after a preview."""
+"""The list of requests: filters, pages, a gallery, and bulk changes after a preview."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from shared.ports import Ports
 
 SIZE = 50
 MOST_CHANGED = 300
-"""In one step: they stand in the form of the preview."""
+"""Per step: their ids are in the form of the preview."""
 AT_ONCE = 10
 
 
@@ -48,9 +48,9 @@ class Bulk(Struct, frozen=True):
 
     action: str
     rows: tuple[Row, ...]
-    """That would be changed."""
+    """Requests that would be changed."""
     skipped: Counter[Status]
-    """By status: those that match and cannot be changed so."""
+    """By status: those that match and cannot be changed this way."""
     more: bool
     """There are more than one step changes."""
 
@@ -95,7 +95,7 @@ async def _read(request: Request, size: int) -> tuple[RequestFilter, list[Proble
 
 
 async def search(request: Request) -> Response:
-    """Straight to a request where the text is its id; else to the list of ids with the text in them."""
+    """Directly to a request if the text is its id; else to the list of ids that contain the text."""
     text = request.query_params.get("id", "").strip()
     base = request.scope.get("root_path", "")
     if is_key(text):
@@ -109,7 +109,7 @@ async def search(request: Request) -> Response:
 
 
 async def confirm_bulk(request: Request) -> Response:
-    """What would be changed, by number and by name; nothing is."""
+    """What would be changed, by number and by name; nothing is changed yet."""
     action = request.path_params["action"]
     if action not in _CAN:
         raise HTTPException(404, f"found {action[:40]!r}; allowed: {', '.join(_CAN)}")
@@ -130,7 +130,7 @@ async def confirm_bulk(request: Request) -> Response:
 
 
 async def cancel_all(request: Request, form: Form) -> Response:
-    """Those of the form, each as any publisher would ask."""
+    """Those in the form, each published as any caller would."""
     ports, actor = desk_of(request).ports, request.state.actor
 
     async def cancel(row: Row) -> None:
@@ -151,7 +151,8 @@ async def revive_all(request: Request, form: Form) -> Response:
 
 
 async def _change_all(request: Request, form: Form, action: str, change: Any) -> Response:
-    """Exactly those that the preview named, as they stand now: one that changed since is left and counted."""
+    """Exactly those that the preview named, in their current state: a request that changed since is skipped and
+    counted."""
     ports = desk_of(request).ports
     keys = [key for key in form.get("keys", "").split() if is_key(key)][:MOST_CHANGED]
     documents = await _all(ports, keys)
@@ -187,5 +188,5 @@ def _parsed(query: str) -> dict[str, str]:
 
 
 _ANY = datetime(2000, 1, 1, tzinfo=UTC)
-"""For words in which no time counts."""
+"""A filter on fields without a time."""
 _CAN = {"cancel": request_filter.can_be_cancelled, "revive": request_filter.can_be_revived}

@@ -19,9 +19,9 @@ class Section(Struct, frozen=True):
     name: str
     chapter: str
     lines: tuple[tuple[str, str], ...]
-    """What it is about (`Means`, `Owner`, `First check`, `Next move`) and the text."""
+    """Its points (`Means`, `Owner`, `First check`, `Next move`), each with its text."""
     body: str = ""
-    """As it is written, in Markdown."""
+    """The Markdown source."""
 
     @property
     def means(self) -> str:
@@ -35,20 +35,20 @@ class Section(Struct, frozen=True):
 
 @cache
 def sections(file: Path = FILE) -> Mapping[str, Section]:
-    """By heading, in their order; none where the file was not installed."""
+    """By heading, in their order; empty if the file was not installed."""
     return parse(file.read_text("utf-8")) if file.is_file() else {}
 
 
 @cache
 def introduction(file: Path = FILE) -> str:
-    """What stands before the first chapter, in Markdown, without the title."""
+    """The text before the first chapter, in Markdown, without the title."""
     text = file.read_text("utf-8") if file.is_file() else ""
     return text.partition("\n## ")[0].partition("\n")[2].strip()
 
 
 @cache
 def html(markdown: str) -> Markup:
-    """Rendered; what is no Markdown is shown as text, and a link leads to a web page or to a heading only."""
+    """Rendered; invalid Markdown is shown as text, and a link only leads to a web page or to a heading."""
     from markdown_it import MarkdownIt  # loaded when somebody reads the runbook
 
     rendered = MarkdownIt("commonmark", {"html": False}).render(markdown)

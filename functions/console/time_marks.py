@@ -1,4 +1,4 @@
-"""What happened, beside the time lines: breakers and flags as bands, limits and deployments as lines, and a list."""
+"""Events beside the time lines: breakers and flags as bands, limits and deployments as lines, and a list."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from shared.core.observability.series import Band, Mark, Series
 WIDTH = 1_000
 """Of a drawing, in its own units."""
 MOST_DRAWN = 60
-"""Marks, and as many bands, on one time line: the newest."""
+"""Marks, and as many bands, per time line: the newest."""
 MOST_LISTED = 8
 LEAST_WIDTH = 2.0
-"""A band of seconds is still seen."""
+"""The least width, so that a band of seconds is still visible."""
 
 
 class MarkLine(Struct, frozen=True):
@@ -46,7 +46,7 @@ class TimelineEntry(Struct, frozen=True):
     kind: str
     text: str
     lasted: str
-    """How long it lasted, or that it still does; empty for what only happened at a moment."""
+    """How long it lasted, or that it still does; empty for an event without a duration."""
 
 
 class Happened(Struct, frozen=True):

@@ -1,4 +1,4 @@
-"""Proof that a form was sent by the person who got it from us: a signature over cookie and identity."""
+"""Proof that a form was sent by the person who was given it: a signature over cookie and identity."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class FormTokens(Struct, frozen=True):
         return "FormTokens()"
 
     def token(self, actor: str, nonce: str) -> str:
-        """What a form carries for that identity in the browser that holds the cookie `nonce`."""
+        """The token in a form for that identity in the browser that has the cookie `nonce`."""
         return hmac.new(self.key, f"{nonce}\n{actor}".encode(), hashlib.sha256).hexdigest()
 
     def holds(self, token: str, actor: str, nonce: str) -> bool:

@@ -23,7 +23,7 @@ IN_WORDS: Mapping[str, str] = {
     "succeeded": "●", "failed": "✕", "refused": "⊘", "expired": "◌", "cancelled": "–", "rendering": "▶",
     "released": "▷", "batched": "▤", "queued": "◷",
 }  # fmt: skip
-"""A sign beside each status: no meaning hangs on a colour."""
+"""A sign beside each status: colour alone carries no meaning."""
 
 
 @cache
@@ -50,14 +50,14 @@ def environment() -> Environment:
 
 
 def warm() -> None:
-    """Compile the templates now: else the first visitor waits for it."""
+    """Compile the templates now: otherwise the first visitor waits for it."""
     for name in environment().list_templates():
         environment().get_template(name)
 
 
 @cache
 def stamp() -> str:
-    """Changes with any file that pages load: an old one is never taken for the new."""
+    """Changes with any file that pages load, so that browsers never use an old one."""
     digest = hashlib.sha256()
     for path in sorted(STATIC.iterdir()):
         digest.update(path.read_bytes())
@@ -65,12 +65,12 @@ def stamp() -> str:
 
 
 def page(request: Request, name: str, status: int = 200, **values: Any) -> Response:
-    """A whole page, or a part of one: the template says which."""
+    """A whole page, or a part of one: the template decides."""
     return HTMLResponse(_drawn(request, name, request.state.actor, values), status)
 
 
 def problem(request: Request, status: int, title: str, advice: str, *, text: str = "") -> Response:
-    """With the navigation, except for unknown callers. `text` is what requests may have in their ids."""
+    """With the navigation, except for unknown callers. `text` is the current search for ids."""
     actor = getattr(request.state, "actor", "")
     return HTMLResponse(_drawn(request, "problem.html", actor, {"title": title, "told": advice, "text": text}), status)
 
@@ -97,7 +97,7 @@ def iso(at: datetime) -> str:
 
 
 def coded(text: str) -> Markup:
-    """With what stands between backticks as a command."""
+    """With text between backticks as a command."""
     parts = [escape(part) for part in text.split("`")]
     return Markup("").join(
         Markup("<code>{}</code>").format(part) if number % 2 else part for number, part in enumerate(parts)
@@ -105,12 +105,12 @@ def coded(text: str) -> Markup:
 
 
 def ago(at: datetime, now: datetime) -> Markup:
-    """How long ago; the moment itself as the title."""
+    """How long ago; the exact time as the title."""
     return _time(at, display.age(at, now))
 
 
 def until(at: datetime, now: datetime) -> Markup:
-    """How long until then; the moment itself as the title."""
+    """How long until then; the exact time as the title."""
     return _time(at, display.left(at - now))
 
 

@@ -43,6 +43,7 @@ from shared.core.routing import ladder
 from shared.core.routing.flag import Flag
 from shared.core.routing.ladder import Planned
 from shared.core.routing.requirements import Requirements
+from shared.core.times.leases import LEASE
 from shared.core.values.documents import Create, Document, Update, Write
 from shared.core.values.lanes import BUILT
 from shared.flows.operations import flags
@@ -280,7 +281,7 @@ def _queued(ports: Ports, number: int, now: datetime) -> Create:
 
 
 def _running(ports: Ports, number: int, now: datetime) -> Create:
-    changes = {"status": "rendering", "slot_at": now, "lease_until": now + request_record.LEASE}
+    changes = {"status": "rendering", "slot_at": now, "lease_until": now + LEASE}
     return _document(ports, f"run-{number}", {"model": MODELS[0]}, now, changes)
 
 

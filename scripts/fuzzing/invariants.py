@@ -6,13 +6,13 @@ import json
 from collections.abc import Iterable, Iterator
 
 from shared.core.observability import events
-from shared.core.observability.events import Signal
 from tests.fakes.memory import RecordedSignals
 
 PROMPT = "quokka-in-a-prompt"
 """Part of every prompt that is sent: it may reach the provider, the store and the caller, never a log or a span."""
 KEY = "AQ.a-key-of-nobody-0123456789"
 REPORTED = (events.DELIVERY_DEFERRED, events.DELIVERY_CRASHED)
+"""One of them explains an answer of 4xx or 5xx."""
 
 
 def leaks(signals: RecordedSignals, secrets: Iterable[str] = (PROMPT, KEY)) -> Iterator[str]:
@@ -31,12 +31,6 @@ def crashes(signals: RecordedSignals) -> Iterator[str]:
         stack = str(fields["stack_trace"]).strip().splitlines()
         frames = [line.strip() for line in stack if line.strip().startswith("File ")]
         yield f"crashed: {fields['cause']} at {frames[-1] if frames else '?'}"
-
-
-def unlogged(status: int, signals: RecordedSignals, reported: tuple[Signal, ...] = REPORTED) -> Iterator[str]:
-    """An answer of 5xx of which no log says anything."""
-    if status >= 500 and not any(signals.of(signal) for signal in reported):
-        yield f"answered {status} without a log line"
 
 
 def in_answer(body: bytes, secrets: Iterable[str] = (KEY,)) -> Iterator[str]:

@@ -11,7 +11,6 @@ from msgspec import Struct
 from scripts.virtual_time.request import Priority, PublishedRequest
 
 MINUTE = 60.0
-DAY = 86_400.0
 
 
 class Source(Struct, frozen=True):

@@ -7,29 +7,29 @@ from datetime import datetime, timedelta
 
 from msgspec import Struct
 
-from shared.core.times.set_back import FELL
+from shared.core.times.leases import CLOCK_TOLERANCE
 from shared.ports.clock import Clock
 
 
-class ClockFell(Exception):
-    """The store's clock was set back by more than FELL: what depends on its time starts over."""
+class ClockSetBack(Exception):
+    """The store's clock was set back by more than CLOCK_TOLERANCE: everything that depends on its time starts over."""
 
 
 class ClockReading(Struct, frozen=True):
     """One reading of a ServerTime, in both forms."""
 
     now: datetime
-    """The store's time: what is stored is told by it."""
+    """The store's time, in which everything is stored."""
     monotonic: float
-    """Seconds of this process: how old a read is."""
+    """Seconds of this process, for the age of a read."""
 
 
 READS_COUNT_FOR = 60.0
-"""Seconds: clocks drift apart by a millisecond meanwhile."""
+"""Seconds: meanwhile clocks drift apart by a millisecond."""
 
 
 class ServerTime:
-    """Workers and pump agree on slots though their own clocks may differ by seconds."""
+    """Workers and pump agree on slots although their own clocks may differ by seconds."""
 
     def __init__(self, clock: Clock, read_at: datetime) -> None:
         self._clock = clock
@@ -37,9 +37,9 @@ class ServerTime:
         self._observed_at = clock.monotonic()
 
     def observe(self, read_at: datetime) -> None:
-        """A newer read: its time is the better one. Raises ClockFell where the store's clock was set back."""
-        if self.now() - read_at > FELL:
-            raise ClockFell
+        """Take over a newer, better read. Raises ClockSetBack if the store's clock was set back."""
+        if self.now() - read_at > CLOCK_TOLERANCE:
+            raise ClockSetBack
         self._read_at = max(read_at, self.now())
         self._observed_at = self._clock.monotonic()
 
@@ -58,19 +58,19 @@ class ServerTime:
 
 class Reads:
     """One per process. An answer that waited before it was processed shows an earlier time than the current one. Of the
-    reads of the last minute, the one that waited least is nearest to the truth.
-    """
+    reads of the last minute, the one that waited least is nearest to the truth."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._reads: deque[tuple[float, datetime]] = deque()
-        """Pairs: the monotonic time of a read, and the store's time at monotonic zero by that read, which decreases."""
+        """Pairs of (monotonic time of a read, store time at monotonic zero). A monotonic queue: the second values
+        decrease."""
 
     def time_after(self, read_at: datetime) -> ServerTime:
         """The store's time, with a read that has just come back."""
         now = self._clock.monotonic()
         began_at = read_at - timedelta(seconds=now)
-        if self._reads and self._reads[0][1] - began_at > FELL:
+        if self._reads and self._reads[0][1] - began_at > CLOCK_TOLERANCE:
             self._reads.clear()  # nothing waits so long to be taken up: the store's clock was set back
         while self._reads and self._reads[0][0] < now - READS_COUNT_FOR:
             self._reads.popleft()

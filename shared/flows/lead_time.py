@@ -1,4 +1,4 @@
-"""How long before its slot a worker has to put an attempt on record, learned from how long that took here recently."""
+"""How long before its slot a worker has to record an attempt, learned from how long that recently took here."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CUSHION = 1.25
 
 
 class ClaimTimes:
-    """One per process: on a busy machine, or far from the store, a claim takes longer than the leeway of a slot."""
+    """One per process: on a busy machine, or far from the store, a claim takes longer than the tolerance of a slot."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -26,7 +26,7 @@ class ClaimTimes:
 
     @property
     def ahead(self) -> timedelta:
-        """As long as the longest recent one, and a cushion."""
+        """As long as the longest recent one, plus a margin."""
         since = self._clock.monotonic() - REMEMBERED
         longest = max((seconds for at, seconds in self._durations if at >= since), default=0.0)
         return min(max(timedelta(seconds=CUSHION * longest), LEAST_AHEAD), MOST_AHEAD)

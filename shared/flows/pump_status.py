@@ -11,11 +11,11 @@ from shared.flows.clock import ServerTime
 from shared.ports import Ports
 
 PUMP = "pump/pump"
-"""The one document that spans models: the lead, what waits, how far each queue is served."""
+"""The one document about all models: the lead, what waits, how far each queue is served."""
 PumpState: TypeAlias = Literal["leads", "left", "lapsed"]
-"""Somebody leads; left when there was nothing to do; or died with the lead."""
+"""A pump leads; or it left because there was nothing to do; or its process died while it led."""
 LONGEST_LEAD = timedelta(minutes=1)
-"""No lead is taken for so long: one that seems to be was taken before the clock was set back."""
+"""No lead lasts this long: one that seems to was taken before the clock was set back."""
 GOOD_FOR = 1.0
 """Seconds."""
 
@@ -37,7 +37,7 @@ class PumpView:
         return "leads" if now <= until <= now + LONGEST_LEAD else "lapsed"
 
     async def knows_of(self, queue: str) -> bool:
-        """It leads, and will come to this queue by itself: something of it waits already."""
+        """It leads, and will serve this queue without a kick: requests already wait in it."""
         pump = await self._look()
         return await self.state() == "leads" and queue in PumpRecord.of(pump).waiting
 
@@ -47,7 +47,7 @@ class PumpView:
         return PumpRecord.of(pump).served.get(queue, 0.0)
 
     async def document(self) -> Document | Absent:
-        """As of at most GOOD_FOR ago."""
+        """At most GOOD_FOR old."""
         return await self._look()
 
     def forget(self) -> None:

@@ -1,4 +1,4 @@
-"""Writing the spans of a request: each when its stage is over, by the process that ended it."""
+"""Writes the spans of a request: each when its stage ends, by the process that ended it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from shared.ports import Ports
 
 
 def root_of(request: RequestRecord) -> Place:
-    """The place of a request's root span; every other span of it lies below."""
+    """The position of a request's root span; every other span of it lies below."""
     place = Place.parse(request.traceparent)
     assert place is not None, "intake wrote it"
     return place
@@ -33,7 +33,7 @@ def begun(ports: Ports) -> Place:
 
 
 def going_on(ports: Ports, caller: Place) -> Place:
-    """A new span in the caller's trace. Whether it is kept is ours to say, not the caller's flag's."""
+    """A new span in the caller's trace. Whether it is kept is our decision, not the caller's flag's."""
     return Place(caller.trace_id, ports.fresh(16), ports.signals.samples(caller.trace_id, caller))
 
 

@@ -1,4 +1,4 @@
-"""The two waits of a request as spans, written by the process that ends it, with the start from the document."""
+"""The two waits of a request as spans, written by the process that ends the wait, with the start from the document."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from shared.ports import Ports
 
 
 def queue_left(ports: Ports, request_id: str, request: RequestRecord, at: datetime, ended_by: Status) -> None:
-    """A wait in the queue that no slot ended."""
+    """A wait in the queue that did not end with a slot."""
     root = tracing.root_of(request)
     tracing.write(
         ports, spans.QUEUE_WAIT, tracing.below(ports, root), root, request.queued_at, at, request_id=request_id,

@@ -1,4 +1,4 @@
-"""Waking the pump: when it is worth a message, and never more than one a second from one process."""
+"""Waking the pump: when a message is worthwhile, and never more than one a second from one process."""
 
 from __future__ import annotations
 
@@ -34,19 +34,18 @@ class Kicks:
             await self.kick(queue)
 
     async def after_open_start(self, model: str, priority: str, *, runs_low: bool) -> None:
-        """Called by intake: the pump lays slots for the next ones, and notices this start, where it would not soon."""
+        """Called by intake: the pump opens slots for the next ones, and notices this start, if it would not do so
+        soon."""
         if runs_low or await self._view.state() != "leads":
             await self.kick(queue_name(model, priority))
 
     async def is_worth_an_open_slot(self, model: str, priority: str) -> bool:
-        """Nothing is known to be queued there."""
+        """The queue is not known to have waiting requests."""
         return not await self._view.knows_of(queue_name(model, priority))
 
     async def after_render(self, effect: Effect, *, has_news: bool = False) -> None:
-        """Called by render and collect: a pump that died, or has left before this request came back, would not notice.
-
-        `has_news`: this process has reported what the pump should look at before its time.
-        """
+        """Called by render and collect: a pump that died, or left before this request came back, would not notice.
+        `has_news`: this process has reported something that the pump should look at early."""
         if has_news:
             await self.kick()
         match await self._view.state():
@@ -58,7 +57,7 @@ class Kicks:
                 pass
 
     async def kick(self, *queues: str) -> None:
-        """Have the pump look at these queues, or at all. One that comes too soon goes out when its second is over."""
+        """Have the pump look at these queues, or at all. A kick that comes too soon is sent when its second is over."""
         self._queues |= set(queues) or {""}
         if self._waiting:
             return  # the waiting call takes ours along

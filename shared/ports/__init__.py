@@ -32,7 +32,7 @@ if TYPE_CHECKING:  # names of types alone: who speaks through a port loads what 
 
 
 class Leaving(Struct, eq=False):
-    """Whether this process was told to end: it begins no call that it could not see through."""
+    """Whether this process was told to end: it begins no call that it could not finish."""
 
     begun: bool = False
 
@@ -52,7 +52,7 @@ class Ports(Struct, frozen=True, eq=False):
     spool: Spool
     references: References
     formats: Formats
-    """For an image that the provider does not send in the format that was asked for."""
+    """For an image that the provider does not send in the requested format."""
     lanes: Mapping[str, Lane]
     """By lane name: those that answer at once."""
     interactions: Interactions
@@ -66,13 +66,13 @@ class Ports(Struct, frozen=True, eq=False):
     chance: Callable[[], float]
     """Uniform in [0, 1)."""
     fresh: Callable[[int], str]
-    """So many hexadecimal digits of chance."""
+    """This many random hexadecimal digits."""
     catalogue: Catalogue
     quota: Quota
     capacity: int
     """Attempts that the whole fleet can carry at once."""
     boot: str
-    """Names this process; never used again by another."""
+    """The name of this process; never reused by another."""
     project: str
     key_kind: str
     room: Room
@@ -86,21 +86,21 @@ class Ports(Struct, frozen=True, eq=False):
     background: Setting = "off"
     """Which calls run in the background."""
     has_webhooks: bool = False
-    """Webhooks say when an interaction has ended; else it is looked at more often."""
+    """Webhooks say when an interaction has ended; without them it is looked at more often."""
     webhooks_name_attempts: bool = False
-    """They bring back which attempt each is about, so that one whose id died with its worker is found."""
+    """They return which attempt each is about, so that one whose id was lost with its worker is found."""
     interactive_per_minute: int | None = None
-    """That one tenant may have accepted; None = no bound."""
+    """That one tenant may have accepted per minute; None = no bound."""
     default_budget: Budget | None = None
-    """Of every tenant that has none of its own."""
+    """For every tenant without a budget of its own."""
     gateways: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """By model id, the names of the gateways in use that could serve it, in the catalogue's order."""
     vertex: VertexUse = "fallback"
-    """Which requests the Vertex lane takes, where `lanes` has it."""
+    """Which requests the Vertex lane takes, if `lanes` has it."""
     account: Account = Account()
     """The billing account of the Gemini API, as far as it is configured."""
     vertex_project: str = ""
-    """Whose the Vertex lane's calls are."""
+    """The project that the Vertex lane's calls are billed to."""
     reported: dict[str, float] = field(default_factory=dict)
     """When, by the monotonic clock, this process last reported a document that it had to skip; by path."""
     leaving: Leaving = field(default_factory=Leaving)
@@ -111,7 +111,7 @@ class Ports(Struct, frozen=True, eq=False):
 
     @property
     def vertex_in_use(self) -> VertexUse | None:
-        """None where there is no Vertex lane."""
+        """None if there is no Vertex lane."""
         return self.vertex if VERTEX in self.lanes else None
 
     @property

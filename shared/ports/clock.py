@@ -18,7 +18,7 @@ class Clock(Protocol):
 
 
 async def wait_for(clock: Clock, seconds: float, event: asyncio.Event) -> bool:
-    """Until the event, at most so long. Whether the time was up first, or at once with it."""
+    """Until the event, or at most this long. Returns whether the time was up first, or at the same moment."""
     timer = asyncio.ensure_future(clock.sleep(seconds))
     wake = asyncio.ensure_future(event.wait())
     done, pending = await asyncio.wait({timer, wake}, return_when=asyncio.FIRST_COMPLETED)

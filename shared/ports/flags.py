@@ -10,11 +10,9 @@ if TYPE_CHECKING:  # names of types alone: who speaks through a port loads what 
 
 
 class FlagSource(Protocol):
-    """Flags that somebody else keeps."""
+    """Flags that another system keeps."""
 
     async def beside(self, own: Board, now: datetime) -> Board:
-        """Our own flags with theirs beside them, soon.
-
-        Never raises: a source that is away adds what it said last.
-        """
+        """Our own flags combined with theirs, soon. Never raises: if the source is unavailable, its last answer is
+        used."""
         ...

@@ -13,20 +13,20 @@ ANY_TENANT = "*"
 
 
 class CallerInfo(Struct, frozen=True):
-    """What a call to the console, or to the API, says of who makes it."""
+    """What a call to the console, or to the API, says about its caller."""
 
     peer: str
     """The address at the other end of the connection."""
     host: str
     """The header `Host`."""
     proxied: bool
-    """A proxy names itself in the headers."""
+    """The headers show that it came through a proxy."""
     assertion: str | None
     """The header `X-Goog-IAP-JWT-Assertion`; for the API, the header with the identity token."""
 
 
 class NotIdentified(Exception):
-    """Nobody who may use this. `problem` says by which header, what was found, what is allowed and what to do."""
+    """The caller may not use this. `problem` says by which header, what was found, what is allowed and what to do."""
 
     def __init__(self, field: str, given: str, allowed: str, remedy: str) -> None:
         super().__init__(f"found {given}; allowed: {allowed}. {remedy}")
@@ -38,7 +38,7 @@ class Caller(Struct, frozen=True):
 
     name: str
     tenants: tuple[str, ...]
-    """The first one is meant where a call names none; `*` stands for every tenant."""
+    """The first one is used if a call names none; `*` stands for every tenant."""
 
     @property
     def default_tenant(self) -> str:

@@ -23,7 +23,7 @@ class ReferenceUnusable(Exception):
 
 
 class StoredImage(Struct, frozen=True):
-    """An image that lies in the image store, with what is known about the attempt that made it."""
+    """A stored image, with what is known about the attempt that made it."""
 
     uri: str
     key: str
@@ -32,10 +32,11 @@ class StoredImage(Struct, frozen=True):
 
 
 class Images(Protocol):
-    """Where images lie. A key is written once: another attempt has another key."""
+    """Where images are stored. A key is written once: another attempt has another key."""
 
     async def put(self, key: str, picture: Picture, facts: Mapping[str, str]) -> StoredImage:
-        """Store the picture and its facts together. A key that exists keeps its bytes and facts, and is returned."""
+        """Store the picture and its facts together. An existing key keeps its bytes and facts, and these are
+        returned."""
         ...
 
     async def find(self, prefix: str) -> StoredImage | None:
@@ -45,20 +46,18 @@ class Images(Protocol):
     async def read(self, uri: str) -> bytes: ...
 
     async def link(self, uri: str, lasts: timedelta) -> str | None:
-        """An address from which anybody may fetch the image for so long; None where the store has none to give.
-
-        Raises ImagesUnavailable, also for a URI that is not of this store.
-        """
+        """An address from which anyone may fetch the image for that long; None if the store has none to give. Raises
+        ImagesUnavailable, also for a URI that is not of this store."""
         ...
 
 
 class ConversionFailed(Exception):
-    """An image could not be made into another format. Says why, and nothing of its content."""
+    """An image could not be converted. Says why, and nothing about its content."""
 
 
 class Formats(Protocol):
     async def convert(self, picture: Picture, to: str, quality: int | None) -> ConvertedPicture:
-        """The image as `jpeg`, `png` or `webp`; quality None: the usual one. Raises ConversionFailed."""
+        """The image as `jpeg`, `png` or `webp`; quality None: the default. Raises ConversionFailed."""
         ...
 
 
@@ -70,13 +69,13 @@ class Spool(Protocol):
         ...
 
     async def find(self, prefix: str) -> KeptImage | None:
-        """The image whose key begins with `prefix`, whole; a torn one is none."""
+        """The image whose key begins with `prefix`, if it is complete; None for a partly written one."""
         ...
 
     async def read(self, kept: KeptImage) -> Picture: ...
 
     async def drop(self, kept: KeptImage) -> None:
-        """It is stored. One that is not there is no error."""
+        """The image is stored elsewhere. An image that is not there is no error."""
         ...
 
     def close(self) -> None: ...
@@ -90,7 +89,7 @@ class References(Protocol):
         ...
 
     async def size(self, uri: str, tenant: str) -> int | None:
-        """Bytes, by a look without reading; None where its place does not say. Raises ReferenceUnusable."""
+        """The size in bytes, without reading the image; None if its place does not tell. Raises ReferenceUnusable."""
         ...
 
     async def fetch(self, uri: str, tenant: str, mime_type: str | None, most: int | None = None) -> Reference:
@@ -99,9 +98,9 @@ class References(Protocol):
 
 
 class Room(Protocol):
-    """The memory that this process has for what its calls hold: references, bodies, answers. First come, first served.
+    """The memory that this process has for what its calls hold: references, bodies, answers.
 
-    One that wants more than there is gets in alone.
+    First come, first served. A call that wants more than there is gets in alone.
     """
 
     @property
@@ -110,11 +109,11 @@ class Room(Protocol):
         ...
 
     def is_full_for(self, size: int) -> bool:
-        """Who wants so many bytes has to wait; so does who comes after somebody that waits."""
+        """Whether a request for this many bytes has to wait; it also waits behind earlier ones."""
         ...
 
     async def take(self, size: int) -> None:
-        """Returns when there is room for so many bytes, which are then taken."""
+        """Returns when there is room for this many bytes, which are then reserved."""
         ...
 
     def give_back(self, size: int) -> None: ...

@@ -1,4 +1,4 @@
-"""Publishing messages, and pulling them where no push service delivers them."""
+"""Publishing messages, and pulling them if no push service delivers them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class TopicsUnavailable(Exception):
 
 
 class Topics(Protocol):
-    """Publishing. At least once: a publisher that gets an error publishes again."""
+    """Publishing, at least once: a publisher that gets an error publishes again."""
 
     async def publish(self, topic: str, data: bytes, attributes: Mapping[str, str] | None = None) -> str:
         """The message id. Raises TopicsUnavailable."""
@@ -35,11 +35,11 @@ class Delivery(Struct, frozen=True):
     attributes: Mapping[str, str]
     published_at: datetime
     number: int
-    """1 for the first delivery of this message on this subscription; 0 where the provider does not say."""
+    """1 for the first delivery of this message on this subscription; 0 if the provider does not say."""
 
 
 class Subscriptions(Protocol):
-    """Pulling, for the courier that stands in for Pub/Sub's push on one machine and on the emulators."""
+    """Pulling, for the local broker that replaces Pub/Sub's push on one machine and with the emulators."""
 
     async def ensure(self, subscriptions: Sequence[Subscription]) -> None:
         """Create missing topics and subscriptions; leave existing ones alone."""
@@ -52,11 +52,12 @@ class Subscriptions(Protocol):
     async def acknowledge(self, subscription: str, handles: Sequence[str]) -> None: ...
 
     async def reject(self, subscription: str, handles: Sequence[str]) -> None:
-        """Deliver again after the subscription's back-off, or move to the dead letters when deliveries are used up."""
+        """Deliver again after the subscription's back-off, or move to the dead letters when its deliveries are used
+        up."""
         ...
 
     async def extend(self, subscription: str, handles: Sequence[str], by: timedelta) -> None:
-        """Push the acknowledgement deadline to now + `by`."""
+        """Move the acknowledgement deadline to now + `by`."""
         ...
 
     async def close(self) -> None: ...

@@ -12,7 +12,7 @@ if TYPE_CHECKING:  # names of types alone: who speaks through a port loads what 
 
 
 class QuotaUnreadable(Exception):
-    """The provider did not say its limits or its usage. `code` as in `live_quota.Problem`, `remedy` for a person."""
+    """The provider did not tell its limits or its usage. `code` as in `live_quota.Problem`, `remedy` for a person."""
 
     def __init__(self, code: str, message: str, remedy: str) -> None:
         super().__init__(message)
@@ -22,11 +22,11 @@ class QuotaUnreadable(Exception):
 
 
 class NotAsked(Struct, frozen=True):
-    """By configuration nobody asks the provider for this."""
+    """It is configured that live limits are not read."""
 
 
 class LiveQuotaSource(Protocol):
-    """What the provider says of its limits now. Both calls raise QuotaUnreadable and nothing of the technology's."""
+    """What the provider says about its limits now. Both calls raise only QuotaUnreadable."""
 
     async def limits(self) -> Mapping[str, LiveLimits] | NotAsked:
         """By model id of the catalogue; never empty."""

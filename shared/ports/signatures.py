@@ -13,13 +13,13 @@ Way: TypeAlias = Literal["dynamic", "static"]
 Why: TypeAlias = Literal[
     "unsigned", "unconfigured", "malformed", "stale", "key", "signature", "issuer", "audience", "contradicted"
 ]
-"""What is wrong with a webhook: headers are missing; its way is not set up here; header or token cannot be read; it is
-older or newer than a few minutes; no key of that id; the signature does not hold; another issuer or audience; token and
-body disagree."""
+"""What is wrong with a webhook: headers are missing; its kind of signature is not configured here; header or token
+cannot be read; it is older or newer than a few minutes; there is no key with that id; the signature is wrong; another
+issuer or audience; token and body disagree."""
 
 
 class SignaturesUnavailable(Exception):
-    """The provider's keys cannot be fetched now: the webhook is neither true nor false yet."""
+    """The provider's keys cannot be fetched now: the webhook can be neither accepted nor refused yet."""
 
 
 class Genuine(Struct, frozen=True):
@@ -27,15 +27,15 @@ class Genuine(Struct, frozen=True):
 
     way: Way
     claims: Mapping[str, Any] = field(default_factory=dict)
-    """Of the token; none of a shared secret."""
+    """The token's claims; none with a shared secret."""
 
 
 class NotGenuine(Struct, frozen=True):
-    """Nobody can say that the provider has sent it."""
+    """The webhook cannot be shown to come from the provider."""
 
     why: Why
     detail: str = ""
-    """For the operator, of a webhook whose signature holds: never for the sender."""
+    """For the operator, about a webhook with a valid signature: never for the sender."""
 
 
 Verdict: TypeAlias = Genuine | NotGenuine
@@ -43,7 +43,7 @@ Verdict: TypeAlias = Genuine | NotGenuine
 
 class Signatures(Protocol):
     def glance(self, headers: Mapping[str, str], now: datetime) -> NotGenuine | None:
-        """What the headers alone show, before a byte of the body is read. Names of headers are lower-case."""
+        """What the headers alone show, before a byte of the body is read. Header names are lower-case."""
         ...
 
     async def verify(self, headers: Mapping[str, str], body: bytes, now: datetime) -> Verdict:
@@ -52,7 +52,7 @@ class Signatures(Protocol):
 
 
 class NoSignatures:
-    """Where no webhook is configured: none is genuine."""
+    """If no webhook is configured: none is genuine."""
 
     def glance(self, headers: Mapping[str, str], now: datetime) -> NotGenuine | None:
         return NotGenuine("unconfigured")

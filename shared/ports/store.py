@@ -14,7 +14,7 @@ class StoreUnavailable(Exception):
 
 
 class Store(Protocol):
-    """A table of versioned documents. Every method raises StoreUnavailable and nothing else of the technology's own.
+    """A table of versioned documents. Every method raises StoreUnavailable and no error of its technology.
 
     An update that changes nothing still changes the version: each write carries a fresh `write_id` of the adapter.
     """

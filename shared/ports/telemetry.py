@@ -22,26 +22,26 @@ class Signals(Events, Protocol):
     """Events, spans and metrics."""
 
     def samples(self, trace_id: str, caller: Place | None) -> bool:
-        """Whether a trace that begins here is kept; `caller` is the place it goes on from, where there is one."""
+        """Whether a trace that begins here is kept; `caller` is the position it continues from, if there is one."""
         ...
 
     def span(self, span: Span) -> None:
-        """Report a stage that is over, with exactly the fields it declares. Raises ValueError for others."""
+        """Report an ended stage, with exactly the fields it declares. Raises ValueError for others."""
         ...
 
     @property
     def measures(self) -> bool:
-        """Whether anybody is told what is observed."""
+        """Whether observed values are exported anywhere."""
         ...
 
     def observe(self, measures: Sequence[Measure]) -> None:
-        """Report all that stands at this moment; what was observed before and is not here is over."""
+        """Report all current values; a value that was observed before and is missing now has ended."""
         ...
 
     async def flush(self) -> None:
-        """Send what waits to be sent, for a few seconds at most. Never raises: nothing hangs on telemetry."""
+        """Send pending data, for a few seconds at most. Never raises: nothing depends on telemetry."""
         ...
 
     async def close(self) -> None:
-        """Flush, and let go."""
+        """Flush, and release resources."""
         ...

@@ -14,7 +14,7 @@ class AddressRefused(Exception):
 
 
 class NoAnswer(Exception):
-    """Nothing came back in time; the receiver may or may not have it."""
+    """No answer in time; the receiver may or may not have the delivery."""
 
 
 class Answer(Struct, frozen=True):
@@ -27,7 +27,7 @@ class Answer(Struct, frozen=True):
 
     @property
     def is_gone(self) -> bool:
-        """The receiver wants no more of them (Standard Webhooks: 410)."""
+        """The receiver wants no more deliveries (Standard Webhooks: 410)."""
         return self.http_status == 410
 
 
@@ -37,5 +37,5 @@ class Webhooks(Protocol):
         ...
 
     async def send(self, url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
-        """Redirects are not followed; no more than the answer's head is read. Raises AddressRefused, NoAnswer."""
+        """Redirects are not followed; only the head of the answer is read. Raises AddressRefused, NoAnswer."""
         ...

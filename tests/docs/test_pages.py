@@ -55,6 +55,12 @@ def test_every_name_it_points_to_is_defined_there() -> None:
     assert missing == []
 
 
+def test_find_your_way_names_files_and_folders_that_exist() -> None:
+    paths = re.findall(r"`((?:shared|scripts|functions|tests|docs|terraform)/[\w./-]+)`", PAGES[WAY])
+    assert len(set(paths)) >= 30
+    assert [path for path in paths if not Path(path).exists()] == []
+
+
 def test_the_readme_can_be_read_in_one_go() -> None:
     assert len(README.encode()) <= 12_000
 

@@ -8,17 +8,16 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from shared.core.admission import slot_calendar
-from shared.core.admission.clock_rewind import fell_by, rewound
+from shared.core.admission.clock_rewind import rewound, set_back_by
 from shared.core.admission.fleet_pace import FleetPace, Late, Recent, concurrency_cap
 from shared.core.admission.model_state import ModelState
 from shared.core.admission.spend_window import Spend
 from shared.core.admission.tick import Memory
-from shared.core.lifecycle import request_record
 from shared.core.limits.quota import Limits
 from shared.core.observability import events
-from shared.core.times import set_back
+from shared.core.times.leases import LEASE
 from shared.core.values.status import FINAL
-from shared.flows.clock import ClockFell, Reads, ServerTime
+from shared.flows.clock import ClockSetBack, Reads, ServerTime
 from shared.flows.pump.tick import TickRunner
 from tests.world import World
 
@@ -184,8 +183,8 @@ def test_what_is_remembered_moves_with_the_clock() -> None:
         fleet=FleetPace(seen_at=NOW, judged_from=NOW),
         spend=Spend({1000: 5}),
     )
-    assert fell_by(memory, NOW - by) == by
-    assert fell_by(memory, NOW - timedelta(seconds=45)) == fell_by(memory, NOW + by) == timedelta(0)
+    assert set_back_by(memory, NOW - by) == by
+    assert set_back_by(memory, NOW - timedelta(seconds=45)) == set_back_by(memory, NOW + by) == timedelta(0)
     moved = rewound(memory, by)
     assert moved.standings["a"].calendar.buckets == {number - 7200: slot_calendar.Weight(3)}
     assert moved.standings["a"].calendar.closed_until == NOW
@@ -199,15 +198,11 @@ async def test_the_store_s_time_is_taken_as_it_is_when_it_falls_by_more_than_a_l
     world = World()
     reads, store = Reads(world.clock), world.clock.now()
     assert reads.time_after(store).now() == store
-    assert reads.time_after(store - request_record.LEASE).now() == store
-    fallen = store - request_record.LEASE - timedelta(seconds=1)
+    assert reads.time_after(store - LEASE).now() == store
+    fallen = store - LEASE - timedelta(seconds=1)
     assert reads.time_after(fallen).now() == fallen
     time = ServerTime(world.clock, store)
-    time.observe(store - request_record.LEASE)
+    time.observe(store - LEASE)
     assert time.now() == store
-    with pytest.raises(ClockFell):
+    with pytest.raises(ClockSetBack):
         time.observe(fallen)
-
-
-def test_a_clock_counts_as_set_back_when_it_is_behind_for_longer_than_a_lease() -> None:
-    assert set_back.FELL == request_record.LEASE

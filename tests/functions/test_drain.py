@@ -27,6 +27,7 @@ from shared.config import Settings
 from shared.core.lifecycle import head_changes, request_record
 from shared.core.messages.pubsub_messages import Kick, ReleaseMessage
 from shared.core.messages.topics import SUBSCRIPTIONS
+from shared.core.times.leases import LEASE
 from shared.core.values.documents import Create, Document
 from shared.flows.pump_status import PUMP
 from shared.ports.store import Store
@@ -150,7 +151,7 @@ async def test_a_render_that_is_told_to_end_leaves_its_call_on_record(tmp_path: 
     assert isinstance(in_the_air, Document)
     assert isinstance(attempt, Document), "the call that was cut off is on record"
     assert in_the_air.data["status"] == "rendering"
-    assert in_the_air.data["lease_until"] < datetime.now().astimezone() + request_record.LEASE
+    assert in_the_air.data["lease_until"] < datetime.now().astimezone() + LEASE
     assert (line["function"], line["severity"], line["http_status"]) == ("render", "WARNING", 503)
 
 

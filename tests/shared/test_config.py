@@ -26,6 +26,7 @@ from shared.config import (
     Vertex,
 )
 from shared.core.limits.quota import Limits
+from shared.core.values import lanes
 
 
 def test_without_any_variable_everything_lies_in_the_home_of_this_folder(tmp_path: Path) -> None:
@@ -229,7 +230,7 @@ def test_the_vertex_lane_is_there_where_its_project_is_named(tmp_path: Path) -> 
     assert settings.vertex == Vertex("shop", "eu", "fallback", None)
     assert settings.pays
     ports = wiring.build(settings, io.StringIO())
-    assert set(ports.lanes) == {"standard", "priority", "flex", "vertex"}
+    assert set(ports.lanes) == {*lanes.AT_ONCE, lanes.VERTEX}
     assert (ports.vertex_in_use, ports.vertex_project) == ("fallback", "shop")
 
 

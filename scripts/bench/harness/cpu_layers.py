@@ -14,6 +14,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import psutil
 
@@ -21,12 +22,16 @@ SAMPLES_PER_SECOND = "100"
 BEGINS_WITHIN = 1.5
 """Seconds until py-spy has looked at the process."""
 OTHER = "our flows and core"
-WITHIN = (
-    (r"shared/adapters/telemetry|flows/tracing|core/observability", "spans, events, metrics"),
+ADAPTERS = (
     (r"google_cloud/pubsub_topics", "Pub/Sub client: grpc, proto-plus"),
     (r"google_cloud/firestore_store", "Firestore client: grpc, proto-plus"),
     (r"adapters/sqlite/topics", "SQLite: topics"),
     (r"adapters/sqlite", "SQLite: store"),
+)
+"""They also answer for the frames of the libraries that they call, and of the loop that they wait in."""
+WITHIN = (
+    (r"shared/adapters/telemetry|flows/tracing|core/observability", "spans, events, metrics"),
+    *ADAPTERS,
     (r"httpx2/|httpcore2/|h11/_connection|adapters/gemini/bounded_body", "HTTP to the provider: httpx2"),
     (r"google/genai|genai/_|pydantic", "google-genai: requests, answers"),
     (r"adapters/(gemini|payloads|gemini_errors)", "reading answers: JSON, base64"),
@@ -41,6 +46,7 @@ WITHIN = (
 )
 """By the innermost frame that matches one of them; the first in the order wins within one frame."""
 _PATTERNS = tuple((re.compile(pattern), layer) for pattern, layer in WITHIN)
+_ADAPTERS = tuple((re.compile(pattern), layer) for pattern, layer in ADAPTERS)
 _THREAD = re.compile(r"thread \((\d+)\)")
 _LIBRARY = re.compile(r"grpc/|google/api_core|proto/|google/cloud|google/pubsub|asyncio/|anyio/|selectors\.py")
 
@@ -48,21 +54,21 @@ _LIBRARY = re.compile(r"grpc/|google/api_core|proto/|google/cloud|google/pubsub|
 @contextmanager
 def sampled(py_spy: str, pid: int, into: dict[str, float]) -> Iterator[None]:
     """Add processor seconds by layer to `into` at the end of the block."""
-    samples = Path(f"/tmp/renderlane-bench-{pid}.samples")
-    words = [py_spy, "record", "-p", str(pid), "-r", SAMPLES_PER_SECOND, "-f", "raw", "-t"]
-    words += ["--nonblocking", "-o", str(samples)]
-    spy = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    time.sleep(BEGINS_WITHIN)
-    before = _thread_seconds(pid)
-    try:
-        yield
-    finally:
-        after = _thread_seconds(pid)
-        spy.send_signal(signal.SIGINT)
-        spy.wait(60)
-        ran = {thread: seconds - before.get(thread, 0.0) for thread, seconds in after.items()}
-        into.update(by_layer(samples.read_text("utf-8").splitlines(), ran))
-        samples.unlink()
+    with TemporaryDirectory(prefix="renderlane-bench-") as folder:
+        samples = Path(folder, "samples")
+        words = [py_spy, "record", "-p", str(pid), "-r", SAMPLES_PER_SECOND, "-f", "raw", "-t"]
+        words += ["--nonblocking", "-o", str(samples)]
+        spy = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(BEGINS_WITHIN)
+        before = _thread_seconds(pid)
+        try:
+            yield
+        finally:
+            after = _thread_seconds(pid)
+            spy.send_signal(signal.SIGINT)
+            spy.wait(60)
+            ran = {thread: seconds - before.get(thread, 0.0) for thread, seconds in after.items()}
+            into.update(by_layer(samples.read_text("utf-8").splitlines(), ran))
 
 
 def by_layer(samples: Iterable[str], ran: Mapping[int, float]) -> dict[str, float]:
@@ -96,7 +102,7 @@ def layer_of(frames: list[str]) -> str:
 
 def _outer_adapter(frames: list[str]) -> str | None:
     stack = ";".join(frames)
-    return next((layer for pattern, layer in _PATTERNS[1:5] if pattern.search(stack)), None)
+    return next((layer for pattern, layer in _ADAPTERS if pattern.search(stack)), None)
 
 
 def _thread_seconds(pid: int) -> dict[int, float]:

@@ -1,4 +1,4 @@
-"""The FlagSource where no flag system of the team's own is configured."""
+"""The FlagSource if no flag system of the team's own is configured."""
 
 from __future__ import annotations
 

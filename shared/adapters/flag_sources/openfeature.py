@@ -1,8 +1,9 @@
-"""A team's own flag system as a further, read-only source of flags, through its OpenFeature provider.
+"""A team's own flag system as an additional, read-only source of flags, through its OpenFeature provider.
 
 For each of our flag names the provider is asked for an object named `renderlane-NAME`. Nothing, or `{}`, is off; on is
 an object with any of `to`, `tenant`, `purpose`, `model`, `lane`, `share`, `reason` and `shadow`, as `renderlane flags
-trip` takes them. The flags are tripped and reset over there; here they show up with the provider's name as their actor.
+trip` takes them. The flags are tripped and reset in that system; here they appear with the provider's name as their
+actor.
 """
 
 from __future__ import annotations
@@ -30,11 +31,12 @@ from shared.core.values.lanes import ASKABLE
 
 DOMAIN = "renderlane"
 READY_WITHIN = 2.0
-"""Seconds that a start waits for the provider; one that takes longer, or fails, is read as soon as it is there."""
+"""Seconds that a start waits for the provider; one that takes longer, or fails, is read as soon as it is available."""
 PATIENCE = 0.5
-"""Seconds that a reading may hold up the pump; a later answer holds from the next reading on."""
+"""Seconds that a read may delay the pump; a later answer applies from the next read on."""
 ASKED_FOR = timedelta(hours=2)
-"""An expiry is shown, and moves on as long as the provider says on: in steps, since a flag that changes is news."""
+"""An expiry is shown, and is extended as long as the provider says on: in steps, because a changed flag is a change of
+state."""
 STEP = timedelta(minutes=30)
 ALLOWED: Mapping[str, tuple[str, ...]] = {"purpose": PURPOSES, "lane": ASKABLE}
 SCOPE = Scope.__struct_fields__
@@ -47,18 +49,17 @@ WELL_FORMED = (
 )
 Report = Callable[[FlagName, str, str], None]
 Values = Mapping[FlagName, Any]
-"""What the provider answered, by flag; one that it could not be asked for is left out."""
+"""The provider's answers, by flag; flags for which it could not be asked are left out."""
 
 
 class OpenFeatureFlags:
-    """See shared.ports.flags.FlagSource. A flag that cannot be read, or is not well formed, keeps what it said last."""
+    """See shared.ports.flags.FlagSource. A flag that cannot be read, or is malformed, keeps its last value."""
 
     def __init__(
         self, client: OpenFeatureClient, name: str, live_ids: Mapping[str, str], report: Report = lambda *_: None
     ) -> None:
         """`live_ids` has the id of the live model for every id and alias of the catalogue. `report` is called once for
-        each ill-formed answer, with the flag, what was found and what is allowed.
-        """
+        each malformed answer, with the flag, what was found and what is allowed."""
         self._report = report
         self._reported: dict[FlagName, str] = {}
         self._client = client
@@ -97,7 +98,7 @@ class OpenFeatureFlags:
         return replace(own, flags={**own.flags, **theirs})
 
     def _ask(self) -> Values:
-        """In a thread of its own: a provider may ask a server each time."""
+        """In a thread of its own: a provider may call a server each time."""
         values: dict[FlagName, Any] = {}
         for name in NAMES:
             try:
@@ -131,7 +132,7 @@ class OpenFeatureFlags:
             self._report(name, text, WELL_FORMED)
 
     def _flag(self, name: FlagName, details: Mapping[str, Any], now: datetime) -> Flag | None:
-        """None where it is not well formed: half a scope would bend whom nobody meant."""
+        """None if it is malformed: half a scope would affect requests that were not meant."""
         scope = self._scope(details)
         to, reason, shadow = (
             details.get("to"),
@@ -173,7 +174,7 @@ class OpenFeatureFlags:
 
 
 def _whole(value: object) -> int | None:
-    """A flag server's numbers come as floats: JSON and protobuf's Struct have no integers.
+    """A flag server's numbers arrive as floats: JSON and protobuf's Struct have no integers.
 
     Report: https://github.com/influxdata/flux/pull/4441
     """

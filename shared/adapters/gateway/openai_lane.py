@@ -51,7 +51,7 @@ class OpenAiLane:
         self._ready()
 
     async def generate(self, order: Order, timeout: timedelta, at_slot: AtSlot) -> Answer:
-        """One POST, which `timeout` bounds; then the picture, where the answer names its address."""
+        """One POST, bounded by `timeout`; then the picture, if the answer names its address."""
         kept = await self._paid.once_more(order)
         if kept is not None:
             return kept

@@ -79,12 +79,12 @@ def images_body(order: Order) -> dict[str, Any]:
 
 
 def read_chat(body: bytes, order: Order, headers: Mapping[str, str], now: datetime) -> Read:
-    """The answer in the body of an HTTP 200. What stands in a failure is not redacted yet."""
+    """The answer in the body of an HTTP 200. The text of a failure is not redacted yet."""
     return _read(body, order, headers, now, is_chat=True)
 
 
 def read_images(body: bytes, order: Order, headers: Mapping[str, str], now: datetime) -> Read:
-    """As read_chat. An `error` beside the data is the reason why there is none."""
+    """As read_chat. An `error` beside the data is the reason if there is no picture."""
     return _read(body, order, headers, now, is_chat=False)
 
 
@@ -107,7 +107,7 @@ def _read(body: bytes, order: Order, headers: Mapping[str, str], now: datetime, 
 
 
 def _in_pieces(choices: Sequence[_Choice], *, texts: bool) -> Iterator[Part]:
-    """What stands in the text of all chunks of a stream together: a data URL goes over many of them."""
+    """The text of all chunks of a stream together: a data URL spans many of them."""
     return in_text("".join(text_of(message.content) for message in _messages(choices)), texts=texts)
 
 
@@ -120,7 +120,7 @@ def _name(members: Iterable[Raw]) -> str:
 
 
 def _messages(choices: Sequence[_Choice]) -> list[_Message]:
-    """Of whole answers and of the chunks of a stream."""
+    """From whole answers and from the chunks of a stream."""
     raws = [raw for choice in choices for raw in (choice.message, choice.delta)]
     return [message for raw in raws if (message := decoded(raw, _Message)) is not None]
 
@@ -148,7 +148,7 @@ def _without_image(
 
 
 def _refusal(choices: Sequence[_Choice]) -> Failure | None:
-    """The model's no in the words of the choice: `refusal`, or how it ended."""
+    """The model's refusal in the words of the choice: `refusal`, or how it ended."""
     text = "".join(text_of(message.refusal) for message in _messages(choices))
     ends = [printable(text_of(raw)).lower() for c in choices for raw in (c.native_finish_reason, c.finish_reason)]
     code = next((end for end in ends if end in REFUSALS), "")

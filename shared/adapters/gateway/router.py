@@ -21,9 +21,8 @@ from shared.ports.lanes import AtSlot, Lane
 
 
 class GatewayLane:
-    """The Lane port on all gateways that have a key here, by name. Their keys and clients are their own; nothing of
-    Google's goes there.
-    """
+    """The Lane port on all gateways that have a key here, by name. Their keys and clients are separate; nothing of
+    Google's is sent there."""
 
     def __init__(self, gateways: Mapping[str, Gateway], lanes: Mapping[str, Lane]) -> None:
         self._gateways = gateways
@@ -33,7 +32,7 @@ class GatewayLane:
         await asyncio.gather(*(lane.prepare() for lane in self._lanes.values()))
 
     async def generate(self, order: Order, timeout: timedelta, at_slot: AtSlot) -> Answer:
-        """The answer names the model by the catalogue's id where the provider named it by its own alias."""
+        """The answer names the model by the catalogue's id if the provider named it by its own alias."""
         lane = self._lanes.get(order.gateway)
         if lane is None:
             return Failure(FailureKind.CREDENTIAL, f"this worker has no key of the gateway {order.gateway}")
@@ -46,9 +45,8 @@ class GatewayLane:
 
 
 def lane_of(provider: Gateway, api_key: str, *, sleep: Sleep = asyncio.sleep) -> Lane:
-    """The lane of one gateway in the form that it speaks; `sleep` between the tries at an address of a picture. Raises
-    ValueError for a key that could never work.
-    """
+    """The lane of one gateway in the form that it speaks; `sleep` between attempts to fetch a picture. Raises
+    ValueError for a key that could never work."""
     http_call.check_base_url(provider.base_url)
     paid = PaidImages(provider.base_url, hosts=provider.image_hosts, sleep=sleep)
     match provider.form:

@@ -1,4 +1,4 @@
-"""Google's lanes where some routes are called in one form of the API and some in the other."""
+"""Google's lanes if some routes are called in one form of the API and some in the other."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from shared.ports.lanes import AtSlot, Lane
 
 
 class ByApiLane:
-    """The Lane port on both forms: the catalogue says of each lane of each model how it is called."""
+    """The Lane port on both forms: the catalogue says how each lane of each model is called."""
 
     def __init__(self, catalogue: Catalogue, lanes: Mapping[Api, Lane]) -> None:
         self._catalogue = catalogue
@@ -23,7 +23,7 @@ class ByApiLane:
         return self._lanes[api]
 
     async def prepare(self) -> None:
-        """Only what is called: each form has a client of its own."""
+        """Only the forms that are used: each has a client of its own."""
         used = {rates.api for model in self._catalogue.models.values() for rates in model.lanes.values()}
         await asyncio.gather(*(lane.prepare() for api, lane in self._lanes.items() if api in used))
 

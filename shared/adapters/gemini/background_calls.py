@@ -1,8 +1,8 @@
 """Background calls of the Gemini API's interactions: start, look, cancel, delete, each one short exchange.
 
 The POST says `background` and `store`, so the provider answers with an id at once and keeps the interaction: prompt,
-references and image stay there until `delete`. A webhook address goes along where one is configured; its events bring
-`user_metadata` back, so that even a call whose answer was lost is reading again.
+references and image stay there until `delete`. A webhook address is sent along if one is configured; its events return
+`user_metadata`, so that even a call whose answer was lost is found again.
 
 Source: https://ai.google.dev/gemini-api/docs/interactions, https://ai.google.dev/gemini-api/docs/webhooks.
 """
@@ -40,9 +40,9 @@ from shared.ports.lanes import AtSlot
 
 START_TIMEOUT = timedelta(seconds=60)
 LOOK_TIMEOUT = timedelta(seconds=90)
-"""A 4K picture comes with it."""
+"""Longest time of a look: a 4K picture is in its answer."""
 WORD_TIMEOUT = timedelta(seconds=15)
-"""Of a cancellation, or a deletion."""
+"""Longest time of a cancellation or a deletion."""
 ANSWERED = (200, 201, 202, 204)
 _ABOUT_BACKGROUND = re.compile(r"background$|webhook")
 _REFUSING = (400, 422, 501)
@@ -111,7 +111,7 @@ class GeminiInteractions:
         return Finished(answer, state.updated)
 
     async def cancel(self, interaction_id: str) -> Failure | None:
-        """One that has ended cannot be cancelled (400, 409), which the next look shows."""
+        """An interaction that has ended cannot be cancelled (400, 409), which the next look shows."""
         sdk = await self._lane.sdk()
         send = sdk.client.aio.interactions.with_streaming_response.cancel
         failure = await self._word(sdk, send(id=interaction_id, timeout=WORD_TIMEOUT.total_seconds()))
@@ -159,10 +159,8 @@ def background_body(order: Order, webhook_url: str | None) -> dict[str, Any]:
 
 
 def _speaks_of_background(failure: Failure, sent: Sent) -> bool:
-    """In the provider's own words, about the call and not about what is in the picture.
-
-    Prompts speak of backgrounds too: a mention counts where the prompt has it beside no such neighbour.
-    """
+    """In the provider's own words, about the call and not about what is in the picture. Prompts speak of backgrounds
+    too: a mention only counts with a neighbouring word that it does not have in the prompt."""
     if failure.http_status not in _REFUSING or failure.kind is FailureKind.REFUSED:
         return False
     quotable = {pair for text in sent.texts for pair in pairwise(_words(text))}

@@ -1,7 +1,7 @@
-"""Bodies of answers end: nothing is read beyond the longest that is known, however small it was packed.
+"""Bodies of answers are bounded: nothing is read beyond the longest known answer, however small it was compressed.
 
-A client reads the body of an answer whole before anybody sees its length, and undoes its compression on the way: a
-megabyte can become a gigabyte. As a response hook, `bound` counts what is unpacked while it is read.
+A client reads and decompresses the whole body before its length is known: a megabyte can become a gigabyte. As a
+response hook, `bound` counts the decompressed bytes while they are read.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ import httpx2
 MAX_ANSWER_BYTES = 96 * 1024 * 1024
 """Four times the largest known answer (a 4K PNG in base64)."""
 MAX_ERROR_BYTES = 1024 * 1024
-"""Of an answer that is no 200: errors have a few kilobytes, even with all their details."""
+"""For an answer that is not a 200: errors have a few kilobytes, even with all their details."""
 ENDLESS = "an answer without end"
 
 
 class Endless(httpx2.DecodingError):
-    """The body is longer than any that is known."""
+    """The body is longer than any known one."""
 
 
 class _Bounded(httpx2.AsyncByteStream):
-    """The body of `inner`, unpacked, up to a length."""
+    """The body of `inner`, decompressed, up to a length."""
 
     def __init__(self, inner: httpx2.Response, most: int) -> None:
         self._inner = inner
@@ -46,7 +46,7 @@ async def bound(response: httpx2.Response) -> None:
 
 
 def bound_to(response: httpx2.Response, most: int) -> None:
-    """`most` bytes of a 200, unpacked; MAX_ERROR_BYTES of anything else."""
+    """`most` bytes of a 200, decompressed; MAX_ERROR_BYTES of anything else."""
     most = most if response.status_code == 200 else min(most, MAX_ERROR_BYTES)
     assert isinstance(response.stream, httpx2.AsyncByteStream)
     inner = httpx2.Response(

@@ -103,7 +103,7 @@ class GenerateContentLane:
         return "the gateway" if self._bearer else http_call.GEMINI_API
 
     async def _exchange(self, sdk: _Sdk, order: Order, timeout: timedelta, call: http_call.Call) -> Read:
-        """What the SDK was answered is read from the response itself."""
+        """The SDK's answer is read from the response itself."""
         await sdk.client.aio.models.generate_content(
             model=order.model, contents=_contents(sdk.types, order), config=_config(sdk.types, order, timeout)
         )
@@ -137,7 +137,7 @@ class GenerateContentLane:
         return _Sdk(client, types, errors.APIError)
 
     def _account(self) -> dict[str, Any]:
-        """Whose calls they are, as arguments of the SDK's client."""
+        """The account of the calls, as arguments of the SDK's client."""
         return {"api_key": self._api_key, "vertexai": False}
 
 
@@ -156,7 +156,8 @@ def _contents(types: Any, order: Order) -> Any:
 
 
 def _config(types: Any, order: Order, timeout: timedelta) -> Any:
-    """What is asked for beside the contents. A gateway gets neither a tier nor labels: it may not know them."""
+    """Everything in the request apart from the contents. A gateway gets neither a tier nor labels: it may not know
+    them."""
     at_google = order.lane != GATEWAY
     picture = {
         "aspect_ratio": order.aspect_ratio,

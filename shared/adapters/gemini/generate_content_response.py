@@ -83,9 +83,9 @@ class _Answer(msgspec.Struct):
 
 
 def read_answer(body: bytes | bytearray, order: Order, headers: Mapping[str, str], now: datetime) -> Read:
-    """The answer in the body of an HTTP 200. `headers` by lower-case name.
+    """The answer in the body of an HTTP 200. `headers` by lower-case name. A body of another shape is MALFORMED_ANSWER.
 
-    A body of another shape is MALFORMED_ANSWER. What stands in the failure is not redacted yet.
+    The text of the failure is not redacted yet.
     """
     values = values_of(body)
     return read_values(

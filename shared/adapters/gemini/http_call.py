@@ -1,7 +1,7 @@
-"""One HTTP call of a lane: when it may leave, how far it came, and which failure its breaking is.
+"""One HTTP call of a lane: when it may leave, how far it got, and which failure an exception means.
 
-A lane puts a `Call` into CALL, hands `hooks()` to its client, and asks `failure_from_error` what an exception means.
-Whichever SDK is in between, the status that had arrived says more than its exception does.
+A lane puts a `Call` into CALL, passes `hooks()` to its client, and asks `failure_from_error` what an exception means.
+Whichever SDK is in between, a status that had arrived says more than its exception does.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ from shared.ports.lanes import AtSlot
 T = TypeVar("T")
 CONNECT_TIMEOUT = timedelta(seconds=10)
 LONGEST_CALL = timedelta(seconds=540)
-"""What a call may take where its own time-out were lost."""
+"""The longest a call may take if its own time-out is lost."""
 MAX_CONNECTIONS = 1_000
-"""httpx2's default of 100 would let further calls wait inside the client, after their slot; the pump bounds calls."""
+"""httpx2's default of 100 would let further calls wait inside the client, after their slot; the pump limits calls."""
 KEPT_ALIVE = 40
-"""Idle connections; the pool looks at each of them at every request."""
+"""Idle connections; the pool checks each of them at every request."""
 OTHER_ERRORS = (httpx2.HTTPError, httpx2.StreamError, OSError, ValueError, RecursionError)
-"""What gets past an SDK's own errors: the body is read below them, and an error's body is decoded by the SDK, however
-deeply it is nested."""
+"""Exceptions that pass through an SDK's own errors: the body is read below them, and an error's body is decoded by the
+SDK, however deeply it is nested."""
 GEMINI_API = "the Gemini API"
 
 
 class Call(Struct):
-    """How far one call has come."""
+    """The progress of one call."""
 
     at_slot: AtSlot
     timeout: timedelta
@@ -52,20 +52,20 @@ class Call(Struct):
     quotable: Sent = NOTHING_SENT
     """What its answer may quote."""
     leave_by: float = math.inf
-    """The event loop's time after which the call may not leave any more."""
+    """The event loop's time after which the call may no longer leave."""
     sent: bool = False
-    """The first byte of the body may have left: before it there is nothing that a provider could answer, or bill."""
+    """The first byte of the body may have left: before that, there is nothing that a provider could answer, or bill."""
     late: bool = False
     response: httpx2.Response | None = None
     bound: asyncio.Timeout | None = None
 
     def bounded(self) -> asyncio.Timeout:
-        """Ends what takes longer than the call may."""
+        """Ends a call that takes too long."""
         self.bound = asyncio.timeout(LONGEST_CALL.total_seconds())
         return self.bound
 
     async def reach_slot(self) -> None:
-        """Wait for it: from here on the time runs in which the call may leave, and may take. Raises ConnectError."""
+        """Wait for it: from here on the time counts in which the call may leave, and may take. Raises ConnectError."""
         left = (await self.at_slot()).total_seconds()
         now = asyncio.get_running_loop().time()
         self.leave_by = now + left
@@ -74,7 +74,7 @@ class Call(Struct):
         self.leave()
 
     def leave(self) -> None:
-        """Raises ConnectError where it is too late to."""
+        """Raises ConnectError if it is too late to leave."""
         self.late = asyncio.get_running_loop().time() > self.leave_by
         if self.late:
             raise httpx2.ConnectError("too late to leave")
@@ -99,7 +99,7 @@ async def with_deadline(
     now: Callable[[], datetime],
     whom: str = GEMINI_API,
 ) -> T | Failure:
-    """What the exchange answers in its time, or the failure that its breaking is; `errors` roots the SDK's."""
+    """The answer of the exchange in time, or the failure; `errors` is the root of the SDK's exceptions."""
     token, sent = CALL.set(call), SENT.set(call.quotable)
     try:
         async with call.bounded():
@@ -137,8 +137,8 @@ def failure_from_error(call: Call, error: BaseException, now: datetime, whom: st
 
 
 def redact_failure(failure: Failure, written: Written, api_key: str, call: Call) -> Failure:
-    """Prompt, key and data taken out of everything the provider chose the words of. An address stays as it is, since
-    the picture lies there, unless the key is in it."""
+    """Prompt, key and data are cut out of all text that the provider chose. An address is unchanged, because the
+    picture is stored there, unless the key is in it."""
     headers = call.response.headers if call.response is not None else {}
     request_id = failure.provider_request_id or header_id(headers)
     return replace(

@@ -1,10 +1,11 @@
-"""What `interactions.create` is given, so that google-genai does not check and write each body at length.
+"""The arguments of `interactions.create`, so that google-genai does not check and write each body at length.
 
 google-genai 3.6 builds a pydantic model for every request that it writes, and tries each part of the body against all
-types of its unions: 7 of the 8 ms of processor that a background call's start took. A body of ours is JSON already.
-So a smallest request, checked once, goes with the whole body in `extra_body`, the SDK's own way to add members, and the
-SDK's writers are kept. `tests/adapters/gemini/test_interaction_request.py` compares what leaves with what the SDK would
-have written itself.
+types of its unions: 7 of the 8 ms of processor that a background call's start took. A body of ours is JSON already. So
+a minimal request, checked once, carries the whole body in `extra_body`, the SDK's own way to add members, and the SDK's
+writers are kept.
+
+`tests/adapters/gemini/test_interaction_request.py` compares the result with what the SDK would have written itself.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ class Requests(Struct, frozen=True):
     background: Any
 
     def arguments(self, body: dict[str, Any]) -> dict[str, Any]:
-        """Of a body with all its members. The SDK continues no background call by itself, and no other is to be."""
+        """For a body with all its members. The SDK continues no background call by itself, and must continue no
+        other."""
         if body.get("background"):
             return {"request": self.background, "extra_body": body}
         return {"request": self.foreground, "extra_body": body, "automatic_continuation": False}

@@ -91,8 +91,8 @@ class GeminiLane:
     async def generate(self, order: Order, timeout: timedelta, at_slot: AtSlot) -> Answer:
         """One POST. `timeout` bounds the whole call, from its slot to the last byte of the answer.
 
-        Writing a request takes some milliseconds, and a hundred of them stand in each other's way: so they are written
-        ahead, and wait for their slot where only the sending is left.
+        Writing a request takes some milliseconds, and a hundred of them slow each other down: so they are written
+        ahead, and at their slot only the sending is left.
         """
         kept = await self._paid.once_more(order)
         if kept is not None:
@@ -183,13 +183,14 @@ def _image(reference: Reference) -> dict[str, str]:
 
 
 def _search_types(grounding: Grounding) -> dict[str, list[str]]:
-    """Web pages are what the API searches in by itself; images are named beside them."""
+    """The API searches web pages by default; images have to be named in addition."""
     return {"search_types": ["web_search", "image_search"]} if grounding == IMAGE_SEARCH else {}
 
 
 def labels(order: Order) -> dict[str, str]:
     """The order's labels as the API allows them: lower-case letters, digits, `_`, `-`, 63 characters, keys beginning
-    with a letter. What does not fit is bent, and a key that cannot be is left out: a label is no reason for a 400."""
+    with a letter. Other characters are replaced, and a key that cannot be fixed is left out: a label is no reason for a
+    400."""
     bent = {_label(key): _label(value) for key, value in order.labels}
     bent["request_id"] = _label(order.request_id)
     return {key: value for key, value in bent.items() if key[:1].isalpha()}

@@ -51,7 +51,7 @@ class State(msgspec.Struct, frozen=True):
 
     @property
     def is_open(self) -> bool:
-        """It may still come to something: an unknown word is not taken for an end."""
+        """It may still produce something: an unknown word does not count as an end."""
         return bool(self.status) and self.status not in ("completed", *ENDED_WITHOUT)
 
 
@@ -63,8 +63,7 @@ class _Step(msgspec.Struct):
 def read_answer(body: bytes | bytearray, order: Order, headers: Mapping[str, str], now: datetime) -> Read:
     """The answer in the body of an HTTP 200. `headers` by lower-case name.
 
-    A picture that can be read is the answer, with anything beside it: it is paid for. What stands in a failure is not
-    redacted yet.
+    A readable picture is the answer, with anything beside it: it is paid for. A failure's text is not redacted yet.
     """
     values = values_of(body)
     interactions = [interaction for value in values if (interaction := _interaction(value)) is not None]
@@ -85,14 +84,14 @@ def read_answer(body: bytes | bytearray, order: Order, headers: Mapping[str, str
 
 
 def state_of(body: bytes | bytearray) -> State:
-    """What an interaction says of itself beside its output."""
+    """What an interaction says about itself beside its output."""
     interactions = [one for one in map(_interaction, values_of(body)) if one is not None]
     last = _last_said(interactions)
     return State(_name(one.id for one in interactions), text_of(last.status), read_moment(text_of(last.updated)))
 
 
 def header_id(headers: Mapping[str, str]) -> str:
-    """The provider's name for the call, where a header tells it."""
+    """The provider's name for the call, if a header has it."""
     names = ("x-request-id", "x-goog-request-id", "x-cloud-trace-context", "x-guploader-uploadid")
     return next((printable(headers[name]) for name in names if headers.get(name)), "")
 
@@ -110,7 +109,7 @@ def _interaction(value: Raw) -> _Interaction | None:
 
 
 def _last_said(interactions: Sequence[_Interaction]) -> _Interaction:
-    """Each member as it was said last."""
+    """Each member as it was last sent."""
     merged = _Interaction()
     for interaction in interactions:
         for name in _Interaction.__struct_fields__:

@@ -1,4 +1,4 @@
-"""The Gemini lanes where no key was given: functions that call no model need none."""
+"""The Gemini lanes if no key was given: functions that call no model need none."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from shared.ports.lanes import AtSlot
 
 
 class KeylessLane:
-    """The Lane port. A caller gets an error that says what is missing, before anything is on record."""
+    """The Lane port. A caller gets an error that says what is missing, before anything is recorded."""
 
     async def prepare(self) -> None:
         self._refuse()

@@ -1,11 +1,11 @@
-"""Pictures that were paid for and lie at an address: fetched with patience, and only from where a picture may lie.
+"""Fetches pictures that were paid for and are stored at an address: patiently, and only from allowed places.
 
-The address comes from an answer, and so perhaps from a caller's prompt: it is https to a public host (of the
-gateway's row, where that names any), or the provider's own origin; names are looked up once and the address that was
-checked is the one that is called; each redirect is checked likewise. The key goes to the provider's own origin alone.
+The address comes from an answer, and so perhaps from a caller's prompt: it is https to a public host (of the gateway's
+row, if that names any), or the provider's own origin; names are looked up once and the address that was checked is the
+one that is called; each redirect is checked in the same way. The key is sent to the provider's own origin alone.
 
 A CDN may not have yet what its owner has just named (https://github.com/yukkcat/gemini-business2api/issues/39,
-https://github.com/Nativu5/Gemini-FastAPI/issues/79), so an address that is not refused here is tried again.
+https://github.com/Nativu5/Gemini-FastAPI/issues/79), so an allowed address is tried again.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from shared.core.provider.failure import Failure, FailureKind
 from shared.core.references.reference_name import origin
 
 WAITS = tuple(timedelta(seconds=seconds) for seconds in (1, 2, 4, 8, 16))
-"""Between the tries."""
+"""Between two attempts."""
 WITHIN = timedelta(seconds=100)
-"""All tries together."""
+"""All attempts together."""
 ONE_TRY = timedelta(seconds=40)
 ONCE_MORE = timedelta(seconds=10)
 """For the last look at an old address, before another picture is bought."""
@@ -48,11 +48,11 @@ _FILE = re.compile(r"/(?:v\w+/)?files/[\w-]+\Z")
 
 
 class _Refused(Exception):
-    """Nothing is fetched from there, now or later; the message says why."""
+    """Nothing is ever fetched from there; the message says why."""
 
 
 class _NotYet(Exception):
-    """There is no picture at the address; perhaps there will be."""
+    """There is no picture at the address yet."""
 
 
 async def look_up(host: str, port: int) -> Sequence[str]:
@@ -111,7 +111,7 @@ class PaidImages:
         return _unfetched(elsewhere, addresses[0], reason)
 
     async def once_more(self, order: Order) -> Made | None:
-        """The picture of an earlier attempt, where its address gives it now."""
+        """The picture of an earlier attempt, if its address returns it now."""
         if not order.paid_at:
             return None
         try:
@@ -146,7 +146,7 @@ class PaidImages:
             return address
 
     def _places(self, address: str) -> tuple[str, ...]:
-        """Where it is looked for: a file of the API has its bytes beside its description."""
+        """The address to fetch: a file of the API has its bytes beside its description."""
         try:
             parts = urlsplit(address)
         except ValueError:
@@ -175,7 +175,7 @@ class PaidImages:
         raise _NotYet("more redirects than are followed")
 
     async def _get(self, url: str) -> tuple[bytes, str | None]:
-        """The body, or where it redirects to."""
+        """The body, or the address that it redirects to."""
         parts, target, headers = urlsplit(url), httpx2.URL(url), dict(self._headers)
         tls: ssl.SSLContext | bool = self._tls or parts.scheme == "https"
         extensions = {}
@@ -201,7 +201,7 @@ class PaidImages:
             return bytes(body), None
 
     async def _checked(self, parts: SplitResult) -> tuple[str, str]:
-        """The host and the address of it to call. Raises _Refused, or OSError where the name is not known."""
+        """The host and the address of it to call. Raises _Refused, or OSError if the name is unknown."""
         host = (parts.hostname or "").rstrip(".")
         if parts.scheme != "https" or not host:
             raise _Refused("an address that is neither https nor the provider's own")
@@ -229,7 +229,7 @@ def _origin(parts: SplitResult) -> tuple[str, str | None, int | None]:
 
 
 def _unfetched(elsewhere: Elsewhere, address: str, reason: str) -> Answer:
-    """What else the answer holds, or that a paid picture is missing, and where it lies."""
+    """What else the answer holds, or that a paid picture is missing, and its address."""
     match elsewhere.otherwise:
         case Failure(kind=FailureKind.REFUSED) | Made():
             return elsewhere.otherwise

@@ -71,15 +71,15 @@ class BatchLine(Struct, frozen=True):
     """One line, read: its picture may still lie at an address."""
 
     key: str
-    """Empty where it cannot be read: whose it is nobody knows."""
+    """Empty if it cannot be read: its request is then unknown."""
     read: Read
 
 
 def read_line(
     line: Json, model: str, now: datetime, key: str = "", prompts: Mapping[str, Written] | None = None
 ) -> BatchLine:
-    """What one line says; `key` where it has none. `prompts` by key are cut out of errors before these are classified.
-    What stands in a failure is not redacted yet."""
+    """What one line says; `key` if it has none. `prompts` by key are cut out of errors before these are classified. The
+    text of a failure is not redacted yet."""
     parsed = decoded(without_mark(line), _Line)
     if parsed is None:
         size = len(memoryview(line))
@@ -107,7 +107,7 @@ def _without_response(line: _Line, now: datetime) -> Failure:
 
 
 def _clean(failure: Failure, prompt: Written, api_key: str) -> Failure:
-    """Without prompt and key in what the provider chose the words of."""
+    """Without prompt and key in text that the provider chose."""
     return replace(
         failure,
         message=redacted(failure.message, prompt, api_key),

@@ -36,7 +36,7 @@ STATES: dict[str, ProviderState] = {
 
 
 class _Output(msgspec.Struct):
-    """Where the answers are, in any of the spellings and places that were seen."""
+    """Where the answers are, in any of the observed spellings and places."""
 
     responsesFile: Raw = NONE
     responses_file: Raw = NONE
@@ -80,7 +80,7 @@ class BatchPage(msgspec.Struct):
 
 
 def progress_of(operation: Operation, now: datetime) -> Progress:
-    """`results` names the file of the answers, or the batch itself where they stand in it."""
+    """`results` names the file of the answers, or the batch itself if it contains them."""
     metadata = _metadata(operation)
     word = text_of(metadata.state) or text_of(operation.state)
     state = STATES.get(word.rpartition("_STATE_")[2], "unknown")
@@ -106,7 +106,7 @@ def operations_of(page: BatchPage) -> list[Operation]:
 
 
 def created_at(operation: Operation) -> datetime:
-    """The far future where it is not said: such a one ends no search."""
+    """The far future if it is missing: such a batch ends no search."""
     try:
         return datetime.fromisoformat(text_of(_metadata(operation).createTime)).astimezone(UTC)
     except (ValueError, OverflowError):

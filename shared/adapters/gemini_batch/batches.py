@@ -43,20 +43,20 @@ from shared.ports.lanes import ResultsUnavailable
 
 GOOGLE = "https://generativelanguage.googleapis.com"
 MOST_QUOTABLE = 1_000
-"""Texts of a file that are remembered, to be cut out of an error about it."""
+"""Texts per file that are remembered, to be cut out of errors about it."""
 MOST_FILES = 8
-"""Files of which they are remembered."""
+"""Files of which texts are remembered."""
 CALL_WITHIN = timedelta(seconds=60)
 """For one small call, from the connection to the last byte."""
 FILE_WITHIN = timedelta(minutes=7)
-"""For a file, up or down: less than a batch is held for."""
+"""For a file, up or down: less than a batch is claimed for."""
 CHUNK = 1024 * 1024
 MOST_FILE_BYTES = 2_000_000_000
 MAX_LINE_BYTES = MAX_ANSWER_BYTES
 MAX_OPERATION_BYTES = 2 * MAX_ANSWER_BYTES
-"""Of a batch with its answers in it; they lie in a file where there are many."""
+"""Of a batch that contains its answers; many answers are in a file."""
 LINES_EACH, SPARE_LINES = 10, 1_000
-"""Of a file of answers: lines for each request, and beyond them, that are read. The real one has a line for each."""
+"""Lines of an answer file that are read: per request, and in addition. A real file has one line per request."""
 PAGE_SIZE = 100
 MOST_PAGES = 50
 
@@ -190,7 +190,8 @@ class GeminiBatches:
             raise ResultsUnavailable(_cleaned(error.failure, written, self._api_key)) from error
 
     async def _in_file(self, file: str, model: str, prompts: Mapping[str, Written]) -> AsyncIterator[BatchLine]:
-        """Reading ends at lines that no batch has: a file of countless tiny ones takes minutes of processor time."""
+        """Reading ends after more lines than any batch has: a file of countless tiny ones takes minutes of processor
+        time."""
         left = LINES_EACH * len(prompts) + SPARE_LINES
         async for line in self._lines(f"/v1beta/{file}{_DOWNLOAD}"):
             yield read_line(line, model, self._now(), prompts=prompts)
@@ -274,7 +275,7 @@ class GeminiBatches:
         leave_within: timedelta | None = None,
         **more: Any,
     ) -> httpx2.Response | Failure:
-        """One call: an answer below 300, or what the rest means."""
+        """One call: an answer below 300, or the failure."""
         late = _Late(leave_within)
         try:
             async with asyncio.timeout(within.total_seconds()):
@@ -289,7 +290,7 @@ class GeminiBatches:
 
     @property
     def _written(self) -> tuple[str, ...]:
-        """What files of this process's hold, as far as it is remembered: errors about a batch may quote it."""
+        """What this process's files contain, as far as it is remembered: errors about a batch may quote it."""
         return tuple(text for texts in self._quotable.values() for text in texts)
 
     def _failure(self, response: httpx2.Response, body: bytes) -> Failure:
@@ -338,7 +339,7 @@ async def _pieces(file: IO[bytes]) -> AsyncIterator[bytes]:
 
 
 def _named(answer: httpx2.Response, allowed: re.Pattern[str], inside: str | None = None) -> str | Failure:
-    """The name that a 200 gives to what was made; without one nothing is known of it."""
+    """The name that a 200 gives to what was made; without a name nothing is known about it."""
     members = errors.decoded(answer.content, dict[str, Any]) or {}
     thing = members if inside is None else members.get(inside)
     name = thing.get("name") if isinstance(thing, dict) else None

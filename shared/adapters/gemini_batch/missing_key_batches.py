@@ -1,4 +1,4 @@
-"""The batch lane where no key was given: functions that tend no batch need none."""
+"""The batch lane if no key was given: functions that handle no batch need none."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Errors and refusals that stand inside an HTTP 200, in Google's words and in those of OpenAI's forms. Pure.
+"""Errors and refusals inside an HTTP 200, in Google's words and in those of OpenAI's forms. Pure.
 
 Sources: https://openrouter.ai/docs/api-reference/errors (an error inside a choice),
 https://github.com/BerriAI/litellm/issues/28989 (content policy), https://github.com/cline/cline/pull/2075.
@@ -42,7 +42,7 @@ class _Bare(msgspec.Struct):
 
 
 def problem_in(body: bytes | bytearray | Raw) -> ProviderProblem | None:
-    """The error that a body of another shape speaks of, with or without `error` around it."""
+    """The error in a body of another shape, with or without `error` around it."""
     problem = errors.read_problem(body)
     if problem is not None:
         return problem
@@ -57,12 +57,12 @@ def problem_in(body: bytes | bytearray | Raw) -> ProviderProblem | None:
 
 
 def problem_among(values: Iterable[Raw]) -> ProviderProblem | None:
-    """The first that one of the JSON values of an answer speaks of."""
+    """The first error in the JSON values of an answer."""
     return next(filter(None, map(problem_in, values)), None)
 
 
 def inner_problem(error: Raw) -> ProviderProblem | None:
-    """The error object, or the text, of an `error` member; None where it is null, empty or says nothing."""
+    """The error object, or the text, of an `error` member; None if it is null, empty or without content."""
     text = text_of(error)
     if text:
         return ProviderProblem((), text)
@@ -76,7 +76,7 @@ def judge(
     now: datetime,
     unnamed: FailureKind = FailureKind.MALFORMED_ANSWER,
 ) -> Failure:
-    """As gemini_errors.judge of a 200, and it knows a refusal in OpenAI's words."""
+    """As gemini_errors.judge for a 200, and it knows a refusal in OpenAI's words."""
     if is_refusal(problem):
         word = next((code for code in problem.codes if code in REFUSALS), problem.code)
         return Failure(FailureKind.REFUSED, problem.message or f"refused: {word}", word, http_status=200)
@@ -89,16 +89,15 @@ def judge_instead(
     now: datetime,
     unnamed: FailureKind = FailureKind.MALFORMED_ANSWER,
 ) -> Failure:
-    """Of an error that stands in the answer's place, with the HTTP status that it names: what a gateway charges goes by
-    it, and one that turned the call away in a 200 has made no image.
-    """
+    """For an error in place of the answer, with the HTTP status that it names: a gateway charges by it, and one that
+    refused the call in a 200 has made no image."""
     failure = judge(problem, headers, now, unnamed)
     number = problem.number or next((STATUS_OF_CODE[code] for code in problem.codes if code in STATUS_OF_CODE), 200)
     return failure if number < 400 or failure.kind is FailureKind.REFUSED else replace(failure, http_status=number)
 
 
 def is_refusal(problem: ProviderProblem) -> bool:
-    """By its code; by its words only where no code or number says that it is something else."""
+    """By its code; by its words only if no code or number says otherwise."""
     if not REFUSALS.isdisjoint(problem.codes):
         return True
     if not NO_IMAGE.isdisjoint(problem.codes) or problem.number not in (None, 400, 403, 422):

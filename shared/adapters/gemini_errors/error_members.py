@@ -20,7 +20,7 @@ DEEPEST = 6
 
 
 class ErrorMembers(Struct, frozen=True):
-    """What one error says of itself."""
+    """What one error says."""
 
     message: str = ""
     code: Raw = NONE
@@ -31,7 +31,7 @@ class ErrorMembers(Struct, frozen=True):
     metadata: Raw = NONE
     innererror: Raw = NONE
     is_bare: bool = False
-    """It stood under no `error`: whose statement it is nobody knows."""
+    """It was not inside an `error` member: it is unknown whose statement it is."""
 
 
 class _Thing(msgspec.Struct):
@@ -52,7 +52,7 @@ class _Thing(msgspec.Struct):
 
 
 def error_in(body: Json) -> ErrorMembers | None:
-    """The error that a body names as one; None where it names none."""
+    """The error that a body names as such; None if it names none."""
     return _read(body, inside=False, bare=False, depth=0)
 
 
@@ -62,7 +62,7 @@ def bare_error_in(body: Json) -> ErrorMembers | None:
 
 
 def members_of(error: Json) -> ErrorMembers | None:
-    """Of an object that is an error, since it stands where one does."""
+    """For an object that is an error because of its place."""
     return _read(error, inside=True, bare=False, depth=0)
 
 
@@ -110,7 +110,7 @@ def _of_thing(thing: _Thing, *, inside: bool, bare: bool, depth: int) -> ErrorMe
 
 
 def _message(thing: _Thing) -> str:
-    """The first text among the members that tell what happened; some are lists of such objects."""
+    """The first text among the members that describe what happened; some are lists of such objects."""
     for raw in (thing.message, thing.error_description, thing.detail, thing.msg, thing.error_message, thing.text):
         text = _text_in(raw)
         if text:
@@ -138,7 +138,7 @@ def _text_in_item(raw: Raw) -> str:
 
 
 def _unfolded(members: ErrorMembers, depth: int) -> ErrorMembers:
-    """The error whose JSON is the message of this one, where it is, and where it is not what was sent."""
+    """The error whose JSON is the message of this one, unless it is a quotation of the request."""
     if members.message.lstrip()[:1] not in ("{", "[") or _was_sent(members.message):
         return members
     text = members.message if decoded(members.message.encode(), Raw) is not None else _as_json(members.message)

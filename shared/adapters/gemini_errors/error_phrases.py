@@ -1,4 +1,4 @@
-"""The sentences of providers that say what no code says. They are searched in a provider's own words alone. Pure."""
+"""The sentences of providers that say what no code says. Only a provider's own words are searched. Pure."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ _REFUSAL_NAME = late_pattern(
     r"\b(PROHIBITED_CONTENT|IMAGE_PROHIBITED_CONTENT|IMAGE_SAFETY|IMAGE_RECITATION|BLOCKLIST|SPII"
     r"|content_policy_violation|moderation_blocked)\b"
 )
-"""Google's and OpenAI's own words for a no, as relays quote them in errors of any status."""
+"""Google's and OpenAI's own words for a refusal, as relays quote them in errors of any status."""
 _PICTURE = late_pattern(
     r"\b(process|read|decode|open|parse|load) (the |an? |your )?"
     r"(input |provided |uploaded |given |reference )?images?\b"
@@ -108,12 +108,13 @@ def is_of_billing(words: str) -> bool:
 
 
 def is_of_project(words: str) -> bool:
-    """Of the region, the version of the API, or a project or an account that may not call: no request can mend it."""
+    """About the region, the version of the API, or a project or an account that may not call: no change of the request
+    helps."""
     return any(pattern().search(words) for pattern in (_REGION, _VERSION, _DENIED))
 
 
 def is_refusal(words: str) -> bool:
-    """Not of an account that is closed for what it did before."""
+    """Not about an account that is closed for what it did before."""
     return names_refusal(words) or bool(_REFUSED().search(words) and not is_of_closed_account(words))
 
 
@@ -122,12 +123,12 @@ def is_of_closed_account(words: str) -> bool:
 
 
 def names_refusal(words: str) -> bool:
-    """By the provider's own word for it, so that it holds within any status."""
+    """The provider's own term, so it counts with any status."""
     return bool(_REFUSAL_NAME().search(words))
 
 
 def is_of_picture(words: str) -> bool:
-    """Of a reference, or of the size of all."""
+    """About a reference, or the size of all."""
     return bool(_PICTURE().search(words) or is_too_large(words))
 
 
@@ -136,10 +137,10 @@ def is_too_large(words: str) -> bool:
 
 
 def is_upstream_timeout(words: str) -> bool:
-    """Somebody behind the one who answers did not answer in time."""
+    """An upstream of the answering server did not answer in time."""
     return bool(_UPSTREAM_SILENT().search(words))
 
 
 def lacks_tier(words: str) -> bool:
-    """One sentence says of a service tier that the model does not have it."""
+    """One sentence says that the model does not have a service tier."""
     return any(_TIER().search(item) and _NOT_HAD().search(item) for item in _SENTENCE_END().split(words))

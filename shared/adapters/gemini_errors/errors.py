@@ -62,11 +62,11 @@ _GOOGLE = ("googleapis.com",)
 CLOUDFLARE = frozenset([520, 521, 522, 523, 524, 525, 526, 527])
 """Cloudflare's own: https://developers.cloudflare.com/support/troubleshooting/http-status-codes/cloudflare-5xx-errors/"""
 NEVER_PASSED_ON = frozenset([521, 522, 523])
-"""Of these the origin saw nothing, where it was Cloudflare who said it."""
+"""Statuses at which the origin saw nothing, if Cloudflare sent them."""
 CALLER_GONE = (408, 460, 499)
-"""A proxy took the caller, or itself, for gone while the call went on (460: AWS, 499: nginx)."""
+"""A proxy assumed that the caller, or itself, was gone while the call continued (460: AWS, 499: nginx)."""
 PROXY_PAGES = frozenset([400, 403, 405, 407, 411, 414, 421, 426, 431, 494, 495, 496, 497])
-"""As a page of HTML these are a proxy's: no API answers so."""
+"""As an HTML page these are a proxy's: no API answers that way."""
 _TAG = late_pattern(r"<(script|style)\b.*?</\1\s*>|<[^>]*>", re.I | re.S)
 
 
@@ -93,7 +93,7 @@ Body: TypeAlias = bytes | bytearray | msgspec.Raw
 
 
 class ProviderProblem(Struct, frozen=True):
-    """What the provider said, whichever form it said it in."""
+    """The provider's statement, in whichever form it came."""
 
     codes: tuple[str, ...]
     """Its words for the error in lower case, the error's own code first."""
@@ -103,7 +103,7 @@ class ProviderProblem(Struct, frozen=True):
     violations: tuple[Violation, ...] = ()
     retry_delays: tuple[str, ...] = ()
     in_form: bool = True
-    """It came as an error of an API; else as a page or as text of who knows whom."""
+    """It came as an error of an API; otherwise as a page or as text of unknown origin."""
     own_form: bool = False
     """As an error object with a code: not a proxy's JSON."""
     is_page: bool = False
@@ -134,7 +134,7 @@ def read_failure(
 
 
 def read_problem(body: Body) -> ProviderProblem | None:
-    """The error a JSON body speaks of, also inside a list of one; None where it speaks of none."""
+    """The error in a JSON body, also inside a list of one; None if there is none."""
     members = error_in(body)
     return _problem(members) if members is not None else None
 
@@ -173,7 +173,7 @@ def judge(
 
 
 def decoded(body: Body, kind: type[T]) -> T | None:
-    """`body` as `kind`, or None: no answer of a server raises an exception."""
+    """`body` as `kind`, or None: no server's answer raises an exception."""
     try:
         return msgspec.json.decode(body, type=kind)
     except (ValueError, RecursionError):  # msgspec's own errors, and bytes that are no UTF-8, are ValueErrors
@@ -193,7 +193,7 @@ def _message(problem: ProviderProblem, kind: FailureKind, status: int, headers: 
 def _may_be_billed(
     problem: ProviderProblem, kind: FailureKind, words: str, status: int, headers: Mapping[str, str]
 ) -> bool:
-    """Google's promise that a 500 costs nothing is not that of a proxy, nor of a gateway that gave up waiting."""
+    """Google's promise that a 500 costs nothing does not hold for a proxy, or for a gateway that gave up waiting."""
     if kind is FailureKind.CONNECTION or (status < 500 and status not in CALLER_GONE):
         return False
     content_type = headers.get("content-type", "json")
@@ -202,7 +202,7 @@ def _may_be_billed(
 
 
 def _gave_up(problem: ProviderProblem, words: str) -> bool:
-    """A gateway that says of its own upstream that it did not answer in time. Google's own 500 is none."""
+    """A gateway says that its own upstream did not answer in time. Google's own 500 does not count."""
     google = "internal" in problem.codes or problem.codes == ("api_error",)
     return not google and error_phrases.is_upstream_timeout(" ".join((words, *problem.codes)))
 
@@ -235,7 +235,7 @@ def _meaning(
 
 
 def _by_code(problem: ProviderProblem) -> _Meaning | None:
-    """What a code says that means one thing at any status."""
+    """The meaning of a code that is the same with any status."""
     codes = problem.codes
     if not REFUSALS.isdisjoint(codes):
         return _Meaning(FailureKind.REFUSED)
@@ -266,7 +266,7 @@ def _of_quota(problem: ProviderProblem, words: str) -> _Meaning:
 
 
 def _by_words(problem: ProviderProblem, words: str, status: int, sent: Sent) -> _Meaning | None:
-    """What the sentence says within a status that says little. A page's or a proxy's text is nobody's statement."""
+    """The meaning of a sentence within an ambiguous status. A page's or a proxy's text does not count."""
     if not problem.in_form:
         return None
     if status in (200, 400, 403, 422, 451) and error_phrases.is_refusal(words):
@@ -293,12 +293,12 @@ def _by_words(problem: ProviderProblem, words: str, status: int, sent: Sent) -> 
 
 
 def _is_precondition(problem: ProviderProblem, words: str) -> bool:
-    """FAILED_PRECONDITION is said of the state of a project, unless it speaks of what the request holds."""
+    """FAILED_PRECONDITION is about the state of a project, unless it names something in the request."""
     return "failed_precondition" in problem.codes and not (_OTHER_THING().search(words) or _OF_REQUEST().search(words))
 
 
 def _names_model(problem: ProviderProblem, words: str, sent: Sent) -> bool:
-    """It says of the very model that was asked that there is none."""
+    """It says that the very model that was called does not exist."""
     return "model_not_found" in problem.codes or bool(sent.model and sent.model.lower() in words.lower())
 
 
@@ -338,8 +338,8 @@ def _kind_of_status(status: int, problem: ProviderProblem, words: str, unnamed: 
 
 
 def _missing(problem: ProviderProblem, words: str) -> FailureKind:
-    """A 404 is the model's where it says so, or where the API says `not_found` of nothing in particular: the model is
-    all that we name. Else something was reached that does not know our path."""
+    """A 404 is about the model if it says so, or if the API says `not_found` without naming anything: the model is all
+    that we name. Otherwise the server does not know our path."""
     if not problem.in_form:
         return FailureKind.CONNECTION
     if "model_not_found" in problem.codes:

@@ -1,4 +1,4 @@
-"""Which quota a 429 of the Gemini API speaks of, and when it may be asked again. Pure."""
+"""Which quota a 429 of the Gemini API is about, and when to try again. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from shared.core.provider.failure import FailureKind
 from shared.core.values.late_pattern import late_pattern
 
 LONGEST_HINT = timedelta(days=7)
-"""A server that says more is not believed beyond this: no quota of the Gemini API lasts longer than a day."""
+"""A longer hint of a server is not believed: no quota of the Gemini API lasts longer than a day."""
 UNLIMITED = 9 * 10**18
 """Google writes -1 or about 2**63 for "no limit"."""
 
@@ -43,7 +43,7 @@ _NO_MONEY = late_pattern(
 _INNOCENT = late_pattern(
     r"\b(no|not|nothing|never|without)\b[^.;!,]{0,40}\b(charged?|charging|used|deducted|billed|consumed|spent)\b", re.I
 )
-"""That nothing was taken says nothing of what is left."""
+"""A rejection says nothing about what is left."""
 _BUSY = late_pattern(
     r"high demand|overloaded|\bat capacity\b|\b(no|insufficient|out of|not enough) capacity\b"
     r"|model is (currently )?busy",
@@ -64,7 +64,7 @@ class Violation(Struct, frozen=True):
 
     quota_id: str
     value: int | None
-    """The limit; None where it was not given or is unlimited."""
+    """The limit; None if it is missing or unlimited."""
     metric: str = ""
 
     @property
@@ -80,7 +80,7 @@ class _Violation(msgspec.Struct):
 
 
 def violations(raw: Iterable[msgspec.Raw]) -> Iterator[Violation]:
-    """The violations that can be read; others are passed over, since the status alone says enough."""
+    """The violations that can be read; others are ignored, because the status alone says enough."""
     for item in raw:
         try:
             violation = msgspec.json.decode(item, type=_Violation)
@@ -119,7 +119,7 @@ def has_no_balance(codes: Collection[str], message: str) -> bool:
 
 
 def is_overload(codes: Collection[str], message: str) -> bool:
-    """A 429 of a server without capacity: no quota of ours."""
+    """A 429 of a server without capacity: not about our quota."""
     return not BUSY.isdisjoint(codes) or bool(_BUSY().search(message))
 
 
@@ -134,9 +134,7 @@ def retry_after(
     headers: Mapping[str, str], retry_delays: Iterable[str], message: str, now: datetime
 ) -> timedelta | None:
     """The largest of the server's hints: Retry-After (seconds or a date), RetryInfo.retryDelay, "Please retry in …".
-
-    On a daily quota it is kept as what the server said, and is not to be trusted.
-    """
+    For a daily quota it is kept as stated by the server, and is not to be trusted."""
     hints = [_header(headers.get("retry-after", ""), now), *(_duration(retry_delay) for retry_delay in retry_delays)]
     hints += [_duration(item) for item in _RETRY_IN().findall(message)]
     return max((min(hint, LONGEST_HINT) for hint in hints if hint is not None), default=None)

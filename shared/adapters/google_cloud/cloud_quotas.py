@@ -1,6 +1,6 @@
 """Limits from the Cloud Quotas API, tier and usage from Cloud Monitoring, by their client libraries over REST.
 
-A client lives for one reading: once a minute nothing is saved by keeping it, and nothing has to be closed. The
+A client is made for each reading: at one per minute nothing is saved by keeping it, and nothing has to be closed. The
 libraries block, so a reading runs in a thread.
 """
 
@@ -43,7 +43,7 @@ class CloudQuotas:
         clock: Clock,
         reads: Literal["limits", "limits and usage"],
     ) -> None:
-        """`server` is None for Google's, with the environment's credentials; any other is asked without."""
+        """`server` None: Google's, with the environment's credentials; any other is called without credentials."""
         self._project = project
         self._server = server
         self._ids_by_name = ids_by_name
@@ -76,7 +76,7 @@ class CloudQuotas:
         return await self._ask_monitoring(lambda monitoring: self._add_up(monitoring, now))
 
     async def _find_tier(self, counters: tuple[Counter, ...], now: datetime) -> None:
-        """A call is counted on its project's tier alone. Where nothing is counted, or said, what was known stays."""
+        """A call only counts on its project's tier. If nothing is counted, or reported, the known tier stays."""
         requests = [counter for counter in counters if counter.dimension == "rpm"]
         if len(requests) < 2:
             return
@@ -129,7 +129,7 @@ def quotas_client(server: str | None) -> CloudQuotasClient:
 
 
 def _rows(infos: Iterable[QuotaInfo]) -> Iterable[Row]:
-    """A value that is not there would read as 0: it is left out."""
+    """A missing value would read as 0: it is left out."""
     for info in infos:
         for dimensions_info in info.dimensions_infos:
             if "details" in dimensions_info:

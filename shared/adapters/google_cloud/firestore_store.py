@@ -57,9 +57,9 @@ Snapshot: TypeAlias = DocumentSnapshot[Any]
 
 CALL_TIMEOUT = timedelta(seconds=10)
 PATIENCE = CALL_TIMEOUT + timedelta(seconds=2)
-"""How long a call is tried again while Firestore cannot be reached or is contended; one without answer once more."""
+"""How long a call is retried while Firestore is unreachable or contended; a call without an answer once more."""
 RECOGNISED_PATHS = 10
-"""How many documents of a refused commit are looked at for our own `write_id`."""
+"""How many documents of a refused commit are checked for our own `write_id`."""
 
 _NOTHING_WRITTEN = (Aborted, ResourceExhausted)
 _NOTHING_KNOWN = (ServiceUnavailable, DeadlineExceeded, InternalServerError, Cancelled)
@@ -165,7 +165,7 @@ class FirestoreStore:
         return await self._call("read", read, self._retry(*_NOTHING_KNOWN))
 
     async def _recognised(self, writes: Sequence[Write], write_id: str) -> Committed | None:
-        """Our own commit, where it did happen before its answer was lost. All its documents got one version."""
+        """Our own commit, if it happened before its answer was lost. All its documents got one version."""
         paths = [write.path for write in writes if isinstance(write, (Create, Update))][:RECOGNISED_PATHS]
         for answer in (await self._read(paths)).values() if paths else []:
             if answer.found.fields[HIDDEN_FIELD].string_value == write_id:
@@ -190,7 +190,7 @@ class FirestoreStore:
         return built
 
     def _retry(self, *causes: type[Exception]) -> AsyncRetry:
-        """Exponential, each wait drawn at random between nothing and its turn's most."""
+        """Exponential: each wait is drawn at random between zero and its maximum."""
         return AsyncRetry(
             predicate=if_exception_type(*causes), initial=0.05, maximum=1.0, timeout=self._patience.total_seconds()
         )
@@ -214,7 +214,7 @@ def _version(update_time: DatetimeWithNanoseconds) -> str:
 
 
 def _moment(time: datetime) -> datetime:
-    """Without the nanoseconds, which are not ours to keep."""
+    """Without nanoseconds, which other stores do not keep."""
     return datetime(time.year, time.month, time.day, time.hour, time.minute, time.second, time.microsecond, tzinfo=UTC)
 
 

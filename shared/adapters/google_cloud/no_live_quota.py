@@ -1,4 +1,4 @@
-"""Where nobody is asked: limits come from RENDERLANE_QUOTA and from what rejections name."""
+"""If live limits are not read: limits come from RENDERLANE_QUOTA and from what rejections name."""
 
 from __future__ import annotations
 

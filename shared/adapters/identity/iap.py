@@ -1,4 +1,4 @@
-"""Who asks the console behind Identity-Aware Proxy: the e-mail address in the proxy's signed header, verified.
+"""Who calls the console behind Identity-Aware Proxy: the e-mail address in the proxy's signed header, verified.
 
 Header, issuer and keys by "Securing your app with signed headers" (Identity-Aware Proxy documentation).
 """
@@ -24,7 +24,7 @@ ISSUER = "https://cloud.google.com/iap"
 KEYS_GOOD_FOR = 3_600.0
 """Seconds: Google rotates them slowly and publishes new ones beforehand."""
 ANEW_AFTER = 60.0
-"""Seconds until keys are fetched again for an assertion that none of them fits."""
+"""Seconds until keys are fetched again for an assertion that fits none of them."""
 FETCH_WITHIN = 10.0
 SKEW_SECONDS = 30
 _UNSOUND = (exceptions.GoogleAuthError, ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError)
@@ -60,7 +60,7 @@ class IapIdentities:
         return email
 
     def _claims(self, assertion: str) -> Mapping[str, Any]:
-        """By the keys at hand; where they do not fit, once more by fresh ones."""
+        """With the cached keys; if they do not fit, once more with fresh ones."""
         try:
             return self._decoded(assertion)
         except _UNSOUND:
@@ -82,7 +82,7 @@ class _Fetched(Struct, frozen=True):
 
 
 class _Keys(transport.Request):
-    """google-auth asks for the keys at every assertion: they are fetched once an hour."""
+    """google-auth wants the keys for every assertion: they are fetched once an hour."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -105,7 +105,7 @@ class _Keys(transport.Request):
             return self._fetched
 
     def forget(self) -> bool:
-        """Have them fetched again, where they are old enough for that."""
+        """Have them fetched again, if they are old enough for that."""
         with self._lock:
             if time.monotonic() - self._fetched_at < ANEW_AFTER:
                 return False

@@ -1,4 +1,4 @@
-"""Who asks the console on one machine: the person who works on it, by the name of the account that runs the worker."""
+"""Who calls the console on one machine: the person who works on it, by the name of the account that runs the worker."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from shared.ports.identity import ANY_TENANT, Caller, CallerInfo, NotIdentified
 
 NAMES = ("localhost", "127.0.0.1", "::1")
-"""Hosts that a browser on this machine writes. Any other name that leads here is a page's trick: DNS rebinding."""
+"""Hosts that a browser on this machine uses. Any other name that leads here is a page's trick: DNS rebinding."""
 REMEDY = (
     "Open it on the machine itself, as http://localhost:PORT/console; to serve others, set RENDERLANE_CONSOLE_AUDIENCE"
 )
@@ -20,7 +20,7 @@ REMEDY_OF_THE_API = (
 
 
 class LoopbackIdentities:
-    """Serves this machine and nobody else: the peer, the host that it names and the absence of a proxy say so."""
+    """Serves only this machine, which is recognised by the peer, the named host and the absence of a proxy."""
 
     def __init__(self, what: str = "a browser", remedy: str = REMEDY) -> None:
         """`what` of this machine may come."""

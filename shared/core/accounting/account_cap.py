@@ -22,9 +22,9 @@ from shared.core.values.lanes import is_apart
 
 PATH = "quota/account"
 STEPS = (95, 100)
-"""Per cents at which somebody is told again, after the first warning."""
+"""Percentages at which the operator is warned again, after the first warning."""
 OPEN_DAYS = 2
-"""A day's rows may still grow for so long: an attempt is booked under the day of its end."""
+"""How long a day's rows may still grow: an attempt is booked under the day on which it ends."""
 
 
 class Account(Struct, frozen=True):
@@ -37,14 +37,14 @@ class Account(Struct, frozen=True):
 
     @property
     def monthly_cap_micros(self) -> int | None:
-        """None = nobody has said."""
+        """None = not configured."""
         if self.cap_micros is not None:
             return self.cap_micros
         return self.tier.monthly_cap_micros if self.tier is not None else None
 
     @property
     def steps(self) -> tuple[int, ...]:
-        """Per cents of the cap at which somebody is told."""
+        """Percentages of the cap at which the operator is warned."""
         return tuple(sorted({self.warn_percent, *(step for step in STEPS if step > self.warn_percent)}))
 
 
@@ -60,9 +60,9 @@ class MonthSpend(Stored, frozen=True):
     days: Mapping[str, int] = field(default_factory=dict)
     """Micro-dollars by day, Vertex and gateways left out."""
     unknown: Mapping[str, int] = field(default_factory=dict)
-    """Micro-dollars by day that may have been billed beside them: attempts of unknown cost."""
+    """Micro-dollars by day that may have been billed in addition: attempts of unknown cost."""
     warned: int = 0
-    """The highest step, in per cent, that somebody was told of this month."""
+    """The highest percentage of which the operator was warned this month."""
     tier: str | None = None
     cap_micros: int | None = None
     """As the worker that wrote it is configured."""
@@ -76,12 +76,12 @@ class MonthSpend(Stored, frozen=True):
         return sum(self.unknown.values())
 
     def percent_of(self, cap_micros: int) -> float:
-        """Of the cap, with what may have been billed."""
+        """Share of the cap that is used, including what may have been billed."""
         return 100.0 if cap_micros == 0 else 100 * (self.spent_micros + self.unknown_micros) / cap_micros
 
 
 def of_worker(own: Account, spend: MonthSpend | None, rules: AccountRules) -> Account:
-    """The account as the running worker has it; as it is configured here, where that says something or nothing runs."""
+    """The account as the running worker has configured it; as configured here, if that is set or no worker runs."""
     if own.monthly_cap_micros is not None or spend is None or spend.cap_micros is None:
         return own
     tier = rules.tiers.get(spend.tier or "")
@@ -117,7 +117,7 @@ def with_rows(before: MonthSpend | None, rows: Iterable[LedgerRow], since: date,
 
 
 def step_reached(account: Account, spend: MonthSpend) -> int | None:
-    """The highest step that is reached and was not told yet this month."""
+    """The highest percentage that is reached and has not been reported this month."""
     cap = account.monthly_cap_micros
     if cap is None:
         return None
@@ -127,7 +127,7 @@ def step_reached(account: Account, spend: MonthSpend) -> int | None:
 
 
 def hit_on(account: Account, spend: MonthSpend, now: datetime) -> date | None:
-    """The day on which the cap is reached at the rate of this month's days; None where it is not this month."""
+    """The day on which the cap is reached at this month's daily rate; None if that is not this month."""
     cap, gone = account.monthly_cap_micros, spend.spent_micros + spend.unknown_micros
     if cap is None or gone == 0:
         return None
@@ -141,7 +141,7 @@ def hit_on(account: Account, spend: MonthSpend, now: datetime) -> date | None:
 
 
 def barred_lanes(account: Account, rules: AccountRules, priority: str) -> dict[str, str]:
-    """Lanes that the account's tier does not have, with the reason. Without a tier nothing is known, and all are."""
+    """Lanes that the account's tier does not include, with the reason. None are excluded while the tier is unknown."""
     if account.tier is None or account.tier.priority:
         return {}
     having = ", ".join(name for name, tier in rules.tiers.items() if tier.priority) or "no tier"
@@ -149,7 +149,7 @@ def barred_lanes(account: Account, rules: AccountRules, priority: str) -> dict[s
 
 
 def summary(account: Account, spend: MonthSpend | None, now: datetime) -> dict[str, Any]:
-    """For programs: money in micro-dollars, None where nobody knows."""
+    """For programs: money in micro-dollars, None if unknown."""
     cap = account.monthly_cap_micros
     this_month = spend if spend is not None and spend.month == month_of(now) else None
     reached = hit_on(account, this_month, now) if this_month else None

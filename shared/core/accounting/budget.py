@@ -44,7 +44,7 @@ class Budget(Stored, frozen=True):
     period: PeriodName
     over: Over
     since: datetime
-    """When a limit was set where there was none: what was spent before in the period is counted from the ledger."""
+    """When the first limit was set: what was spent earlier in the period is counted from the ledger."""
 
     def __str__(self) -> str:
         return f"${usd(self.limit_micros)} a {self.period}"
@@ -56,7 +56,7 @@ def default_budget(limit_micros: int) -> Budget:
 
 
 class Reservation(Stored, frozen=True):
-    """What is held for one attempt; kept on its request and its attempt."""
+    """Money held for one attempt; kept on its request and its attempt."""
 
     period: str
     micros: int
@@ -67,7 +67,7 @@ class UnconfirmedReservation(Stored, frozen=True):
 
     request_id: str
     release: int
-    """The number under which it is handed out; a request at that number or beyond has taken it."""
+    """The release number under which it is handed out. A request at that number or a later one has taken it over."""
     micros: int
 
 
@@ -81,9 +81,10 @@ class BudgetAccount(Stored, frozen=True):
     before_micros: int = 0
     """Spent in the period without a reservation."""
     reserved_micros: int = 0
-    """All that was ever reserved in the period."""
+    """Everything that was ever reserved in the period."""
     pending: tuple[UnconfirmedReservation, ...] = ()
-    """Reserved for what is not known to be handed out. A pump that dies in between leaves them to the next lead."""
+    """Reserved for releases that are not known to be handed out. If a pump dies in between, the next leader resolves
+    them."""
 
     @property
     def path(self) -> str:
@@ -95,11 +96,11 @@ class BudgetAccount(Stored, frozen=True):
         )
 
     def handed_out(self, request_ids: Collection[str]) -> BudgetAccount:
-        """These carry their reservations themselves from here on."""
+        """The account after these requests carry their reservations themselves."""
         return replace(self, pending=self._without(request_ids))
 
     def give_back(self, request_ids: Collection[str]) -> BudgetAccount:
-        """These were surely not handed out, and never will be under the number that was reserved for."""
+        """The account after these were certainly not handed out, and never will be under the reserved number."""
         micros = sum(reservation.micros for reservation in self.pending if reservation.request_id in request_ids)
         return replace(self, reserved_micros=self.reserved_micros - micros, pending=self._without(request_ids))
 
@@ -140,7 +141,7 @@ class TenantBalance(Struct, frozen=True):
 
     @property
     def unspent_micros(self) -> int:
-        """What would be left if all money that is held came back."""
+        """What would be left if all held money came back."""
         return self.budget.limit_micros - self.spent_micros
 
     @property
@@ -149,7 +150,7 @@ class TenantBalance(Struct, frozen=True):
 
     @property
     def held_micros(self) -> int:
-        """For attempts that have not ended, or of which nobody knows whether they were billed."""
+        """For attempts that have not ended, or of which it is unknown whether they were billed."""
         return self.account.reserved_micros - self.settled.returned_micros
 
 
@@ -184,9 +185,8 @@ def shard_paths(tenant: str, period: str) -> list[str]:
 def settle_reservation(
     tenant: str, request_id: str, reservation: Reservation | None, cost_micros: int, *, may_be_billed: bool
 ) -> BudgetDelta:
-    """What the end of an attempt moves. `may_be_billed`: the attempt may have been billed; its reservation stays until
-    that is known, or the period ends.
-    """
+    """What the end of an attempt changes. `may_be_billed`: the attempt may have been billed; its reservation stays
+    until that is known or the period ends."""
     if reservation is None:
         return NOTHING_MOVED
     returned = 0 if may_be_billed else reservation.micros
@@ -194,7 +194,7 @@ def settle_reservation(
 
 
 def refund(tenant: str, request_id: str, reservation: Reservation | None) -> tuple[Increment, ...]:
-    """The write that returns what is held on a request that will not begin its attempt; part of the same commit."""
+    """The write that returns the money held on a request that will not begin its attempt; part of the same commit."""
     return settle_reservation(tenant, request_id, reservation, 0, may_be_billed=False).writes()
 
 
@@ -221,7 +221,7 @@ class BudgetDelta(Struct, frozen=True):
         return replace(self, by_period=summed)
 
     def writes(self) -> tuple[Increment, ...]:
-        """One a period; none where nothing moved."""
+        """One per period; none if nothing changed."""
         shard = zlib.crc32(self.request_id.encode()) % SHARDS
         return tuple(
             Increment(
@@ -238,7 +238,7 @@ NOTHING_MOVED = BudgetDelta("", "", {})
 
 
 def refuses(balance: TenantBalance, estimate_micros: int) -> bool:
-    """Whether the request ends now. Held money may come back, so a request that only lacks that waits instead."""
+    """Whether the request ends now. Held money may come back, so a request that lacks only that waits instead."""
     return balance.budget.over == "refuse" and estimate_micros > balance.unspent_micros
 
 
@@ -256,7 +256,7 @@ def refusal(tenant: str, balance: TenantBalance, estimate_micros: int) -> Outcom
 
 
 def fitting(estimates: Sequence[int], available_micros: int) -> int:
-    """How many of the first ones the money holds all together."""
+    """How many of the first ones the money covers together."""
     count = 0
     for estimate in estimates:
         available_micros -= estimate

@@ -22,23 +22,23 @@ class BudgetChange(Stored, frozen=True):
     before: Budget | None = None
     after: Budget | None = None
     undoes: bool = False
-    """It took the change before it back."""
+    """It reverted the change before it."""
 
     def __str__(self) -> str:
         return f"{_in_words(self.before)} -> {_in_words(self.after)}"
 
 
 class UndoRefused(Exception):
-    """A change that is not taken back. Says why and what to do."""
+    """A change cannot be reverted. Says why and what to do."""
 
 
 def with_change(changes: Sequence[BudgetChange], change: BudgetChange) -> tuple[BudgetChange, ...]:
-    """The history after it."""
+    """The history including it."""
     return (change, *changes[: MOST_CHANGES - 1])
 
 
 def undoable(changes: Sequence[BudgetChange], now: datetime) -> BudgetChange | None:
-    """The newest change, while it may be taken back."""
+    """The newest change, while it can still be reverted."""
     newest = changes[0] if changes else None
     return newest if newest is not None and not newest.undoes and may_be_undone(newest.at, now) else None
 

@@ -1,7 +1,7 @@
-"""The ledger: what one settlement adds to it, split so that a bill explains itself without reading a request.
+"""The ledger: what one settlement adds to it, split so that a bill can be explained without reading requests.
 
-One document a day, tenant, model, lane, set of flags and shard, raised in the commit that closes the attempt: exactly
-once. Amounts are flat whole numbers. At most SHARDS documents stand for one such combination and day.
+One document per day, tenant, model, lane, set of flags and shard, incremented in the commit that closes the attempt:
+exactly once. Amounts are flat whole numbers. At most SHARDS documents exist for one such combination and day.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ Why: TypeAlias = Literal["first", "retry", "refused", "no_image", "duplicate"]
 a request that had its image or its end already."""
 WHYS: tuple[Why, ...] = ("first", "retry", "refused", "no_image", "duplicate")
 Repeat: TypeAlias = Literal["free", "once", "again"]
-"""What a retry of known cost came to: nothing, as where a limit rejected it; the only money that its request has cost;
-or money beside what an earlier attempt cost or may have cost."""
+"""What a retry of known cost turned out to be: free, as when a limit rejected it; the only money that its request cost;
+or money on top of what an earlier attempt cost or may have cost."""
 REPEATS: tuple[Repeat, ...] = ("free", "once", "again")
 PARTS = ("input", "text", "thinking", "image", "grounding", "call")
-"""What was charged; `call` is a provider's price of one call."""
+"""What was charged for; `call` is a provider's price of one call."""
 SAVED = ("lane", "model", "size", "served")
-"""By what a delivered image was cheaper (negative: dearer) than the one asked for: another lane, model or size than was
-asked, or a provider that served otherwise than was ordered."""
+"""By how much a delivered image was cheaper (negative: dearer) than the requested one: because of another lane, model
+or size, or because the provider served something other than was ordered."""
 
 COUNTS = (
     "attempts",
@@ -50,8 +50,8 @@ COUNTS = (
     "attempts_free",
     *(f"attempts_retry_{repeat}" for repeat in REPEATS),
 )
-"""`attempts_free` cost nothing, by the provider's terms. The parts of `attempts_retry` are of known cost, and of rows
-that this release or a newer one booked; so are those of `micros_retry`."""
+"""`attempts_free` cost nothing, by the provider's terms. `attempts_retry` and `micros_retry` split only retries of
+known cost that this release or a newer one booked."""
 MONEY = (
     "cost_micros",
     "listed_micros",
@@ -63,31 +63,32 @@ MONEY = (
     *(f"micros_{part}" for part in PARTS),
     *(f"saved_{what}_micros" for what in SAVED),
 )
-"""`listed_micros` of the cost were not metered; unknown attempts cost between nothing and `unknown_most_micros`, their
-estimates, of which `unknown_held_micros` may really have been billed: a call left, and nobody knows how it ended."""
+"""`listed_micros` of the cost were taken from a price list instead of metered tokens. Unknown attempts cost between
+nothing and `unknown_most_micros`, their estimates; `unknown_held_micros` of that may really have been billed: a call
+left, and its end is unknown."""
 ALWAYS = ("attempts", "images", "cost_micros", "unknown_attempts")
 DIMENSIONS = ("tenant", "model", "lane", "day", "flag")
 
 
 class Cell(Struct, frozen=True):
-    """Under what an attempt is booked."""
+    """The key under which an attempt is booked."""
 
     day: str
-    """Of its end, UTC."""
+    """The day on which it ended, UTC."""
     tenant: str
     model: str
-    """The one that is billed."""
+    """The model that is billed."""
     lane: str
-    """The tier that is billed."""
+    """The lane that is billed."""
     flags: tuple[str, ...]
-    """Ids of the flags that bent its route."""
+    """Ids of the flags that changed its route."""
 
     @property
     def flag(self) -> str:
         return " ".join(self.flags)
 
     def increment(self, amounts: Mapping[str, int], shard: int, now: datetime) -> Increment:
-        """What is added. Amounts of nothing are left out. `now` is when: a reader asks for what changed since."""
+        """The amounts to add; zeros are left out. `now` is when: readers query for what changed since."""
         rest = json.dumps([self.model, self.lane, *self.flags]).encode()
         name = f"{self.day}_{self.tenant}_{hashlib.sha256(rest).hexdigest()[:12]}_{shard % SHARDS}"
         kept = {word: amount for word, amount in amounts.items() if amount or word in ALWAYS}
@@ -109,18 +110,18 @@ class Booking(Struct, frozen=True):
     cost: Cost
     why: Why
     number: int
-    """Of the attempt, from 1."""
+    """Its number within the request, from 1."""
     estimate_micros: int
     made: bool
     ambiguous: bool
     """It may have been billed without a result."""
     was_given_up: bool
-    """It was booked before, as crashed and of unknown cost: that is undone."""
+    """It was already booked, as crashed and of unknown cost: that booking is reversed."""
     searches: int
     mismatched: bool
     saved: Mapping[str, int]
     failed_as: FailureKind | None = None
-    """None where the attempt was no failure."""
+    """None if the attempt did not fail."""
     paid_before: bool = False
     """An earlier attempt of the request has cost something, or may have."""
     timing: Timing = Timing()
@@ -178,7 +179,7 @@ def plain(number: int) -> Why:
 
 
 def exact_parts(cost: Cost) -> dict[str, int]:
-    """The parts, adding up to the cost: each was rounded for itself, and the largest takes what that left."""
+    """The parts, which add up to the cost: each is rounded on its own, and the largest takes the remainder."""
     parts = {name if name in PARTS else "call": 0 for name in cost.parts}
     for name, micros in cost.parts.items():
         parts[name if name in PARTS else "call"] += micros
@@ -200,7 +201,7 @@ class LedgerRow(Stored, frozen=True):
     flag: str = ""
     updated_at: datetime | None = None
     amounts: Mapping[str, int] = field(default_factory=dict)
-    """All other fields: counts and money by name, those too that only a newer release adds up."""
+    """All other fields: counts and money by name, including those that only a newer release adds up."""
 
     @classmethod
     def from_json(cls, data: Fields) -> Self:
@@ -208,16 +209,16 @@ class LedgerRow(Stored, frozen=True):
         return super().from_json({**labels, "amounts": {name: data[name] for name in data if name not in LABELS}})
 
     def amount(self, name: str) -> int:
-        """0 where nothing of it was booked."""
+        """0 if nothing was booked under it."""
         return self.amounts.get(name, 0)
 
     @property
     def place(self) -> tuple[str, str]:
-        """In the ledger's order: what a next page begins after."""
+        """Its position in the ledger's order: where the next page begins."""
         return self.day, self.name
 
     def group(self, by: str) -> str:
-        """Its value in that one of DIMENSIONS; rows without flags are `-`."""
+        """Its value in one of DIMENSIONS; rows without flags have `-`."""
         value: str = getattr(self, by)
         return value or "-"
 

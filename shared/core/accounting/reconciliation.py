@@ -1,4 +1,5 @@
-"""The provider's own bill beside the ledger, by day and SKU: what differs is listed, the unreadable is said. Pure."""
+"""Compares the provider's own bill with the ledger, by day and SKU: differences are listed, unreadable lines reported.
+Pure."""
 
 from __future__ import annotations
 
@@ -18,7 +19,7 @@ from shared.core.values.lanes import VERTEX
 from shared.core.values.money import MICROS_PER_USD, round_micros
 
 ROUNDING_MICROS = 10_000
-"""Less than a cent a day and SKU is no difference: bills and bookings are rounded in different places."""
+"""Less than a cent per day and SKU is no difference: bills and bookings are rounded in different places."""
 
 COLUMNS: Mapping[str, tuple[str, ...]] = {
     "day": ("usage_start_time", "usage_start_date", "date", "usage date"),
@@ -48,7 +49,7 @@ class ExportLine(Struct, frozen=True):
 class Difference(Struct, frozen=True):
     day: str
     what: str
-    """Model, lane and part; a SKU's own description where nobody knows it."""
+    """Model, lane and part; the SKU's own description if it is not known."""
     billed_micros: int
     booked_micros: int
 
@@ -68,7 +69,7 @@ class Reconciled(Struct, frozen=True):
     others_micros: int
     """Of services that are not ours: left out."""
     days: tuple[str, ...]
-    """That the export speaks of; the ledger is compared on these alone."""
+    """Days that the export covers; only these are compared with the ledger."""
 
 
 def read_export(text: str) -> list[ExportLine]:
@@ -97,7 +98,7 @@ def read_export(text: str) -> list[ExportLine]:
 
 
 def reconcile(lines: Iterable[ExportLine], rows: Iterable[LedgerRow], billing: Billing) -> Reconciled:
-    """`rows` of the ledger; those of other days than the export's, and providers', are not looked at."""
+    """`rows` of the ledger; those outside the export's days and those of third-party providers are ignored."""
     billed: dict[tuple[str, str], Decimal] = {}
     others, days = Decimal(0), set()
     for line in lines:

@@ -1,7 +1,8 @@
-"""What a delivered image cost less than the one that was asked for, by what was changed on the way. Pure.
+"""By how much a delivered image was cheaper than the requested one, by what was changed on the way. Pure.
 
-What was asked is priced with the tokens that this image did take, its image tokens replaced by those of the size asked
-for: so an estimate's allowances are no saving. A provider's price is never compared with Google's.
+The requested image is priced with the tokens that the delivered one used, with its image tokens replaced by those of
+the requested size: so an estimate's allowances never count as savings. A third-party provider's price is never compared
+with Google's.
 """
 
 from __future__ import annotations
@@ -60,6 +61,6 @@ def _worth(route: Route, usage: Usage | None, catalogue: Catalogue) -> int | Non
 
 
 def _fitting(model: str, size: str, catalogue: Catalogue) -> str:
-    """The model's size for that one; its largest where it has none so large."""
+    """The model's size that corresponds to the requested one; its largest if it has none that large."""
     candidate = catalogue.models[model]
     return candidate.size_for(size) or candidate.sizes[-1]

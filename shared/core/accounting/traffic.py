@@ -1,7 +1,7 @@
-"""Attempts as they go: how many, how they failed, how long they waited and took. Pure.
+"""Statistics of attempts: how many, how they failed, how long they waited and took. Pure.
 
-The ledger's rows carry these counts beside the money, in the same commit, so that they are exact and cost no write of
-their own. Times are counted in buckets: a percentile is read from them, never from single requests.
+The ledger's rows carry these counts beside the money, in the same commit, so they are exact and cost no extra write.
+Durations are counted in buckets; percentiles are read from the buckets, never from single requests.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ Tally: TypeAlias = Mapping[str, int]
 Clocked: TypeAlias = Literal["wait", "model"]
 
 EDGES = (0.25, 0.5, 1, 2, 3, 5, 7.5, 10, 15, 20, 30, 45, 60, 120, 300, 600, 1_800, 3_600, 14_400)
-"""Upper bounds of the buckets in seconds; one more takes what is longer."""
+"""Upper bounds of the buckets in seconds; one more bucket holds everything longer."""
 LONGEST = 43_200.0
-"""Seconds; where the last bucket is taken to end."""
+"""Seconds; where the last bucket is assumed to end."""
 FAILED = "failed_"
 COUNTED = ("attempts", "images", "cost_micros")
 NO_NEWS = frozenset(kind.value for kind, rule in RULES.items() if rule.no_news)
@@ -56,7 +56,7 @@ def failed(kind: str) -> str:
 
 
 def tallies(rows: Iterable[LedgerRow]) -> dict[str, dict[str, int]]:
-    """The ledger's rows by circuit, their money and parts left out."""
+    """The ledger's rows by circuit, without their money and parts."""
     result: dict[str, Counter[str]] = {}
     for row in rows:
         tally = result.setdefault(circuit(row.lane, row.model), Counter())
@@ -73,7 +73,7 @@ def added(one: Tally, other: Tally) -> dict[str, int]:
 
 
 def less(now: Tally, before: Tally) -> dict[str, int]:
-    """What came since `before`. Less than nothing never comes: an attempt given up that ended after all is undone."""
+    """The difference since `before`. Never negative: an attempt that was given up and ended after all is reversed."""
     return {name: count for name in now if (count := now[name] - before.get(name, 0)) > 0}
 
 
@@ -85,14 +85,14 @@ def summed(several: Iterable[Tally]) -> dict[str, int]:
 
 
 def failures(tally: Tally) -> dict[str, int]:
-    """By kind, the most first: those that speak against the route, its key or its quota."""
+    """By kind, most frequent first: failures that count against the route, its key or its quota."""
     kinds = {name.removeprefix(FAILED): count for name, count in tally.items() if name.startswith(FAILED) and count > 0}
     kept = {kind: count for kind, count in kinds.items() if kind not in NO_NEWS}
     return dict(sorted(kept.items(), key=lambda item: (-item[1], item[0])))
 
 
 def percentile(tally: Tally, clocked: Clocked, share: float) -> float | None:
-    """Seconds, spread evenly within a bucket; None where nothing was clocked."""
+    """Seconds, interpolated evenly within a bucket; None if nothing was measured."""
     counts = [max(0, tally.get(f"{clocked}_{number}", 0)) for number in range(len(EDGES) + 1)]
     rank = share * sum(counts)
     if rank <= 0:

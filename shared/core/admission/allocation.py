@@ -20,8 +20,8 @@ from shared.core.routing.ladder import Planned
 from shared.core.values.lanes import is_apart
 
 INTERACTIVE_HORIZON = timedelta(seconds=2)
-"""Further: the next free slot may lie behind those that others have already. For who is owed a slot, too: all that
-frees itself nearer was given to interactive requests a tick ago."""
+"""How far ahead to look for interactive requests, and for priorities with a deficit: nearer slots were handed out in
+the previous tick."""
 
 
 class Candidate(Struct, frozen=True):
@@ -32,7 +32,7 @@ class Candidate(Struct, frozen=True):
 
     @property
     def model(self) -> str:
-        """What its quota is counted under: the route's pool."""
+        """The pool that its quota is counted under."""
         return self.planned.route.pool
 
     @property
@@ -44,11 +44,11 @@ class Grant(Struct, frozen=True):
     candidate: Candidate
     slot_at: datetime
     slot_until: datetime
-    """A start after this goes back to the front."""
+    """A slot later than this is not taken: the request returns to the front of its queue."""
 
 
 class Shared(Struct, frozen=True):
-    """What the models have in common."""
+    """What all models share."""
 
     spend: Spend = NOTHING_SPENT
     most_spend: int | None = None
@@ -56,27 +56,27 @@ class Shared(Struct, frozen=True):
     room: int = UNPACED
     """How many more attempts the fleet can carry at once."""
     pace: float = UNPACED
-    """How many may begin in half a second: more would begin late."""
+    """How many may begin in half a second: beyond that, starts would be late."""
     patient: bool = False
-    """The fleet is what holds starts back: they may come later in their slots."""
+    """The fleet is the bottleneck: starts may come later in their slots."""
     lead: timedelta = MIN_LEAD_TIME
-    """From the decision to the earliest slot."""
+    """Time from the decision to the earliest slot."""
     horizon: timedelta = HORIZON
-    """How far ahead slots are given beyond that."""
+    """How far ahead slots are granted beyond that."""
     balances: Mapping[str, int] = field(default_factory=dict)
-    """What is left of the budgets of tenants that have one, in micro-dollars."""
+    """Remaining budgets in micro-dollars, of tenants that have one."""
 
 
 class Admission(Struct, frozen=True):
     grants: tuple[Grant, ...]
     standings: Mapping[str, ModelState]
-    """Every model's as it is after the grants."""
+    """Every model's state after the grants."""
     blocked: Mapping[str, Blocked]
-    """Models with candidates left, and why their best waits."""
+    """Models with candidates left, and why the best of them waits."""
     spend: Spend
     """The project's spend window after the grants."""
     is_short: bool = False
-    """What all models share was used up while candidates were left."""
+    """A resource that all models share was used up while candidates were left."""
 
 
 def admit(
@@ -87,11 +87,9 @@ def admit(
     shared: Shared,
     now: datetime,
 ) -> Admission:
-    """Slots for the candidates, in the order given within each model and priority.
-
-    `limits` are those in force, `room` how many more attempts each model may have in flight. One model's full quota
-    never holds another's queue: what all share goes to the best priority first, in turn by model.
-    """
+    """Grant slots to the candidates, in the given order within each model and priority. `limits` are those in force,
+    `room` is how many more attempts each model may have in flight. One model's exhausted quota never blocks another's
+    queue: shared resources go to the best priority first, round-robin by model."""
     queues: dict[str, _Queues] = {}
     for candidate in candidates:
         model = candidate.model
@@ -124,7 +122,7 @@ def _pay(balances: dict[str, int], candidate: Candidate) -> None:
 
 
 class _Queues(Struct):
-    """One model's candidates while slots are given out."""
+    """One model's candidates while slots are granted."""
 
     standing: ModelState
     limits: Limits
@@ -133,13 +131,13 @@ class _Queues(Struct):
     now: datetime
     waiting: dict[str, list[Candidate]] = field(default_factory=dict)
     taken: dict[str, int] = field(default_factory=dict)
-    """How many of each priority have their slot, or no money for one."""
+    """How many of each priority were dealt with: they have a slot, or no money for one."""
     holds: dict[str, Blocked] = field(default_factory=dict)
-    """Priorities that get no more slots this time, and why."""
+    """Priorities that get no more slots in this tick, and why."""
     spend: Spend = NOTHING_SPENT
     count: int = 0
     reserve: Weight = NO_WEIGHT
-    """Of the window, for interactive starts, those already made included."""
+    """Share of the window for interactive starts, including those already made."""
     made: Weight = NO_WEIGHT
 
     def __post_init__(self) -> None:
@@ -152,7 +150,7 @@ class _Queues(Struct):
 
     @property
     def blocked(self) -> Blocked | None:
-        """Why the best of those left waits."""
+        """Why the best of the remaining candidates waits."""
         return self.holds[min(self.holds, key=RANK.__getitem__)] if self.holds else None
 
     def has_next(self) -> bool:
@@ -179,7 +177,8 @@ class _Queues(Struct):
                 pass
 
     def grant(self, spend: Spend, balances: Mapping[str, int]) -> Grant | None:
-        """The next slot, or None where the priority tried gets none this time, or its first has no money left."""
+        """The next slot; None if the tried priority gets none in this tick, or its first candidate has no money
+        left."""
         priority = self.next_priority()
         candidate = self.waiting[priority][self.taken.get(priority, 0)]
         estimate = candidate.planned.estimate_micros
@@ -224,7 +223,8 @@ class _Queues(Struct):
         )  # fmt: skip
 
     def _limits(self, priority: str) -> Limits:
-        """What this priority may fill of the window: others leave the interactive reserve alone, unless owed a slot."""
+        """How much of the window this priority may fill: others leave the interactive reserve alone, unless they have a
+        deficit."""
         if priority == "interactive" or self._is_owed(priority):
             return self.limits
         kept = Weight(
@@ -235,10 +235,8 @@ class _Queues(Struct):
         return limits_minus(self.limits, kept)
 
     def _paces(self, priority: str, weight: Weight) -> list[tuple[Pace, timedelta]]:
-        """Which paces this start keeps, and how much of each it takes.
-
-        A slot that is owed keeps the cap alone: a minute that interactive requests fill at once has it at once, or not.
-        """
+        """Which paces this start has to keep, and how much of each it uses. A slot that settles a deficit only keeps
+        the cap: where interactive requests fill each minute at once, it gets a slot at once or never."""
         paces: list[tuple[Pace, timedelta]] = []
         cap = self.standing.pressure.cap
         if cap is not None:

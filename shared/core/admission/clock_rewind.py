@@ -1,7 +1,8 @@
-"""The store's clock was set back: what the pump remembers is told by the old clock, and is moved along with it. Pure.
+"""The store's clock was set back: everything that the pump remembers in the old clock's time is shifted along with it.
+Pure.
 
-So the minute that is half used stays half used, a closing of a minute lasts a minute, and nothing waits for the clock
-to come round to where it was.
+So a half-used minute stays half used, a closing of a minute lasts a minute, and nothing waits until the clock reaches
+its old time again.
 """
 
 from __future__ import annotations
@@ -21,20 +22,20 @@ from shared.core.admission.slot_calendar import Calendar
 from shared.core.admission.spend_window import Spend
 from shared.core.admission.tick import Memory
 from shared.core.conclusions.conclusion import Conclusions
-from shared.core.times.set_back import FELL
+from shared.core.times.leases import CLOCK_TOLERANCE
 
 BY_THE_CALENDAR = ("day", "quota_day")
 """Closings that end at a midnight, by any clock."""
 
 
-def fell_by(memory: Memory, now: datetime) -> timedelta:
+def set_back_by(memory: Memory, now: datetime) -> timedelta:
     """How far the clock was set back since the last tick; zero where it was not."""
     last = memory.fleet.seen_at
-    return timedelta(0) if last is None or last - now <= FELL else last - now
+    return timedelta(0) if last is None or last - now <= CLOCK_TOLERANCE else last - now
 
 
 def rewound(memory: Memory, by: timedelta) -> Memory:
-    """All of it as the new clock tells it. The epoch grows: sleeping requests are looked at again."""
+    """All of it in the new clock's time. The epoch grows: sleeping requests are looked at again."""
     return replace(
         memory,
         standings={model: _standing(model_state, by) for model, model_state in memory.standings.items()},
@@ -45,7 +46,8 @@ def rewound(memory: Memory, by: timedelta) -> Memory:
 
 
 def rewound_routing(routing: Routing, by: timedelta) -> Routing:
-    """Conclusions are dropped: their evidence counts seconds of the old clock. What still holds is concluded again."""
+    """Conclusions are dropped, because their evidence counts seconds of the old clock. Those that still hold are drawn
+    again."""
     return replace(Routing.from_json(_moved(routing.to_json(), by)), conclusions=Conclusions())
 
 

@@ -1,4 +1,4 @@
-"""Start-time fair order: tenants that wait share a queue by their weights, however much each has in it."""
+"""Start-time fair queueing: waiting tenants share a queue by their weights, however many requests each has in it."""
 
 from __future__ import annotations
 
@@ -19,21 +19,19 @@ def queue_name(model: str, priority: str) -> str:
 
 
 def fair_tag(served: float, waiting: int, weight: float) -> float:
-    """The tag of a request before which `waiting` of its tenant stand; `served` is the queue's virtual time.
-
-    The i-th of a tenant comes i/weight after what is being served now: so a tenant who comes late shares from now on,
-    and one who waited long has saved up nothing.
-    """
+    """The tag of a new request, with `waiting` requests of its tenant before it; `served` is the queue's virtual time.
+    A tenant's i-th request gets the tag `i/weight` after the one now being served. A tenant that arrives late gets its
+    share from now on; an idle tenant accumulates no credit."""
     return served + (waiting + 1) / min(max(weight, LEAST_WEIGHT), MOST_WEIGHT)
 
 
 def served_after(served: Mapping[str, float], queue: str, tag: float) -> dict[str, float]:
-    """Virtual time never runs backwards: one that comes back from a retry keeps its old, smaller tag."""
+    """Virtual time never runs backwards: a request that returns for a retry keeps its old, smaller tag."""
     return {**served, queue: max(served.get(queue, 0.0), tag)}
 
 
 def in_order(heads: Sequence[Head]) -> list[Head]:
-    """By fair tag; among one tenant's heads the nearest deadline takes its first place."""
+    """By fair tag; among one tenant's requests the nearest deadline takes its first place."""
     by_tag = sorted(heads, key=lambda head: (head.fair_tag, head.request_id))
     if not any(head.deadline for head in by_tag):
         return by_tag

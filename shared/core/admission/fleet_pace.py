@@ -1,4 +1,4 @@
-"""What the fleet can carry, take up and begin in time: learned from the ends of earlier releases. Pure."""
+"""How many requests the fleet can hold, accept and begin in time: learned from how earlier releases ended. Pure."""
 
 from __future__ import annotations
 
@@ -13,60 +13,65 @@ from shared.core.limits.quota import Limits
 from shared.core.values.codec import Stored
 
 USED_SHARE = 0.8
-"""Of instances x concurrency: the rest is for deliveries that end, and for an instance that dies."""
+"""Share of instances x concurrency that is used: the rest is for deliveries that end and for an instance that dies."""
 FIRST_CAP = 20
-"""Attempts in flight while nothing is known about a model's limits, and none has ended."""
+"""Attempts in flight while a model's limits are unknown and none has ended."""
 CAP_DOUBLES_EVERY = timedelta(seconds=5)
-"""Without a 429."""
+"""How long without a 429."""
 FIRST_PACE = 8.0
-"""Starts in half a second before anything is known: what one process on a busy machine can begin in time."""
+"""Starts per half second before anything is known: what one process on a busy machine can begin in time."""
 LEAST_PACE = 0.5
 PACE_GROWS, PACE_GROWS_NEAR = 0.25, 0.005
-"""A second, while it is used and nothing starts late; and near a pace at which starts were late."""
+"""Growth per second, while the pace is used and nothing starts late; and near a pace that failed."""
 TIGHT_SHARE = 0.25
-"""Of the starts of a patient fleet: more leave so late in their slots that the fleet is about to fall behind."""
+"""Share of a patient fleet's starts that leave late in their slots: above it, the fleet is about to fall behind."""
 PACE_SHRINKS = 0.01
-"""A second, while that is so."""
+"""Reduction per second, while that is so."""
 PACE_GROWS_PATIENT = 0.05
-"""A second, beyond a pace that failed, while the fleet is what holds starts back: what it cannot begin shows seconds
-later, and until then the pace would have doubled."""
+"""Growth per second beyond a pace that failed, while the fleet is the bottleneck: overload shows seconds later, and by
+then the pace would have doubled."""
 DRAINS_FOR = timedelta(seconds=4)
-"""After a cut of a patient fleet: its processors still have work in hand that was given to them too fast."""
+"""Pause after a cut of a patient fleet: its processors still work on what was sent too fast."""
 PACE_NEAR = 0.75, 1.25
-"""Of the pace that failed: faster than that without a late start, and it is another day."""
+"""Band around the pace that failed, as a fraction of it. Once the pace leaves the band without late starts, the failure
+is forgotten."""
 MAX_PACE_OVER_DEMAND = 1.5
-"""Of what fills the limits: near a pace that failed, more is not tried for."""
+"""As a multiple of the pace that fills the limits: near a pace that failed, no higher one is tried."""
 PACE_USED = 0.8
 STRICT_SLOTS_ABOVE = 1.2
-"""Of the pace that fills the limits: a fleet that begins so much gets slots that must be used on the dot."""
+"""As a multiple of the pace that fills the limits: a fleet that begins this much gets slots that must be used exactly
+on time."""
 LEAST_CUT, MOST_CUT = 0.1, 0.5
-"""The pace is cut by the share of the starts that were late, within these."""
+"""Bounds of a cut: the pace is reduced by the share of starts that were late."""
 LATE_SHARE = 0.05
-"""Of the starts of the last seconds: where the fleet begins most, one in twenty is late by chance."""
+"""Share of late starts in the last seconds that is normal: where the fleet begins most, one in twenty is late by
+chance."""
 SIGNIFICANCE_SIGMAS = 2.0
-"""Standard deviations beyond that share which are no chance."""
+"""Standard deviations above that share that count as significant."""
 LEAST_IN_AIR = 20
-"""Releases that nobody has taken up yet: push delivery starts in single digits and doubles."""
+"""Releases that no worker has taken up yet: push delivery starts with single digits and doubles."""
 MIN_LEAD_TIME = timedelta(milliseconds=150)
-"""From the decision to the earliest slot: two commits and a delivery on one machine."""
+"""Time from the decision to the earliest slot: two commits and a delivery on one machine."""
 LONGEST_LEAD = timedelta(seconds=6)
 HORIZON = timedelta(milliseconds=1250)
-"""How far ahead slots are given beyond the lead: a tick, and a little for a late one."""
+"""How far ahead slots are granted beyond the lead time: a tick, and a little for a late one."""
 LEAD_GROWS, LEAD_SHRINKS, LEAD_SHRINKS_NEAR = 2.0, 0.95, 0.995
-"""Where releases arrived late; a second of starts where none did, and none was tight; and near a lead that failed."""
+"""Change of the lead time: after late arrivals; per second of starts without late or tight ones; and near a lead time
+that failed."""
 LEAD_NEAR = timedelta(milliseconds=-50), timedelta(milliseconds=100)
-"""Of the lead that failed: shorter than that without a late release, and it is another day."""
+"""Band around the lead time that failed, as a fraction of it. Once the lead time leaves the band without late releases,
+the failure is forgotten."""
 
 
 class Late(Struct, frozen=True):
     """Releases that did not become a call in time, or only just."""
 
     starts: int = 0
-    """They arrived in time, and the call could not leave."""
+    """They arrived in time, but the call could not leave."""
     deliveries: int = 0
     """They arrived too late."""
     tight: int = 0
-    """They did become a call, with little of the slot's leeway left: more haste would make such ones late."""
+    """They became a call with little of the slot's tolerance left: a tighter pace would make such ones late."""
 
     @property
     def count(self) -> int:
@@ -77,7 +82,7 @@ class Recent(Struct, frozen=True):
     """Slots of the last seconds."""
 
     starts: int = 0
-    """Those given back included."""
+    """Including those given back."""
     busiest: int = 0
     """In one half-second of one model."""
 
@@ -86,20 +91,20 @@ class FleetPace(Stored, frozen=True):
     """Kept in the pump's document."""
 
     pace: float = FIRST_PACE
-    """Starts that half a second may hold."""
+    """How many starts half a second may hold."""
     judged_from: datetime | None = None
-    """Slots before this were given at a pace, or with a lead, that is known to have failed."""
+    """Slots before this were granted at a pace, or with a lead time, that is known to have failed."""
     failed_pace: float | None = None
-    """The pace at which starts were late last."""
+    """The pace at which starts were last late."""
     patient: bool = False
-    """The fleet begins less than the limits allow: a start that comes later overruns none."""
+    """The fleet begins less than the limits allow: a late start exceeds no limit."""
     in_air: int = 0
-    """Releases that should be on their way, after the last tick."""
+    """Releases that should be under way, after the last tick."""
     most_in_air: float = LEAST_IN_AIR
     lead_seconds: float = MIN_LEAD_TIME.total_seconds()
-    """From a decision to the earliest slot."""
+    """Time from a decision to the earliest slot."""
     failed_lead_seconds: float | None = None
-    """The lead with which releases were late last."""
+    """The lead time with which releases were last late."""
     seen_at: datetime | None = None
 
     @property
@@ -109,10 +114,8 @@ class FleetPace(Stored, frozen=True):
     def after(
         self, *, in_air: int, late: Late, recent: Recent, capacity: int, now: datetime, filling: float = math.inf
     ) -> FleetPace:
-        """With what became of earlier releases: `in_air` are not taken up, `late` ones did not become a call.
-
-        `filling` is the even pace that uses the largest limit up; infinite where none is known.
-        """
+        """The pace updated with what became of earlier releases: `in_air` are not taken up, `late` did not become a
+        call. `filling` is the even pace that uses up the largest limit; infinite if no limit is known."""
         claimed = max(self.in_air - in_air, 0)
         most = max(LEAST_IN_AIR, 2 * claimed * (1 + self.lead_seconds), 0.9 * self.most_in_air)
         fleet = replace(self, in_air=in_air, most_in_air=most, seen_at=now)
@@ -131,7 +134,7 @@ class FleetPace(Stored, frozen=True):
         return replace(fleet, lead_seconds=self._shrunk(recent, seconds))
 
     def _cut(self, share: float, earlier: bool, filling: float, now: datetime) -> FleetPace:
-        """To what was begun in time; where releases arrived late, they are sent earlier as well."""
+        """Reduced to what began in time; if releases arrived late, they are also sent earlier."""
         pace = max(LEAST_PACE, self.pace * (1 - min(max(share, LEAST_CUT), MOST_CUT)))
         cut = replace(
             self,
@@ -146,7 +149,7 @@ class FleetPace(Stored, frozen=True):
         return replace(cut, lead_seconds=lead, failed_lead_seconds=self.lead_seconds)
 
     def _shrunk(self, recent: Recent, seconds: float) -> float:
-        """Only while something starts: between two bursts nothing is late, and nothing is learned."""
+        """Only while something starts: between two bursts nothing is late, and nothing can be learned."""
         if not recent.starts:
             return self.lead_seconds
         shortest, longest = (0.0, 0.0)
@@ -157,7 +160,7 @@ class FleetPace(Stored, frozen=True):
         return max(self.lead_seconds * float(shrinks**seconds), MIN_LEAD_TIME.total_seconds())
 
     def _grown(self, recent: Recent, seconds: float, capacity: int, filling: float) -> float:
-        """Only where the pace is used: one that nothing has tried says nothing."""
+        """Only if the pace is used: an untested pace proves nothing."""
         if recent.busiest < PACE_USED * self.pace:
             return self.pace
         slowest, fastest = (value * (self.failed_pace or 0.0) for value in PACE_NEAR)
@@ -172,12 +175,12 @@ class FleetPace(Stored, frozen=True):
         return replace(self, in_air=self.in_air + count)
 
     def room(self, running: int, capacity: int) -> int:
-        """How many more releases the fleet can take now; `running` are in flight, those in the air included."""
+        """How many more releases the fleet can accept now; `running` are in flight, including those in the air."""
         return max(0, min(int(self.most_in_air) - self.in_air, most_running(capacity) - running))
 
 
 def _too_many(late: int, starts: int) -> bool:
-    """More than chance makes of LATE_SHARE."""
+    """Significantly more than LATE_SHARE."""
     expected = LATE_SHARE * starts
     return late > expected + SIGNIFICANCE_SIGMAS * math.sqrt(expected)
 
@@ -187,11 +190,9 @@ def most_running(capacity: int) -> int:
 
 
 def concurrency_cap(limits: Limits, capacity: int, unknown_for: timedelta | None, ended: int = 0) -> int:
-    """Attempts of one model that may be in flight.
-
-    `unknown_for`: time since its first use or its last 429; None where something else (a rate) holds it back. `ended`:
-    attempts that have ended in that time. Each makes room for one more, so the cap doubles with each round of answers.
-    """
+    """How many attempts of one model may be in flight. `unknown_for`: time since its first use or its last 429; None if
+    something else (a rate) limits it. `ended`: attempts that have ended in that time. Each makes room for one more, so
+    the cap doubles with each round of answers."""
     most = most_running(capacity)
     if limits.concurrency is not None:
         return min(limits.concurrency, most)

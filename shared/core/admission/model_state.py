@@ -1,4 +1,4 @@
-"""How one model stands with its quota: the document `calendars/{model}` as a value. Only the pump writes it."""
+"""The quota state of one model: the document `calendars/{model}` as a value. Only the pump writes it."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class ModelState(Stored, frozen=True):
     turns: PriorityState = field(default_factory=PriorityState)
     pressure: Pressure = field(default_factory=Pressure)
     learned: Mapping[str, Learned] = field(default_factory=dict)
-    """Limits that 429s named, by dimension."""
+    """Limits that 429s reported, by dimension."""
     denied_until: datetime | None = None
-    """When it is probed next, while a conclusion closes it that a person has to mend: key, project, balance."""
+    """When to probe next, while a conclusion closes the model that a person has to fix: key, project, balance."""
     opening: Opening = field(default_factory=Opening)
     """Slots that requests may take as they arrive."""
 
@@ -33,7 +33,7 @@ class ModelState(Stored, frozen=True):
         return replace(self, calendar=self.calendar.forget(now), turns=self.turns.forget(now))
 
     def to_json(self) -> dict[str, Any]:
-        """The calendar's fields stand beside the others, as they did before there were others."""
+        """The calendar's fields are stored beside the others, as they were before there were others."""
         fields = super().to_json()
         calendar: dict[str, Any] = fields.pop("calendar")
         return calendar | fields

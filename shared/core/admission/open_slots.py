@@ -1,8 +1,8 @@
 """Slots that the pump leaves open ahead of time, for requests that arrive while nothing is queued. Pure.
 
-Intake lets a request take one in the commit that creates it, by creating the slot's own document: of any number of
-takers one wins. An open slot is held back from every window until the pump has seen what became of it: a start in the
-bucket in which it was taken, or none. So it can be taken at any moment without overrunning a limit.
+Intake lets a request take one in the commit that creates the request, by also creating the slot's own document: of any
+number of takers one wins. An open slot counts against every window until the pump has seen what became of it: a start
+in the bucket in which it was taken, or none. So it can be taken at any moment without exceeding a limit.
 """
 
 from __future__ import annotations
@@ -27,35 +27,35 @@ from shared.core.values.codec import Stored
 
 COLLECTION = "taken_slots"
 OPEN_FOR = timedelta(minutes=5)
-"""The scheduled kick comes once a minute: what is in use is renewed long before."""
+"""The scheduled kick comes once a minute: slots in use are renewed long before."""
 RENEWED_WITHIN = timedelta(minutes=2)
 USED_WITHIN = timedelta(hours=1)
-"""A model that was used so lately has slots open."""
+"""A model that was used this recently has open slots."""
 LEAST_OPEN, MOST_OPEN = 4, 24
 LOOKED_BACK = timedelta(seconds=10)
-"""How far arrivals are looked back at, to have enough open until the next tick."""
+"""How far arrivals are looked back at, to have enough slots open until the next tick."""
 SPREAD = 3.0
-"""Standard deviations of the arrivals between two late ticks that are open beyond their mean."""
+"""Standard deviations above the mean number of arrivals between two late ticks that are kept open."""
 TICKS_AHEAD = 1.5
 SHARE = 0.1
-"""Of a limit that may be open."""
+"""Share of a limit that may be open."""
 LEAST_LIMIT = 20
-"""A smaller one leaves nothing open."""
+"""A smaller limit leaves nothing open."""
 MODEL_SHARE, FLEET_SHARE = 0.5, 0.75
-"""Of the room for attempts that may be open: of one model's, and of the fleet's for all models together."""
+"""Share of the room for attempts that may be open: of one model's, and of the fleet's for all models together."""
 LIGHT = 0.8
-"""Of a limit: beyond it, what starts and what is open leave no slot to be given away ahead of time."""
+"""Share of a limit: beyond it, starts and open slots leave nothing to be granted ahead of time."""
 MOST_TOKENS, TOKEN_SHARE = 20_000, 0.01
 """Input tokens of a request that may take one; the share where a limit of tokens is known."""
 MOST_MICROS = 300_000
 """Estimate of a request that may take one, where the project's spend is limited."""
 LEAST_LEFT = timedelta(seconds=1)
-"""Of an open slot that is still taken."""
+"""What must be left of an open slot for a request to take it."""
 KEPT_FOR = timedelta(seconds=5)
-"""The document of a taken slot stays so long after it was counted: somebody may have read shortly before that the slot
-is open, and takes it in vain. An even later taker finds the last good start of it over."""
+"""How long the document of a taken slot is kept after it was counted: a reader may have seen the slot open shortly
+before, and must fail to take it. A later reader finds the slot's last start in the past."""
 EXPIRED_AFTER = timedelta(seconds=5)
-"""Beyond the end of a slot: clocks of two pumps may be so far apart."""
+"""Beyond the end of a slot: by how much the clocks of two pumps may differ."""
 WITHDRAWN = ""
 
 CalledBy: TypeAlias = tuple[str, int | None]
@@ -68,9 +68,9 @@ class OpenTerms(Stored, frozen=True):
     lacking: Mapping[str, str] = field(default_factory=dict)
     """See shared.core.routing.context.RoutingContext."""
     probing: tuple[str, ...] = ()
-    """Circuits and pools whose next request is wanted in the queue, to probe a breaker or a conclusion."""
+    """Circuits and pools whose next request should be queued, to probe a breaker or a conclusion."""
     ways: Mapping[str, CalledBy] = field(default_factory=dict)
-    """By circuit; one that is not named wants a canary, which the pump sends."""
+    """By circuit; one that is missing wants a canary, which the pump sends."""
 
 
 class Opening(Stored, frozen=True):
@@ -79,27 +79,27 @@ class Opening(Stored, frozen=True):
     slots: Mapping[str, datetime] = field(default_factory=dict)
     """Until when each may be taken, by its id."""
     is_offered: bool = False
-    """Nothing of this model is queued, and nothing holds it back."""
+    """Nothing of this model is queued or blocked."""
     tokens: int = 0
-    """Of each slot: a request with more input tokens takes none."""
+    """Per slot: a request with more input tokens cannot take one."""
     estimate_micros: int | None = None
-    """Of each slot: a dearer request takes none. None = any may."""
+    """Per slot: a dearer request cannot take one. None = no limit."""
     counted: Mapping[str, datetime] = field(default_factory=dict)
-    """Slots that were taken or withdrawn, and when that was counted: their documents are still there."""
+    """Slots that were taken or withdrawn, and when that was counted: their documents still exist."""
     count: int = 0
-    """Slots laid so far: their ids are never used again."""
+    """Number of slots opened so far: their ids are never reused."""
     used_at: datetime | None = None
-    """When something of this model started, by the minute."""
+    """The minutes in which something of this model started."""
     terms: OpenTerms = OpenTerms()
 
     @property
     def weight(self) -> Weight:
-        """What all of them hold back of every window."""
+        """What all of them reserve of every window."""
         return Weight(len(self.slots), len(self.slots), len(self.slots) * self.tokens)
 
     @property
     def micros(self) -> int:
-        """What they hold back of the spend window."""
+        """What they reserve of the spend window."""
         return len(self.slots) * (self.estimate_micros or 0)
 
     def to_take(self, tokens: int, estimate_micros: int, now: datetime) -> list[str]:
@@ -144,7 +144,7 @@ class TakenSlot(Stored, frozen=True):
 
 
 class Withdrawn(Struct, frozen=True):
-    """A slot that the pump wants back, since requests are queued that it holds up."""
+    """A slot that the pump wants back, because requests are queued behind it."""
 
     slot: str
     pool: str
@@ -155,7 +155,8 @@ def path(slot: str) -> str:
 
 
 def start_until(slot_at: datetime) -> datetime | None:
-    """The last good start of a slot taken at `slot_at`; None about midnight, when no day is sure to count it."""
+    """The last valid start of a slot taken at `slot_at`; None around midnight, when it is uncertain which day would
+    count it."""
     until = patient_until(slot_at)
     return until if pacific_day(until) == pacific_day(slot_at) else None
 
@@ -163,10 +164,8 @@ def start_until(slot_at: datetime) -> datetime | None:
 def counted(
     opening: Opening, calendar: Calendar, taken: Collection[TakenSlot], read_from: datetime | None, now: datetime
 ) -> tuple[Opening, Calendar]:
-    """After what became of the slots. One that ended before `read_from`, from when on the takers were read, is free.
-
-    A start counts also where its slot is not known any more: it was taken in the last moment.
-    """
+    """The state after what became of the slots. A slot that ended before `read_from`, the time from which takers were
+    read, is free. A start counts even if its slot is no longer known: it was taken in the last moment."""
     slots, counted = dict(opening.slots), dict(opening.counted)
     for taking in taken:
         slots.pop(taking.slot, None)
@@ -185,11 +184,9 @@ def laid(
     opening: Opening, calendar: Calendar, limits: Limits, model: str, open_terms: OpenTerms, *, most: int,
     most_micros: int | None, now: datetime,
 ) -> Opening:  # fmt: skip
-    """With as many slots open as arrivals until the next tick may want, and as every limit surely leaves.
-
-    `limits` without what is reserved; at most `most` slots are open, those before included; `most_micros` is what the
-    project may spend, None where that is not limited.
-    """
+    """The state with as many open slots as arrivals until the next tick may need, and as every limit certainly leaves.
+    `limits` without what is reserved; at most `most` slots are open, including existing ones; `most_micros` is what the
+    project may spend, None if unlimited."""
     opening = replace(opening, is_offered=True, terms=_of(open_terms, model))
     tokens = MOST_TOKENS if limits.tpm is None else int(limits.tpm * TOKEN_SHARE)
     if not opening.slots:
@@ -210,7 +207,7 @@ def laid(
 
 
 def used(opening: Opening, calendar: Calendar, now: datetime) -> Opening:
-    """With the minute of the last start, where one was within LOOKED_BACK."""
+    """With the minute of the last start, if one was within LOOKED_BACK."""
     if not calendar.starts(now - LOOKED_BACK, now + LOOKED_BACK):
         return opening
     minute = now - timedelta(seconds=now.second, microseconds=now.microsecond)
@@ -224,7 +221,7 @@ def _of(open_terms: OpenTerms, model: str) -> OpenTerms:
 
 
 def expected(calendar: Calendar, now: datetime) -> int:
-    """Arrivals until a late next tick, on the safe side."""
+    """Expected arrivals until a late next tick, on the safe side."""
     mean = calendar.starts(now - LOOKED_BACK, now) / LOOKED_BACK.total_seconds() * TICKS_AHEAD
     return min(LEAST_OPEN + math.ceil(mean + SPREAD * math.sqrt(mean)), MOST_OPEN)
 
@@ -233,10 +230,8 @@ def shared_out(
     counts: Mapping[str, int], wants: Mapping[str, int], room: int
 ) -> tuple[Mapping[str, int], Mapping[str, int]]:
     """How many slots each model that wants some may have open, of `room` for all; and how many each has too many.
-
-    `counts` are open now. Too many is what exceeds a model's even share while another has less than half of its own:
-    traffic has moved from one to the other. A smaller difference is not worth the writes.
-    """
+    `counts` are open now. Too many is what exceeds a model's even share while another model has less than half of its
+    own: traffic has moved from one to the other. A smaller difference is not worth the writes."""
     shares: dict[str, int] = {}
     for place, model in enumerate(sorted(wants, key=wants.__getitem__)):
         shares[model] = min(wants[model], max(room - sum(shares.values()), 0) // (len(wants) - place))
@@ -250,7 +245,7 @@ def shared_out(
 
 
 def _most(limits: Limits) -> int:
-    """Of a small limit none: one that nobody takes would be missed by those who wait."""
+    """None of a small limit: a slot that nothing takes would be missed by waiting requests."""
     named = [limit for limit in (limits.rpm, limits.ipm, limits.rpd) if limit is not None]
     return min((int(limit * SHARE) if limit >= LEAST_LIMIT else 0 for limit in named), default=MOST_OPEN)
 

@@ -23,10 +23,8 @@ def offers(
     off: Mapping[str, str | None],
     denied: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, Offer]:
-    """What gateways offer here, by model: the first whose proof is complete, else the first with what it lacks.
-
-    One that nobody has looked at is off. `denied` by pool: why a gateway takes nothing for now.
-    """
+    """What gateways offer here, by model: the first whose proof is complete, else the first with what its proof lacks.
+    A gateway that was never verified is off. `denied` by pool: why a gateway takes nothing for now."""
     unread = {name: f"gateway {name}: its proof is not read yet" for names in gateways.values() for name in names}
     reasons = unread | dict(off)
     chosen = {
@@ -43,7 +41,7 @@ def offers(
 
 
 def denials(routing: Routing) -> dict[str, str]:
-    """Pools whose contract takes nothing from us (no balance, key, project), with the reason."""
+    """Pools whose provider accepts nothing from us (no balance, key, project), with the reason."""
     return {
         conclusion.subject: conclusion.why
         for conclusion in routing.conclusions.reached.values()
@@ -52,7 +50,7 @@ def denials(routing: Routing) -> dict[str, str]:
 
 
 def denied_apart(routing: Routing) -> dict[str, str]:
-    """Those of lanes apart: their requests may have a route elsewhere."""
+    """Those of separate lanes: their requests may have a route elsewhere."""
     return {name: why for name, why in denials(routing).items() if lane_apart(name) is not None}
 
 
@@ -63,9 +61,8 @@ def outlook(
     routing: Routing,
     now: datetime,
 ) -> dict[str, datetime]:
-    """Until when models start nothing, as far as it is known: by what was reported, or a day that is used up. It may
-    be sooner: what is concluded is probed.
-    """
+    """Until when models start nothing, as far as known: from what was reported, or because a day's quota is used up.
+    They may open sooner, because conclusions are probed."""
     opens: dict[str, datetime] = {}
     concluded = routing.conclusions.reached.values()
     closures = [

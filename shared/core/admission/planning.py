@@ -1,4 +1,5 @@
-"""The route of every head, planned under the flags and breakers of this moment: the whole backlog bends by itself."""
+"""The route of every queued request, planned under the current flags and breakers: a change reroutes the whole
+backlog."""
 
 from __future__ import annotations
 
@@ -25,20 +26,20 @@ from shared.core.values.route import Route, circuit
 
 PLANS_KEPT = 5_000
 CLOCK_STEP = timedelta(minutes=1)
-"""A plan that looks at the clock (a batch before a deadline) is made again so often."""
+"""How often a plan that depends on the clock (a batch before a deadline) is made again."""
 
 
 class Planning(Struct, frozen=True):
-    """What became of the heads of one tick."""
+    """The result of planning the heads of one tick."""
 
     candidates: tuple[Candidate, ...]
     waiting: tuple[tuple[Head, Waits], ...]
-    """Those whose every route is closed for now."""
+    """Heads whose every route is closed for now."""
     unroutable: tuple[tuple[Head, Unroutable], ...]
 
 
 class Planner:
-    """Plans heads, and remembers plans as long as nothing they rest on changes. Forgetting one changes no plan."""
+    """Plans heads, and caches plans as long as their inputs do not change. Losing the cache changes no plan."""
 
     def __init__(self) -> None:
         self._context: RoutingContext | None = None
@@ -61,7 +62,7 @@ class Planner:
         self, heads: Sequence[Head], context: RoutingContext, routing: Routing, health: Mapping[str, Health],
         now: datetime,
     ) -> Planning:  # fmt: skip
-        """All of them, with a probe among them for each open breaker and each conclusion that is due for one."""
+        """Plan all of them, including one probe for each open breaker and each conclusion that is due for one."""
         if len(self._plans) > PLANS_KEPT:
             self._plans = {}
         plans = {head.request_id: self.plan(head, context) for head in heads}
@@ -82,14 +83,14 @@ class Planner:
 
 
 def to_the_minute(now: datetime) -> datetime:
-    """The clock as plans see it: it moves once in CLOCK_STEP."""
+    """The clock as plans see it: it moves once every CLOCK_STEP."""
     return now - timedelta(seconds=now.timestamp() % CLOCK_STEP.total_seconds())
 
 
 def with_shadow_effects(
     routing: Routing, candidates: Sequence[Candidate], context: RoutingContext, shadows: Sequence[Flag]
 ) -> Routing:
-    """With what the flags in shadow would have changed among these, and how much less that would have cost."""
+    """With what shadow flags would have changed among these, and how much they would have saved."""
     for candidate in candidates:
         for flag in shadows:
             planned = candidate.planned
@@ -106,7 +107,7 @@ def _breaker_probe(
     flag: Flag, closed: str, context: RoutingContext, routing: Routing, health: Mapping[str, Health],
     heads: Sequence[Head], now: datetime,
 ) -> dict[str, Plan]:  # fmt: skip
-    """One that was not sick there; after a while one that was, where no other waits."""
+    """A request that did not fail there; after a while one that did, if no other waits."""
     circuit = routing.circuits.get(closed)
     most = 1 if circuit is None else probes_allowed(circuit, health.get(closed, ALL_WELL), now)
     if not most:
@@ -122,7 +123,8 @@ def _breaker_probe(
 def _conclusion_probe(
     about: Conclusion, context: RoutingContext, routing: Routing, heads: Sequence[Head]
 ) -> dict[str, Plan]:
-    """One whose failure did not make the conclusion, best of a tenant that none of them is of; else one of them."""
+    """A request whose failure did not contribute to the conclusion, preferably of a tenant that did not either; else
+    one that did."""
     voices = routing.conclusions.cases[about.id].voices
     by_trust = sorted(heads, key=lambda head: asks_best(voices, short(head.request_id), short(head.tenant)))
     match about.policy.effect:
@@ -137,7 +139,7 @@ def _probe(
     subject: str, context: RoutingContext, heads: Sequence[Head], probe: str, most: int = 1,
     not_before: datetime | None = None,
 ) -> dict[str, Plan]:  # fmt: skip
-    """The first requests that would take a route of the subject, of the lowest priority there is."""
+    """The first requests of the lowest priority that would take a route of the subject."""
     plans: dict[str, Plan] = {}
     for head in sorted(heads, key=lambda head: -RANK[head.priority]):
         plan = ladder.plan(head.ask, context, head.history)

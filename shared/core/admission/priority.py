@@ -1,4 +1,4 @@
-"""Whose turn it is at one model: priorities and their least shares, the reserve for interactive requests, the pace."""
+"""The order of priorities at one model: least shares, the interactive reserve, and the pace."""
 
 from __future__ import annotations
 
@@ -16,45 +16,47 @@ from shared.core.values.codec import Stored
 
 RANK = {"interactive": 0, "normal": 1, "bulk": 2}
 LEAST_SHARE = 0.05
-"""Of the slots, for normal and for bulk each, while they wait."""
+"""Guaranteed share of the slots, for normal and for bulk each, while they wait."""
 MOST_OWED = 1.0
 SEEN_FOR = timedelta(minutes=10)
 """Interactive requests seen in this time are expected again."""
 ENOUGH_SEEN = 20
-"""So many tell their rate: the older ones are let go, so that a rush that is over is not waited for."""
+"""How many starts are enough to tell their rate: older ones are ignored, so that the reserve does not wait for a rush
+that is over."""
 LEAST_LOOKED_BACK = timedelta(seconds=30)
 SPREAD = 1.0
 """Standard deviations of a Poisson minute that the reserve covers beyond its mean."""
 MOST_RESERVED = 0.5
 """Of a limit."""
 CATCH_UP = timedelta(seconds=1.5)
-"""A pace that fell behind (a late tick, a slot given back) may be made good for so long."""
+"""How much of a delayed pace (a late tick, a slot given back) may be caught up."""
 _STEP = 5
 """Seconds in which interactive starts are counted together."""
 
 Pace: TypeAlias = Literal["all", "lower", "bulk"]
-"""What evidence allows over all priorities; normal and bulk where bursts are disliked; bulk always."""
+"""Rate allowed over all priorities; for normal and bulk where bursts are disliked; for bulk always."""
 
 
 class PriorityState(Stored, frozen=True):
     """Of one model; kept in its calendar's document."""
 
     owed: Mapping[str, float] = field(default_factory=dict)
-    """Slots of its least share that a priority has not had."""
+    """Deficit: slots of its least share that a priority has not had."""
     next_at: Mapping[str, float] = field(default_factory=dict)
     """By pace: the next start, in seconds since the epoch."""
     interactive: Mapping[int, tuple[int, int]] = field(default_factory=dict)
     """Interactive starts and their tokens, by five seconds since the epoch."""
 
     def order(self, waiting: Collection[str]) -> list[str]:
-        """The priorities that wait, in the order in which they are tried: who is owed a slot first."""
+        """The waiting priorities in the order in which they are tried: those with a deficit first."""
         return sorted(waiting, key=lambda name: (not self.is_owed(name), RANK[name]))
 
     def is_owed(self, priority: str) -> bool:
         return self.owed.get(priority, 0.0) >= 1.0
 
     def granted(self, priority: str, waiting: Collection[str], weight: Weight, slot_at: datetime) -> PriorityState:
-        """After a slot for `priority`; every other one that waits, and may be overtaken, has its share noted."""
+        """The state after a slot for `priority`; every other waiting priority that may be overtaken is credited its
+        share."""
         owed = {
             name: min(self.owed.get(name, 0.0) + LEAST_SHARE / (1 - LEAST_SHARE), MOST_OWED)
             for name in waiting
@@ -76,7 +78,7 @@ class PriorityState(Stored, frozen=True):
         return replace(self, next_at={**self.next_at, pace: after})
 
     def reserve(self, limits: Limits, now: datetime) -> Weight:
-        """What the window keeps for the interactive starts expected in a minute, those already made included."""
+        """What the window reserves for the interactive starts expected in a minute, including those already made."""
         expected, tokens = self._expected(now)
         if not expected:
             return Weight(0, 0, 0)
@@ -86,7 +88,7 @@ class PriorityState(Stored, frozen=True):
         return Weight(room, room, math.ceil(room * tokens))
 
     def _expected(self, now: datetime) -> tuple[float, float]:
-        """Interactive starts in a minute, and the tokens of one: as the last ENOUGH_SEEN were, or those of SEEN_FOR."""
+        """Interactive starts per minute, and tokens per start: as of the last ENOUGH_SEEN, or of SEEN_FOR."""
         oldest = int((now - SEEN_FOR).timestamp()) // _STEP
         requests, tokens, since = 0, 0, now - SEEN_FOR
         for step in sorted((number for number in self.interactive if number > oldest), reverse=True):
@@ -115,7 +117,7 @@ class PriorityState(Stored, frozen=True):
 
 
 def limits_minus(limits: Limits, reserve: Weight) -> Limits:
-    """The limits without what is reserved."""
+    """The limits minus what is reserved."""
     if not reserve.requests:
         return limits
     return replace(

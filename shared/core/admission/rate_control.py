@@ -19,15 +19,16 @@ MINUTE = timedelta(minutes=1)
 
 # A 429 that names the limit we know.
 SHARE_CUT, MOST_SHARE_CUT = 0.01, 0.10
-"""What was rejected of the last minute's starts, within these: one call that arrived late is no smaller limit."""
+"""A cut is the share of the last minute's starts that was rejected, within these bounds: one call that arrived late
+does not mean a smaller limit."""
 SHARE_CUT_EVERY = timedelta(seconds=20)
 SHARE_GROWS_AFTER, LAST_SHARE_GROWS_AFTER = timedelta(minutes=2), timedelta(hours=1)
-"""Without a rejection; twice as long after each cut that followed another within SHARE_CUTS_KNOWN_FOR."""
+"""Time without a rejection; doubled after each cut that followed another within SHARE_CUTS_KNOWN_FOR."""
 SHARE_CUTS_KNOWN_FOR = timedelta(hours=3)
 SHARE_GROWS_BY = 0.01
-"""A minute."""
+"""Per minute."""
 BURSTS_DISLIKED_UNDER = 0.85
-"""Of the limit: rejected with less than this in the window, it was the burst."""
+"""Share of the limit: a rejection with less than this in the window was caused by the burst."""
 BURSTS_DISLIKED_FOR = timedelta(hours=1)
 
 # A 429 that names nothing.
@@ -38,52 +39,52 @@ CUT = 0.85
 BACK_OFF_SHARE = 0.30
 BACK_OFF = tuple(timedelta(seconds=item) for item in (1, 2, 4, 8))
 CALM = timedelta(seconds=5)
-"""Without a rejection for so long, the rate grows again."""
+"""Time without a rejection after which the rate grows again."""
 QUICK, SLOW = 0.10, 0.002
-"""Growth a second: up to NEAR of the last good rate, and around it."""
+"""Growth per second: up to NEAR of the last good rate, and around it."""
 NEAR, BEYOND = 0.93, 1.05
 FASTER = 0.0005
-"""More growth a second for each second past BEYOND."""
+"""Additional growth per second for each second past BEYOND."""
 UNCAPPED_AFTER = timedelta(hours=1)
 
 # An overloaded model.
 SICK_JUDGED = timedelta(seconds=8)
 SICK_JUDGED_OVER = (timedelta(seconds=4), SICK_JUDGED)
-"""The shorter one sees a sudden overload sooner, the longer one a creeping one at all."""
+"""The shorter one notices a sudden overload sooner, the longer one notices a slow one at all."""
 SICK_SHARE = 0.20
 LEAST_SICK = 3
 SICK_EVERY = timedelta(seconds=2.5)
 SICK_CUT, SICK_GROWS, SICK_GROWS_NEAR, SICK_FLOOR = 0.35, 2.2, 1.25, 0.02
 STILL_SICK_SHARE = 0.10
-"""More than this among the starts since the last cut, and the rate does not grow."""
+"""If a larger share of the starts since the last cut is overloaded, the rate does not grow."""
 SURVIVED = timedelta(seconds=2.5)
 """A 503 comes within two seconds, and its report within another."""
 FAILED_LATELY = timedelta(seconds=20)
-"""Near a rate that failed so lately it grows by SICK_GROWS_NEAR only."""
+"""Near a rate that failed this recently, growth is limited to SICK_GROWS_NEAR."""
 UNCAPPED_AT = 2.0
-"""Of the rate before: until then what has piled up does not start at once."""
+"""As a multiple of the rate before the overload: up to it the cap stays, so that the backlog does not start at once."""
 
 
 class Pressure(Stored, frozen=True):
     """Of one model; kept in its calendar's document."""
 
     share: float = 1.0
-    """Of each known limit that is used."""
+    """Fraction of each known limit that is used."""
     share_cut_at: datetime | None = None
     share_cuts: int = 0
-    """In a row, none long after the one before."""
+    """Cuts in a row, each soon after the one before."""
     share_grown_at: datetime | None = None
     bursts_disliked_at: datetime | None = None
-    """Since then everything but interactive is paced."""
+    """Since then everything but interactive requests is paced."""
     rate: float | None = None
-    """What unexplained rejections leave; None = no cap of their making."""
+    """The rate that unexplained rejections allow; None = they set no cap."""
     good: float = 0.0
     """The rate that was accepted when `rate` was last cut."""
     cut_at: datetime | None = None
     grown_at: datetime | None = None
     back_offs: int = 0
     sick_rate: float | None = None
-    """What overload leaves; None = not overloaded."""
+    """The rate that overload allows; None = not overloaded."""
     well_rate: float = 0.0
     """The rate before the overload."""
     sick_high: float = 0.0
@@ -92,12 +93,12 @@ class Pressure(Stored, frozen=True):
     """When `sick_rate` changed last, and when it was cut last."""
     sick_cut_at: datetime | None = None
     rejected_at: datetime | None = None
-    """The start of the last call that any 429 answered."""
+    """The start of the last call that was answered with any 429."""
     first_used_at: datetime | None = None
 
     @property
     def cap(self) -> float | None:
-        """Starts a minute that evidence allows, over all priorities."""
+        """Starts per minute that the evidence allows, over all priorities."""
         return min((value for value in (self.rate, self.sick_rate) if value is not None), default=None)
 
     def bursts_disliked(self, now: datetime) -> bool:
@@ -120,7 +121,7 @@ class Pressure(Stored, frozen=True):
 class RateUpdate(Struct, frozen=True):
     pressure: Pressure
     close_until: datetime | None
-    """Nothing of this model starts before."""
+    """Nothing of this model starts before this moment."""
 
 
 def updated(
@@ -138,7 +139,7 @@ def updated(
 
 
 def _unnamed(observed: ModelObservations) -> ModelObservations:
-    """A 429 per minute that names no limit, where none is known, explains nothing."""
+    """A 429 for a per-minute limit that it does not name explains nothing while no such limit is known."""
     counts = dict(observed.counts.get(StartSignal.UNEXPLAINED, {}))
     for second, count in observed.counts.get(StartSignal.MINUTE, {}).items():
         counts[second] = counts.get(second, 0) + count
@@ -154,7 +155,7 @@ def _first_use(pressure: Pressure, calendar: Calendar, now: datetime) -> Pressur
 def _same_limit(
     pressure: Pressure, observed: ModelObservations, calendar: Calendar, limits: Limits, now: datetime
 ) -> Pressure:
-    """429 per minute: the known limit is a little less than it says, or it dislikes bursts."""
+    """429 for a per-minute limit: the known limit is a little lower than stated, or bursts are disliked."""
     last = _last(observed, StartSignal.MINUTE)
     if last is not None and (pressure.rejected_at is None or last > pressure.rejected_at):
         pressure = replace(pressure, rejected_at=last)
@@ -166,7 +167,8 @@ def _same_limit(
 
 
 def _share_cut(pressure: Pressure, rejected: float, now: datetime) -> Pressure:
-    """By as much as was rejected, at most once in a while: what is in flight is rejected with the first one."""
+    """Cut by the share that was rejected, at most once per interval: calls in flight are rejected together with the
+    first one."""
     since = None if pressure.share_cut_at is None else now - pressure.share_cut_at
     if since is not None and since < SHARE_CUT_EVERY:
         return pressure
@@ -176,7 +178,8 @@ def _share_cut(pressure: Pressure, rejected: float, now: datetime) -> Pressure:
 
 
 def _share_grown(pressure: Pressure, now: datetime) -> Pressure:
-    """A little each minute: chance is made good soon, and a limit that is smaller is tried ever less often."""
+    """A little each minute: a cut by chance is undone soon, and a limit that really is smaller is tried ever less
+    often."""
     if pressure.share >= 1.0 or pressure.share_cut_at is None:
         return pressure
     quiet = now - max(pressure.share_cut_at, pressure.rejected_at or pressure.share_cut_at)
@@ -189,7 +192,7 @@ def _share_grown(pressure: Pressure, now: datetime) -> Pressure:
 def _unexplained(
     pressure: Pressure, observed: ModelObservations, calendar: Calendar, now: datetime
 ) -> tuple[Pressure, datetime | None]:
-    """429 without details: act on ratios only, of the starts that the present rate allowed."""
+    """429 without details: react to ratios only, of the starts that the current rate allowed."""
     since = max(now - JUDGED, pressure.cut_at or now - JUDGED)
     rejected = counted(observed, StartSignal.UNEXPLAINED, since, now)
     starts = max(calendar.starts(since, now), rejected)
@@ -204,7 +207,7 @@ def _unexplained(
 def _cut(
     pressure: Pressure, observed: ModelObservations, calendar: Calendar, share: float, now: datetime
 ) -> tuple[Pressure, datetime | None]:
-    """To what was accepted, then less and less; above BACK_OFF_SHARE nothing starts for a while."""
+    """Cut to what was accepted, then ever lower; above BACK_OFF_SHARE nothing starts for a while."""
     accepted = _accepted(pressure, observed, calendar, now)
     rate = accepted if pressure.rate is None else min(accepted, pressure.rate) * CUT
     good = min(accepted, pressure.rate) if pressure.rate is not None else accepted
@@ -219,11 +222,9 @@ def _cut(
 
 
 def _accepted(pressure: Pressure, observed: ModelObservations, calendar: Calendar, now: datetime) -> float:
-    """Starts a minute that were not rejected: over the last minute, and over the time judged; the smaller.
-
-    Of a model that is in use for less than that, over the time of its use: or its first rejections would leave what it
-    had started in a few seconds for a minute's rate.
-    """
+    """Starts per minute that were not rejected: the smaller of the rates over the last minute and over the time judged.
+    For a newly used model, the rate is measured only over the time it has been in use: otherwise its first rejections
+    would turn a few seconds' starts into a minute's rate."""
     used_for = max(CALM, now - (pressure.first_used_at or now))
     rates = []
     for span in (min(MINUTE, used_for), min(JUDGED, used_for)):
@@ -233,7 +234,7 @@ def _accepted(pressure: Pressure, observed: ModelObservations, calendar: Calenda
 
 
 def _grow(pressure: Pressure, calendar: Calendar, now: datetime) -> Pressure:
-    """Quickly to NEAR of the last good rate, then slowly, then faster; only where the rate is used."""
+    """Quickly to NEAR of the last good rate, then slowly, then faster; only if the rate is used."""
     assert pressure.rate is not None, "only a cap grows"
     assert pressure.cut_at is not None
     assert pressure.grown_at is not None
@@ -257,10 +258,8 @@ def _grow(pressure: Pressure, calendar: Calendar, now: datetime) -> Pressure:
 
 
 def _overload(pressure: Pressure, observed: ModelObservations, calendar: Calendar, now: datetime) -> Pressure:
-    """503s: down fast, to a floor that still asks; up fast once a start has survived.
-
-    Only starts since the last cut are judged: reports of earlier ones still come in, and would cut for nothing.
-    """
+    """503s: a fast decrease, to a floor that still probes; a fast increase once a start has survived. Only starts since
+    the last cut are judged: reports of earlier ones still arrive, and would cut the rate again for nothing."""
     judged = [_overloaded(pressure, observed, calendar, now - item, now) for item in SICK_JUDGED_OVER]
     rested = pressure.sick_at is None or now - pressure.sick_at >= SICK_EVERY
     if rested and any(count >= LEAST_SICK and count > SICK_SHARE * starts for count, starts in judged):
@@ -278,7 +277,7 @@ def _overload(pressure: Pressure, observed: ModelObservations, calendar: Calenda
 
 
 def _well_again(pressure: Pressure, now: datetime) -> Pressure:
-    """A step up; a smaller one past a rate that failed lately."""
+    """One step up; a smaller one beyond a rate that failed recently."""
     assert pressure.sick_rate is not None, "only a cap grows"
     grown = pressure.sick_rate * SICK_GROWS
     assert pressure.sick_cut_at is not None, "a cap has been cut"
@@ -293,7 +292,7 @@ def _well_again(pressure: Pressure, now: datetime) -> Pressure:
 def _overloaded(
     pressure: Pressure, observed: ModelObservations, calendar: Calendar, since: datetime, now: datetime
 ) -> tuple[int, int]:
-    """Overloads and starts under the present rate."""
+    """Overloads and starts under the current rate."""
     since = max(since, pressure.sick_cut_at or since)
     overloads = counted(observed, StartSignal.OVERLOAD, since, now)
     return overloads, max(calendar.starts(since, now), overloads)

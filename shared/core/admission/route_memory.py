@@ -18,11 +18,11 @@ from shared.core.values.documents import Fields
 
 
 class Effect(Stored, frozen=True):
-    """What a flag has changed so far, or would have."""
+    """What a flag has changed so far, or would have changed."""
 
     requests: int = 0
     saved_micros: int = 0
-    """Of the estimates."""
+    """Sum of the estimates."""
 
     def plus(self, saved_micros: int) -> Effect:
         return Effect(self.requests + 1, self.saved_micros + saved_micros)
@@ -32,7 +32,7 @@ class Routing(Stored, frozen=True):
     circuits: Mapping[str, Circuit] = field(default_factory=dict)
     conclusions: Conclusions = field(default_factory=Conclusions)
     in_force: tuple[str, ...] = ()
-    """Ids of the flags that bent the last tick."""
+    """Ids of the flags that changed routes in the last tick."""
     effects: Mapping[str, Effect] = field(default_factory=dict)
     """By flag."""
 
@@ -43,11 +43,11 @@ class Routing(Stored, frozen=True):
 
     @property
     def lacking(self) -> dict[str, str]:
-        """Circuits that are no route for now, with the reason."""
+        """Circuits that are unavailable for now, with the reason."""
         return self.conclusions.struck
 
     def granted(self, grants: Sequence[Grant]) -> Routing:
-        """After these have their slots."""
+        """The memory after these got their slots."""
         circuits, conclusions = dict(self.circuits), self.conclusions
         effects = dict(self.effects)
         for grant in grants:
@@ -65,7 +65,7 @@ class Routing(Stored, frozen=True):
         return replace(self, circuits=circuits, conclusions=conclusions, effects=effects)
 
     def started(self, taken: Sequence[TakenSlot]) -> Routing:
-        """After these took open slots; one that the pump has back is no start."""
+        """The memory after these took open slots; a slot that the pump withdrew is no start."""
         circuits, effects = dict(self.circuits), dict(self.effects)
         for taken_slot in taken:
             if taken_slot.request == WITHDRAWN:
@@ -76,7 +76,7 @@ class Routing(Stored, frozen=True):
         return replace(self, circuits=circuits, effects=effects)
 
     def batched(self, planned: Sequence[Planned]) -> Routing:
-        """After these were put aside for a batch: what the flags changed among them."""
+        """The memory after these were put aside for a batch, with what flags changed among them."""
         effects = dict(self.effects)
         for item in planned:
             for flag_id in item.flags:
@@ -88,7 +88,7 @@ class Routing(Stored, frozen=True):
         return replace(self, effects={**self.effects, flag_id: effect})
 
     def under(self, flag_ids: Sequence[str], kept: Sequence[str]) -> Routing:
-        """With these in force; effects of flags that are no more on the board are let go."""
+        """The memory with these flags in force; effects of flags that are no longer on the board are dropped."""
         effects = {name: effect for name, effect in self.effects.items() if name in kept}
         return replace(self, in_force=tuple(flag_ids), effects=effects)
 

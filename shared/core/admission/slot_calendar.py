@@ -1,8 +1,8 @@
 """The slots granted in the current window of one model's quota.
 
-A slot lies in the first part of a half-second bucket, and a start is good until 0.4 s after the bucket's beginning: it
-stays in its bucket. Any 121 buckets in a row hold at most the limit, so any minute of any alignment does. Only the pump
-writes it.
+A slot lies in the first part of a half-second bucket, and a start is valid until 0.4 s after the beginning of the
+bucket, so it stays in its bucket. Any 121 consecutive buckets hold at most the limit, and so does any minute of any
+alignment. Only the pump writes it.
 """
 
 from __future__ import annotations
@@ -24,29 +24,30 @@ WINDOW_BUCKETS = 121
 """60.5 s: a minute, and the bucket it may begin in."""
 WINDOW = WINDOW_BUCKETS * BUCKET
 SLOT_GOOD_FOR = timedelta(milliseconds=400)
-"""From a bucket's beginning to its last good start: later ones would fall into the next bucket."""
+"""From the beginning of a bucket to its last valid start: later ones would fall into the next bucket."""
 PATIENCE = 4
-"""Buckets by which a patient slot is good for longer. While one is in sight, windows are wider by as many: 62.5 s."""
+"""For how many more buckets a patient slot is valid. While one is in sight, windows are wider by as many: 62.5 s."""
 LEEWAY = timedelta(milliseconds=200)
-"""What a slot leaves a worker at least; a bucket of which less is left is passed over."""
+"""The least time that a slot leaves a worker; a bucket with less left is skipped."""
 UNTIMED_GOOD_FOR = timedelta(seconds=10)
-"""Where no rate is known, a late start overruns nothing."""
+"""If no rate is known, a late start exceeds nothing."""
 REFUND_WITHIN = timedelta(minutes=10)
-"""A slot is given back so long after it at most; its refund is remembered for longer, so that it is given back once."""
+"""The latest time after a slot at which it can be given back; its refund is remembered for longer, so that it is given
+back only once."""
 KEPT_LONGER = timedelta(seconds=5)
-"""The next pump's time may be so far behind this one's: what it can still see is kept for it."""
+"""By how much the next pump's clock may be behind this one's: what it can still see is kept for it."""
 CLOCKS_APART = 4
-"""Buckets by which the time of a process that takes an open slot may be behind the pump's."""
+"""By how many buckets the clock of a process that takes an open slot may be behind the pump's."""
 UNPACED = 1_000_000
 
 
 class Weight(Struct, frozen=True, array_like=True):
-    """What one start takes of each per-minute limit. Stored as a list."""
+    """What one start uses of each per-minute limit. Stored as a list."""
 
     requests: int = 1
     images: int = 1
     tokens: int = 0
-    """Input tokens, estimated."""
+    """Estimated input tokens."""
 
     def plus(self, more: Weight) -> Weight:
         return Weight(self.requests + more.requests, self.images + more.images, self.tokens + more.tokens)
@@ -59,14 +60,14 @@ class Granted(Struct, frozen=True):
     calendar: Calendar
     slot_at: datetime
     slot_until: datetime
-    """A start after this goes back to the front."""
+    """A start after this is not made: the request returns to the front of its queue."""
 
 
 BlockReason: TypeAlias = Literal[
     "closed", "zero", "day", "minute", "pace", "concurrency", "spend", "paused", "no route"
 ]
 Reach: TypeAlias = Literal["all", "lower", "own"]
-"""Which priorities wait: all of the model's, those below and the own one, or the own one alone."""
+"""Which priorities it blocks: all of the model's, this one and those below, or this one alone."""
 
 
 class Blocked(Struct, frozen=True):
@@ -74,11 +75,11 @@ class Blocked(Struct, frozen=True):
 
     reason: BlockReason
     until: datetime | None
-    """When it is worth looking again, where that is known."""
+    """When to look again, if known."""
 
     @property
     def lasts(self) -> bool:
-        """Until a moment that is known and may be hours away, unless a person or the provider changes it."""
+        """Until a known moment that may be hours away, unless a person or the provider changes it."""
         match self.reason:
             case "closed" | "day":
                 return True
@@ -102,11 +103,11 @@ class Calendar(Stored, frozen=True):
     buckets: Mapping[int, Weight] = field(default_factory=dict)
     """Weight of the starts granted in each bucket, by its number since the epoch."""
     days: Mapping[date, int] = field(default_factory=dict)
-    """Starts granted on each Pacific day: about midnight a slot of the old day may follow one of the new."""
+    """Starts granted on each Pacific day: around midnight, a slot of the old day may follow one of the new day."""
     closed_until: datetime | None = None
     closed_why: str = ""
     refunded: Mapping[str, int] = field(default_factory=dict)
-    """Releases whose slots were given back, by bucket: each is given back once."""
+    """Releases whose slots were given back, by bucket: each is given back only once."""
     last_patient: int | None = None
     """The last bucket with a patient slot."""
 
@@ -123,10 +124,9 @@ class Calendar(Stored, frozen=True):
     ) -> Granted | Blocked:
         """The first slot from `earliest` to `horizon` that keeps every limit, or why there is none.
 
-        `kept` may start in any window, whenever it likes.
-
-        `pace` is how many starts one bucket may hold, on average: more than the fleet can begin in it would begin late.
-        A `patient` slot may be used PATIENCE buckets later as well: it counts in every window that may hold its start.
+        `kept` starts are reserved: they may start in any window at any time. `pace` is how many starts one bucket may
+        hold on average: beyond what the fleet can begin, starts would be late. A `patient` slot may also be used
+        PATIENCE buckets later: it counts in every window that may contain its start.
         """
         if self.closed_until is not None and self.closed_until > earliest:
             return Blocked("closed", self.closed_until)
@@ -148,7 +148,7 @@ class Calendar(Stored, frozen=True):
         return full
 
     def has_room(self, limits: Limits, weight: Weight, now: datetime, kept: Weight) -> bool:
-        """Whether a start of that weight keeps every limit at any moment from now on, beside what is `kept`."""
+        """Whether a start of that weight keeps every limit at any moment from now on, in addition to what is `kept`."""
         is_zero = 0 in (limits.rpm, limits.ipm, limits.tpm, limits.rpd)
         if is_zero or not self._day_has_room(now, limits, weight, kept):
             return False
@@ -156,12 +156,12 @@ class Calendar(Stored, frozen=True):
         return is_untimed(limits) or self._fits(number, limits, weight, WINDOW_BUCKETS + PATIENCE, kept)
 
     def started(self, slot_at: datetime, weight: Weight) -> Calendar:
-        """With a start that was kept room for, in a patient slot."""
+        """With a reserved start, as a patient slot."""
         calendar, number = self._with(slot_at, weight), bucket_of(slot_at)
         return replace(calendar, last_patient=max(self.last_patient or number, number))
 
     def _grant_untimed(self, limits: Limits, weight: Weight, slot_at: datetime, kept: Weight) -> Granted | Blocked:
-        """Counted too: a limit may become known within the minute."""
+        """Counted even without a limit: one may become known within the minute."""
         if self._day_has_room(slot_at, limits, weight, kept):
             return Granted(self._with(slot_at, weight), slot_at, slot_at + UNTIMED_GOOD_FOR)
         return Blocked("day", next_pacific_midnight(slot_at))
@@ -193,7 +193,8 @@ class Calendar(Stored, frozen=True):
         )
 
     def _fits(self, number: int, limits: Limits, weight: Weight, width: int, kept: Weight) -> bool:
-        """Every window of `width` buckets that holds bucket `number` keeps its limits with `weight` added to it."""
+        """Whether every window of `width` buckets that contains bucket `number` keeps its limits with `weight`
+        added."""
         weight = weight.plus(kept)
         last = min(max(self.buckets, default=number), number + width - 1)
         used = self._used(number, width)
@@ -228,7 +229,7 @@ class Calendar(Stored, frozen=True):
         return sum(weight.requests for number, weight in self.buckets.items() if first <= number < last)
 
     def correct_tokens(self, drift: Mapping[int, int]) -> Calendar:
-        """With the tokens that starts really took; by bucket, negative where the estimate was too high."""
+        """Corrected by the tokens that starts really used; by bucket, negative if the estimate was too high."""
         corrected = {
             number: replace(bucket, tokens=max(bucket.tokens + drift[number], 0))
             for number, bucket in self.buckets.items()
@@ -257,7 +258,7 @@ class Calendar(Stored, frozen=True):
         return replace(self, buckets=buckets, days=days, refunded={**self.refunded, release: number})
 
     def close(self, until: datetime, why: str) -> Calendar:
-        """No slot before `until`; an earlier closing that lasts longer stays."""
+        """No slot before `until`; an earlier closing that lasts longer is kept."""
         if self.closed_until is not None and self.closed_until >= until:
             return self
         return replace(self, closed_until=until, closed_why=why)
@@ -266,7 +267,7 @@ class Calendar(Stored, frozen=True):
         return replace(self, closed_until=None, closed_why="")
 
     def forget(self, now: datetime) -> Calendar:
-        """Drop what no window from `now` on can see, nor one of a pump whose time is KEPT_LONGER behind."""
+        """Drop what no window from `now` on can see, not even that of a pump whose clock is KEPT_LONGER behind."""
         oldest = bucket_of(now - KEPT_LONGER) - WINDOW_BUCKETS - PATIENCE
         oldest_refund = bucket_of(now - REFUND_WITHIN) - WINDOW_BUCKETS
         today = pacific_day(now - KEPT_LONGER)
@@ -282,7 +283,7 @@ class Calendar(Stored, frozen=True):
         )
 
     def used(self, now: datetime) -> Weight:
-        """What stands in the window that ends with the bucket of `now`."""
+        """What the window that ends with the bucket of `now` holds."""
         return self._used(bucket_of(now))
 
 
@@ -301,20 +302,21 @@ def begin_of(number: int) -> datetime:
 
 
 def patient_until(slot_at: datetime) -> datetime:
-    """The last good start of a patient slot."""
+    """The last valid start of a patient slot."""
     return begin_of(bucket_of(slot_at) + PATIENCE) + SLOT_GOOD_FOR
 
 
 def _bucket_from(at: datetime) -> int:
-    """The first bucket in which a start from `at` on has its leeway."""
+    """The first bucket in which a start from `at` on has enough time left."""
     return bucket_of(at + BUCKET - SLOT_GOOD_FOR + LEEWAY)
 
 
 def _paced(number: int, pace: float) -> int:
-    """Of a pace of 2.5 one bucket holds two, the next three."""
+    """With a pace of 2.5, one bucket holds two, the next three."""
     return math.floor((number + 1) * pace) - math.floor(number * pace)
 
 
 def _at_most(limits: Limits, weight: Weight) -> Weight:
-    """A request of more tokens than a minute may hold takes a whole minute: else it, and its queue, never started."""
+    """A request with more tokens than a minute may hold takes a whole minute: otherwise it would never start, nor would
+    its queue."""
     return replace(weight, tokens=min(weight.tokens, limits.tpm)) if limits.tpm else weight

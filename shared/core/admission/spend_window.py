@@ -1,6 +1,7 @@
-"""The rolling ten-minute spend window of the project: what was granted is held at its estimate until it leaves.
+"""The rolling ten-minute spend window of the project: what was granted counts with its estimate until it leaves the
+window.
 
-A 429 is what overrunning it answers ($10, $50, $200 for tiers 1, 2, 3: Gemini rate-limit documentation, third parties).
+Exceeding it is answered with a 429 ($10, $50, $200 for tiers 1, 2, 3: Gemini rate-limit documentation, third parties).
 """
 
 from __future__ import annotations
@@ -35,10 +36,8 @@ class Spend(Stored, frozen=True):
         return sum(micros for number, micros in self.buckets.items() if end - WINDOW_BUCKETS < number <= end)
 
     def hold(self, micros: int, limit: int | None, slot_at: datetime) -> Spend | None:
-        """With `micros` more in the window that ends at the slot; None where that would pass the limit.
-
-        What is dearer than the whole window takes all of it: it would never start otherwise.
-        """
+        """With `micros` more in the window that ends at the slot; None if that would exceed the limit. A request dearer
+        than the whole window takes all of it: otherwise it would never start."""
         if limit is None:
             return self
         if limit == 0:
@@ -52,7 +51,7 @@ class Spend(Stored, frozen=True):
         return Spend({**kept, number: kept.get(number, 0) + micros})
 
     def plus(self, micros: int, slot_at: datetime) -> Spend:
-        """With what was kept room for."""
+        """With what was reserved."""
         number = _bucket_of(slot_at)
         return Spend({**self.buckets, number: self.buckets.get(number, 0) + micros})
 

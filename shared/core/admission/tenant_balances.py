@@ -1,6 +1,5 @@
-"""What the budgets of tenants allow in one tick: who may go on, who steps down, waits or is refused; and what is
-reserved. Pure.
-"""
+"""What the budgets of tenants allow in one tick: which requests continue, step down, wait or are refused; and what is
+reserved. Pure."""
 
 from __future__ import annotations
 
@@ -23,7 +22,7 @@ class TenantBalances(Struct, frozen=True):
 
     by_tenant: Mapping[str, TenantBalance] = field(default_factory=dict)
     unwritten: Mapping[str, BudgetAccount] = field(default_factory=dict)
-    """By path: accounts that differ from their documents, as far as anybody else must know of it."""
+    """By path: accounts that differ from their documents and have to be written."""
 
     @property
     def available(self) -> dict[str, int]:
@@ -31,12 +30,12 @@ class TenantBalances(Struct, frozen=True):
         return {tenant: balance.available_micros for tenant, balance in self.by_tenant.items()}
 
     def covers(self, candidate: Candidate) -> bool:
-        """True also where its tenant has no budget."""
+        """Also True if its tenant has no budget."""
         balance = self.by_tenant.get(candidate.head.tenant)
         return balance is None or candidate.planned.estimate_micros <= balance.available_micros
 
     def reservation(self, candidate: Candidate) -> Reservation | None:
-        """What a request carries whose money is reserved; None where its tenant has no budget."""
+        """What a request carries whose money is reserved; None if its tenant has no budget."""
         balance = self.by_tenant.get(candidate.head.tenant)
         if balance is None:
             return None
@@ -56,7 +55,7 @@ class TenantBalances(Struct, frozen=True):
         )
 
     def take(self, candidates: Sequence[Candidate]) -> tuple[TenantBalances, tuple[Candidate, ...]]:
-        """Reserve for those that the money left is enough for, one after the other; these are returned."""
+        """Reserve for those that the money is enough for, one after the other; these are returned."""
         balances, taken = self, []
         for candidate in candidates:
             if balances.covers(candidate):
@@ -65,9 +64,8 @@ class TenantBalances(Struct, frozen=True):
         return balances, tuple(taken)
 
     def handed_out(self, candidates: Sequence[Candidate]) -> TenantBalances:
-        """After these requests carry their money themselves. What else was reserved stays pending: the next reads find
-        out from its request whether a refused commit was ours.
-        """
+        """The balances after these requests carry their money themselves. Other reservations stay pending: the next
+        reads find out from the request whether a refused commit was ours."""
         request_ids: dict[str, list[str]] = {}
         for candidate in candidates:
             request_ids.setdefault(candidate.head.tenant, []).append(candidate.head.request_id)
@@ -80,7 +78,7 @@ class TenantBalances(Struct, frozen=True):
     def with_read(
         self, read: Mapping[str, TenantBalance | None], unwritten: Mapping[str, BudgetAccount]
     ) -> TenantBalances:
-        """After these were read again; None = the tenant has no budget any more."""
+        """The balances after these were read again; None = the tenant no longer has a budget."""
         by_tenant = dict(self.by_tenant)
         for tenant, balance in read.items():
             if balance is None:
@@ -102,7 +100,7 @@ class BudgetVerdict(Struct, frozen=True):
     waiting: Mapping[str, tuple[Head, ...]]
     """Those that wait for money, by tenant."""
     stale: tuple[Head, ...]
-    """Those that are to be read again: another release of them is not accounted for, or was just given up."""
+    """Requests to read again: an earlier release of theirs is not accounted for, or was just given up."""
     used_up: tuple[str, ...]
     """Tenants whose money was not enough for a candidate."""
 
@@ -110,7 +108,8 @@ class BudgetVerdict(Struct, frozen=True):
 def judge(
     candidates: Sequence[Candidate], balances: TenantBalances, rewritten: frozenset[str], context: RoutingContext
 ) -> BudgetVerdict:
-    """Each candidate against what its tenant has left. `rewritten`: requests of another version than their heads."""
+    """Check each candidate against what its tenant has left. `rewritten`: requests that are of another version than
+    their heads."""
     kept: list[Candidate] = []
     refused: list[tuple[Head, Outcome]] = []
     stale: list[Head] = []
@@ -141,7 +140,7 @@ def judge(
 
 
 def _stepped_down(candidate: Candidate, balance: TenantBalance, context: RoutingContext) -> Candidate | None:
-    """On the cheapest route, where its tenant wants that and the money left is enough for it."""
+    """On the cheapest route, if its tenant wants that and the money is enough for it."""
     if balance.budget.over != "step-down" or candidate.planned.probe is not None:
         return None
     because = f"budget of {balance.budget}: too little left"
@@ -151,5 +150,5 @@ def _stepped_down(candidate: Candidate, balance: TenantBalance, context: Routing
 
 
 def _is_pending(balance: TenantBalance, head: Head) -> bool:
-    """Nobody knows yet whether an earlier release of it was handed out."""
+    """It is not known yet whether an earlier release of it was handed out."""
     return any(reservation.request_id == head.request_id for reservation in balance.account.pending)

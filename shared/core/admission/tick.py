@@ -1,4 +1,5 @@
-"""One tick of the pump, pure: what it remembers and what it sees become what it remembers next, and who starts when."""
+"""One tick of the pump, pure: from what it remembers and what it observes follow what it remembers next, and who starts
+when."""
 
 from __future__ import annotations
 
@@ -37,7 +38,7 @@ _ANY_MOMENT = datetime.min.replace(tzinfo=UTC)
 
 
 class Memory(Struct, frozen=True):
-    """What the pump carries from tick to tick; all of it is in its documents."""
+    """What the pump carries from tick to tick; all of it is stored in its documents."""
 
     standings: Mapping[str, ModelState] = field(default_factory=dict)
     """By model."""
@@ -48,7 +49,7 @@ class Memory(Struct, frozen=True):
     epoch: int = 0
     """Grows with every change of a limit in force: sleepers of older epochs are woken."""
     limits: Mapping[str, Mapping[str, int | None]] = field(default_factory=dict)
-    """The numbers in force by model and dimension, as of the last tick."""
+    """The limits in force by model and dimension, as of the last tick."""
 
 
 class LostSlot(Struct, frozen=True):
@@ -61,14 +62,14 @@ class LostSlot(Struct, frozen=True):
 
     @classmethod
     def of(cls, candidate: Candidate, slot_at: datetime) -> LostSlot:
-        """The slot that this release of a request was to have."""
+        """The slot that this release of a request would have had."""
         return cls(
             f"{candidate.head.request_id}:{candidate.head.release + 1}", candidate.model, slot_at, candidate.weight
         )
 
     @classmethod
     def unused_by(cls, head: Head) -> LostSlot | None:
-        """The slot of an earlier release that the request came back without using."""
+        """The slot of an earlier release, with which the request came back without using it."""
         slot = head.unused_slot
         if slot is None:
             return None
@@ -76,7 +77,7 @@ class LostSlot(Struct, frozen=True):
 
 
 class TickInputs(Struct, frozen=True):
-    """What one tick sees of the world."""
+    """What one tick observes."""
 
     now: datetime
     candidates: Sequence[Candidate]
@@ -84,52 +85,52 @@ class TickInputs(Struct, frozen=True):
     capacity: int
     """Attempts that the fleet can carry at once."""
     reports: Mapping[str, ModelObservations] = field(default_factory=dict)
-    """What all workers saw, by model."""
+    """What all workers reported, by model."""
     live: Mapping[str, LiveLimits] = field(default_factory=dict)
     running: Mapping[str, int] = field(default_factory=dict)
     """Releases and attempts in flight, by model."""
     in_air: int = 0
-    """Releases that nobody has taken up."""
+    """Releases that no worker has taken up."""
     concluded: Mapping[str, Closing] = field(default_factory=dict)
-    """Pools that start nothing before their next probe, since a conclusion says so."""
+    """Pools that start nothing before their next probe, because a conclusion says so."""
     day_goes_on: Mapping[str, datetime] = field(default_factory=dict)
-    """Until when limits of the day that 429s named are refuted, by pool."""
+    """Until when daily limits that 429s named are refuted, by pool."""
     drift: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
-    """Input tokens reported since the last tick to be more than estimated, by model and half-second of the start."""
+    """Input tokens reported since the last tick beyond the estimate, by model and half-second of the start."""
     lost: Sequence[LostSlot] = ()
     since_last: timedelta = TICK
-    """From the last tick to this one."""
+    """Time since the last tick."""
     balances: Mapping[str, int] = field(default_factory=dict)
     """Micro-dollars left to tenants that have a budget."""
     taken: Sequence[TakenSlot] = ()
-    """Open slots that requests took, or that were withdrawn; also those that are counted already."""
+    """Open slots that requests took, or that were withdrawn, including those already counted."""
     taken_from: datetime | None = None
-    """When the read of `taken` began; None where it may have left some out."""
+    """When the read of `taken` began; None if it may have missed some."""
     open_terms: OpenTerms | None = None
-    """What is planned under, for requests that take open slots; None = nothing is to be left open."""
+    """Under what requests that take open slots are planned; None = nothing is to be left open."""
 
 
 class TickResult(Struct, frozen=True):
     memory: Memory
     grants: tuple[Grant, ...]
     blocked: Mapping[str, Blocked]
-    """Models with candidates left, and why."""
+    """Models with candidates left, and why they wait."""
     missed: tuple[tuple[Candidate, Blocked], ...]
     """Candidates whose deadline comes before their model opens again."""
     crowded: bool
-    """Attempts in flight are all that holds a queue, and no rate is known: room comes back any moment."""
+    """Attempts in flight are all that blocks a queue, and no rate is known: room may return at any moment."""
     recounts: bool
-    """A limit of concurrency holds a queue: the next tick counts what is in flight."""
+    """A concurrency limit blocks a queue: the next tick counts what is in flight."""
     withdrawn: tuple[Withdrawn, ...] = ()
     """Open slots to take back."""
     started: tuple[TakenSlot, ...] = ()
-    """Those that requests took and that are counted since this tick."""
+    """Those that requests took and that are counted as of this tick."""
     done: tuple[str, ...] = ()
-    """Slots whose documents are to go."""
+    """Slots whose documents are to be removed."""
 
 
 def tick(memory: Memory, inputs: TickInputs) -> TickResult:
-    """Give back what was not used, feel the pressure, and grant what every limit allows."""
+    """Give back unused slots, update the pressure, and grant what every limit allows."""
     now = inputs.now
     models = sorted(
         {
@@ -225,9 +226,8 @@ def _opened(
     admission: Admission, usable: Mapping[str, Limits], waiting: Mapping[str, Blocked], fleet: FleetPace,
     most_spend: int | None, starts: Sequence[TakenSlot], inputs: TickInputs,
 ) -> tuple[dict[str, ModelState], tuple[Withdrawn, ...]]:  # fmt: skip
-    """Slots are left open where nothing is queued, and taken back where they hold up what is: those of its own model,
-    and of every model where what all share is short.
-    """
+    """Slots are left open where nothing is queued, and taken back where they block queued requests: those of the same
+    model, and of every model if a shared resource is short."""
     granted = {grant.candidate.head.request_id for grant in admission.grants}
     queued = {candidate.model for candidate in inputs.candidates if candidate.head.request_id not in granted} | set(
         waiting
@@ -282,7 +282,7 @@ def _may_open(model: str, standing: ModelState, queued: Collection[str], inputs:
 
 
 def _is_behind_a_probe(candidate: Candidate, inputs: TickInputs) -> bool:
-    """Its pool is closed by a conclusion: nothing starts but the one that asks."""
+    """Its pool is closed by a conclusion: nothing starts but the probe."""
     return candidate.model in inputs.concluded and candidate.planned.probe is None
 
 
@@ -295,7 +295,7 @@ def _held_by_conclusions(inputs: TickInputs) -> dict[str, Blocked]:
 
 
 def _given_back(standings: dict[str, ModelState], inputs: TickInputs) -> dict[str, ModelState]:
-    """The standings without the slots that nobody used."""
+    """The states without the slots that nothing used."""
     unused = [slot for candidate in inputs.candidates if (slot := LostSlot.unused_by(candidate.head)) is not None]
     after = dict(standings)
     for lost_slot in [*inputs.lost, *unused]:
@@ -309,11 +309,9 @@ def _given_back(standings: dict[str, ModelState], inputs: TickInputs) -> dict[st
 def _learn(
     standing: ModelState, model: str, observed: ModelObservations, inputs: TickInputs
 ) -> tuple[ModelState, Mapping[str, EffectiveLimit]]:
-    """With the limits that 429s named, each beside what the other sources said at the time.
-
-    After a day it is forgotten, and asked again: where nothing can be read, nobody would hear of a raise. A day's limit
-    is forgotten as soon as a call goes well that it would have forbidden.
-    """
+    """With the limits that 429s named, each beside what the other sources said at the time. After a day a learned limit
+    is forgotten and tried again: otherwise a raise would never be noticed where live limits cannot be read. A daily
+    limit is forgotten as soon as a call succeeds that it would have forbidden."""
     configured, live = inputs.configured.limits(model), inputs.live.get(model)
     learned = {name: item for name, item in standing.learned.items() if inputs.now - item.at < LEARNED_FOR}
     named_limits = dict(observed.named)
@@ -336,7 +334,7 @@ def _learn(
 def _felt(
     standing: ModelState, in_force: Limits, observed: ModelObservations, drift: Mapping[int, int], now: datetime
 ) -> ModelState:
-    """After what the workers reported: closings, tokens, pressure."""
+    """The state after what the workers reported: closings, tokens, pressure."""
     calendar = standing.calendar
     if drift:
         calendar = calendar.correct_tokens(drift)
@@ -349,7 +347,7 @@ def _felt(
 
 
 def _with_conclusion(standing: ModelState, closing: Closing | None, now: datetime) -> ModelState:
-    """Closed as long as the conclusion says, and not a moment longer."""
+    """Closed as long as the conclusion says, and no longer."""
     calendar, is_closed = standing.calendar, closing is not None and closing.until > now
     if calendar.closed_why in CONCLUDED:
         calendar = calendar.reopened()
@@ -360,7 +358,7 @@ def _with_conclusion(standing: ModelState, closing: Closing | None, now: datetim
 
 
 def _late(inputs: TickInputs, since: datetime) -> Late:
-    """What came late and is not judged yet."""
+    """Late starts that are not judged yet."""
     reports, until = inputs.reports.values(), inputs.now + LATE_LOOKED_BACK
     return Late(
         starts=sum(counted(report, StartSignal.LATE, since, until) for report in reports),
@@ -387,7 +385,7 @@ def _recent(standings: Iterable[ModelState], since: datetime, now: datetime) -> 
 
 
 def _filling(limitses: Iterable[Limits]) -> float:
-    """The even pace, in starts of half a second, that uses the largest limit up; infinite where none tells one."""
+    """The even pace, in starts per half second, that uses up the largest limit; infinite if no limit is known."""
     rates = [
         min((number for number in (limits.rpm, limits.ipm) if number is not None), default=math.inf)
         for limits in limitses
@@ -423,12 +421,12 @@ def _missed(
 
 
 def _opens_at(full: Blocked) -> datetime:
-    """For sure not before; a minute that is full may have room any moment."""
+    """The certain lower bound of when it opens; a minute that is full may have room at any moment."""
     return full.until if full.until is not None and full.lasts else _ANY_MOMENT
 
 
 def _horizon(since_last: timedelta) -> timedelta:
-    """Far enough for the next tick to come as late as this one."""
+    """Far enough for the next tick to be as late as this one."""
     return min(HORIZON + max(since_last - TICK, timedelta(0)), LONGEST_HORIZON)
 
 

@@ -11,11 +11,11 @@ from msgspec import Struct, field
 class Tier(Struct, frozen=True):
     name: str
     monthly_cap_micros: int
-    """All projects of the billing account together may spend so much on the Gemini API in a month."""
+    """What all projects of the billing account together may spend on the Gemini API in a month."""
     at_least: bool
     """An account of this tier may have a higher cap."""
     spend10m_micros: int
-    """So much in any ten minutes."""
+    """What they may spend in any ten minutes."""
     priority: bool
     """Whether the lane `priority` takes calls."""
 
@@ -23,10 +23,10 @@ class Tier(Struct, frozen=True):
 class AccountRules(Struct, frozen=True):
     tiers: Mapping[str, Tier] = field(default_factory=dict)
     warn_percent: int = 80
-    """Of the cap: from there on somebody is told."""
+    """Share of the cap from which on the operator is warned."""
     source: str = ""
     checked: date = date.min
 
 
 NO_ACCOUNT = AccountRules()
-"""A catalogue that says nothing of tiers."""
+"""A catalogue without tiers."""

@@ -1,4 +1,4 @@
-"""What a model can do beside its sizes and ratios, as far as somebody says so. What it is stands in catalogue.toml."""
+"""What a model can do beside its sizes and ratios, as far as it is documented. The values stand in catalogue.toml."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ Grounding: TypeAlias = Literal["none", "web", "web+image"]
 GROUNDINGS: tuple[Grounding, ...] = get_args(Grounding)
 
 Policy: TypeAlias = Literal["least", "own", "minimal", "low", "medium", "high"]
-"""What a purpose stands for when a request names no level: the least that the model has, the model's own default, or
-one level for all."""
+"""What a purpose means for a request that names no level: the least that the model has, the model's own default, or one
+level for all."""
 POLICIES: tuple[Policy, ...] = get_args(Policy)
 
 Background: TypeAlias = Literal["unknown", "yes", "no"]
@@ -30,25 +30,25 @@ class Capabilities(Struct, frozen=True):
     """A field that a catalogue leaves out has the default here."""
 
     grounding: Grounding = "web"
-    """Without a word from the catalogue a grounded request is sent, and the provider's answer counts."""
+    """If the catalogue does not say, a grounded request is sent, and the provider's answer decides."""
     thinking: tuple[Thinking, ...] = ()
     """The levels that can be asked for, least first; none: the parameter is refused, or has no effect."""
     default_thinking: Thinking | None = None
     """The level that the provider takes when none is sent; None where there is no level."""
     thought_tokens: Mapping[str, int] = MappingProxyType({})
-    """Allowance of an estimate by level; a level that is not named has the model's."""
+    """Allowance in an estimate by level; a level that is missing has the model's."""
     background: Mapping[str, Background] = MappingProxyType({})
-    """By lane; a lane that is not named is unknown."""
+    """By lane; a lane that is missing is unknown."""
     references: Mapping[str, int] = MappingProxyType({})
-    """The most reference images of each kind, by REFERENCE_KINDS; none named: only the sum is limited."""
+    """The most reference images of each kind, by REFERENCE_KINDS; if none is named, only the sum is limited."""
     output_formats: Mapping[str, tuple[str, ...]] = MappingProxyType({})
-    """By API: the formats in which an image may come; the first is the usual one."""
+    """By API: the formats in which an image may arrive; the first is the usual one."""
     chosen_formats: Mapping[str, tuple[str, ...]] = MappingProxyType({})
-    """By API: the formats that a call may name; none named: it cannot choose."""
+    """By API: the formats that a call may name; none: it cannot choose."""
     quality_formats: Mapping[str, tuple[str, ...]] = MappingProxyType({})
     """By API: of those, the ones whose quality a call may name."""
     reference_uris: Mapping[str, tuple[str, ...]] = MappingProxyType({})
-    """By API: schemes of reference images that it fetches by itself; none named: it takes bytes."""
+    """By API: schemes of reference images that it fetches itself; none: it takes bytes."""
     output_limit: int | None = None
     """The most tokens of one answer; None = not documented."""
 

@@ -83,7 +83,7 @@ class CapabilityFields(TomlFields):
     def thought_tokens(
         self, table: Mapping[str, Any], at: tuple[str, ...], thinking: Sequence[Thinking]
     ) -> dict[str, int]:
-        """By level; all of them, where they are told apart."""
+        """By level; all of them, if they are listed separately."""
         if not isinstance(table.get("thought_tokens"), dict):
             return {}
         levels = self.table(table, "thought_tokens", at)

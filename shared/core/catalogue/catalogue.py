@@ -1,4 +1,4 @@
-"""Models, lanes and prices as values. What they are stands in catalogue.toml alone."""
+"""Models, lanes and prices as values. The data stands in catalogue.toml alone."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Status: TypeAlias = Literal["live", "deprecated", "retired"]
 
 Api: TypeAlias = Literal["interactions", "generate_content", "vertex"]
 APIS: tuple[Api, ...] = ("interactions", "generate_content", "vertex")
-"""`vertex`: generateContent of Vertex AI, which takes and gives more than that of the Gemini API."""
+"""`vertex`: generateContent of Vertex AI, which accepts and returns more than that of the Gemini API."""
 GEMINI_APIS: tuple[Api, ...] = ("interactions", "generate_content")
 Form: TypeAlias = Literal["native", "chat", "images"]
 FORMS: tuple[Form, ...] = ("native", "chat", "images")
@@ -32,10 +32,10 @@ FAILED_CALLS = ("without_image", "rejected", "turned_away", "failed", "broken_of
 """A 200 without an image; 4xx; 429 and 503; other 5xx; a call that left and was not answered."""
 
 REQUEST_BYTES = 20_000_000
-"""Of a request where nobody names a limit: what the Gemini API took before 2026-01-08, and others copied."""
+"""For a request without a known limit: what the Gemini API accepted before 2026-01-08, and others copied."""
 REQUESTS_OF = (*APIS, "batch")
 REFERENCE_TYPES = ("image/png", "image/jpeg", "image/webp", "image/heic", "image/heif")
-"""Inline; by URI Google takes gif, bmp and tiff too."""
+"""Inline; by URI Google also takes gif, bmp and tiff."""
 
 STATUSES = ("live", "deprecated", "retired")
 """deprecated = still called, with a warning; retired = never called, its successor instead."""
@@ -52,15 +52,15 @@ class Rates(Struct, frozen=True):
     """What one lane of one model costs under one contract."""
 
     input: Decimal
-    """Micro-dollars a token (= dollars per million tokens); references count as input."""
+    """Micro-dollars per token (= dollars per million tokens); references count as input."""
     text_output: Decimal
-    """Micro-dollars a token of text or thinking."""
+    """Micro-dollars per token of text or thinking."""
     image_output: Decimal
-    """Micro-dollars a token of image."""
+    """Micro-dollars per token of image."""
     listed: Mapping[str, int]
-    """Micro-dollars an image by size, as the price page rounds them."""
+    """Micro-dollars per image by size, as the price page rounds them."""
     grounding_search: int
-    """Micro-dollars a search, beyond the free ones."""
+    """Micro-dollars per search, beyond the free ones."""
     source: str
     checked: date
     api: Api = "interactions"
@@ -76,11 +76,11 @@ class Model(Struct, frozen=True):
     """Output tokens of an image by size; its keys are the sizes the model has."""
     aspect_ratios: tuple[str, ...]
     sends_image_size: bool
-    """False where the API refuses the parameter."""
+    """False if the API refuses the parameter."""
     max_references: int
     reference_tokens: int
     thought_tokens: int
-    """Allowance for thinking in an estimate, at the level that the model takes by itself."""
+    """Allowance for thinking in an estimate, at the model's default level."""
     timeout: timedelta
     lanes: Mapping[str, Rates]
     source: str
@@ -90,7 +90,7 @@ class Model(Struct, frozen=True):
     capabilities: Capabilities = field(default_factory=Capabilities)
 
     def thought_tokens_at(self, level: str | None) -> int:
-        """Allowance for thinking at that level; None: as the model does by itself."""
+        """Allowance for thinking at that level; None: the model's default."""
         return self.capabilities.thought_tokens.get(level or "", self.thought_tokens)
 
     @property
@@ -98,7 +98,7 @@ class Model(Struct, frozen=True):
         return tuple(size for size in SIZES if size in self.image_tokens)
 
     def size_for(self, wanted: str) -> str | None:
-        """The smallest size of this model that is at least `wanted`; None where the model makes none as large."""
+        """The smallest size of this model that is at least `wanted`; None if the model makes none as large."""
         return next((size for size in self.sizes if SIZES.index(size) >= SIZES.index(wanted)), None)
 
 
@@ -106,45 +106,46 @@ MODALITIES = ("image", "text")
 
 
 class Gateway(Struct, frozen=True):
-    """A provider's endpoint and what it says it charges: another contract, never Google's price."""
+    """A provider's endpoint and its stated prices: another contract, never Google's price."""
 
     owner: str
     base_url: str
     form: Form
     aliases: Mapping[str, str]
-    """The provider's names by model id, where they differ."""
+    """The provider's names by model id, if they differ."""
     sizes: tuple[str, ...]
-    """Those it can make, of those the model has."""
+    """Sizes it can make, of those the model has."""
     timeout: timedelta
     timeout_4k: timedelta
     rpm: int | None
-    """Calls a minute of one model; None = not documented."""
+    """Calls per minute of one model; None = not documented."""
     concurrency: int | None
     fresh_for: timedelta
-    """How long evidence of its proof counts."""
+    """How long evidence of its proof is valid."""
     bills: Mapping[str, Billed]
     """What a failed call costs, by FAILED_CALLS."""
     edit_prices: Mapping[str, int]
-    """Micro-dollars by model id with a reference image, where it is another price."""
+    """Micro-dollars by model id with a reference image, if that price differs."""
     per: str
-    """What one price is for."""
+    """The unit of one price."""
     prices: Mapping[str, int]
     """Micro-dollars by model id: the models it serves."""
     source: str
     checked: date
     ask_again: timedelta = timedelta(minutes=1)
-    """So long nothing goes there after it said that there is no balance, or that the key or the call is not allowed."""
+    """How long no call is sent to it after it answered that there is no balance, or that the key or the call is not
+    allowed."""
     modalities: tuple[str, ...] = MODALITIES
-    """What the form `chat` asks for; none where the provider refuses the field."""
+    """What the form `chat` requests; none if the provider refuses the field."""
     image_hosts: tuple[str, ...] = ()
-    """Beside its own host, the only ones that pictures are fetched from where an answer names an address, with what
-    lies below them; none: any public host."""
+    """Apart from its own host, the only ones (with their subdomains) from which pictures are fetched that an answer
+    names by address; none: any public host."""
     request_bytes: int = REQUEST_BYTES
-    """A request may have so many, references and prompt together, as it is sent."""
+    """The size that a request may have, references and prompt together, as it is sent."""
 
 
 class StalePrice(Struct, frozen=True):
-    """A price that nobody has looked at for too long."""
+    """A price that has not been checked for too long."""
 
     what: str
     """`google gemini-3-pro-image batch`, `gateway laozhang`: a table of the catalogue."""
@@ -166,18 +167,18 @@ class Catalogue(Struct, frozen=True):
     billing: Billing = NO_BILLING
     """How Google's bill names what is priced here."""
     batch: BatchRules = DEFAULT_RULES
-    """When collections of the batch lane are closed, and when somebody is told that one hangs."""
+    """When collections of the batch lane are closed, and when a stuck one is reported."""
     request_bytes: Mapping[str, int] = field(default_factory=lambda: dict.fromkeys(REQUESTS_OF, REQUEST_BYTES))
     """By form of the API, and of a request in a batch: bytes as it is sent, base64 and prompt included."""
     reference_types: tuple[str, ...] = REFERENCE_TYPES
-    """That models take inline which name none of their own."""
+    """Accepted inline by models that name none of their own."""
     thinking: Mapping[str, Policy] = field(default_factory=dict)
-    """By purpose, the level of a request that names none; a purpose that is not named takes the model's own."""
+    """By purpose, the level of a request that names none; a purpose that is missing takes the model's default."""
     safety: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: dict.fromkeys(APIS, SAFETY_CATEGORIES))
     """By API: the harm categories whose threshold can be set."""
 
     def api_of(self, lane: str, model: str) -> Api:
-        """How that lane of that model is called. Batches and gateways know generateContent alone."""
+        """How that lane of that model is called. Batches and gateways only speak generateContent."""
         if lane in (BATCH, GATEWAY):
             return "generate_content"
         rates = self.models[model].lanes.get(lane)
@@ -200,7 +201,7 @@ class Catalogue(Struct, frozen=True):
         raise UnknownModel(name)
 
     def live(self, name: str) -> Model:
-        """The model that is called for that id or alias: retired ones mean their successor, all the way."""
+        """The model that is called for that id or alias: a retired one is followed to its last successor."""
         model = self.find(name)
         while model.status == "retired":
             assert model.successor is not None, "the reader refuses a retired model without successor"
@@ -220,7 +221,7 @@ class Catalogue(Struct, frozen=True):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Every id and alias that may be asked for."""
+        """Every id and alias that a request may name."""
         return tuple(sorted({*self.models, *(alias for model in self.models.values() for alias in model.aliases)}))
 
     @property

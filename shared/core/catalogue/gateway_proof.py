@@ -1,7 +1,7 @@
-"""What must be known of a gateway before a request may go there: six items, each with its evidence. Pure.
+"""What must be known about a gateway before a request may be sent there: six items, each with its evidence. Pure.
 
-The operator writes five of them down from the provider's console, documents and logs; the sixth is a small call that
-`renderlane gateway prove` makes itself. Evidence grows old, and is void once the catalogue's row is another one.
+The operator records five of them from the provider's console, documents and logs; the sixth is a small call that
+`renderlane gateway prove` makes itself. Evidence expires, and is void once the gateway's row in the catalogue changes.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ LONGEST_EVIDENCE = 2_000
 
 
 class ProofRefused(Exception):
-    """Evidence that is none: says what is missing and what to do."""
+    """The evidence proves nothing: says what is missing and what to do."""
 
 
 class ProofEvidence(Stored, frozen=True):
-    """What stands for one item."""
+    """The record of one item."""
 
     text: str
     by: str
@@ -67,12 +67,12 @@ class GatewayProof(Stored, frozen=True):
         return tuple(Lack(item, why) for item, why in reasons if why is not None)
 
     def off(self, name: str, about: str, now: datetime, fresh_for: timedelta = FRESH_FOR) -> str | None:
-        """Why no request goes there, in words; None where the proof is complete."""
+        """Why no request goes there, in words; None if the proof is complete."""
         lacks = self.lacks(about, now, fresh_for)
         return f"gateway {name} is off, its proof is incomplete: {'; '.join(map(str, lacks))}" if lacks else None
 
     def with_item(self, item: str, evidence: ProofEvidence) -> GatewayProof:
-        """Raises ProofRefused for an item that there is not, and for evidence that says nothing or not who says it."""
+        """Raises ProofRefused for an unknown item, for evidence without content, and for evidence without an author."""
         if item not in ITEMS:
             raise ProofRefused(f"no item {item!r}; allowed: {', '.join(ITEMS)}")
         if not evidence.text.strip() or not evidence.by.strip():

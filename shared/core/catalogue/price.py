@@ -1,4 +1,4 @@
-"""What an attempt did cost, and what one would cost at most. Exact arithmetic; one rounding at the end."""
+"""What an attempt cost, and what one would cost at most. Exact arithmetic; rounded once, at the end."""
 
 from __future__ import annotations
 
@@ -17,16 +17,17 @@ from shared.core.values.parameters import Grounding
 CostBasis: TypeAlias = Literal["metered", "listed", "unknown"]
 
 LETTERS_PER_TOKEN = 4
-"""Of ASCII text, about; any other character counts as a token (Chinese, Japanese). For estimates only."""
+"""Characters per token of ASCII text, roughly; any other character counts as a token (Chinese, Japanese). For estimates
+only."""
 
 
 class Cost(Struct, frozen=True):
-    """`micros` is what is known to be owed; with basis `unknown` the bill may hold more than the 0 booked here."""
+    """`micros` is what is known to be owed; with basis `unknown` the bill may be higher than the 0 booked here."""
 
     micros: int
     basis: CostBasis
     parts: Mapping[str, int]
-    """Micro-dollars of input, text, thinking, image and grounding, each rounded for itself."""
+    """Micro-dollars of input, text, thinking, image and grounding, each rounded on its own."""
 
     def to_json(self) -> dict[str, Any]:
         return {"cost_micros": self.micros, "cost_basis": self.basis, "cost_parts": dict(self.parts)}
@@ -54,10 +55,9 @@ def metered(usage: Usage, rates: Rates) -> Cost:
 def of_made(
     catalogue: Catalogue, usage: Usage | None, served_model: str, served_lane: str, asked_model: str, size: str
 ) -> Cost:
-    """The cost of a delivered image: metered by what served it. Where nobody said which tokens are the image's, the
-    listed price of one image, and everything else that was counted: input, thoughts, searches, and text beyond the
-    tokens of one image.
-    """
+    """The cost of a delivered image: metered by what served it. If the answer does not say which tokens are the
+    image's, the listed price of one image, plus everything else that was counted: input, thoughts, searches, and text
+    beyond the tokens of one image."""
     rates = served_rates(catalogue, served_model, served_lane, asked_model)
     if rates is None:
         return UNKNOWN
@@ -79,10 +79,8 @@ def of_failed(catalogue: Catalogue, usage: Usage | None, model: str, lane: str, 
 
 
 def served_rates(catalogue: Catalogue, model: str, lane: str, asked_model: str) -> Rates | None:
-    """Google may serve an id by a newer model and bill the newer one's rate: the answer's model counts.
-
-    None where no rate is known, also of a model that the catalogue has lost since the attempt began.
-    """
+    """Google may serve an id with a newer model and bill the newer one's rate: the answer's model counts. None if no
+    rate is known, also if the model was removed from the catalogue since the attempt began."""
     for name in (model.removeprefix("models/"), asked_model):
         try:
             return catalogue.find(name).lanes.get(lane)
@@ -97,7 +95,7 @@ def _image_tokens(catalogue: Catalogue, served_model: str, asked_model: str, siz
 
 
 def billed_model(catalogue: Catalogue, model: str, asked_model: str) -> str:
-    """The id under which an answer's model is billed: its own, or the ordered one's where nobody knows it."""
+    """The id under which an answer's model is billed: its own, or the ordered one if it is unknown."""
     try:
         return catalogue.find(model.removeprefix("models/")).id
     except UnknownModel:
@@ -120,10 +118,8 @@ def estimate(
     grounding: Grounding,
     thought_tokens: int | None = None,
 ) -> int:
-    """Micro-dollars that one attempt costs, on the safe side: an allowance for thinking, one search where grounded.
-
-    `thought_tokens` None: at the level that the model takes by itself.
-    """
+    """Micro-dollars that one attempt costs, on the safe side: with an allowance for thinking, and one search if
+    grounded. `thought_tokens` None: at the model's default level."""
     usage = Usage(
         text_in=tokens,
         image_in=references * model.reference_tokens,

@@ -1,4 +1,4 @@
-"""Reads the catalogue from TOML text. A broken one is refused with its line and reason."""
+"""Reads the catalogue from TOML text. A broken catalogue is refused with the line and the reason."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ class _Reader(GatewayFields, CapabilityFields):
         return catalogue
 
     def in_use(self, at: tuple[str, ...], name: str, catalogue: Catalogue) -> None:
-        """Refuse a purpose or a floor whose model is not called, or is not compared with others."""
+        """Refuse a purpose or a floor whose model cannot be called, or is not on the ladder."""
         model = catalogue.find(name)
         if model.id in catalogue.ladder:
             return
@@ -188,7 +188,7 @@ class _Reader(GatewayFields, CapabilityFields):
         )
 
     def own_thought_tokens(self, table: Mapping[str, Any], at: tuple[str, ...], capabilities: Capabilities) -> int:
-        """One number for all levels, or that of the level which the model takes by itself."""
+        """One number for all levels, or that of the model's default level."""
         if not capabilities.thought_tokens:
             return self.whole(table, "thought_tokens", at)
         return capabilities.thought_tokens[capabilities.default_thinking or ""]

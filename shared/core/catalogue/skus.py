@@ -30,11 +30,11 @@ class Billing(Struct, frozen=True):
     """How descriptions are read: the first words found in one decide."""
 
     services: tuple[str, ...] = ()
-    """Whose lines are ours, by `service.description`."""
+    """The services whose lines are ours, by `service.description`."""
     vertex_services: tuple[str, ...] = ()
-    """Those whose lines are of the Vertex lane: their SKUs name no lane."""
+    """Those whose lines belong to the Vertex lane: their SKUs name no lane."""
     models: Mapping[str, str] = field(default_factory=dict)
-    """Words to model id; the longest words are looked for first."""
+    """Words to model id; the longest words are tried first."""
     lanes: Mapping[str, str] = field(default_factory=dict)
     """Words to lane; none of them = standard."""
     parts: Mapping[str, str] = field(default_factory=dict)
@@ -43,7 +43,7 @@ class Billing(Struct, frozen=True):
     checked: date = date.min
 
     def sku(self, description: str, service: str = "") -> Sku | None:
-        """None where the description names no model or part that is known."""
+        """None if the description names no known model or part."""
         text = " ".join(description.lower().replace("_", " ").split())
         model = next((self.models[name] for name in sorted(self.models, key=len, reverse=True) if name in text), None)
         part = next((self.parts[name] for name in self.parts if name in text), None)
@@ -53,4 +53,4 @@ class Billing(Struct, frozen=True):
 
 
 NO_BILLING = Billing()
-"""A catalogue that knows no SKU: every line of a bill is an unknown one."""
+"""A catalogue that knows no SKU: every line of a bill is unknown."""

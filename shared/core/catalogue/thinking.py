@@ -1,4 +1,5 @@
-"""How much a model thinks for a request: the level that is taken, what of it is sent, and what it takes. Pure."""
+"""How much a model thinks for a request: the level it takes, what of it is sent, and how many tokens that costs.
+Pure."""
 
 from __future__ import annotations
 
@@ -15,21 +16,18 @@ class Thought(Struct, frozen=True):
     """How much one model thinks for one request."""
 
     level: Thinking | None
-    """The level that is taken; None where the model has no levels."""
+    """The level that is taken; None if the model has no levels."""
     sent: Thinking | None
-    """The level that the call names; None where the model's own default is meant, or nothing can be named."""
+    """The level that the call names; None for the model's default, or if the API takes none."""
     note: str | None
-    """Why it is another level than the one that was asked for."""
+    """Why it differs from the requested level."""
     tokens: int
-    """Allowance of an estimate."""
+    """Allowance in the estimate."""
 
 
 def thought(model: Model, wanted: Thinking | None, purpose: str, policies: Mapping[str, Policy]) -> Thought:
-    """A level that was asked for and that the model has not becomes the nearest one, of two the lesser: it costs less.
-
-    A level by purpose is sent only where it differs from what the model does by itself: no plain request depends on
-    the parameter.
-    """
+    """A requested level that the model lacks becomes the nearest one, of two the lesser: it costs less. A level by
+    purpose is sent only if it differs from the model's default, so that no plain request depends on the parameter."""
     levels, own = model.capabilities.thinking, model.capabilities.default_thinking
     if not levels:
         return Thought(None, None, _without_levels(model, wanted), model.thought_tokens_at(None))
@@ -43,7 +41,7 @@ def thought(model: Model, wanted: Thinking | None, purpose: str, policies: Mappi
 
 
 def nearest(wanted: Thinking, levels: tuple[Thinking, ...]) -> Thinking:
-    """Of those that a model has, least first."""
+    """Of those that a model has, the least first."""
     return min(levels, key=lambda level: abs(THINKING.index(level) - THINKING.index(wanted)))
 
 

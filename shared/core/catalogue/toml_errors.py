@@ -1,4 +1,5 @@
-"""Fields of a TOML file, one at a time: what is wrong is refused with its line, what was found and what is allowed."""
+"""Reads fields of a TOML file one at a time: a wrong one is refused with its line, what was found and what is
+allowed."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ from decimal import Decimal
 from typing import Any, NoReturn
 
 LARGEST_AMOUNT = 1_000_000
-"""Dollars: what is beyond this is a slip of the pen."""
+"""Dollars: anything beyond this is a typing error."""
 
 
 LONGEST_FOUND, LONGEST_NAME, MOST_NAMES, LONGEST_MESSAGE = 200, 80, 6, 1_500
@@ -22,7 +23,7 @@ class BrokenCatalogue(Exception):
 
 
 class TomlFields:
-    """The text of a file, to look a line up in."""
+    """The text of a file, for finding the line of a key."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -90,7 +91,7 @@ class TomlFields:
         raise BrokenCatalogue(_cut(f"{where}{name or 'the file'}: found {problem}", LONGEST_MESSAGE))
 
     def line_of(self, at: tuple[str, ...]) -> int:
-        """The line of a key, or of the nearest table around it; 0 where it stands nowhere."""
+        """The line of a key, or of the nearest table around it; 0 if neither exists."""
         header: tuple[str, ...] = ()
         best, best_depth = 0, 0
         for number, line in enumerate(self.text.split("\n"), start=1):

@@ -22,13 +22,13 @@ class VertexRules(Struct, frozen=True):
     """What holds for all models of the Vertex lane."""
 
     elsewhere_percent: int
-    """What every location but `global` costs more."""
+    """The surcharge of every location other than `global`."""
     source: str
     checked: date
 
 
 NO_RULES = VertexRules(0, "", date.min)
-"""Of a catalogue that says nothing: the prices are those of the location in use."""
+"""For a catalogue that names no surcharge: the prices are those of the location in use."""
 
 
 def priced_in(catalogue: Catalogue, location: str) -> Catalogue:

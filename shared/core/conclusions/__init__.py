@@ -1,1 +1,1 @@
-"""What the worker believes about something that requests share, on whose evidence, and for how long."""
+"""What the worker believes about something that requests share: on which evidence, and for how long."""

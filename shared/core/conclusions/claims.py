@@ -1,13 +1,13 @@
-"""What a failed call may claim about something that requests share, and what it takes to believe it. Pure data.
+"""What a failed call may claim about something that requests share, and what it takes to believe the claim. Pure data.
 
-One table, so that a rule cannot hide in code: docs/conclusions.md is tested against it. Some choices, and why:
+One table, so that no rule is hidden in code: docs/conclusions.md is tested against it. Some choices, and why:
 
-- A claim that only strikes a route (a model, a lane) is never believed from one request, however plainly it is said:
-  the request that met it takes its next route by itself, and the call cost nothing.
-- A claim that closes a pool may be believed from one plain statement while nothing else succeeds there: without that,
-  a lone request would ask a used-up day or an empty account all day long.
-- A key and an account are the same on all of Google's routes, so a request that meets them waits. A bare 403 may be
-  about the call itself: it strikes the route for that request alone.
+- A claim that only strikes a route (a model, a lane) is never believed from one request, however plainly it is stated:
+  the affected request takes its next route anyway, and the call cost nothing.
+- A claim that closes a pool may be believed from one plain statement while nothing else succeeds there: otherwise a
+  lone request would retry a used-up day or an empty account all day long.
+- A key and an account are the same on all of Google's routes, so an affected request waits. A bare 403 may be about the
+  call itself: it strikes the route for that request alone.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Claim(StrEnum):
     MODEL_GONE = "model_gone"
     LANE_UNSUPPORTED = "lane_unsupported"
     PAID_NOTHING = "paid_nothing"
-    """Answers that were charged for and hold no picture, one after the other."""
+    """Answers in a row that were charged for and hold no picture."""
     CREDENTIAL = "credential"
     PERMISSION = "permission"
     BALANCE = "balance"
@@ -42,22 +42,23 @@ About: TypeAlias = Literal["model", "route", "pool"]
 
 class Policy(Struct, frozen=True):
     answers: str
-    """Which answers make the claim."""
+    """The failures that make the claim."""
     about: About
     effect: Effect
     requests: int = 3
-    """Distinct requests that must fail so, none with a success that began since the first of them."""
+    """Distinct requests that must fail this way, without a success that began since the first of them."""
     statement: bool = False
     """One request's plain statement (`Failure.explicit`) is enough while nothing else succeeds there."""
     share: float = 0.6
-    """Of the calls that began since the first of them, so many must have failed so: others may be about to succeed."""
+    """Share of the calls begun since the first of them that must have failed this way: others may be about to
+    succeed."""
     counts_once: bool = False
-    """A request that is tried again counts once in that share: its repetitions are no starts either."""
+    """A retried request counts once in that share: its repetitions are not counted as starts either."""
     first: timedelta = timedelta(seconds=5)
     """From the conclusion to its first probe; doubled with each probe that fails."""
     longest: timedelta = timedelta(minutes=5)
     runbook: str = ""
-    """The heading under which somebody is told; empty = a warning is enough."""
+    """The RUNBOOK heading of the escalation; empty = a warning is enough."""
     means: str = ""
 
 
@@ -105,7 +106,7 @@ CLAIM_OF: Mapping[FailureKind, Claim] = {
 
 
 def subject(claim: Claim, route: Route) -> str:
-    """What a claim made on `route` is about. The word of a lane apart counts for that lane alone."""
+    """What a claim made on `route` is about. A statement from a separate lane counts for that lane alone."""
     match POLICIES[claim].about:
         case "model" if not is_apart(route.lane):
             return circuit("*", route.model)
@@ -126,13 +127,13 @@ def parted(conclusion: str) -> tuple[Claim, str]:
 
 
 def claim_id(failure_kind: FailureKind, route: Route) -> str | None:
-    """The conclusion that a failure on this route would speak for."""
+    """The conclusion that a failure on this route would support."""
     claim = CLAIM_OF.get(failure_kind)
     return None if claim is None else conclusion_id(claim, subject(claim, route))
 
 
 def contradicted_by(route: Route, failure_kind: FailureKind | None = None) -> tuple[str, ...]:
-    """Every conclusion that an answer from this route speaks against; `failure_kind` None = it brought a picture."""
+    """Every conclusion that an answer from this route contradicts; `failure_kind` None = it brought a picture."""
     if failure_kind is not None and not RULES[failure_kind].model_answered:
         return ()
     claims = [claim for claim in Claim if failure_kind is None or claim is not Claim.PAID_NOTHING]

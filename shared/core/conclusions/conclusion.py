@@ -1,11 +1,11 @@
-"""What the worker believes about something that requests share: how it comes to, what contradicts it, who asks. Pure.
+"""What the worker believes about something that requests share: how it is concluded, contradicted and probed. Pure.
 
-One request never speaks for everybody. A conclusion stands on distinct requests that failed so (`claims.POLICIES` says
-how many) with no success since the first of them; a success that began in the same second, or later, contradicts. It is
-half-open from its beginning: one request at a time asks, at a growing interval, and never one whose failure made it
-where another waits.
+One request never decides for all others. A conclusion is based on distinct requests that failed the same way
+(`claims.POLICIES` says how many) without a success since the first of them; a success that began in the same second or
+later contradicts it. It is half-open from the start: one request at a time probes, at growing intervals, and never one
+that contributed to it if another one waits.
 
-Answers that reject come sooner than pictures: while calls that began after the first failure have not failed, they are
+Rejections arrive sooner than pictures: calls that began after the first failure and have not failed yet are probably
 about to succeed, and nothing is concluded. This is why starts are counted beside failures: it costs no write.
 """
 
@@ -28,20 +28,20 @@ from shared.core.values.lanes import is_apart
 from shared.core.values.route import lane_apart
 
 PROBE_ANSWERS_WITHIN = timedelta(seconds=60)
-"""Then the next one may go: the first may have died with its worker."""
+"""After this, the next probe may go: the first may have died with its worker."""
 SETTLED = timedelta(seconds=3)
-"""A rejection and its report take less than this: a start that is older and has not failed is a survivor."""
+"""A rejection and its report take less than this: an older start that has not failed is a survivor."""
 LULL = timedelta(seconds=30)
-"""Without a survivor for so long, nothing else speaks."""
+"""A lull: no call has survived for this long."""
 A_DAY = timedelta(hours=25)
-"""So long a limit of the day is remembered that a call contradicts."""
+"""How long a daily limit that a successful call contradicts is remembered as refuted."""
 NAMED_WITHIN = timedelta(minutes=1)
 """A 429 is answered and reported within this time of its start."""
 SUSPECTED_AFTER = timedelta(seconds=15)
 REPEATED = 3
-"""Failed calls of fewer requests than a conclusion needs that are worth a word to on-call."""
+"""How many requests fail, fewer than a conclusion needs, before on-call is told."""
 SEEN_TO_FAIL = timedelta(seconds=2)
-"""So long after the first failure, calls that began beside it would have failed as well."""
+"""This long after the first failure, calls that began at the same time would have failed as well."""
 Starts = Mapping[int, int]
 """Calls by the second in which they began."""
 
@@ -52,14 +52,14 @@ class Conclusion(Stored, frozen=True):
     """A circuit (`*/model` in every lane of Google's) or a pool."""
     since: datetime
     needs: int
-    """Requests on which it stands: with fewer that no success contradicts, it falls."""
+    """Requests that it is based on: if a success contradicts them down to fewer than needed, it falls."""
     interval: timedelta
-    """Until the probe after the next, if that fails."""
+    """The interval until the probe after the next, if the next one fails."""
     next_probe_at: datetime
     probed_at: datetime | None = None
-    """The slot of the probe that is out."""
+    """The slot of the current probe."""
     probes: int = 0
-    """That failed."""
+    """Probes that failed."""
 
     @property
     def id(self) -> str:
@@ -71,7 +71,7 @@ class Conclusion(Stored, frozen=True):
 
     @property
     def why(self) -> str:
-        """In words."""
+        """The reason in words."""
         lane, slash, model = self.subject.partition("/")
         what = f"{model} in the lane {lane}" if slash and lane != "*" else model or self.subject
         return (
@@ -91,17 +91,17 @@ class Conclusion(Stored, frozen=True):
 
 
 class Case(Struct, frozen=True):
-    """All that is on record for and against one conclusion, and the conclusion where it was reached."""
+    """All evidence for and against one conclusion, and the conclusion if it was reached."""
 
     voices: Mapping[str, Voice] = field(default_factory=dict)
     success: int = NEVER
     cleared: int = NEVER
-    """Nothing counts that began in this second or before: on-call has reset it."""
+    """Evidence up to and including this second is ignored: on-call has reset the conclusion."""
     conclusion: Conclusion | None = None
 
     @property
     def fresh(self) -> dict[str, Voice]:
-        """Voices that nothing contradicts."""
+        """Requests that failed and that no success contradicts."""
         after = max(self.success, self.cleared)
         return {request: voice for request, voice in self.voices.items() if voice.at > after}
 
@@ -138,7 +138,7 @@ class Conclusions(Struct, frozen=True):
         return frozenset(name for name, case in self.cases.items() if case.conclusion is not None or case.fresh)
 
     def suspected(self, heard: Mapping[str, Heard], starts: Mapping[str, Starts], now: datetime) -> tuple[str, ...]:
-        """Not concluded, since too few requests speak, but nothing else is answered: somebody should look."""
+        """Not concluded, because too few requests failed, but nothing else is answered: on-call should look."""
         return tuple(
             name
             for name, case in self.cases.items()
@@ -153,7 +153,7 @@ class Conclusions(Struct, frozen=True):
 
     @property
     def struck(self) -> dict[str, str]:
-        """Circuits that are no route for now, with the reason."""
+        """Circuits that are unavailable for now, with the reason."""
         return {
             conclusion.subject: conclusion.why
             for conclusion in self.reached.values()
@@ -173,7 +173,7 @@ class Conclusions(Struct, frozen=True):
 
     @property
     def day_goes_on(self) -> dict[str, datetime]:
-        """Until when limits of the day that 429s named are refuted, by pool: calls went well that they forbid."""
+        """Until when daily limits that 429s named are refuted, by pool: calls succeeded that they would forbid."""
         return {
             parted(name)[1]: datetime.fromtimestamp(case.success, UTC) + NAMED_WITHIN
             for name, case in self.cases.items()
@@ -181,11 +181,11 @@ class Conclusions(Struct, frozen=True):
         }
 
     def due(self, now: datetime) -> tuple[Conclusion, ...]:
-        """Those that one request may ask about now."""
+        """Conclusions that one request may probe now."""
         return tuple(conclusion for conclusion in self.reached.values() if conclusion.next_probe_at <= now)
 
     def probed(self, conclusion: str, slot_at: datetime) -> Conclusions:
-        """With a probe on its way."""
+        """With a probe under way."""
         case = self.cases.get(conclusion)
         if case is None or case.conclusion is None:
             return self
@@ -215,11 +215,8 @@ def judge(
     resets: Mapping[str, datetime] | None = None,
     longest: Mapping[str, timedelta] | None = None,
 ) -> Conclusions:
-    """What is concluded now. The same evidence again changes nothing.
-
-    `starts` by circuit; `resets` by id, when on-call reset them; `longest` by subject, the most between two probes
-    where the catalogue says less.
-    """
+    """What is concluded now. The same evidence again changes nothing. `starts` by circuit; `resets` by id, when on-call
+    reset them; `longest` by subject: the longest interval between two probes, if the catalogue names a shorter one."""
     cases = {}
     for name in sorted({*conclusions.cases, *heard}):
         claim, subject = parted(name)
@@ -244,7 +241,7 @@ def _is_worth_keeping(case: Case, claim: Claim, now: datetime) -> bool:
 
 
 def asks_best(voices: Mapping[str, Voice], request: str, tenant: str) -> int:
-    """How well a request may probe: 0 best. `request` and `tenant` as `evidence.short` makes them."""
+    """How suitable a request is for the probe: 0 is best. `request` and `tenant` as `evidence.short` makes them."""
     if request in voices:
         return 2
     return int(tenant in {item.tenant for item in voices.values()})
@@ -256,7 +253,7 @@ def _with_evidence(case: Case, heard: Heard, now: datetime) -> Case:
 
 
 def _kept(voices: Mapping[str, Voice], heard: Heard, now: datetime) -> dict[str, Voice]:
-    """What a conclusion stands on is not forgotten while it stands."""
+    """Evidence that a conclusion is based on is kept as long as it stands."""
     return {**voices, **merged(voices, heard.voices, now)} if heard.voices else dict(voices)
 
 
@@ -276,7 +273,7 @@ def _if_it_stands(case: Case, now: datetime) -> Case:
 
 
 def _after_probe(case: Case, heard: Heard, most: timedelta, now: datetime) -> Case:
-    """A probe that failed lengthens the interval; after one whose answer says nothing of this, another may go."""
+    """A failed probe lengthens the interval; after one whose answer is inconclusive, another may go."""
     conclusion = case.conclusion
     if conclusion is None or conclusion.probed_at is None:
         return case
@@ -310,7 +307,7 @@ def _concluded(case: Case, claim: Claim, subject: str, heard: Heard, starts: Sta
 
 
 def _most_fail(fresh: Mapping[str, Voice], heard: Heard, starts: Starts, policy: Policy, now: datetime) -> bool:
-    """Of the calls that began since the first failure."""
+    """Share of the calls begun since the first failure."""
     failures = heard.requests if policy.counts_once else heard.calls
     first, until = min(item.at for item in fresh.values()), int((now - SEEN_TO_FAIL).timestamp())
     began = sum(count for second, count in starts.items() if first <= second <= until)
@@ -319,7 +316,7 @@ def _most_fail(fresh: Mapping[str, Voice], heard: Heard, starts: Starts, policy:
 
 
 def _is_lull(calls: Mapping[int, int], starts: Starts, now: datetime) -> bool:
-    """No call of the last while has survived."""
+    """No call of the recent past has survived."""
     first, last = int((now - LULL).timestamp()), int((now - SETTLED).timestamp())
     began = sum(count for second, count in starts.items() if first <= second <= last)
     return began <= sum(count for second, count in calls.items() if first <= second <= last)

@@ -1,7 +1,7 @@
-"""What one process has heard that speaks for or against a conclusion, and the sum of it over all processes. Pure.
+"""What one process has observed for or against a conclusion, and the sum over all processes. Pure.
 
-Times are the seconds in which calls *began*: an answer tells how things stood then, however long it took. A request has
-one voice, at the second of its first failure: what it meets again and again says no more than once.
+Times are the seconds in which calls *began*: an answer describes how things were then, however long it took. A request
+counts once, at the second of its first failure: its repeated failures prove nothing more.
 """
 
 from __future__ import annotations
@@ -38,16 +38,16 @@ class Heard(Stored, frozen=True):
     voices: Mapping[str, Voice] = field(default_factory=dict)
     """By a short hash of the request's id; the newest MOST_VOICES."""
     calls: Mapping[int, int] = field(default_factory=dict)
-    """Failed calls by second, a request's repetitions included."""
+    """Failed calls by second, including repetitions by the same request."""
     requests: Mapping[int, int] = field(default_factory=dict)
     """Requests by the second of the first call that failed them."""
     success: int = NEVER
-    """The last second in which a call began that went well."""
+    """The second in which the last successful call began."""
     vain: int = NEVER
-    """The last second in which a probe began whose answer says nothing of this."""
+    """The second in which the last inconclusive probe began."""
 
     def with_failure(self, request: str, voice: Voice, now: datetime, *, again: bool = False) -> Heard:
-        """`request` as `short()` makes it; `again`: this process has heard it say so before."""
+        """`request` as `short()` makes it; `again`: this process has already counted it."""
         is_counted = request in self.voices
         requests = self.requests if again or is_counted else _counted(self.requests, voice.at, now)
         voices = self.voices if again and not is_counted else merged(self.voices, {request: voice}, now)
@@ -61,7 +61,7 @@ class Heard(Stored, frozen=True):
 
     @property
     def is_open(self) -> bool:
-        """Something stands here that no success speaks against."""
+        """There is evidence that no success contradicts."""
         return any(item.at > self.success for item in self.voices.values())
 
 
@@ -69,12 +69,12 @@ NOTHING_HEARD = Heard()
 
 
 def short(name: str) -> str:
-    """A name that tells requests or tenants apart and gives nothing away."""
+    """A hash that distinguishes requests or tenants and reveals nothing about them."""
     return hashlib.sha256(name.encode()).hexdigest()[:10]
 
 
 def merged(one: Mapping[str, Voice], other: Mapping[str, Voice], now: datetime) -> dict[str, Voice]:
-    """All voices, each at its first failure; plain where any of its failures was."""
+    """All requests that failed, each at its first failure; plain if any of its failures was."""
     return _newest(_joined(one, other), now)
 
 
@@ -96,7 +96,8 @@ def _newest(voices: Mapping[str, Voice], now: datetime) -> dict[str, Voice]:
 
 
 def summed(reports: Iterable[Heard], now: datetime) -> Heard:
-    """In any order the same: voices are cut at the end, when the first failure of each is known."""
+    """The sum does not depend on the order: requests beyond the limit are cut at the end, when the first failure of
+    each is known."""
     voices: dict[str, Voice] = {}
     calls: dict[int, int] = {}
     requests: dict[int, int] = {}

@@ -1,4 +1,4 @@
-"""What one worker process reports to the pump: `evidence/{process}`, always whole."""
+"""What one worker process reports to the pump: `evidence/{process}`, always complete."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class WorkerReport(Stored, frozen=True):
 
     @classmethod
     def from_json(cls, data: Fields) -> Self:
-        """Each part reads itself: what a newer release saw is passed over."""
+        """Each part reads itself: fields of a newer release are ignored."""
         return replace(
             super().from_json({**data, "models": {}, "routes": {}, "heard": {}}),
             models={model: ModelObservations.from_json(fields) for model, fields in data["models"].items()},

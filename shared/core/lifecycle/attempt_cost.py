@@ -1,4 +1,5 @@
-"""What the end of an attempt costs, and where it is booked: on the request, in the ledger, against the budget. Pure."""
+"""What an attempt costs when it ends, and where that is booked: on the request, in the ledger, against the budget.
+Pure."""
 
 from __future__ import annotations
 
@@ -25,7 +26,7 @@ from shared.core.values.lanes import BATCH
 
 
 def cost_of(ending: Ending, attempt: AttemptRecord, catalogue: Catalogue) -> Cost:
-    """What the attempt is known to owe."""
+    """What is known to be owed for the attempt."""
     route = attempt.route
     if isinstance(ending, Delivered) and ending.paid_before:
         return price.NOTHING
@@ -49,7 +50,7 @@ def cost_of(ending: Ending, attempt: AttemptRecord, catalogue: Catalogue) -> Cos
 
 
 def _of_gateway(ending: Ending, attempt: AttemptRecord, catalogue: Catalogue) -> Cost:
-    """By the provider's price and rules: none of Google's rates concerns it."""
+    """By the provider's price and rules: Google's rates do not apply."""
     if isinstance(ending, Delivered):
         return gateway.of_made(attempt.estimate_micros)
     provider = catalogue.gateways.get(attempt.contract.removeprefix(gateway.CONTRACT))
@@ -59,7 +60,8 @@ def _of_gateway(ending: Ending, attempt: AttemptRecord, catalogue: Catalogue) ->
 def on_request(
     request: RequestRecord, attempt: AttemptRecord, ending: Ending, cost: Cost, *, was_given_up: bool
 ) -> RequestRecord:
-    """The request's money after this attempt. An attempt given up as crashed was booked as unknown: that is undone."""
+    """The request's money after this attempt. An attempt given up as crashed was booked as unknown: that booking is
+    reversed."""
     unknown = int(cost.basis == "unknown") - int(was_given_up)
     is_ambiguous = isinstance(ending, Failure) and ending.ambiguous and cost.basis == "unknown"
     ambiguous = int(is_ambiguous) - int(was_given_up)
@@ -75,9 +77,8 @@ def on_request(
 
 
 def _basis(before: price.CostBasis | None, cost: Cost, unknown_attempts: int) -> price.CostBasis:
-    """How the booked sum was found. `before` is None while nothing is booked: a sum of 0 beside an attempt of unknown
-    cost is unknown. Beside a known sum unknown attempts are counted apart.
-    """
+    """How the booked sum was determined. `before` is None while nothing is booked: a sum of 0 together with an attempt
+    of unknown cost is unknown. Beside a known sum, unknown attempts are counted separately."""
     if before is None and not cost.micros:
         return "unknown" if unknown_attempts else cost.basis
     if before is None:
@@ -136,10 +137,8 @@ def _paid_before(request: RequestRecord, attempt: AttemptRecord, *, was_given_up
 
 
 def _timing(request: RequestRecord, attempt: AttemptRecord, latency_ms: int | None) -> Timing:
-    """How long the attempt waited for its slot, and how long its model took for an image.
-
-    A batch takes hours: that is no call's time. A wait is known of the attempt that is the request's latest.
-    """
+    """How long the attempt waited for its slot, and how long its model took for an image. A batch takes hours: that
+    does not count as a call's time. The wait is known only for the latest attempt of the request."""
     if attempt.route.lane == BATCH:
         return Timing()
     latest = attempt.number == request.attempt_count and request.status == "rendering"
@@ -150,7 +149,7 @@ def _timing(request: RequestRecord, attempt: AttemptRecord, latency_ms: int | No
 def against_budget(
     request: Request, attempt: AttemptRecord, ending: Ending, cost: Cost, *, is_final: bool
 ) -> budget.BudgetDelta:
-    """What was reserved for the attempt comes back, and its cost is taken; what may have been billed stays held."""
+    """The attempt's reservation is returned and its cost is charged; what may have been billed stays held."""
     may_be_billed = cost.basis == "unknown" and (isinstance(ending, Delivered) or ending.ambiguous)
     tenant = request.record.tenant
     moved = budget.settle_reservation(tenant, request.id, attempt.budget, cost.micros, may_be_billed=may_be_billed)
@@ -160,7 +159,7 @@ def against_budget(
 
 
 def why(code: OutcomeCode, number: int) -> ledger.Why:
-    """What the attempt's money went for."""
+    """What the attempt's money was spent on."""
     match code:
         case PlainEnd.DUPLICATE:
             return "duplicate"

@@ -1,7 +1,7 @@
 """A request that waits for its interaction at the provider: when to look, and what a look means. Pure.
 
-Webhooks make looking at the right moment likely, never certain: what is not told is found by looking, at moments that
-grow apart with the age of the call.
+Webhooks make a look at the right moment likely, never certain: calls without a webhook are found by polling, at
+intervals that grow with the age of the call.
 """
 
 from __future__ import annotations
@@ -18,36 +18,36 @@ from shared.core.provider.interaction import Finished, Gone, InProgress, Looked,
 from shared.core.records.request import Stopping, StopReason
 
 ASSUMED_TIME = timedelta(seconds=15)
-"""That a call takes, until one was seen."""
+"""How long a call is assumed to take until one was observed."""
 FIRST_SHARE, FIRST_SHARE_TOLD = 0.5, 1.5
-"""Of the usual time before the first look: without webhooks, and with them, when most calls have been told of."""
+"""Share of the usual time before the first look: without webhooks, and with them, when most calls have been
+announced."""
 LEAST_SPACING, LONGEST_SPACING = timedelta(seconds=1.5), timedelta(minutes=1)
 SPACING_SHARE, LATE_SPACING_SHARE = 0.06, 0.2
-"""Of the usual time between two looks, and of its age once a call takes more than twice that."""
+"""Share of the usual time between two looks, and of the call's age once it takes more than twice the usual time."""
 VISIBLE_WITHIN = timedelta(seconds=30)
-"""A new interaction may not be found at once; later, one that is not found is lost."""
+"""A new interaction may not be found at once; an older one that is not found is lost."""
 STOPPED_WITHIN = timedelta(minutes=1)
-"""From a cancellation until the interaction must say so."""
+"""From a cancellation until the interaction must confirm it."""
 UNREAD_FOR = timedelta(hours=24)
-"""An interaction that cannot be looked at is waited for so long: its image is paid for and kept there."""
+"""How long an interaction that cannot be looked at is waited for: its image is paid for and kept there."""
 UNREADABLE_FOR = timedelta(minutes=10)
-"""The same where looks bring an answer that cannot be read."""
+"""The same for looks whose answer cannot be read."""
 USUAL_TIMES, REPEATED_WITHIN = 2, timedelta(seconds=30)
-"""A webhook names an attempt whose id died with its worker: so many usual times after its start, and so long for a
-webhook that came while nobody listened and is sent again.
-"""
+"""A webhook may name an attempt whose id was lost with its worker: until this many usual times after its start, plus
+the time for a webhook that was sent while nothing listened and is repeated."""
 UNNAMED = "its worker died while its call left; a webhook may name it"
-"""The reason of a request that waits for that."""
+"""The reason shown on such a request."""
 
 
 class Awaited(Struct, frozen=True):
-    """What is known of the call before a look."""
+    """What is known about the call before a look."""
 
     started_at: datetime
     time_out: timedelta
     stopping: Stopping | None = None
     is_cancelled: bool = False
-    """By its caller."""
+    """Cancelled by its caller."""
     is_canary: bool = False
 
     @property
@@ -66,7 +66,7 @@ class Stop(Struct, frozen=True):
 
 
 class Over(Struct, frozen=True):
-    """The attempt ends so."""
+    """The attempt ends with this."""
 
     answer: Answer
     ended_at: datetime | None = None
@@ -76,20 +76,20 @@ Step: TypeAlias = Wait | Stop | Over
 
 
 def first_look(started_at: datetime, usual: timedelta | None, *, has_webhooks: bool) -> datetime:
-    """By when looking is worth it: most calls have come so far, or have been told of where webhooks come."""
+    """When a look is worthwhile: most calls have ended by then, or their webhooks have arrived."""
     share = FIRST_SHARE_TOLD if has_webhooks else FIRST_SHARE
     return started_at + max(LEAST_SPACING, (usual or ASSUMED_TIME) * share)
 
 
 def spacing(age: timedelta, usual: timedelta | None, *, has_webhooks: bool) -> timedelta:
-    """Until the next look. With webhooks it is a net, and wider."""
+    """The time until the next look. With webhooks, polling is only a safety net, so it is longer."""
     usual = usual or ASSUMED_TIME
     is_late = has_webhooks or age > 2 * usual
     return min(LONGEST_SPACING, max(LEAST_SPACING, age * LATE_SPACING_SHARE if is_late else usual * SPACING_SHARE))
 
 
 def named_by(started_at: datetime, usual: timedelta | None) -> datetime:
-    """Until when a webhook may name an attempt whose id died with its worker. Later it counts as crashed."""
+    """Until when a webhook may name an attempt whose id was lost with its worker. After that it counts as crashed."""
     return started_at + USUAL_TIMES * (usual or ASSUMED_TIME) + REPEATED_WITHIN
 
 
@@ -130,7 +130,7 @@ def _while_unread(failure: Failure, awaited: Awaited, now: datetime) -> Step:
 
 
 def _meant(answer: Answer, awaited: Awaited) -> Answer:
-    """What we stopped ended for our reason; an image that came nevertheless is an image."""
+    """A call that we stopped ends for our reason; an image that arrived nevertheless is an image."""
     if isinstance(answer, Made) or awaited.stopping is None:
         return answer
     is_stopped = answer.kind is FailureKind.NO_IMAGE and answer.code in ("cancelled", "incomplete", "failed")

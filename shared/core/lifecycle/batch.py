@@ -1,7 +1,7 @@
 """Batches: many requests of one model and size in one file, for half the price and up to a day's wait. Pure.
 
-A request is collected, then its batch is closed: from there on a document `batches/{id}` says what is in it. That
-intent is on record before anything is sent, and the display name finds again what a crash left between.
+Requests are collected, then their batch is closed: from then on, a document `batches/{id}` says what is in it. That
+intent is on record before anything is sent; after a crash in between, the batch is found again by its display name.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from shared.core.values.documents import Document
 from shared.core.values.route import Route
 
 MOST_REFERENCES = 40
-"""In one file, of 20 MB at most each: a JSONL file may have 2 GB."""
+"""Per file, of 20 MB at most each: a JSONL file may have 2 GB."""
 
 OVER: tuple[ProviderState, ...] = ("succeeded", "failed", "cancelled", "expired")
 
@@ -44,13 +44,13 @@ class BatchCandidate(Struct, frozen=True):
 
 
 class Progress(Struct, frozen=True):
-    """What the provider says of one batch."""
+    """What the provider says about one batch."""
 
     state: ProviderState
     done: int = 0
-    """Requests that have ended, well or not."""
+    """Requests that have ended, successfully or not."""
     results: str | None = None
-    """The file of the answers, where there is one."""
+    """The file of the answers, if there is one."""
     failure: Failure | None = None
     """Why the whole batch failed."""
 
@@ -67,14 +67,15 @@ def path(batch_id: str) -> str:
 
 
 def display_name(batch_id: str) -> str:
-    """Under which a batch is found that was created and not recorded."""
+    """The display name under which a batch is found that was created and not recorded."""
     return f"renderlane-{batch_id}"
 
 
 def due_collections(
     waiting: Iterable[BatchCandidate], now: datetime, rules: BatchRules = DEFAULT_RULES, *, full_only: bool = False
 ) -> list[list[BatchCandidate]]:
-    """The collections to close now: every full one, and unless `full_only` those whose oldest has waited enough."""
+    """The collections to close now: every full one, and unless `full_only` those whose oldest request has waited long
+    enough."""
     sets: dict[tuple[str, str], list[BatchCandidate]] = defaultdict(list)
     for item in sorted(waiting, key=lambda element: (element.batched_at, element.request_id)):
         sets[item.model, item.image_size].append(item)
@@ -89,7 +90,7 @@ def due_collections(
 
 
 def _filled(together: Sequence[BatchCandidate], most_requests: int) -> list[list[BatchCandidate]]:
-    """In files of at most so many requests and MOST_REFERENCES, in order; never an empty one."""
+    """In files of at most this many requests and MOST_REFERENCES references, in order; never an empty file."""
     files: list[list[BatchCandidate]] = [[]]
     for item in together:
         file = files[-1]
@@ -104,7 +105,7 @@ def _references(waiting: Iterable[BatchCandidate]) -> int:
 
 
 def new_record(batch_id: str, route: Route, items: Sequence[Item], now: datetime) -> BatchRecord:
-    """A batch as it is closed: nothing is sent yet."""
+    """A batch when it is closed: nothing is sent yet."""
     return BatchRecord(
         state="collected",
         model=route.model,
@@ -118,17 +119,18 @@ def new_record(batch_id: str, route: Route, items: Sequence[Item], now: datetime
 
 
 def family(batch_id: str, batch: BatchRecord) -> str:
-    """The id under which its requests are filed: that of the batch which was split, where it is a part."""
+    """The id under which its requests are recorded: for a part, that of the batch that was split."""
     return batch.part_of or batch_id
 
 
 def may_be_split(batch: BatchRecord) -> bool:
-    """Once, where there is more than one request in it."""
+    """A batch of more than one request may be split once."""
     return not batch.is_part and len(batch.items) > 1
 
 
 def halves(items: Sequence[tuple[Item, str]]) -> tuple[list[Item], list[Item]]:
-    """Two parts of items that come with their tenants: a tenant's stay together where there are several."""
+    """Two parts of items that come with their tenants: if there are several tenants, each tenant's items stay
+    together."""
     ordered = sorted(items, key=lambda pair: pair[1])
     middle = len(ordered) // 2
     borders = [number for number in range(1, len(ordered)) if ordered[number][1] != ordered[number - 1][1]]
@@ -137,7 +139,7 @@ def halves(items: Sequence[tuple[Item, str]]) -> tuple[list[Item], list[Item]]:
 
 
 def first_part(batch: BatchRecord, items: Sequence[Item], now: datetime) -> BatchRecord:
-    """What is left in a batch that was split: to be sent at once."""
+    """The rest of a batch that was split: to be sent at once."""
     return replace(batch, items=tuple(items), is_part=True, creating_at=None, due_at=now)
 
 
@@ -146,7 +148,7 @@ def second_part(batch_id: str, whole_id: str, route: Route, items: Sequence[Item
 
 
 def creating(batch: BatchRecord, now: datetime, hold_until: datetime) -> BatchRecord:
-    """From here on the provider may have it: it is looked for by its display name before it is created again."""
+    """From here on the provider may have it: it is searched for by its display name before it is created again."""
     return replace(batch, creating_at=now, due_at=hold_until)
 
 
@@ -155,13 +157,13 @@ def submitted(batch: BatchRecord, name: str, now: datetime) -> BatchRecord:
 
 
 def not_created(batch: BatchRecord, now: datetime) -> BatchRecord:
-    """For sure the provider does not have it: again a little later, and later each time."""
+    """The provider certainly does not have it: it is tried again a little later, and later each time."""
     wait = min(timedelta(minutes=1) * 2 ** min(batch.tries, 10), timedelta(minutes=30))
     return replace(batch, creating_at=None, tries=batch.tries + 1, due_at=now + wait)
 
 
 def after_look(batch: BatchRecord, progress: Progress, now: datetime) -> BatchRecord:
-    """After the provider was asked."""
+    """After the provider was queried."""
     if (progress.state, progress.done) == (batch.provider_state, batch.done):
         return batch
     return replace(batch, provider_state=progress.state, done=progress.done, changed_at=now)
@@ -175,7 +177,7 @@ def ended(batch: BatchRecord, state: ProviderState, now: datetime) -> BatchRecor
 
 
 def is_surely_refused(failure: Failure) -> bool:
-    """Whether a create that ended so has made no batch. A server's own error, or silence, may hide one that it made."""
+    """Whether a create that failed this way certainly made no batch. After a server error, or silence, it may have."""
     if failure.kind in (FailureKind.CONNECTION, FailureKind.LATE):
         return True
     status = failure.http_status
@@ -183,7 +185,7 @@ def is_surely_refused(failure: Failure) -> bool:
 
 
 def is_worth_another_try(failure: Failure) -> bool:
-    """Whether the same file may be taken later: a full quota, a rejected key, a network that is away."""
+    """Whether the same file may be accepted later: a full quota, a rejected key, a network failure."""
     return failure.kind not in (
         FailureKind.INVALID_REQUEST,
         FailureKind.LANE_UNSUPPORTED,
@@ -193,10 +195,9 @@ def is_worth_another_try(failure: Failure) -> bool:
 
 
 def of_all(failure: Failure, requests: int) -> Failure:
-    """What a refusal of the whole file means for each of so many requests in it: the next route, where its own answer
-    decides. A 400 is no fault of any single one: those are looked at when the batch runs. A refusal for safety is its
-    own where it is alone.
-    """
+    """What a refusal of the whole file means for each of its requests: the next route, if its own answer decides. A 400
+    is not the fault of any single request: each is checked when the batch runs. A safety refusal counts for a request
+    only if it is alone in the file."""
     if failure.kind is FailureKind.REFUSED and requests == 1:
         return failure
     if failure.kind not in (FailureKind.INVALID_REQUEST, FailureKind.REFUSED):

@@ -1,4 +1,4 @@
-"""When a batch is looked at again, when somebody is told, and when it is given up. Pure."""
+"""When a batch is looked at again, when it is reported as stuck, and when it is given up. Pure."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from shared.core.lifecycle.batch import Progress
 from shared.core.records.batch import BatchRecord
 
 HOLD = timedelta(minutes=10)
-"""A process that works on a batch has it for so long; after a crash it is due again then."""
+"""How long a process may work on a batch; after a crash it is due again then."""
 LEAVE_WITHIN = timedelta(seconds=30)
-"""A create that cannot leave so soon after it was put on record is not made."""
+"""A create that has not left this soon after it was put on record is not sent."""
 FOUND_WITHIN = timedelta(minutes=15)
-"""A create that left is in the provider's list by then, if it ever arrived; until then none is repeated."""
+"""By then a create that left is in the provider's list, if it arrived at all; none is repeated before."""
 LOOK_AGAIN = timedelta(minutes=1)
 LOOK_LATER = timedelta(minutes=5)
 YOUNG = timedelta(hours=1)
-"""So long it is looked at each minute."""
+"""How long it is looked at each minute."""
 ANSWERS_WITHIN = timedelta(hours=48)
-"""The provider keeps the answers of a batch for so long."""
+"""How long the provider keeps the answers of a batch."""
 CANCELLED_AFTER = timedelta(hours=50)
 """The provider lets a batch expire after 48 hours; one that does not is cancelled."""
 GIVEN_UP_AFTER = timedelta(hours=52)
-"""One that does not end even so counts as expired."""
+"""One that does not end even after that counts as expired."""
 
 
 def next_look(batch: BatchRecord, now: datetime) -> datetime:
@@ -32,7 +32,7 @@ def next_look(batch: BatchRecord, now: datetime) -> datetime:
 
 
 def is_newly_stuck(batch: BatchRecord, now: datetime, rules: BatchRules = DEFAULT_RULES) -> bool:
-    """Nothing has changed for too long, and nobody was told since."""
+    """Nothing has changed for too long, and that was not reported since."""
     told_at = batch.escalated_at
     if told_at is not None and told_at >= batch.changed_at:
         return False
@@ -49,7 +49,7 @@ def is_given_up(batch: BatchRecord, now: datetime) -> bool:
 
 
 def is_without_answers(batch: BatchRecord, progress: Progress, now: datetime) -> bool:
-    """It has succeeded and names neither a file nor answers of its own, and may still come to."""
+    """It has succeeded but names neither a file nor answers; these may still appear."""
     nowhere = progress.state == "succeeded" and progress.results is None
     return nowhere and now - _submitted_at(batch) < ANSWERS_WITHIN
 

@@ -1,4 +1,4 @@
-"""What the pump writes on a request of which it has read the head alone: fields of RequestRecord, as stored."""
+"""What the pump writes on a request of which it has read only the head: fields of RequestRecord, as stored."""
 
 from __future__ import annotations
 
@@ -26,10 +26,8 @@ def released(
     usual_ms: int | None = None,
     open_slot: str | None = None,
 ) -> dict[str, Any]:
-    """What the pump changes when it grants a slot. No slot is good beyond its request's deadline.
-
-    `usual_ms`: how long a background call of the kind usually takes. `open_slot`: the one that intake had it take.
-    """
+    """What the pump changes when it grants a slot. No slot is valid beyond its request's deadline. `usual_ms`: how long
+    such a background call usually takes. `open_slot`: the open slot that intake had it take."""
     return _stored(
         status="released",
         reason=None,
@@ -45,10 +43,8 @@ def released(
 
 
 def batched(head: Head, planned: Planned, now: datetime, reservation: Reservation | None = None) -> dict[str, Any]:
-    """What the pump changes when the route goes by batch: no slot, and no place in its queue any more.
-
-    It takes a release number too: that tells whether what was reserved for it has arrived.
-    """
+    """What the pump changes when the route goes by batch: the request gets no slot and leaves its queue. A release
+    number is allocated too, so that recovery can tell whether the reservation was handed over."""
     return _stored(
         status="batched",
         reason="collected for a batch",
@@ -67,19 +63,18 @@ def ended(status: FinalStatus, outcome: Outcome, now: datetime) -> dict[str, Any
 
 
 def suspend(reason: str, wake_at: datetime, epoch: int | None, now: datetime) -> dict[str, Any]:
-    """Out of its queue while no route is open to it; a new epoch of the limits wakes it before its time, where it
-    names one.
-    """
+    """Remove it from its queue while no route is open to it; a new epoch of the limits wakes it earlier, if it names
+    one."""
     return _stored(reason=reason, wake_at=wake_at, asleep_epoch=epoch, updated_at=now)
 
 
 def resume(now: datetime) -> dict[str, Any]:
-    """Back in its place in the queue."""
+    """Back to its place in the queue."""
     return _stored(wake_at=None, asleep_epoch=None, updated_at=now)
 
 
 def _planned(planned: Planned, reservation: Reservation | None) -> dict[str, Any]:
-    """The route as it is planned, for the attempt to come."""
+    """The planned route, for the next attempt."""
     return {
         "unused_slot": None,
         "wake_at": None,

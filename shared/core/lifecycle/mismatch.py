@@ -1,4 +1,4 @@
-"""What was delivered beside what was ordered: pixels, shape, tokens, model and tier. Pure."""
+"""Compares what was delivered with what was ordered: pixels, shape, tokens, model and tier. Pure."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ REMARKS: dict[Literal["thought_image", "earlier_image"], str] = {
 
 
 class Mismatch(Struct, frozen=True):
-    """One thing that came otherwise than it was ordered. It is paid as it came."""
+    """One thing that differs from the order. It is paid as delivered."""
 
     what: What
     reason: str
@@ -52,8 +52,8 @@ def mismatches(
     remark: Remark = "",
     formats: tuple[str | None, str] = (None, ""),
 ) -> tuple[Mismatch, ...]:
-    """Everything that differs from the order, in the order of the fields; empty where all is as ordered. `formats`: the
-    one that was asked for, and the one that is delivered."""
+    """Everything that differs from the order, in the order of the fields; empty if nothing does. `formats`: the
+    requested one, and the delivered one."""
     differences: list[Mismatch] = []
     size = size_of_pixels(width, height)
     if size != route.image_size:

@@ -80,7 +80,7 @@ FAR_AHEAD = datetime(9000, 1, 1, tzinfo=UTC)
 
 
 def heads(model: str, priority: str, limit: int) -> Query:
-    """The queue of one model and priority, in its order, without the sleepers."""
+    """The queue of one model and priority, in its order, without sleeping requests."""
     return Query(
         "requests",
         equal=(("status", "queued"), ("wake_at", None), ("model", model), ("priority", priority)),
@@ -137,7 +137,7 @@ def interactive_since(tenant: str, since: datetime, limit: int) -> Query:
 
 
 def longest_queued(priority: str, limit: int) -> Query:
-    """All that wait with this priority, sleepers too, the longest waiting first."""
+    """All that wait with this priority, including sleeping ones, the longest waiting first."""
     return Query(
         "requests",
         equal=(("status", "queued"), ("priority", priority)),
@@ -170,7 +170,7 @@ def sleeping(now: datetime, limit: int) -> Query:
 
 
 def asleep_since(wake_after: datetime, limit: int) -> Query:
-    """Sleepers, the first to wake first, with the moment at which each was put to sleep."""
+    """Sleeping requests, the first to wake first, with the moment at which each was suspended."""
     return sleeping(wake_after, limit)
 
 
@@ -186,7 +186,7 @@ def overdue(now: datetime, limit: int) -> Query:
 
 
 def unclaimed(slot_before: datetime, limit: int) -> Query:
-    """Releases that nobody took up."""
+    """Releases that no worker took up."""
     return Query(
         "requests",
         equal=(("status", "released"),),
@@ -224,7 +224,7 @@ def leased(limit: int) -> Query:
 
 
 def awaiting(until: datetime, limit: int) -> Query:
-    """Requests that wait for their interaction and are to be looked at by `until`, the first due first."""
+    """Requests that wait for their interaction and are due for a look by `until`, the first due first."""
     return Query(
         "requests",
         equal=(("status", "rendering"),),
@@ -236,12 +236,12 @@ def awaiting(until: datetime, limit: int) -> Query:
 
 
 def of_interaction(interaction_id: str) -> Query:
-    """The request whose newest call in the background it is."""
+    """The request with that newest background call."""
     return Query("requests", equal=(("interaction_id", interaction_id),), limit=1)
 
 
 def leftovers(now: datetime, limit: int) -> Query:
-    """Requests with interactions that the provider still keeps and nobody waits for."""
+    """Requests with interactions that the provider still keeps and that are no longer needed."""
     return Query("requests", bounds=(Range("leftovers_at", "<=", now),), order_by=("leftovers_at",), limit=limit)
 
 
@@ -262,7 +262,7 @@ def collecting(limit: int) -> Query:
 
 
 def due_batches(until: datetime, limit: int) -> Query:
-    """Batches that somebody should look at by `until`: closed ones have no `due_at`."""
+    """Batches due for a look by `until`: closed ones have no `due_at`."""
     return Query("batches", bounds=(Range("due_at", "<=", until),), order_by=("due_at",), limit=limit)
 
 
@@ -277,12 +277,12 @@ def unannounced(updated_before: datetime, limit: int) -> Query:
 
 
 def running(limit: int) -> Query:
-    """As `rendering`, of each what a list shows."""
+    """As `rendering`, with the fields that a list shows."""
     return replace(rendering(limit), fields=RUNNING_FIELDS)
 
 
 def in_status(status: str, limit: int) -> Query:
-    """For counting: any order."""
+    """For counting, in any order."""
     return Query("requests", equal=(("status", status),), limit=limit, fields=("status",))
 
 
@@ -292,7 +292,8 @@ def in_flight(model: str, status: str, limit: int) -> Query:
 
 
 def first_of_next_tenant(model: str, priority: str, after: str | None) -> Query:
-    """What waits longest in one queue, of the first tenant after that one by name; None: of the first."""
+    """The longest waiting request of one queue, of the first tenant after this one by name; None: of the first
+    tenant."""
     return Query(
         "requests",
         equal=(("status", "queued"), ("model", model), ("priority", priority)),
@@ -304,7 +305,7 @@ def first_of_next_tenant(model: str, priority: str, after: str | None) -> Query:
 
 
 def newest_ended(status: str, limit: int) -> Query:
-    """Requests with that end, the latest first, without what was asked."""
+    """Requests with that end, the latest first, without their content."""
     return Query(
         "requests",
         equal=(("status", status),),
@@ -375,22 +376,23 @@ def attempts_of(key: str) -> Query:
 
 
 def flag_history_since(moment: datetime, limit: int) -> Query:
-    """What was done to flags after `moment`, newest first."""
+    """Changes of flags after `moment`, newest first."""
     return Query("flag_history", bounds=(Range("at", ">", moment),), order_by=("-at",), limit=limit)
 
 
 def flag_history(limit: int) -> Query:
-    """What was done to flags, newest first."""
+    """Changes of flags, newest first."""
     return Query("flag_history", order_by=("-at",), limit=limit)
 
 
 def newest_provider_webhooks(limit: int) -> Query:
-    """What the provider told by webhook, the latest first."""
+    """Webhooks of the provider, the latest first."""
     return Query("provider_webhooks", order_by=("-received_at",), limit=limit)
 
 
 def outlived(collection: str, now: datetime, limit: int) -> Query:
-    """Documents of an expiring collection whose time is over. Firestore's own TTL may be a day late, or first."""
+    """Documents of an expiring collection whose time is over. Firestore's own TTL may be a day late, or may come
+    first."""
     return Query(
         collection,
         bounds=(Range("expire_at", "<=", now),),

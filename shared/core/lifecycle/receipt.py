@@ -1,4 +1,4 @@
-"""The receipt of a request that succeeded: requested beside delivered, what it cost, and why they differ. Pure."""
+"""The receipt of a request that succeeded: requested and delivered, what it cost, and why they differ. Pure."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from shared.core.values.route import Route
 def receipt(
     request: RequestRecord, attempt: AttemptRecord, delivered: Delivered, cost: Cost, differing: Sequence[Mismatch]
 ) -> Receipt:
-    """Requested beside delivered, what it cost, and why they differ; `differing` is what nobody had ordered."""
+    """Requested and delivered, what it cost, and why they differ; `differing` is what differs from the order."""
     ask = request.ask
     reasons = [*attempt.route_reasons, *(mismatch.reason for mismatch in differing)]
     if delivered.paid_before:
@@ -62,7 +62,7 @@ def receipt(
 
 
 def mismatches(ask: Requirements, route: Route, delivered: Delivered, catalogue: Catalogue) -> tuple[Mismatch, ...]:
-    """What came otherwise than this attempt ordered it."""
+    """What differs from what this attempt ordered."""
     return mismatch.mismatches(
         route,
         ask.aspect_ratio,

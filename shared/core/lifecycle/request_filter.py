@@ -1,4 +1,4 @@
-"""Which requests a list shows, from the words of an address or a form. Pure."""
+"""Which requests a list shows, parsed from an address or a form. Pure."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _TEXT = re.compile(r"[A-Za-z0-9._:~-]{1,128}")
 
 
 class RequestFilter(Struct, frozen=True):
-    """What is None or empty is not asked for."""
+    """Fields that are None or empty do not filter."""
 
     status: str | None = None
     outcome: str | None = None
@@ -40,22 +40,22 @@ class RequestFilter(Struct, frozen=True):
     lane: str | None = None
     priority: str | None = None
     flag: str | None = None
-    """Of the last route: an id, or the name that its ids begin with."""
+    """On the last route: an id, or the name that its ids begin with."""
     since: datetime | None = None
     until: datetime | None = None
     text: str = ""
-    """In the id."""
+    """A part of the id."""
     sort: Sort = "newest"
     words: Mapping[str, str] = field(default_factory=dict)
-    """As it was asked for, without what was left empty."""
+    """As an address, without empty fields."""
 
     @property
     def stored_status(self) -> str | None:
-        """What the documents that are meant have as their status."""
+        """The statuses that matching documents have."""
         return "rendering" if self.status == AWAITING else self.status
 
     def takes(self, key: str, request: RequestRow) -> bool:
-        """Whether a document is meant; status, tenant and time are the query's."""
+        """Whether a document matches; the query has already filtered by status, tenant and time."""
         return (
             self.stored_status in (None, request.status)
             and (self.status != AWAITING or request.is_awaiting)
@@ -69,12 +69,12 @@ class RequestFilter(Struct, frozen=True):
         )
 
     def address(self, **changes: str) -> str:
-        """The query of an address that asks for the same, but for changes; an empty one is left out."""
+        """The query string for the same filter with these changes; an empty value removes a field."""
         return urlencode({name: word for name, word in {**self.words, **changes}.items() if word})
 
 
 def parse(given: Mapping[str, str], catalogue: Catalogue, now: datetime) -> tuple[RequestFilter, list[Problem]]:
-    """A word that means nothing is left out, and named."""
+    """A value that means nothing is ignored, and named."""
     words = {name: given[name].strip() for name in FIELDS if given.get(name, "").strip()}
     wrong: list[Problem] = []
 
@@ -121,7 +121,7 @@ def can_be_cancelled(request: RequestRow) -> bool:
 
 
 def can_be_revived(request: RequestRow) -> bool:
-    """As one of many: a refusal is an answer, and is retried by its own id alone."""
+    """As part of a group: a refusal is an answer, and is only retried by its own id."""
     return request.status in revival.BY_FILTER and request.revived_as is None
 
 
@@ -131,7 +131,7 @@ def lasted(request: RequestRow, now: datetime) -> timedelta:
 
 
 def _moment(word: str, now: datetime) -> datetime | None:
-    """A time with offset, or so long ago."""
+    """A time with offset, or a duration before now."""
     ago = re.fullmatch(r"([0-9]{1,7})([smhd])", word)
     try:
         if ago:

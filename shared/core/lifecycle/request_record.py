@@ -16,14 +16,13 @@ from shared.core.routing.requirements import Requirements
 from shared.core.values.documents import Fields
 from shared.core.values.trace_context import Place
 
-LEASE = timedelta(seconds=45)
 RENEW_EVERY = timedelta(seconds=15)
 KEEP_FOR = timedelta(days=30)
 """How long an id is remembered after its end."""
 
 
 class Head(Struct, frozen=True):
-    """A queued request as the pump sees it: no prompt, no references."""
+    """A queued request as the pump reads it: no prompt, no references."""
 
     request_id: str
     """Its key."""
@@ -40,13 +39,13 @@ class Head(Struct, frozen=True):
     unused_slot: UnusedSlot | None
     late_count: int
     sleeps: bool
-    """It has a `wake_at`, and is no part of its queue until that is taken away."""
+    """It has a `wake_at`, and is not in its queue until that is removed."""
     history: RequestHistory = NO_HISTORY
     traceparent: str = ""
     queued_at: datetime | None = None
-    """When its present wait began."""
+    """When its current wait began."""
     circuit: str = ""
-    """Of the route that it was given last."""
+    """Of its last route."""
 
     @classmethod
     def of(cls, request_id: str, version: str, data: Fields) -> Head:
@@ -82,7 +81,7 @@ class Head(Struct, frozen=True):
 
 
 def history_of(request_id: str, record: QueuedRow | RequestRecord) -> RequestHistory:
-    """What the request has been through."""
+    """The request's history so far."""
     return RequestHistory(
         request_id=request_id,
         tenant=record.tenant,
@@ -99,12 +98,12 @@ def path(key: str) -> str:
 
 
 def path_of(tenant: str, request_id: str) -> str:
-    """Where a request lies that was accepted since ids are per tenant."""
+    """Where a request is stored that was accepted since ids are per tenant."""
     return path(key_of(tenant, request_id))
 
 
 def paths_of(tenant: str, request_id: str) -> tuple[str, str]:
-    """Where a request may lie, the usual place first: its document names the tenant (see `is_of`)."""
+    """Where a request may be stored, the usual place first: its document names the tenant (see `is_of`)."""
     first, second = keys_of(tenant, request_id)
     return path(first), path(second)
 
@@ -139,11 +138,9 @@ def new_record(
     published_at: datetime | None = None,
     revives: str | None = None,
 ) -> RequestRecord:
-    """A request as intake writes it: queued, unpaid. Every field that a query names is present from the start.
-
-    `traceparent` is the place of its root span, `caller_span_id` the caller's span that the root is a part of,
-    `revives` the id of the request that this one is the revival of.
-    """
+    """A request as intake writes it: queued, unpaid. Every field that a query uses is present from the start.
+    `traceparent` is the position of its root span, `caller_span_id` the caller's span that the root belongs to,
+    `revives` the id of the request that this one revives."""
     return RequestRecord(
         status="queued",
         reason="new",
@@ -178,5 +175,5 @@ def new_record(
 
 
 def content_hash(record: RequestRecord) -> str:
-    """Of the content on record, by today's recipe: the hash stored beside it may be of an earlier release's."""
+    """The hash of the content on record, computed as today: the hash stored beside it may be an earlier release's."""
     return hash_of_content(record.request)

@@ -1,7 +1,7 @@
 """The public view of a request: what its caller may know, in a fixed form. Pure.
 
-The HTTP API, result webhooks and the `--json` of every verb that shows requests have it. Fields are added, never
-renamed or removed, within one `version`. It holds no prompt and nothing of how the worker keeps its documents.
+The HTTP API, result webhooks and the `--json` of every verb that shows requests use it. Within one `version`, fields
+are added, never renamed or removed. It contains no prompt and nothing about how the worker stores its documents.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from shared.core.values.status import FINAL
 
 VERSION = 1
 ACCEPTED = "accepted"
-"""Published, and not on record yet: the worker takes it up within seconds."""
+"""Published, and not on record yet: the worker accepts it within seconds."""
 REJECTED = "rejected"
-"""The message could not be taken: never a request, and never final for its id."""
+"""The message was rejected: there is no request, and its id can be used again."""
 NO_LABELS: Mapping[str, str] = {}
 CORRECT_IT = "Correct the named fields and submit it again."
 OPEN = (ACCEPTED, "queued", "released", "rendering", "batched")
@@ -110,7 +110,7 @@ class RequestView(Struct, frozen=True):
 
 
 class Image(Struct, frozen=True):
-    """Where a caller gets the image, for a view that is sent elsewhere than through the API."""
+    """Where a caller gets the image, for a view that is sent outside the API."""
 
     url: str
     expires_at: datetime | None = None
@@ -198,7 +198,7 @@ def accepted_view(
 
 
 def result_event(key: str, request: RequestRecord) -> Event:
-    """Under the id and the tenant that its caller knows it by."""
+    """Under the id and tenant that its caller uses."""
     receipt, ask = request.receipt, request.ask
     assert request.finished_at is not None
     requested = stored_value(receipt.requested) if receipt is not None else None
@@ -235,7 +235,7 @@ def _delivered(receipt: Receipt | None) -> DeliveredRoute | None:
 
 
 def rejected_view(rejection: RejectedRecord, origin: str = "") -> RequestView:
-    """Its `request_id` is empty where the message named no valid id."""
+    """Its `request_id` is empty if the message named no valid id."""
     return _unmade(
         rejection.tenant or DEFAULT_TENANT,
         rejection.request_id or "",
@@ -260,7 +260,7 @@ def _unmade(
     requested: RequestedRoute | None = None,
     labels: Mapping[str, str] = NO_LABELS,
 ) -> RequestView:
-    """Of what has no record: nothing was tried, and nothing was paid."""
+    """For a view without a record: nothing was tried, and nothing was paid."""
     return RequestView(
         version=VERSION,
         request_id=request_id,

@@ -1,4 +1,4 @@
-"""What happens after a failed attempt: again at a moment, or the end. A decision is a value; nobody sleeps here."""
+"""What happens after a failed attempt: another one at a given moment, or the end. A decision is a value."""
 
 from __future__ import annotations
 
@@ -15,43 +15,44 @@ from shared.core.values.lanes import SHEDDING, is_apart
 from shared.core.values.status import FinalStatus
 
 CAPACITY = frozenset({kind for kind, rule in RULES.items() if rule.sick_route} | {FailureKind.QUOTA_UNKNOWN})
-"""Somebody is short of capacity: the hint is an estimate, not the end of a quota's window."""
+"""The provider is short of capacity: its hint is an estimate, not the end of a quota's window."""
 MAX_FAILURES = 5
-"""Counted failures (those of kind AGAIN) in one round before the request ends."""
+"""Counted failures (those of kind AGAIN) per round before the request ends."""
 MAX_SICK_ON_ONE_ROUTE = 2
-"""One retry on the same path, then the next route."""
+"""One retry on the same route, then the next route."""
 MAX_DENIED = 3
-"""Answers that the project may not make this very call: by then it is the request, not the project. A plain statement,
-a rejected key or an empty account counts only where others are served since."""
+"""Answers that the project may not make this very call: after this many, the request is to blame, not the project. A
+plain statement, a rejected key or an empty account counts only if others were served since."""
 MAX_PROBES = 24
-"""Failed probes of a sick route by one request: the outage is not its fault, but nothing repeats without end."""
+"""Failed probes of a sick route by one request: the outage is not its fault, but nothing may repeat forever."""
 MAX_AMBIGUOUS_REPEATS = 2
-"""Repeats of attempts that may have been billed, where no cost cap decides."""
+"""Repeats of attempts that may have been billed, if no cost cap limits them."""
 MAX_NO_IMAGE = 2
-"""Answers without an image that can be read: they are charged."""
+"""Answers without a readable image: they are charged."""
 BASE_BACKOFF = timedelta(seconds=1)
 MAX_BACKOFF = timedelta(seconds=60)
 MAX_PROBE_BACKOFF = timedelta(minutes=5)
 """A request whose probes fail leaves the next ones to others for a while: at least an hour passes before MAX_PROBES."""
 LONG_HINT = timedelta(minutes=1)
-"""A server without capacity that says more is left, where the ladder has another route."""
+"""If a server without capacity asks for a longer wait than this, the request leaves the route, if the ladder has
+another."""
 LONGEST_PARKING = timedelta(hours=1)
-"""One answer of a server without capacity parks no request for longer, even where it hints more."""
+"""One answer of a server without capacity delays a request by at most this, even if it asks for more."""
 LONGEST_PARKING_INTERACTIVE = timedelta(minutes=5)
 QUOTA_BACKOFF = timedelta(seconds=5)
-"""A 429 without a hint."""
+"""After a 429 without a hint."""
 MAX_DAY_BACKOFF = timedelta(minutes=30)
-"""A day that is used up: a lone request, of which no conclusion is drawn, asks so seldom in the end."""
+"""The longest interval at which a lone request retries a used-up day, as long as no conclusion is drawn."""
 
 
 class Tally(Struct, frozen=True):
-    """What this round of a request has been through, the new failure included."""
+    """The history of this round of a request, including the new failure."""
 
     failures: int
     ambiguous: int
     no_image: int
     waits: int
-    """Answers that the quota is used up; they end nothing, and space the next ones out."""
+    """Answers that the quota is used up; they end nothing, but space out the next attempts."""
     spent_micros: int
     """Known cost of all attempts, plus the estimate for each whose cost is unknown."""
     next_estimate_micros: int
@@ -61,14 +62,14 @@ class Tally(Struct, frozen=True):
     is_own: bool = False
     """Others are served by the same key and project: the denial is about this request."""
     elsewhere: bool = False
-    """This route is done with, for this request."""
+    """This request is done with this route."""
     fallback: bool = False
     """The ladder has another route."""
     probes: int = 0
-    """Failed probes of sick routes, those aside that were probably paid: these count as failures."""
+    """Failed probes of sick routes, except those that were probably paid: these count as failures."""
     interactive: bool = False
     by_uri: bool = False
-    """Its references went as addresses."""
+    """Its references were sent as addresses."""
 
 
 class Again(Struct, frozen=True):
@@ -87,7 +88,8 @@ Decision: TypeAlias = Again | End
 
 
 def after_failure(failure: Failure, tally: Tally, *, now: datetime, jitter: float) -> Decision:
-    """`jitter` in [0, 1). Never earlier on one route than its server hints; never past the deadline or the cost cap."""
+    """`jitter` in [0, 1). On one route never earlier than its server asked for; never past the deadline or the cost
+    cap."""
     ending = End(failure.rule.status, of_failure(failure))
     if refuses_addresses(failure, tally):
         return Again(now, AS_BYTES)
@@ -130,7 +132,7 @@ AS_BYTES = "again with the bytes of its references: the provider refused their a
 
 
 def refuses_addresses(failure: Failure, tally: Tally) -> bool:
-    """Whether a refused call may have been refused for the addresses in it: nothing was made, and bytes may do."""
+    """Whether a call may have been refused because of the addresses in it: nothing was made, and bytes may work."""
     if not tally.by_uri:
         return False
     return failure.kind in (FailureKind.INVALID_REQUEST, FailureKind.REFERENCE) or (
@@ -139,7 +141,7 @@ def refuses_addresses(failure: Failure, tally: Tally) -> bool:
 
 
 def _own(ending: End) -> End:
-    """Said of a key, a project or an account that serves others."""
+    """The denial is about a key, a project or an account that serves others."""
     outcome = ending.outcome
     message = f"{outcome.message} Other requests are served by the same key and project: it is about this one."
     return End(ending.status, replace(outcome, message=message))
@@ -153,7 +155,7 @@ def _backoff(tally: Tally) -> timedelta:
 
 
 def _waited_for(failure: Failure, tally: Tally) -> timedelta:
-    """How much of the server's hint is waited for on the same route."""
+    """How much of the server's requested wait is observed on the same route."""
     hint = failure.retry_after or timedelta(0)
     if failure.kind not in CAPACITY:
         return hint
@@ -177,19 +179,18 @@ def _reason(failure: Failure) -> str:
 
 
 def _is_silent(failure: Failure) -> bool:
-    """Asking again would cost as long again."""
+    """Another call would probably take as long again."""
     if failure.kind is FailureKind.NOT_FINISHED:
         return True
     return failure.kind is FailureKind.TIMEOUT and failure.http_status is None
 
 
 def is_done_with(failure: Failure, sick_before: int, lane: str) -> bool:
-    """Whether the request should leave this route: a silent one at once (asking again costs as long again), one that
-    does not have the model or the lane, Flex that sheds, a lane apart that takes nothing from us (no balance, a
-    rejected key: another contract may), a bare 403 (it may be about this call), one without capacity for longer than a
-    minute, any other sick one after one retry. A key and an account are the same on all routes of the Gemini API:
-    such a request waits.
-    """
+    """Whether the request should leave this route. Yes for: a silent route, at once (another call would take as long
+    again); one that lacks the model or the lane; Flex that sheds load; a separate lane that refuses us (no balance, a
+    rejected key: another contract may work); a bare 403 (it may be about this call); a route without capacity for more
+    than a minute; any other sick route after one retry. A key and an account are the same on all routes of the Gemini
+    API: such a request waits."""
     if failure.kind in CAPACITY and (failure.retry_after or timedelta(0)) > LONG_HINT:
         return True
     if failure.rule.lacking or _is_silent(failure):

@@ -1,7 +1,7 @@
 """A revived request: a new request under a new id, with the content of the old one. Pure.
 
-What was asked for comes back whole: the model that was named, not the route it had stepped down to. The cap is a fresh
-one, since the money of the old request stays with the old request.
+The requested content is restored completely: the model that was named, not the route it had stepped down to. The cost
+cap starts afresh, because the money of the old request stays with the old request.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from shared.core.validation.shapes import Problem, shown
 from shared.core.values.status import FINAL
 
 ATTRIBUTE = "revives"
-"""Of the message: the id of the request that is revived. No part of the content."""
+"""A message attribute: the id of the request that is revived. Not part of the content."""
 REVIVABLE = ("failed", "expired", "cancelled", "refused")
-"""A success has its image already, and what still lives ends by itself. A refusal is an answer, and is the same again
-more often than not: it may be revived by its id, where a person has looked at it, never as one of many."""
+"""A succeeded request has its image already, and one that has not ended will end by itself. A refusal is an answer, and
+usually repeats: it may be revived by its id, after a person has looked at it, never as part of a group."""
 BY_FILTER = ("failed", "expired", "cancelled")
 ID_LIMIT = 128
 ROUND = re.compile(r"-r([1-9][0-9]{0,5})\Z")
@@ -37,7 +37,7 @@ class Revival(Struct, frozen=True):
     """Of the new request."""
     data: bytes
     notes: tuple[str, ...]
-    """What is not as it was, for a person."""
+    """What differs from the old request, for a person."""
 
     def __repr__(self) -> str:
         """Without the prompt."""
@@ -47,7 +47,7 @@ class Revival(Struct, frozen=True):
 def plan(
     old_id: str, old: RequestRecord, new_id: str, now: datetime, deadline: datetime | None = None
 ) -> Revival | Problem:
-    """The new request, or why there can be none. A deadline that has passed is replaced or left out."""
+    """The new request, or why there can be none. A deadline that has passed is replaced or dropped."""
     status = old.status
     if status not in REVIVABLE:
         return _not_now(old_id, status)
@@ -82,10 +82,8 @@ def _not_now(old_id: str, status: str) -> Problem:
 
 
 def new_ids(old_id: str, *, is_revival: bool) -> Iterator[str]:
-    """The ids it may have, in order: `ID-r2`, and of a request that is a revival itself the next number.
-
-    The same every time, so that a request that is revived twice has one successor. The first that is free is taken.
-    """
+    """The candidate ids, in order: `ID-r2`, and for a request that is itself a revival the next number. Always the
+    same, so that a request revived twice has one successor. The first free one is taken."""
     counted = ROUND.search(old_id) if is_revival else None
     stem = old_id[: counted.start()] if counted else old_id
     number = int(counted[1]) + 1 if counted else 2
@@ -96,7 +94,7 @@ def new_ids(old_id: str, *, is_revival: bool) -> Iterator[str]:
 
 
 def _shortened(stem: str, room: int) -> str:
-    """Its beginning and a digest of the whole, where it is too long."""
+    """If it is too long: its beginning and a digest of the whole."""
     if len(stem) <= room:
         return stem
     digest = hashlib.sha256(stem.encode()).hexdigest()[:8]

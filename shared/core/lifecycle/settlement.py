@@ -1,6 +1,6 @@
 """How an attempt ends: one commit of status, attempt, cost, receipt and ledger, each cent booked exactly once.
 
-Closing the attempt document is what books its cost, so a settlement that comes twice changes nothing the second time.
+Closing the attempt document is what books its cost, so a repeated settlement changes nothing.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ from shared.core.values.lanes import is_apart
 from shared.core.values.route import circuit
 
 Effect: TypeAlias = Literal["final", "queued", "booked", "settled before", "kept", "awaiting"]
-"""`kept`: nothing is settled; the attempt's paid image waits to be stored. `awaiting`: its interaction goes on."""
-"""Endings without an answer: the provider may have made the image nevertheless."""
+"""`kept`: nothing is settled; the attempt's paid image waits to be stored. `awaiting`: its interaction continues."""
+"""Endings without an answer: the provider may nevertheless have made the image."""
 DELETE_WITHIN = timedelta(seconds=30)
-"""The settling deletes an interaction at once; later than this, `watch` does."""
+"""The process that settles deletes an interaction at once; after this, `watch` does."""
 
 
 class Settlement(Struct, frozen=True):
-    """What the end of an attempt changes."""
+    """The changes made by the end of an attempt."""
 
     request: Request
     """As it was read."""
@@ -67,7 +67,7 @@ class Settlement(Struct, frozen=True):
 
 
 class SettledBefore(Struct, frozen=True):
-    """The attempt is closed: nothing is left to write."""
+    """The attempt is already closed: nothing is left to write."""
 
 
 def open_attempt(
@@ -80,7 +80,7 @@ def open_attempt(
     now: datetime,
     contract: str = GOOGLE,
 ) -> AttemptRecord:
-    """The attempt before the call leaves."""
+    """The attempt as written before the call leaves."""
     return AttemptRecord(
         number=number,
         round=request.round,
@@ -114,11 +114,9 @@ def settle(
     is_own: bool = False,
     interaction_id: str | None = None,
 ) -> Settlement | SettledBefore:
-    """How `attempt` ends with `ending`, given both documents as they were read. Pure.
-
-    `interaction_id`: the provider's record of it, where the request does not name it. `is_own`: others are served by
-    the same key and project, so that a denial is about this request.
-    """
+    """How `attempt` ends with `ending`, given both documents as they were read. Pure. `interaction_id`: the provider's
+    record of it, if the request does not name it. `is_own`: others are served by the same key and project, so a denial
+    is about this request."""
     ending, record, opened = storable(ending), request.record, attempt.record
     was_given_up = is_given_up(opened)
     if opened.outcome is not None and not was_given_up:
@@ -177,11 +175,9 @@ def settle(
 def book_extra(
     request: Request, attempt: Attempt, ending: Ending, line: int, catalogue: Catalogue, *, now: datetime, shard: int
 ) -> tuple[Write, ...]:
-    """The writes that book `ending`, the answer number `line` under one key (from 1; 0 was the attempt's own).
-
-    A further answer under a key was billed, so it is booked: an attempt document of its own, named for its line, holds
-    the cost; booked twice, the commit conflicts. The request keeps status and image.
-    """
+    """The writes that book `ending`, answer number `line` under one key (from 1; 0 was the attempt's own). A further
+    answer under a key was billed, so it is booked: an attempt document of its own, named after its line, holds the
+    cost; if it is booked twice, the commit conflicts. The request keeps its status and image."""
     reserved = attempt.record.budget  # returned with the attempt's own end; the period stays
     opened = replace(
         with_record(
@@ -211,14 +207,14 @@ def book_extra(
 
 
 def is_given_up(attempt: AttemptRecord) -> bool:
-    """Its answer was lost, and is booked as unknown: should it come after all, that is undone."""
+    """Its answer was lost and is booked as unknown: if it arrives after all, that booking is reversed."""
     return attempt.outcome is not None and attempt.outcome.code in BROKEN_OFF and attempt.cost_basis == "unknown"
 
 
 def _left_over(
     before: RequestRecord, number: int, after: RequestRecord, interaction_id: str | None, now: datetime
 ) -> RequestRecord:
-    """With the interactions that the provider keeps and that nobody waits for after this settlement."""
+    """With the interactions that the provider keeps and that are no longer needed after this settlement."""
     due_at, own = now + DELETE_WITHIN, before.interaction_id
     if before.status == "rendering" and own is not None and after.status != "rendering":
         after = transitions.with_leftover(after, own, before.attempt_count, due_at)
@@ -228,7 +224,7 @@ def _left_over(
 
 
 def bare(ending: Ending) -> Ending:
-    """Only what is needed to end the attempt: for an answer that no store takes whole. A paid image is kept."""
+    """Only what is needed to end the attempt, for an answer that does not fit into the store. A paid image is kept."""
     if isinstance(ending, Delivered):
         return replace(ending, usage=None, model="", provider_request_id="")
     return Failure(ending.kind, "The provider's own words could not be stored.", http_status=ending.http_status)
@@ -304,7 +300,7 @@ def _after(
 def _met(
     request: RequestRecord, failure: Failure, attempt: AttemptRecord, claim: str | None, *, elsewhere: bool
 ) -> RequestRecord:
-    """What the next plan has to know of this failure."""
+    """What the next plan has to know about this failure."""
     route = attempt.route
     left = circuit(route.lane, "*") if is_apart(route.lane) and failure.rule.denied else route.circuit
     denied_at, sick_on, avoided = request.denied_at, request.sick_on, request.avoided
@@ -327,8 +323,7 @@ def _met(
 
 def _in_the_start(failure: Failure, request: RequestRecord) -> bool:
     """Its worker died between the claim and the id of a background call: most likely the call had not left. Its
-    estimate is held against the cap, and it counts as a failure, but not as a call that was probably paid.
-    """
+    estimate counts against the cap, and it counts as a failure, but not as a call that was probably paid."""
     return failure.kind is FailureKind.CRASHED and request.way != "foreground"
 
 

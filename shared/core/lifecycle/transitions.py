@@ -1,4 +1,5 @@
-"""The legal changes of a request: each makes one record of another, and the store's update is what differs. Pure."""
+"""The legal changes of a request: each makes a new record from an old one; the store's update is the difference.
+Pure."""
 
 from __future__ import annotations
 
@@ -8,9 +9,10 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from shared.core.lifecycle.request_record import KEEP_FOR, LEASE
+from shared.core.lifecycle.request_record import KEEP_FOR
 from shared.core.provider.outcome import Outcome
 from shared.core.records.request import Leftover, RequestRecord, UnusedSlot
+from shared.core.times.leases import LEASE
 from shared.core.values.status import FINAL, FinalStatus
 
 NOT_AWAITING: Mapping[str, Any] = {"collect_at": None, "stopping": None}
@@ -18,7 +20,7 @@ NOT_AWAITING: Mapping[str, Any] = {"collect_at": None, "stopping": None}
 
 
 def in_batch(record: RequestRecord, batch_id: str, number: int, now: datetime) -> RequestRecord:
-    """Its batch is closed, with attempt `number`: it cannot be cancelled any more."""
+    """Its batch is closed, with attempt `number`: it can no longer be cancelled."""
     return replace(record, reason=f"in batch {batch_id}", batch=batch_id, attempt_count=number, updated_at=now)
 
 
@@ -45,7 +47,7 @@ def requeued(record: RequestRecord, reason: str, now: datetime, *, wake_at: date
 
 
 def claimed(record: RequestRecord, holder: str, number: int, now: datetime) -> RequestRecord:
-    """A worker takes a release up, with attempt `number`."""
+    """A worker claims a release, with attempt `number`."""
     return replace(
         record,
         status="rendering",
@@ -75,24 +77,25 @@ def awaiting(record: RequestRecord, interaction_id: str, collect_at: datetime, n
 
 
 def unnamed(record: RequestRecord, reason: str, until: datetime, now: datetime) -> RequestRecord:
-    """Its worker died before the interaction's id was on record: until then a webhook may name it. Nobody holds it."""
+    """Its worker died before the interaction's id was on record: until then a webhook may still name it. No worker has
+    it."""
     return replace(record, reason=reason, lease_holder=None, lease_until=until, updated_at=now)
 
 
 def with_leftover(record: RequestRecord, interaction_id: str, attempt: int, due_at: datetime) -> RequestRecord:
-    """One more interaction of this request that nobody waits for and that the provider still keeps."""
+    """One more interaction of this request that is no longer needed and that the provider still keeps."""
     kept = tuple(item for item in record.leftovers if item.id != interaction_id)
     return replace(record, leftovers=(*kept, Leftover(interaction_id, attempt)), leftovers_at=due_at)
 
 
 def without_leftovers(record: RequestRecord, gone: Collection[str], due_at: datetime) -> RequestRecord:
-    """Those of these ids are gone; what is left is due again at `due_at`."""
+    """The interactions with these ids are deleted; the others are due again at `due_at`."""
     kept = tuple(item for item in record.leftovers if item.id not in gone)
     return replace(record, leftovers=kept, leftovers_at=due_at if kept else None)
 
 
 def return_to_queue(record: RequestRecord, reason: str, now: datetime) -> RequestRecord:
-    """Back to the front: its slot passed unused, and is kept here for the pump to give back."""
+    """Back to the front of the queue: its slot passed unused, and is kept here for the pump to give back."""
     assert record.slot_at is not None, "a release has a slot"
     return replace(
         requeued(record, reason, now),
@@ -104,7 +107,7 @@ def return_to_queue(record: RequestRecord, reason: str, now: datetime) -> Reques
 
 
 def ended_fields(status: FinalStatus, outcome: Outcome, now: datetime) -> dict[str, Any]:
-    """What every final commit changes; the announcement is still owed."""
+    """What every final commit changes; the announcement is still to come."""
     assert status in FINAL, status
     return {
         "status": status,

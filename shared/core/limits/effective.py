@@ -1,4 +1,4 @@
-"""Which limits hold for one model: what it says of itself, what a rejection named, what was configured."""
+"""Which limits hold for one model: the provider's live limits, those named by a rejection, or the configured ones."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ class Learned(Stored, frozen=True):
 def effective_limits(
     configured: Limits, live: LiveLimits | None, learned: Mapping[str, Learned]
 ) -> Mapping[str, EffectiveLimit]:
-    """The limits of one model by dimension; a dimension without any source is absent.
+    """The limits of one model by dimension; dimensions that no source mentions are omitted.
 
-    What a 429 named is newer than any reading, so it holds over the live value until that one moves. The live value
-    holds over the configured one however old it is. Without a live value the smaller of the learned and the configured
-    one holds, until another one is configured: an operator may give this worker a part of the quota.
+    What a 429 named is newer than any reading, so it holds over the live value until that changes. The live value holds
+    over the configured one however old it is. Without a live value, the smaller of the learned and the configured one
+    holds, until another one is configured: an operator may give this worker a part of the quota.
     """
     by_dimension = {
         dimension: _one(getattr(configured, dimension), live, learned.get(dimension), dimension)

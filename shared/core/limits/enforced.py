@@ -1,4 +1,4 @@
-"""What the running worker was configured with, as the pump's document has it: commands read it from any shell."""
+"""The running worker's configuration, as stored in the pump's document: commands read it from any shell."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from shared.core.values.documents import Fields
 
 
 class Enforced(Stored, frozen=True):
-    """Written by the leading pump; live and learned limits stand elsewhere."""
+    """Written by the leading pump; live and learned limits are stored elsewhere."""
 
     quota: Mapping[str, Limits]
     """RENDERLANE_QUOTA by model id, aliases resolved."""

@@ -9,13 +9,12 @@ from shared.core.provider.failure import Failure, FailureKind
 
 LONGEST_MINUTE_CLOSING = timedelta(seconds=60)
 UNHINTED_CLOSING = timedelta(seconds=1)
-"""What a full minute may close at most, and for how long without a hint."""
+"""The longest that a full minute may close a model, and for how long without a hint."""
 
 
 def closing(failure: Failure, now: datetime) -> Closing | None:
-    """Until when this failure closes its model: for what a full minute lasts. All that lasts longer is a conclusion,
-    and no single answer draws one (`conclusion`).
-    """
+    """Until when this failure closes its model: at most as long as a full minute takes to clear. Anything longer is a
+    conclusion, and no single answer leads to one (`conclusion`)."""
     if failure.kind is not FailureKind.QUOTA_MINUTE:
         return None
     pause = min(failure.retry_after or UNHINTED_CLOSING, LONGEST_MINUTE_CLOSING)
@@ -37,7 +36,7 @@ def sign(failure: Failure) -> StartSignal | None:
 
 
 def named_limit(failure: Failure) -> tuple[str, int] | None:
-    """The dimension and number that a 429 names, as far as its quota id says which dimension that is."""
+    """The dimension and number that a 429 names, if its quota id identifies the dimension."""
     quota_id = (failure.quota_id or "").lower()
     if failure.quota_value is None or failure.kind not in (FailureKind.QUOTA_MINUTE, FailureKind.QUOTA_DAY):
         return None

@@ -1,7 +1,5 @@
-"""What the provider itself says of its limits: the document `quota/live` as a value, and what follows a reading.
-
-Only `watch` writes the document; the pump and the command line read it.
-"""
+"""The provider's own statement of its limits: the document `quota/live` as a value, and what follows from a reading.
+Only `watch` writes the document; the pump and the command line read it."""
 
 from __future__ import annotations
 
@@ -17,19 +15,19 @@ from shared.core.values.documents import Fields
 
 PATH = "quota/live"
 READABLE = ("rpm", "ipm", "tpm", "rpd")
-"""The dimensions a provider can be asked for."""
+"""The dimensions that a provider can be asked for."""
 UNLIMITED = -1
 """In documents: the provider sets no such limit."""
 
 UsageByModel: TypeAlias = Mapping[str, Mapping[str, int]]
-"""By model and dimension: what the whole project used, other callers included. Minutes: the newest known one."""
+"""By model and dimension: what the whole project used, including other callers. Per-minute values: the newest known."""
 
 
 class LiveLimits(Struct, frozen=True):
     """One model's limits, as read."""
 
     dims: Mapping[str, int | None]
-    """By dimension; None = unlimited, absent = the reading does not say."""
+    """By dimension; None = unlimited, missing = the reading does not say."""
     read_at: datetime
 
     def value(self, dimension: str) -> int | None:
@@ -56,7 +54,7 @@ class QuotaProblem(Stored, frozen=True):
     message: str
     remedy: str
     since: datetime
-    """When this problem was first met; the readings before it succeeded, or failed otherwise."""
+    """When this problem first occurred; the readings before it succeeded, or failed for another reason."""
 
 
 class LiveQuota(Stored, frozen=True):
@@ -64,7 +62,7 @@ class LiveQuota(Stored, frozen=True):
 
     tried_at: datetime
     by_model: Mapping[str, LiveLimits] = field(default_factory=dict)
-    """By model id; stays as it is while readings fail."""
+    """By model id; unchanged while readings fail."""
     read_at: datetime | None = None
     """The last reading that succeeded; None = none ever did."""
     problem: QuotaProblem | None = None
@@ -74,11 +72,11 @@ class LiveQuota(Stored, frozen=True):
     usage_problem: QuotaProblem | None = None
 
     def with_limits(self, by_model: Mapping[str, LiveLimits], now: datetime) -> LiveQuota:
-        """A good reading replaces the one before it whole: a limit that is gone is gone."""
+        """A good reading replaces the previous one completely: a limit that is gone is gone."""
         return replace(self, by_model=by_model, read_at=now, tried_at=now, problem=None)
 
     def without_limits(self, code: str, message: str, remedy: str, now: datetime) -> LiveQuota:
-        """A failed reading leaves the last good values; the same problem keeps the moment it began."""
+        """A failed reading keeps the last good values; a repeated problem keeps the moment at which it began."""
         return replace(self, tried_at=now, problem=_met(self.problem, code, message, remedy, now))
 
     def with_usage(self, usage: UsageByModel | None, now: datetime) -> LiveQuota:
@@ -88,7 +86,7 @@ class LiveQuota(Stored, frozen=True):
         return replace(self, usage_problem=_met(self.usage_problem, code, message, remedy, now))
 
     def to_json(self) -> dict[str, Any]:
-        """The limits by themselves: an unlimited dimension is stored as UNLIMITED."""
+        """Only the limits: an unlimited dimension is stored as UNLIMITED."""
         return super().to_json() | {"by_model": {model: limits.to_json() for model, limits in self.by_model.items()}}
 
     @classmethod
@@ -98,7 +96,7 @@ class LiveQuota(Stored, frozen=True):
 
 
 class Change(Struct, frozen=True):
-    """A limit that says something other than at the reading before."""
+    """A limit that differs from the previous reading."""
 
     model: str
     dimension: str
@@ -108,7 +106,7 @@ class Change(Struct, frozen=True):
 
 
 def changes(before: LiveQuota, after: LiveQuota) -> list[Change]:
-    """What a reading changed. The first one changes nothing: there was none to differ from."""
+    """What a reading changed. The first one changes nothing, because there is nothing to compare with."""
     if before.read_at is None:
         return []
     changed = []

@@ -1,7 +1,7 @@
-"""What one worker process saw of the provider's limits: its evidence document as a value.
+"""What one worker process observed of the provider's limits: its evidence document as a value.
 
-Counts stand by the second in which the calls started, for half a minute, so that a report that is read twice, late or
-not at all changes nothing that the next one does not mend.
+Counts are kept by the second in which the calls started, for half a minute. So a report that is read twice, late or not
+at all does no harm: the next one corrects it.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from shared.core.values.codec import Stored
 from shared.core.values.documents import Fields
 
 REMEMBERED = timedelta(seconds=30)
-"""Longer than any rule looks back, with what a report may be late."""
+"""Longer than any rule looks back, plus the delay of a report."""
 DRIFT_BUCKETS = 4 * 121
-"""Half-seconds for which drift is remembered: a window, and a long call before its answer."""
+"""Half-seconds for which drift is remembered: a window, plus a long call before its answer."""
 
 
 class StartSignal(StrEnum):
-    """What a start that did not become an answer says about a limit."""
+    """What a start that brought no answer says about a limit."""
 
     MINUTE = "minute"
-    """A 429 that speaks of a per-minute quota."""
+    """A 429 for a per-minute quota."""
     UNEXPLAINED = "unexplained"
     """A 429 that does not say which quota: spend window, shared capacity."""
     OVERLOAD = "overload"
@@ -68,7 +68,7 @@ class ModelObservations(Stored, frozen=True):
     named: Mapping[str, NamedLimit] = field(default_factory=dict)
     """By dimension."""
     drift: Mapping[int, int] = field(default_factory=dict)
-    """Input tokens that answers took more (or less) of than estimated, by the half-second of their slots."""
+    """Input tokens that answers used beyond (or below) the estimate, by the half-second of their slots."""
 
     def with_sign(self, sign: StartSignal, started_at: datetime, now: datetime) -> ModelObservations:
         oldest = int((now - REMEMBERED).timestamp())
@@ -81,18 +81,18 @@ class ModelObservations(Stored, frozen=True):
         return replace(self, counts=counts)
 
     def with_drift(self, bucket: int, tokens: int) -> ModelObservations:
-        """`bucket` as calendars number them; what no window holds any more is forgotten."""
+        """`bucket` as calendars number them; what no window contains any more is dropped."""
         kept = {number: count for number, count in self.drift.items() if number > bucket - DRIFT_BUCKETS}
         return replace(self, drift={**kept, bucket: kept.get(bucket, 0) + tokens})
 
     def with_closing(self, closing: Closing, now: datetime) -> ModelObservations:
-        """The one that lasts longer stays."""
+        """The one that lasts longer is kept."""
         kept = self.closing is not None and self.closing.until > max(closing.until, now)
         return self if kept else replace(self, closing=closing)
 
     @classmethod
     def from_json(cls, data: Fields) -> Self:
-        """Without the signs of a newer release."""
+        """Without the signals of a newer release."""
         counts = {sign: seconds for sign, seconds in data["counts"].items() if sign in _SIGNS}
         return super().from_json({**data, "counts": counts})
 
@@ -101,7 +101,8 @@ NOTHING_SEEN = ModelObservations()
 
 
 def summed(reports: Iterable[ModelObservations]) -> ModelObservations:
-    """What all processes saw of one model: counts and drift added, the longest closing, the newest names."""
+    """What all processes observed of one model: counts and drift added, the longest closing, the newest named
+    limits."""
     counts: dict[StartSignal, dict[int, int]] = {}
     closing: Closing | None = None
     named: dict[str, NamedLimit] = {}
@@ -122,6 +123,6 @@ def summed(reports: Iterable[ModelObservations]) -> ModelObservations:
 
 
 def counted(observed: ModelObservations, sign: StartSignal, since: datetime, until: datetime) -> int:
-    """How many starts in the seconds from `since` to before `until` gave that sign."""
+    """How many starts in the seconds from `since` to before `until` gave that signal."""
     first, last = since.timestamp(), until.timestamp()
     return sum(count for second, count in observed.counts.get(sign, {}).items() if first <= second < last)

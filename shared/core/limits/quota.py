@@ -25,7 +25,7 @@ class Limits(Struct, frozen=True):
     tpm: int | None = None
     """Input tokens in any minute."""
     rpd: int | None = None
-    """Requests a day, Pacific time."""
+    """Requests per day, Pacific time."""
     concurrency: int | None = None
     """Attempts at once."""
     spend10m_micros: int | None = None
@@ -37,12 +37,12 @@ EXAMPLE = "gemini-3-pro-image=rpm:60,rpd:1000;*=rpm:100,concurrency:20"
 
 
 class Quota(Struct, frozen=True):
-    """Configured limits by model id; `*` holds for each model that is not named."""
+    """Configured limits by model id; `*` holds for every model that is not named."""
 
     by_model: Mapping[str, Limits]
 
     def limits(self, model: str) -> Limits:
-        """The model's own limits, completed dimension by dimension from `*`, which says nothing of a lane apart."""
+        """The model's own limits, completed dimension by dimension from `*`, which does not apply to separate lanes."""
         general = Limits() if lane_apart(model) else self.by_model.get("*", Limits())
         own = self.by_model.get(model, Limits())
         overrides = {name: value for name, value in asdict(own).items() if value is not None}
@@ -61,7 +61,7 @@ class Quota(Struct, frozen=True):
         return Quota(by_model)
 
     def with_spend_window(self, micros: int) -> Quota:
-        """With this window of the project, where none is configured."""
+        """With this spend window of the project, if none is configured."""
         if any(limits.spend10m_micros is not None for limits in self.by_model.values()):
             return self
         general = replace(self.by_model.get("*", Limits()), spend10m_micros=micros)

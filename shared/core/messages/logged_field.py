@@ -1,7 +1,7 @@
-"""What a log may say of a field that a publisher named. Pure.
+"""What a log may contain of a field that a publisher named. Pure.
 
-A field that is declared stands in full. A name of the publisher's own, an unknown field or the key of a label, may be
-anything, a prompt too: it is told to the publisher and never to a log.
+A declared field is logged in full. A name of the publisher's own, such as an unknown field or the key of a label, may
+be anything, even a prompt: it is reported to the publisher and never logged.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 from shared.core.messages.render_request import request_schema
 
 _OTHERS = frozenset({"the message", "cancel", "revives", "data", "budget"})
-"""Of messages as a whole, and of what is no field."""
+"""For messages as a whole, and for what is no field."""
 HIDDEN = "…"
 
 

@@ -15,14 +15,15 @@ from shared.core.messages.request_key import is_key
 from shared.core.values.money import usd
 
 LONGEST_ID = 200
-"""Characters; a request's own id has at most 128, one that revives it a few more."""
+"""Characters; a request's own id has at most 128, a revived one a few more."""
 
 PROVIDER_ID = r"[A-Za-z0-9][A-Za-z0-9._~:/+=-]{0,255}"
 """Of an interaction, or a batch's name (`batches/...`)."""
 
 
 class BadMessage(Exception):
-    """A message on an inner topic that none of our functions wrote. It is acknowledged and reported, never retried."""
+    """A message on an internal topic that none of our functions wrote. It is acknowledged and reported, never
+    retried."""
 
 
 class ReleaseMessage(Struct, frozen=True):
@@ -50,9 +51,9 @@ class ReleaseMessage(Struct, frozen=True):
 
 
 class Arrival(Struct, frozen=True):
-    """An interaction that has ended, or may have: someone looks at it and settles its attempt.
+    """An interaction that has ended, or may have: a function looks at it and settles its attempt.
 
-    A webhook may know its id alone; `attempt` 0 and an empty `request_id` then mean that the store is searched for it.
+    A webhook may know only its id; `attempt` 0 and an empty `request_id` then mean that the store is searched for it.
     """
 
     interaction_id: str
@@ -66,7 +67,7 @@ class Arrival(Struct, frozen=True):
 
 
 class BatchArrival(Struct, frozen=True):
-    """A batch that has ended, or may have, by the provider's name of it: someone looks at it now."""
+    """A batch that has ended, or may have, by the provider's name: a function looks at it now."""
 
     name: str
 
@@ -103,14 +104,14 @@ class Kick(Struct, frozen=True):
     """A message that wakes the pump."""
 
     queues: frozenset[str] = frozenset()
-    """Those that have something new; none named = any may."""
+    """Queues that have something new; empty = any may have."""
 
     def to_bytes(self) -> bytes:
         return json.dumps({"queues": sorted(self.queues)}).encode()
 
     @classmethod
     def parse(cls, data: bytes) -> Kick:
-        """A message that cannot be read wakes the pump too: the schedule's own message is empty."""
+        """Never fails. An empty or unreadable payload (Cloud Scheduler sends an empty one) means: check every queue."""
         try:
             queues = json.loads(data)["queues"]
             return cls(frozenset(queue for queue in queues if isinstance(queue, str)))
@@ -132,10 +133,8 @@ def cancellation(tenant: str, request_id: str) -> bytes:
 
 
 def rejection_event(request_id: str, reason: InvalidRequest, message_id: str, trace_id: str, at: datetime) -> Event:
-    """The answer to a message that cannot be taken. Never final for the id that it names; empty where it names none.
-
-    It goes to the tenant that the message names: its filter lets the rejection through.
-    """
+    """The answer to a message that was rejected. Never final for the id that it names; the id is empty if the message
+    names none. It goes to the tenant that the message names, whose filter lets rejections through."""
     return event_of(
         {
             "request_id": request_id,

@@ -54,12 +54,11 @@ INVISIBLE = (
     r"\u2028-\u202f\u205f-\u206f\u2800\u3000\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\ufffe\uffff"
     "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
 )
-"""Characters that show nothing, as the inside of a regular expression's class: controls, spaces, zero-width and filler
-characters (Unicode 16: White_Space, Default_Ignorable_Code_Point, Cc, U+2800).
-"""
+"""Characters that show nothing, for a character class of a regular expression: controls, spaces, zero-width and filler
+characters (Unicode 16: White_Space, Default_Ignorable_Code_Point, Cc, U+2800)."""
 VISIBLE_PATTERN = rf"[{INVISIBLE}]*[^{INVISIBLE}][\s\S]*"
 LABEL_KEY_PATTERN = r"[^_][\s\S]*|_(?:[^_][\s\S]*)?|[\s\S]*[^_]_?"
-"""What does not begin and end with two underscores: the store keeps such field names for itself."""
+"""Does not begin and end with two underscores: the store reserves such field names."""
 
 
 class InvalidRequest(Exception):
@@ -69,9 +68,9 @@ class InvalidRequest(Exception):
         super().__init__("; ".join(str(problem) for problem in problems))
         self.problems = problems
         self.request_id = request_id
-        """The id the message names, where it names a valid one: the rejection is announced under it."""
+        """The id that the message names, if it is valid: the rejection is announced under it."""
         self.tenant = tenant
-        """The tenant it names, or `default` where it names none; None where what it names is no tenant."""
+        """The tenant it names, or `default` if it names none; None if what it names is not a valid tenant."""
 
 
 def _lane_hint(value: object) -> str | None:
@@ -89,7 +88,7 @@ def _size_hint(value: object) -> str | None:
 
 
 EARLIEST, LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2999, 12, 31, 23, 59, 59, tzinfo=UTC)
-"""Of a deadline in UTC: its offset may take it out of the years that are read again."""
+"""A deadline in UTC: its offset may move it outside the years that can be read again."""
 
 
 def _moment(text: str) -> datetime:
@@ -334,11 +333,11 @@ class RenderRequest(Struct, frozen=True):
 
     @classmethod
     def restored(cls, content: Mapping[str, Any]) -> "RenderRequest":
-        """A request from the JSON that `to_json` wrote. It was accepted once: the rules of today do not concern it."""
+        """A request from the JSON that `to_json` wrote. It was accepted once: today's rules do not apply to it."""
         return REQUEST.read(content)
 
     def to_json(self) -> dict[str, Any]:
-        """The request as JSON with its defaults filled; `parse` gives the same value back."""
+        """The request as JSON with its defaults filled in; `parse` returns the same value."""
         return REQUEST.write(self)
 
     @property
@@ -351,14 +350,14 @@ class RenderRequest(Struct, frozen=True):
 
 
 def hash_of_content(content: Mapping[str, Any], kind: type[RenderRequest] = RenderRequest) -> str:
-    """The hash of a request as `to_json` wrote it, in this release or an earlier one: it need not be valid any more."""
+    """The hash of a request as `to_json` wrote it, in this release or an earlier one: it need not be valid today."""
     chosen = _without_defaults(content, kind(request_id="", prompt="").to_json())
     canonical = json.dumps(chosen, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 def _without_defaults(payload: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
-    """Without the fields that say no more than leaving them out, in objects within objects too."""
+    """Without fields that equal their default, also within nested objects."""
     kept: dict[str, Any] = {}
     for name, value in payload.items():
         default = defaults.get(name)
@@ -378,7 +377,7 @@ class Cancel(Struct, frozen=True):
 
     request_id: Annotated[str, At("cancel"), _REQUEST_ID]
     tenant: Annotated[str, _TENANT] = DEFAULT_TENANT
-    """Whose request it is: one tenant's cancellation never reaches another's request."""
+    """The request's tenant: a cancellation never affects another tenant's request."""
 
 
 CANCEL = Declared(Cancel, "Cancels a request that has not started; `tenant` beside it says whose (default: `default`).")
@@ -406,7 +405,7 @@ def parse_message(data: bytes) -> Message:
 
 
 def is_urgent(data: bytes) -> bool:
-    """Whether a person waits for what a message asks, as far as the message says so before anybody has checked it."""
+    """Whether a person waits for this request, as far as the unchecked message says so."""
     if b"interactive" not in data or len(data) > MESSAGE_LIMIT_BYTES:
         return False
     try:
@@ -417,7 +416,7 @@ def is_urgent(data: bytes) -> bool:
 
 
 def named_id(payload: object) -> str | None:
-    """The request id that a payload names, where it is a valid one."""
+    """The request id that a payload names, if it is valid."""
     try:
         return _REQUEST_ID.parse(payload["request_id"], "request_id") if isinstance(payload, dict) else None
     except (KeyError, ShapeError):
@@ -425,7 +424,7 @@ def named_id(payload: object) -> str | None:
 
 
 def named_tenant(payload: object) -> str | None:
-    """The tenant that a payload names, `default` where it names none; None where that is no tenant."""
+    """The tenant that a payload names, `default` if it names none; None if that is not a valid tenant."""
     try:
         return _TENANT.parse(payload.get("tenant", DEFAULT_TENANT), "tenant") if isinstance(payload, dict) else None
     except ShapeError:
@@ -475,7 +474,7 @@ def decode_message(data: bytes) -> object:
 
 
 def _refuse_encodings(data: bytes) -> None:
-    """What an editor or a shell may have made of JSON text, named for what it is."""
+    """What an editor or a shell may have done to JSON text, named for what it is."""
     if not data:
         remedy = "Publish the request as a JSON object in the message data, not in its attributes."
         raise _unreadable("bytes that are not JSON (Expecting value: there are none)", remedy)

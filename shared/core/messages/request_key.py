@@ -22,7 +22,8 @@ def key_of(tenant: str, request_id: str) -> str:
 
 
 def keys_of(tenant: str, request_id: str) -> tuple[str, str]:
-    """Where a request may lie, the usual place first. Releases before ids were per tenant kept it under its bare id."""
+    """Where a request may be stored, the usual place first. Releases before ids were per tenant stored it under its
+    bare id."""
     if tenant == DEFAULT_TENANT:
         return request_id, f"{DEFAULT_TENANT}{SEPARATOR}{request_id}"
     return f"{tenant}{SEPARATOR}{request_id}", request_id

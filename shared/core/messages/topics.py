@@ -1,4 +1,4 @@
-"""The topics, and which function each subscription feeds. Terraform and the local courier read the same table."""
+"""The topics, and which function each subscription feeds. Terraform and the local broker read the same table."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ TOPICS = (
 )  # fmt: skip
 
 DEAD_LETTER_SOURCE = "CloudPubSubDeadLetterSourceSubscription"
-"""The attribute Pub/Sub puts on a dead letter: the name of the subscription that gave up on it."""
+"""The attribute that Pub/Sub puts on a dead letter: the name of the subscription that gave up on it."""
 
 FunctionName: TypeAlias = Literal["intake", "pump", "render", "collect", "bury", "deliver"]
 
 
 class Subscription(Struct, frozen=True):
-    """One push subscription. A delivery not answered within `ack_deadline` comes again."""
+    """One push subscription. A delivery not answered within `ack_deadline` is repeated."""
 
     name: str
     topic: str
     function: FunctionName
     ack_deadline: timedelta
-    """10-600 s; it is the push request's time limit too (Pub/Sub documentation)."""
+    """10-600 s; also the time limit of the push request (Pub/Sub documentation)."""
     max_deliveries: int
     """Deliveries before the message moves to `render-dead-letters` (5-100); 0 = never."""
     minimum_backoff: timedelta = timedelta(seconds=1)
@@ -41,11 +41,11 @@ class Subscription(Struct, frozen=True):
 
 
 MOST_DELIVERIES = 20
-"""With the back-off below, two hours and a half: Pub/Sub counts answers of 503 and Cloud Run's own 429 alike, and an
-outage of the store must not make dead letters of the messages under way."""
+"""With the back-off below, two and a half hours: Pub/Sub counts 503 answers and Cloud Run's own 429 alike, and an
+outage of the store must not turn messages under way into dead letters."""
 PATIENT = {"minimum_backoff": timedelta(seconds=10), "maximum_backoff": timedelta(seconds=600)}
-"""Each failed delivery also slows the push of the whole subscription (docs/deployment.md). A kick is out of date soon
-and comes again each minute, so its back-off stays short."""
+"""Each failed delivery also slows the push of the whole subscription (docs/deployment.md). A kick is soon outdated and
+is repeated each minute, so its back-off stays short."""
 
 SUBSCRIPTIONS = (
     Subscription(
@@ -71,5 +71,5 @@ SUBSCRIPTIONS = (
 
 
 def subscription(name: str) -> Subscription:
-    """The subscription of that name; KeyError where there is none."""
+    """The subscription of that name; KeyError if there is none."""
     return {item.name: item for item in SUBSCRIPTIONS}[name]

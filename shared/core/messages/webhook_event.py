@@ -1,8 +1,8 @@
-"""What a webhook of the provider tells: an interaction or a batch has ended. Its body is read once, here.
+"""What a webhook of the provider says: an interaction or a batch has ended. Its body is read once, here.
 
 The payload is thin: `{"type": "interaction.completed", "version": "v1", "timestamp": ..., "data": {"id": ...}}`
-(https://ai.google.dev/gemini-api/docs/webhooks). Where the `user_metadata` of the request stands in it is not
-documented: it is looked for at the top and in `data`.
+(https://ai.google.dev/gemini-api/docs/webhooks). It is not documented where it holds the `user_metadata` of the
+request: both the top level and `data` are searched.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class WebhookEvent(Struct, frozen=True):
 
     @property
     def about(self) -> str:
-        """The id of the interaction, or the name of the batch; empty where it concerns neither."""
+        """The id of the interaction, or the name of the batch; empty if it concerns neither."""
         match self.ended:
             case Arrival(interaction_id=name) | BatchArrival(name=name):
                 return name
@@ -44,7 +44,7 @@ class WebhookEvent(Struct, frozen=True):
 
 
 class Noted(Struct, frozen=True):
-    """What the arrival's message tells of its webhook: `collect` writes its span into the request's trace."""
+    """What the arrival's message says about its webhook: `collect` writes its span into the request's trace."""
 
     webhook_id: str
     event: str
@@ -62,7 +62,7 @@ class Noted(Struct, frozen=True):
 
     @classmethod
     def parse(cls, attributes: Mapping[str, str]) -> Noted | None:
-        """None where the arrival is the pump's own, or says nothing that can be read."""
+        """None if the arrival is the pump's own, or cannot be read."""
         try:
             received_at = read_moment(attributes["received_at"])
             if received_at is None:
@@ -94,7 +94,7 @@ def parse_event(body: bytes) -> WebhookEvent:
 
 
 def contradicts(claims: Mapping[str, Any], event: WebhookEvent) -> bool:
-    """Whether a signed token tells of another event than the body it came with; one that tells of none does not."""
+    """Whether a signed token names another event than the body it came with. A token that names none does not."""
     if claims.get("type", event.type) != event.type:
         return True
     content = claims.get("data")
@@ -102,7 +102,7 @@ def contradicts(claims: Mapping[str, Any], event: WebhookEvent) -> bool:
 
 
 def _with_request(arrival: Arrival, payload: Mapping[str, Any], content: Mapping[str, Any]) -> Arrival:
-    """The arrival with its request, where the event brings a sound one back: without it the store is searched."""
+    """The arrival with its request, if the event returns a valid one: otherwise the store is searched."""
     for holder in (payload, content):
         about = holder.get("user_metadata")
         if not isinstance(about, dict):

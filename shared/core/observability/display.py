@@ -1,4 +1,4 @@
-"""How times, money and reasons are said to people, in the terminal and on pages alike."""
+"""How times, money and reasons are shown to people, in the terminal and on pages alike."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from shared.core.values.documents import Fields
 
 
 def dollars(micros: int) -> str:
-    """To a hundredth of a cent; what is less, but not nothing, says so."""
+    """To a hundredth of a cent; a smaller amount that is not zero is shown as less than that."""
     return "<$0.0001" if 0 < micros < 100 else f"${micros / 1_000_000:.4f}"
 
 
 def money(micros: int) -> str:
-    """In cents, for headlines; a part of a cent as itself."""
+    """In cents, for headlines; amounts below a cent in full."""
     return dollars(micros) if 0 < abs(micros) < 10_000 else f"${micros / 1_000_000:,.2f}"
 
 
@@ -28,7 +28,7 @@ def seconds(duration: timedelta | None) -> str:
 
 
 def duration(span: timedelta) -> str:
-    """To the millisecond where it is short."""
+    """To the millisecond if it is short."""
     total = span.total_seconds()
     if total < 1:
         return f"{total * 1000:.0f} ms"
@@ -63,7 +63,7 @@ def minute(at: datetime) -> str:
 
 
 def effect_text(effect: Effect) -> str:
-    """What a flag changed, or in shadow would have."""
+    """What a flag changed, or a shadow flag would have changed."""
     if not effect.requests:
         return "nothing"
     return f"{effect.requests:,} request{'' if effect.requests == 1 else 's'}, {saved(effect.saved_micros)}"
@@ -100,7 +100,7 @@ def wait_reason(model: str, why: Fields) -> str:
 
 
 def probes(flag: Flag, circuit: Circuit | None, now: datetime) -> str:
-    """How a breaker's flag stands with its probes."""
+    """The state of a breaker's flag and its probes."""
     if flag.held_by is not None:
         return f"kept open by {flag.held_by} until {moment(flag.expires_at)}"
     if circuit is None or circuit.probed_at is None:

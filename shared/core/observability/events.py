@@ -11,7 +11,7 @@ Severity: TypeAlias = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 
 
 class Signal(Struct, frozen=True):
-    """`may_carry`: fields that are left out where nobody knows them."""
+    """`may_carry`: fields that are left out if they are unknown."""
 
     name: str
     severity: Severity
@@ -19,7 +19,7 @@ class Signal(Struct, frozen=True):
     may_carry: tuple[str, ...] = ()
 
     def declares(self, fields: Iterable[str]) -> bool:
-        """Whether these are its fields: all that it always has, and none that it never has."""
+        """Whether these are its fields: all mandatory ones, and none that is not declared."""
         given = set(fields)
         return set(self.fields) <= given <= {*self.fields, *self.may_carry}
 

@@ -1,7 +1,9 @@
-"""What the ledger's counts say of the last minutes: how each route fares now, and what the open minute holds. Pure.
+"""What the ledger's counts say about the last minutes: how each route performs now, and what the open minute contains.
+Pure.
 
-The ledger counts up through a day. A reading is compared with the one before; the difference is what came between. The
-meter is stored with the summary, so that another pump goes on from the last reading and nothing counts twice.
+The ledger counts up through a day. Each reading is compared with the previous one; the difference is what happened in
+between. The meter is stored with the summary, so that another pump continues from the last reading and nothing is
+counted twice.
 """
 
 from __future__ import annotations
@@ -17,20 +19,20 @@ from shared.core.accounting.ledger import LedgerRow
 from shared.core.accounting.traffic import Tally
 
 RECENT = timedelta(minutes=5)
-"""What "now" means where the console says how a route fares."""
+"""What "now" means where the console shows how a route performs."""
 SLICE = timedelta(seconds=10)
-"""Readings within so long are one slice."""
+"""Readings within this time form one slice."""
 FAILING_SHARE = 0.5
-"""Of the attempts that ended within RECENT: a route with as many failures is failing."""
+"""Share of the attempts that ended within RECENT: a route with this share of failures is failing."""
 FAILING_LEAST = 3
-"""Failures within RECENT; fewer are single misfortunes."""
+"""Failures within RECENT; fewer are isolated."""
 
 
 class Slice(Struct, frozen=True):
-    """What came between two readings."""
+    """What happened between two readings."""
 
     at: datetime
-    """Of the first reading in it."""
+    """The time of its first reading."""
     circuits: Mapping[str, Tally]
     """By circuit: attempts, images, failures by kind."""
     times: Tally = field(default_factory=dict)
@@ -46,7 +48,7 @@ class RouteTraffic(Struct, frozen=True):
     """By kind, the most first."""
     images: int
     since: datetime | None
-    """When its failures began: the first reading with any after the last one with none or an image, as far as known."""
+    """When its failures began: the first reading with any since the last one with none or an image, as far as known."""
     failed_at: datetime | None
     """When one was last read."""
 
@@ -70,30 +72,28 @@ class RouteTraffic(Struct, frozen=True):
 
 class Meter(Struct, frozen=True):
     day: str = ""
-    """Of the last reading; empty before the first."""
+    """The counts of the last reading; empty before the first."""
     read_at: datetime | None = None
     totals: Mapping[str, Tally] = field(default_factory=dict)
     """By circuit, of that day."""
     slices: tuple[Slice, ...] = ()
-    """Of RECENT, the oldest first."""
+    """The slices of RECENT, the oldest first."""
     minute: Mapping[str, Tally] = field(default_factory=dict)
-    """By circuit: what came since the last point of the series."""
+    """By circuit: what happened since the last point of the series."""
     hour: Tally = field(default_factory=dict)
-    """What came since the last point by the hour, all circuits together."""
+    """What happened since the last point of the hourly series, all circuits together."""
     failing: Mapping[str, datetime] = field(default_factory=dict)
-    """Since when each circuit fails without a break."""
+    """Since when each circuit has been failing continuously."""
     limits: Mapping[str, int] = field(default_factory=dict)
-    """In force at the last point, by model and dimension: what differs is marked."""
+    """Limits in force at the last point, by model and dimension: changes are marked."""
     version: str = ""
-    """That wrote the last point."""
+    """The process that wrote the last point."""
     point_at: datetime | None = None
     """When the last point was made."""
 
     def read(self, days: Mapping[str, Iterable[LedgerRow]], now: datetime) -> Meter:
-        """After a reading. `days`: the ledger's rows of today, and of the day of the last reading where that is over.
-
-        The first reading of all has nothing to be compared with, and only tells where to begin.
-        """
+        """The meter after a reading. `days`: the ledger's rows of today, and of the day of the last reading if that is
+        over. The very first reading has nothing to be compared with, and only marks where to begin."""
         today = now.date().isoformat()
         totals = {day: traffic.tallies(rows) for day, rows in days.items()}
         if not self.day:
@@ -126,7 +126,7 @@ class Meter(Struct, frozen=True):
         return replace(after, failing=after._failing(now))
 
     def _failing(self, now: datetime) -> dict[str, datetime]:
-        """A circuit fails since its first failure, until it is not failing any more."""
+        """A circuit fails from its first failure until it is no longer failing."""
         failing = {}
         for circuit in _names(self.slices):
             if not _judged(circuit, self.slices, None).is_failing:
@@ -136,7 +136,7 @@ class Meter(Struct, frozen=True):
         return failing
 
     def routes(self, now: datetime) -> list[RouteTraffic]:
-        """Of RECENT, those with the most failures first."""
+        """Within RECENT, those with the most failures first."""
         slices = self._recent(now)
         routes = [_judged(circuit, slices, self.failing.get(circuit)) for circuit in _names(slices)]
         return sorted(routes, key=lambda route: (-route.failed, route.circuit))

@@ -1,5 +1,7 @@
-"""Every metric, declared once, and what each ended stage adds to them. Counts and times come from spans; what stands at
-a moment is observed by `watch`."""
+"""Every metric, declared once, and what each ended stage adds to them.
+
+Counts and times come from spans; current values are observed by `watch`.
+"""
 
 from __future__ import annotations
 
@@ -35,9 +37,9 @@ class Measure(Struct, frozen=True):
 ROUTE = ("route", "lane", "model", "size")
 """A route as one text, and its three parts."""
 TENANT = "tenant"
-"""The one label whose values callers choose: telemetry bounds how many there are (`tenant_labels`)."""
+"""The one label whose values callers choose: telemetry limits how many there are (`tenant_labels`)."""
 OTHER = "other"
-"""What a bounded label says of all values beyond its bound."""
+"""What a limited label says for all values beyond its limit."""
 REQUESTS = Metric(
     "renderlane.requests", "counter", "{request}", ("status", "outcome", "priority", TENANT), "requests that ended"
 )
@@ -85,7 +87,7 @@ BREAKERS = Metric("renderlane.breakers.open", "gauge", "{breaker}", ("circuit",)
 WEBHOOKS = Metric("renderlane.webhooks", "counter", "{attempt}", ("effect",), "attempts to send a result webhook")
 
 ONLY_WHERE_KNOWN = frozenset({"error.type"})
-"""Left out of a call that went well, as the semantic conventions have it."""
+"""Left out for a successful call, as the semantic conventions demand."""
 
 ALL = {
     metric.name: metric
@@ -149,14 +151,14 @@ def of_span(span: Span) -> tuple[Measure, ...]:
 
 
 def parts_of(route: Attribute | None) -> tuple[str | None, str | None, str | None]:
-    """Lane, model and size of a route as it is written; None each where there was no route."""
+    """Lane, model and size of a route as it is written; None each if there was no route."""
     lane, _, rest = str(route or "").partition(" ")
     model, _, size = rest.partition(" ")
     return lane or None, model or None, size or None
 
 
 def _of(metric: Metric, value: float, *labels: Attribute | None) -> Measure:
-    """Labels in the order of the declaration; what is not known is `none`."""
+    """Labels in the order of the declaration; an unknown one is `none`."""
     named = {
         name: "none" if label is None else str(label)
         for name, label in zip(metric.labels, labels, strict=True)

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from shared.core.observability.display import count
 
 FLAG_FORM = "/flags?trip=use-nano-banana-2#trip-use-nano-banana-2"
-"""Below the console's address."""
+"""Path below the console's address."""
 ELSEWHERE = ("overload", "server_error", "timeout", "not_finished")
-"""Failures of which the step is a flag."""
+"""Failures whose next step is a flag."""
 
 
 def next_step(kind: str) -> str:
@@ -28,7 +28,7 @@ def waiting_for(circuit: str) -> str:
 
 
 def only_a_floor(blocked: int) -> str:
-    """Of requests that accept no route but the one that fails."""
+    """For requests that accept no route but the failing one."""
     these = "The request that accepts" if blocked == 1 else f"The {blocked:,} requests that accept"
     return (
         f"Wait for the probes; what may go elsewhere goes already. {these} no other route can only wait, or be "

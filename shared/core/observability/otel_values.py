@@ -27,9 +27,9 @@ COMPRESSIONS = (
     "OTEL_EXPORTER_OTLP_COMPRESSION", "OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", "OTEL_EXPORTER_OTLP_METRICS_COMPRESSION",
 )  # fmt: skip
 QUEUE_SIZE = 16_384
-"""Ours where nothing is set: a burst of 500 requests writes 6,000 spans."""
+"""Our default: a burst of 500 requests writes 6,000 spans."""
 BATCH_SIZE = 512
-"""The SDK's."""
+"""The SDK's default."""
 LARGEST = 2**31 - 1
 LONGEST_TIMEOUT_S = 30.0
 
@@ -68,10 +68,11 @@ def wrong_value(given: Mapping[str, str]) -> WrongValue | None:
 
 
 def timeout_seconds(text: str) -> float | None:
-    """How long one export may take, at most LONGEST_TIMEOUT_S; None for what is no time.
+    """How long one export may take, at most LONGEST_TIMEOUT_S; None if it is not a valid time.
 
     The specification counts milliseconds, Python's SDK reads seconds
-    (https://github.com/open-telemetry/opentelemetry-python/issues/4044): nobody means 1,000 seconds or more.
+    (https://github.com/open-telemetry/opentelemetry-python/issues/4044): a value of 1,000 or more is never meant as
+    seconds.
     """
     try:
         value = float(text)

@@ -1,11 +1,11 @@
-"""The names of metrics and labels as Prometheus has them."""
+"""The names of metrics and labels in Prometheus."""
 
 from __future__ import annotations
 
 from shared.core.observability.metrics import Metric
 
 UNITS = {"s": "seconds", "1": "ratio"}
-"""Units in braces are annotations of what is counted, and no suffix; `1` is a suffix of gauges only."""
+"""Units in braces are annotations of what is counted, and add no suffix; `1` is a suffix of gauges only."""
 
 
 def metric_name(metric: Metric) -> str:

@@ -18,11 +18,11 @@ from shared.core.validation.visible import json_line
 PROMPT_LEFT_OUT = "PROMPT (left out; `renderlane packet ID --with-prompt` shows it)"
 INSTRUCTION_LEFT_OUT = "SYSTEM INSTRUCTION (left out; `renderlane packet ID --with-prompt` shows it)"
 KEY = '"x-goog-api-key: $GEMINI_API_KEY"'
-"""In double quotes: the shell that repeats it fills in the key."""
+"""In double quotes: the shell that runs it fills in the key."""
 
 
 def chosen(attempts: Sequence[AttemptRecord], number: int | None) -> AttemptRecord | None:
-    """The attempt of that number; without one the last that failed, else the last."""
+    """The attempt of that number; without a number the last failed one, else the last."""
     if number is not None:
         return next((attempt for attempt in attempts if attempt.number == number), None)
     failed = [attempt for attempt in attempts if attempt.outcome and attempt.outcome.problem]
@@ -38,7 +38,7 @@ def packet(
     catalogue: Catalogue,
     with_prompt: bool,
 ) -> dict[str, Any]:
-    """Every item of the list, `None` where nobody knows it."""
+    """Every item of the list, `None` if it is unknown."""
     render_request = request.content
     return {
         "request_id": request_id,
@@ -75,9 +75,8 @@ def packet(
 
 
 def shown_address(address: str | None, prompt: str, *, with_prompt: bool) -> str | None:
-    """Where a paid picture lies, without user and query, which may hold a signature; and without the path where that
-    repeats the prompt.
-    """
+    """Where a paid picture is stored, without user and query, which may hold a signature; and without the path if that
+    repeats the prompt."""
     if not address:
         return None
     try:
@@ -95,13 +94,13 @@ def _letters(text: str) -> str:
 
 
 def curl(url: str, body: Mapping[str, Any]) -> str:
-    """The line that repeats the call, for a shell that has GEMINI_API_KEY."""
+    """The command that repeats the call, for a shell that has GEMINI_API_KEY."""
     data = shlex.quote(json_line(body))
     return f"curl -sS {shlex.quote(url)} -H {KEY} -H 'content-type: application/json' -d {data}"
 
 
 def _billing(attempt: AttemptRecord, catalogue: Catalogue) -> dict[str, Any]:
-    """What was counted, what it came to, and by which price."""
+    """What was counted, what it cost, and by which price."""
     route = attempt.route
     rates = served_rates(catalogue, attempt.model or route.model, route.lane, route.model)
     return {

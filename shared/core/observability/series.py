@@ -1,7 +1,7 @@
 """What happened, by the minute for a day and by the hour for 30 days, in one document: `series/series`. Pure.
 
-A column is a text of numbers with commas between them, the oldest first; an empty place is a time of which nothing is
-known, because no worker ran. So the document stays small (some 100 kB) and grows no further.
+A column is a text of comma-separated numbers, the oldest first; an empty place is a time about which nothing is known,
+because no worker ran. So the document stays small (some 100 kB).
 """
 
 from __future__ import annotations
@@ -21,12 +21,13 @@ PATH = "series/series"
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 MINUTES_KEPT, HOURS_KEPT = 24 * 60, 30 * 24
 MOST_CIRCUITS = 12
-"""With columns of their own; what others do shows in the columns of all."""
+"""Circuits with columns of their own; others only show in the totals."""
 MOST_MARKS = 200
 NAMES = (
     "images", "attempts", "failed", "cost_micros", "queued", "running", "wait_50", "wait_95", "model_50", "model_95",
 )  # fmt: skip
-"""Columns there always are. Times are in tenths of a second; `queued` and `running` stand at the end of their time."""
+"""Columns that always exist. Times are in tenths of a second; `queued` and `running` are the values at the end of the
+step."""
 
 Values = Sequence[int | None]
 
@@ -42,34 +43,34 @@ class Mark(Struct, frozen=True):
     """`flag`, `breaker`, `limit` or `deploy`."""
     text: str
     about: str = ""
-    """The flag's id: its marks belong together. Empty where a mark stands alone, or an older release made it."""
+    """The flag's id: its marks belong together. Empty for a mark that stands alone or that an older release made."""
     phase: Phase = ""
-    """Whether a time begins or ends here, or has a new end."""
+    """Whether a period begins or ends here, or has a new end."""
     ends_at: datetime | None = None
-    """When that time ends by itself, unless a later mark ends it."""
+    """When that period ends automatically, unless a later mark ends it."""
 
 
 class Band(Struct, frozen=True):
-    """A time between two marks: a breaker was open, a flag was tripped."""
+    """A period between two marks: a breaker was open, a flag was tripped."""
 
     begin: datetime
     end: datetime
     kind: str
     text: str
-    """Of the mark that began it."""
+    """The kind of the mark that began it."""
     is_open: bool
-    """It had not ended when somebody looked."""
+    """It had not ended at the time of the reading."""
 
 
 class Point(Struct, frozen=True):
     """One minute or hour."""
 
     values: Mapping[str, int | None]
-    """By column; a column that is not named is not known."""
+    """By column; a missing column is unknown."""
 
 
 class Track(Struct, frozen=True):
-    """Columns of one step, all of one length."""
+    """Columns of one step size, all of equal length."""
 
     first: int = 0
     """Number of the first step since the epoch."""
@@ -81,7 +82,7 @@ class Track(Struct, frozen=True):
         return 0 if some is None else some.count(",") + 1
 
     def with_point(self, number: int, point: Point, keep: int) -> Track:
-        """With that step's point. One that is there already is added to; one of the past, before the last, is lost."""
+        """With that step's point. An existing one is added to; one older than the last is lost."""
         length = self.length
         if length and number < self.first + length - 1:
             return self  # a clock was set back
@@ -100,7 +101,7 @@ class Track(Struct, frozen=True):
         return Track(first, columns)
 
     def column(self, name: str, first: int, count: int) -> list[int | None]:
-        """Of so many steps from `first` on; None where nothing is known."""
+        """This many steps from `first` on; None where nothing is known."""
         if name not in self.columns:
             return [None] * count
         items, begin = self.columns[name].split(","), first - self.first
@@ -133,7 +134,7 @@ class Series(Stored, frozen=True):
         return replace(self, at=at, minutes=minutes, marks=tuple(_newest(ordered)))
 
     def with_hour(self, at: datetime, hour: Point) -> Series:
-        """With the point of the hour that holds the moment; its routes are what its minutes say."""
+        """With the point of the hour that contains the moment; its routes are the sum of its minutes."""
         step = number(at, HOUR)
         whole = Point({**hour.values, **self._routes_of_hour(step)})
         return replace(self, hours=self.hours.with_point(step, within(self.hours, whole), HOURS_KEPT))
@@ -151,7 +152,8 @@ class Series(Stored, frozen=True):
         return values
 
     def bands(self, now: datetime) -> list[Band]:
-        """The times that marks begin and end, the oldest first. One whose end was lost ends when it would by itself."""
+        """The periods that marks begin and end, the oldest first. One whose end was lost ends when it would have ended
+        automatically."""
         opened: dict[str, Mark] = {}
         ends: dict[str, datetime | None] = {}
         bands = []
@@ -174,7 +176,7 @@ def _band(mark: Mark, end: datetime, *, is_open: bool) -> Band:
 
 
 def _newest(marks: Sequence[Mark]) -> list[Mark]:
-    """MOST_MARKS of them: limits move most often and go first."""
+    """Reduced to MOST_MARKS: limits change most often and are dropped first."""
     surplus = len(marks) - MOST_MARKS
     if surplus <= 0:
         return list(marks)
@@ -183,7 +185,7 @@ def _newest(marks: Sequence[Mark]) -> list[Mark]:
 
 
 def number(at: datetime, step: timedelta) -> int:
-    """Of the step that holds the moment, since the epoch."""
+    """The number of the step that contains the moment, since the epoch."""
     return int(at.timestamp() // step.total_seconds())
 
 
@@ -193,7 +195,7 @@ def moment(number: int, step: timedelta) -> datetime:
 
 
 def point(tally: Tally, queued: int, running: int, circuits: Mapping[str, Tally] | None = None) -> Point:
-    """Of what came in a time, and how things stood at its end."""
+    """From what happened in a step, and the state at its end."""
     values: dict[str, int | None] = {
         "images": tally.get("images", 0),
         "attempts": tally.get("attempts", 0),
@@ -214,7 +216,7 @@ def point(tally: Tally, queued: int, running: int, circuits: Mapping[str, Tally]
 
 
 def within(track: Track, point: Point) -> Point:
-    """Without circuits beyond MOST_CIRCUITS, those that the track has among them."""
+    """Without circuits beyond MOST_CIRCUITS, keeping those that the track already has."""
     names = set(track.circuits())
     values: dict[str, int | None] = {}
     for name, value in point.values.items():
@@ -232,7 +234,7 @@ def _tenths(seconds: float | None) -> int | None:
 
 
 def _both(name: str, one: int, other: int | None) -> int:
-    """Two points of one step: counts add up, of times the longer stays, what stands is the newer."""
+    """Two points of one step merged: counts add up, the longer time is kept, the newer state wins."""
     if other is None:
         return one
     if name in ("queued", "running"):

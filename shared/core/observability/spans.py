@@ -58,7 +58,7 @@ class Stage(Struct, frozen=True):
 
 
 class Span(Struct, frozen=True):
-    """One stage of one request that is over."""
+    """One ended stage of one request."""
 
     stage: Stage
     place: Place
@@ -80,7 +80,7 @@ class Span(Struct, frozen=True):
 
     @property
     def attributes(self) -> dict[str, Attribute]:
-        """Attributes by their full names; unknown ones are omitted."""
+        """Attributes by their full names; unknown values are omitted."""
         named = {CONVENTIONS.get(name, f"renderlane.{name}"): value for name, value in self.fields.items()}
         if self.failed is not None:
             named[CONVENTIONS["error"]] = self.failed
@@ -100,7 +100,7 @@ INTAKE = Stage("intake", "CONSUMER", ("topic", "message_id", "request_id", "effe
 QueueEnd: TypeAlias = Literal["slot", "open slot", "batch"] | Status
 """What ends a wait in the queue: a slot, being put aside for a batch, or the end of the request."""
 SlotLoss: TypeAlias = Literal["not_taken_up", "slot_passed", "cancelled"]
-"""Why nothing started in a slot, beside the failures of a call that never left."""
+"""Why nothing started in a slot, apart from the failures of a call that never left."""
 QUEUE_WAIT = Stage("queue wait", "INTERNAL", ("request_id", "priority", "model", "round", "ended_by"))
 TICK = Stage("pump tick", "INTERNAL", ("heads", "grants", "holder"))
 PUMP = Stage("pump", "INTERNAL", ("request_id", "route", "flags", "reasons", "slot_at", "estimate_micros", "probe"))

@@ -1,7 +1,7 @@
-"""What stands, gathered now and then into one document, `summary/summary`, so that looking is one read. Pure.
+"""The current state, gathered periodically into one document, `summary/summary`, so that a look is one read. Pure.
 
-The pump writes it while it leads, `watch` when nobody does. Flags, breakers and the reasons of the pump are not in it:
-they are in documents of their own, which a reader reads beside it.
+The pump writes it while it leads, `watch` when no pump does. Flags, breakers and the pump's reasons are not in it: they
+have documents of their own, which a reader reads beside it.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from shared.core.values.documents import Fields
 
 PATH = "summary/summary"
 WRITE_INTERVAL = timedelta(seconds=5)
-"""At the most often."""
+"""Shortest interval between two writes."""
 HISTORY_WINDOW = timedelta(hours=1)
-"""What is remembered of quota use, and how far back ends are recent."""
+"""How long quota use is kept, and how far back ends count as recent."""
 NEWEST_KEPT = 5
 """Requests that a group of failures names."""
 
 
 class QueueDepth(Struct, frozen=True):
-    """All that waits with one priority."""
+    """Everything that waits with one priority."""
 
     priority: str
     count: int
     oldest_at: datetime | None
-    """When the longest of these waits began; None where nothing waits."""
+    """When the longest of these waits began; None if nothing waits."""
 
 
 class Waiting(Struct, frozen=True):
@@ -63,9 +63,9 @@ class Sample(Struct, frozen=True):
     at: datetime
     """The minute's beginning."""
     starts: int
-    """The most that one minute's window held while it was looked at."""
+    """The most that this minute's window held when it was observed."""
     percent: int | None
-    """Of the tightest limit; None where none is known."""
+    """Of the tightest limit; None if none is known."""
 
 
 class QuotaUse(Struct, frozen=True):
@@ -83,7 +83,7 @@ class QuotaUse(Struct, frozen=True):
 
     @property
     def tightest(self) -> tuple[str, int, int] | None:
-        """Dimension, used and limit of what is used up most; None where no limit is known."""
+        """Dimension, used amount and limit of the most used limit; None if no limit is known."""
         uses = [
             (dimension, self.used[dimension], limit.value)
             for dimension in DIMENSIONS
@@ -118,13 +118,13 @@ class Spent(Struct, frozen=True):
     day: str
     google_micros: int
     gateway_micros: int
-    """Another contract: never added up with Google's."""
+    """Another contract: never added to Google's."""
     unknown_attempts: int
-    """Attempts whose cost nobody knows; no amount holds them."""
+    """Attempts of unknown cost; no amount includes them."""
     by_tenant: Mapping[str, int]
     """Google's part in micro-dollars, dearest first."""
     complete: bool
-    """Else the day has more rows than are read."""
+    """False if the day has more rows than are read."""
     budgets: tuple[BudgetStatus, ...] = field(default=(), name="purses")
     by_use: Mapping[str, int] = field(default_factory=dict)
     """Google's part in micro-dollars by what was paid for: `Total.by_use`."""
@@ -138,13 +138,13 @@ class LatestEnd(Struct, frozen=True):
 
 
 class Failures(Struct, frozen=True):
-    """Requests that ended alike within the last hour."""
+    """Requests that ended the same way within the last hour."""
 
     status: str
     code: str
     count: int
     message: str
-    """Of the newest."""
+    """Of the newest one."""
     newest: tuple[LatestEnd, ...]
 
 
@@ -154,9 +154,9 @@ class EndedStatus(Struct, frozen=True):
     status: str
     groups: tuple[Failures, ...]
     complete: bool
-    """Else there are more than are read."""
+    """False if there are more than are read."""
     newest: LatestEnd | None = None
-    """Of all times: while it stays, nothing of the kind has ended since."""
+    """Count since the beginning: as long as it is unchanged, nothing of the kind has ended since."""
     at: datetime | None = None
     """When the groups were read."""
 
@@ -165,15 +165,15 @@ class Summary(Stored, frozen=True):
     at: datetime
     """By the store's time."""
     depths: tuple[QueueDepth, ...] = ()
-    """One a priority, the most urgent first."""
+    """One per priority, the most urgent first."""
     waiting: tuple[Waiting, ...] = ()
     running: tuple[Running, ...] = ()
-    """The longest lease first, some of `running_count`."""
+    """The longest lease first, a part of `running_count`."""
     running_count: int = 0
     awaiting_count: int = 0
     """Of these, those that wait for their interaction at the provider."""
     awaiting_since: datetime | None = None
-    """When the longest of them started; None where none waits."""
+    """When the longest of them started; None if none waits."""
     batched_count: int = 0
     quota: tuple[QuotaUse, ...] = ()
     spent: Spent | None = None
@@ -181,9 +181,9 @@ class Summary(Stored, frozen=True):
     busy_at: datetime | None = None
     """When anything last waited or ran."""
     meter: Meter = Meter()
-    """How each route fares, and what the open minute of the series has so far."""
+    """How each route performs, and the open minute of the series so far."""
     release: str = ""
-    """Of the process that wrote it: the pump that leads, or watch."""
+    """The process that wrote it: the leading pump, or watch."""
 
     @property
     def queued_count(self) -> int:
@@ -191,7 +191,7 @@ class Summary(Stored, frozen=True):
 
     @property
     def failures(self) -> list[Failures]:
-        """Of all kinds, the most first."""
+        """Of all kinds, the most frequent first."""
         groups = [group for ended_status in self.ended for group in ended_status.groups]
         return sorted(groups, key=lambda item: (-item.count, item.code))
 
@@ -199,7 +199,7 @@ class Summary(Stored, frozen=True):
         return next((quota_use for quota_use in self.quota if quota_use.model == model), None)
 
     def to_json(self) -> dict[str, Any]:
-        """The document: one field for all panels, so that nothing of it needs an index."""
+        """The document: one field for all panels, so that nothing in it needs an index."""
         panels = super().to_json()
         return {"at": panels.pop("at"), "panels": panels}
 
@@ -209,7 +209,7 @@ class Summary(Stored, frozen=True):
 
 
 def sampled(before: QuotaUse | None, now_used: QuotaUse, now: datetime) -> QuotaUse:
-    """With this moment in its minute's sample, and without what is older than RING."""
+    """With this moment added to its minute's sample, and without what is older than RING."""
     at = now.replace(second=0, microsecond=0)
     kept = [sample for sample in (before.samples if before else ()) if at - HISTORY_WINDOW < sample.at < at]
     this = next((sample for sample in (before.samples if before else ()) if sample.at == at), Sample(at, 0, None))

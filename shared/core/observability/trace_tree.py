@@ -1,4 +1,5 @@
-"""A request's spans as a tree with times: from the file of this home, or as far as the store's documents know them."""
+"""A request's spans as a tree with times: from the span file of this home, or reconstructed from the store's
+documents."""
 
 from __future__ import annotations
 
@@ -82,7 +83,7 @@ def with_root(spans: Sequence[SpanView], request: RequestRecord, now: datetime) 
 
 
 def still_open(request: RequestRecord, attempts: Iterable[AttemptRecord], now: datetime) -> list[SpanView]:
-    """What has begun and not ended, so that no span tells of it yet: the present wait, or the attempt in flight."""
+    """What has begun and not ended, so that there is no span of it yet: the current wait, or the attempt in flight."""
     root = Place.parse(request.traceparent)
     if root is None:
         return []
@@ -105,7 +106,7 @@ def still_open(request: RequestRecord, attempts: Iterable[AttemptRecord], now: d
 
 
 def of_documents(request: RequestRecord, attempts: Iterable[AttemptRecord], now: datetime) -> list[SpanView]:
-    """What can be told without spans: the whole, the first wait, each attempt."""
+    """What can be reconstructed without spans: the whole, the first wait, each attempt."""
     root = Place.parse(request.traceparent)
     assert root is not None, "intake wrote it"
     attempts = list(attempts)
@@ -137,7 +138,8 @@ def of_documents(request: RequestRecord, attempts: Iterable[AttemptRecord], now:
 
 
 def tree(spans: Sequence[SpanView]) -> list[Branch]:
-    """Parents before children, children in the order of their starts; whose parent is elsewhere stands at the top."""
+    """Parents before children, children in the order of their starts; a span whose parent is elsewhere is at the
+    top."""
     span_ids = {span.span_id for span in spans}
     children: dict[str | None, list[SpanView]] = {}
     for span in spans:

@@ -1,7 +1,7 @@
-"""The one line that says how things stand, and the next step: what on-call reads first. Pure.
+"""The one line that says how things are, and the next step: what on-call reads first. Pure.
 
-A green line is a promise: every state that needs somebody has a finding of its own here, and none hides another. The
-findings are listed with the gravest first; the first one names the state.
+A green line is a promise: every state that needs a person has a finding of its own here, and none hides another. The
+findings are listed with the most severe first; that one decides the line.
 """
 
 from __future__ import annotations
@@ -33,21 +33,21 @@ GRAVEST: tuple[State, ...] = (
     "worker gone", "all failing", "one route failing", "paused", "budget gone", "short of quota", "busy", "idle",
 )  # fmt: skip
 STALE_AFTER = timedelta(seconds=150)
-"""The pump writes the summary while it leads, watch once a minute when nobody does."""
+"""The pump writes the summary while it leads; watch writes it once a minute when no pump does."""
 UNTENDED_AFTER = timedelta(seconds=90)
-"""Requests that wait so long without a reason while no pump leads: nobody comes for them."""
+"""If requests wait this long without a reason while no pump leads, no pump serves them."""
 SHORT_AFTER = timedelta(minutes=2)
-"""A wait for a minute's quota that is longer is worth a word."""
+"""A longer wait for a per-minute quota is worth mentioning."""
 LONG_BACKLOG = timedelta(minutes=10)
 QUOTA_KINDS = ("quota_minute", "quota_day", "quota_spend", "quota_unknown")
 SHORT_REASONS = ("minute", "pace", "concurrency")
-"""Of a queue that moves, as fast as its limit allows."""
+"""For a queue that moves, as fast as its limit allows."""
 SHUT_REASONS = ("day", "closed", "spend")
-"""Of a queue that stands still until a moment."""
+"""For a queue that stands still until a known moment."""
 
 
 class Finding(Struct, frozen=True):
-    """One state that holds, with the step that follows from it."""
+    """One state that needs attention, with the step that follows from it."""
 
     state: State
     level: Level
@@ -55,11 +55,11 @@ class Finding(Struct, frozen=True):
     detail: str
     next_step: str
     heading: str | None = None
-    """The heading that says more."""
+    """The RUNBOOK heading with the details."""
     link: str | None = None
-    """Below the console's address: where the step is taken."""
+    """Path below the console's address: where the step is taken."""
     about: str = ""
-    """The circuit, flag or tenant: one thing has one finding."""
+    """The circuit, flag or tenant: one subject has one finding."""
 
 
 class Verdict(Struct, frozen=True):
@@ -86,13 +86,13 @@ class Scene(Struct, frozen=True):
     summary: Summary | None
     fleet: Fleet
     flags: Sequence[Flag] = ()
-    """In force, shadows too."""
+    """Flags in force, including shadow flags."""
     reasons: Mapping[str, Fields] = field(default_factory=dict)
-    """Why the pump holds queues back, by model."""
+    """Why the pump blocks queues, by model."""
     conclusions: Mapping[str, Conclusion] = field(default_factory=dict)
-    """That are reached, by id."""
+    """Conclusions that are reached, by id."""
     is_stopped: bool = False
-    """For sure no worker runs: the lock of a one-machine home is free."""
+    """Certainly no worker runs: the lock of a one-machine home is free."""
 
     @property
     def routes(self) -> list[RouteTraffic]:
@@ -104,7 +104,7 @@ class Scene(Struct, frozen=True):
 
     @property
     def failing_percent(self) -> int:
-        """Of the attempts that ended within RECENT."""
+        """Share of the attempts that ended within RECENT."""
         attempts = sum(route.attempts for route in self.routes)
         return round(100 * sum(route.failed for route in self.routes) / attempts) if attempts else 0
 
@@ -122,7 +122,7 @@ class Scene(Struct, frozen=True):
 
     @property
     def to_empty(self) -> timedelta | None:
-        """At the rate of RECENT; None where nothing waits or nothing is made."""
+        """At the rate of RECENT; None if nothing waits or nothing is made."""
         if not self.waiting or not self.images_per_minute:
             return None
         return timedelta(minutes=self.waiting / self.images_per_minute)
@@ -375,7 +375,7 @@ def _calm(scene: Scene) -> Finding:
 
 
 def doing(circuit: str, scene: Scene) -> str:
-    """What the worker does about a circuit that fails."""
+    """What the worker does about a failing circuit."""
     model = circuit.partition("/")[2]
     flag = next((flag for flag in scene.flags if flag.circuit == circuit), None)
     if flag is not None:

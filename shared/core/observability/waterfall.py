@@ -1,4 +1,4 @@
-"""A tree of spans as bars: where each lies in the whole, in shares of it. Pure."""
+"""A tree of spans as bars: the position of each, as a share of the whole. Pure."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Bar(Struct, frozen=True):
     width: float
     """Per cent of the whole."""
     after: str
-    """How long after the beginning of the whole it began."""
+    """How long after the start of the whole it began."""
     took: str
 
 

@@ -1,4 +1,4 @@
-"""Which processes of the worker there are, as each says of itself in `workers/{boot}` once a minute. Pure."""
+"""Which worker processes exist, by what each reports in `workers/{boot}` once a minute. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from shared.core.values.documents import Document
 COLLECTION = "workers"
 TOLD_EVERY = timedelta(minutes=1)
 PRESENT = timedelta(minutes=3)
-"""A process that worked within so long counts as there. One that has nothing to do says nothing."""
+"""A process that worked within this time counts as present. An idle one does not report."""
 KEPT = timedelta(days=1)
 
 
@@ -25,18 +25,18 @@ class WorkerSeen(Stored, frozen=True):
     started_at: datetime
     version: str = ""
     functions: Mapping[str, datetime] = field(default_factory=dict)
-    """When each of its functions last ended a message."""
+    """When each of its functions last finished a message."""
 
 
 class Fleet(Struct, frozen=True):
-    """The processes that are there, the last that worked first, and who leads."""
+    """The processes that are present, the most recently active first, and which one leads."""
 
     now: datetime
     present: tuple[WorkerSeen, ...] = ()
     last: WorkerSeen | None = None
-    """The last that worked, present or not."""
+    """The most recently active one, present or not."""
     leader: str | None = None
-    """The boot of the pump that leads."""
+    """The boot id of the leading pump."""
     led_until: datetime | None = None
 
     @property

@@ -1,4 +1,4 @@
-"""What a lane is asked, and what it answers: a picture, or a failure named for what we do next."""
+"""What a lane is ordered to do, and what it answers: a picture, or a failure named for what we do next."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def written_of(prompt: str, system_instruction: str | None) -> Written:
 
 
 class Reference(Struct, frozen=True):
-    """A reference image, fetched, or an address that the provider fetches it from."""
+    """A reference image, fetched, or an address from which the provider fetches it."""
 
     mime_type: str
     data: bytes
@@ -45,12 +45,12 @@ class Order(Struct, frozen=True):
     """`standard`, `priority` or `flex` (Google's service tiers), `batch` or `gateway`."""
     prompt: str
     image_size: str | None
-    """`512`, `1K`, `2K`, `4K`; None where the model takes no size."""
+    """`512`, `1K`, `2K`, `4K`; None if the model takes no size."""
     aspect_ratio: str | None
     references: Sequence[Reference] = ()
     grounding: Grounding = False
     gateway: str = ""
-    """Whose, on the lane `gateway`."""
+    """The gateway's name, on the lane `gateway`."""
     paid_at: str = ""
     """The address of a picture that an earlier attempt paid for and could not fetch: it is tried before another one is
     bought."""
@@ -63,15 +63,15 @@ class Order(Struct, frozen=True):
     output_format: str | None = None
     """The format that the call names; None: none."""
     output_quality: int | None = None
-    """The quality that the call names, beside a format; None: none."""
+    """The quality that the call names, together with a format; None: none."""
     key: str = ""
-    """The key of the request; empty where it is none."""
+    """The key of the request; empty if the order belongs to none."""
     attempt: int = 0
-    """Its number; 0 where it is none of a request's."""
+    """The attempt's number; 0 if the order belongs to no request."""
 
     @property
     def written(self) -> Written:
-        """Addresses too: a query may hold a signature."""
+        """Including addresses: a query may hold a signature."""
         uris = tuple(reference.uri for reference in self.references if reference.uri)
         return (*texts_of(written_of(self.prompt, self.system_instruction)), *uris)
 
@@ -81,19 +81,19 @@ class Order(Struct, frozen=True):
 
 
 MOST_COUNTED = 10_000_000
-"""Tokens of one kind in one answer: a count beyond any model's window is no statement of the bill."""
+"""Tokens of one kind in one answer: a count beyond any model's window cannot be true."""
 WORD_LIMIT = 128
-"""Characters that are kept of a word of the provider's: a model's name, a tier, an id."""
+"""Characters that are kept of a provider's word: a model's name, a tier, an id."""
 
 
 def word(text: str) -> str:
-    """A provider's word as it can be kept anywhere: printable, and not too long."""
+    """A provider's word in a form that can be stored anywhere: printable, and not too long."""
     printable = "".join(name if name.isprintable() else "\N{REPLACEMENT CHARACTER}" for name in text[: WORD_LIMIT + 1])
     return printable if len(printable) <= WORD_LIMIT else f"{printable[: WORD_LIMIT - 1]}…"
 
 
 def counted(usage: Usage | None) -> Usage | None:
-    """None where the counts cannot be true."""
+    """None if the counts cannot be true."""
     if usage is None:
         return None
     counts = (getattr(usage, name) for name in Usage.__struct_fields__)
@@ -102,7 +102,7 @@ def counted(usage: Usage | None) -> Usage | None:
 
 
 class Picture(Struct, frozen=True):
-    """Encoded image bytes with what their own header says."""
+    """Encoded image bytes and what their header says."""
 
     data: bytes
     content_type: str
@@ -120,8 +120,8 @@ class Picture(Struct, frozen=True):
 
 
 Remark: TypeAlias = Literal["", "thought_image", "earlier_image"]
-"""Which of an answer's pictures it is, where it is not its last: one of the model's thoughts, as there was no other, or
-one before the last, as the last could not be read."""
+"""Which of an answer's pictures it is, if not the last: one of the model's thoughts, because there was no other, or one
+before the last, because the last could not be read."""
 
 
 class Made(Struct, frozen=True):
@@ -129,18 +129,18 @@ class Made(Struct, frozen=True):
 
     picture: Picture
     usage: Usage | None
-    """None where the provider returned no usage."""
+    """None if the provider returned no usage."""
     model: str
-    """The model that served, as the provider names it: it sets the price."""
+    """The model that served, by the provider's name: it sets the price."""
     lane: str
     """The tier that served."""
     provider_request_id: str
     http_status: int = 200
     remark: Remark = ""
     paid_before: bool = False
-    """An earlier attempt was charged for it; it lay at an address that could not be read then."""
+    """An earlier attempt was charged for it; it was stored at an address that could not be read then."""
     format_note: str = ""
-    """What was done to its format after it came, or why nothing could be."""
+    """How its format was converted after it arrived, or why that failed."""
 
 
 Answer: TypeAlias = Made | Failure

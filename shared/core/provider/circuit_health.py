@@ -1,8 +1,8 @@
-"""What one worker process met on its routes: sickness, and probes that went well.
+"""What one worker process observed on its routes: failures, and successful probes. By circuit (lane/model).
 
-By circuit (lane/model). Counts stand by the second in which the calls ended, so that reading a report twice, late or
-not at all changes nothing that the next one does not mend. A request counts once, however often it fails: one that the
-provider always fails on says nothing about the route of the others.
+Counts are kept by the second in which the calls ended, so a report that is read twice, late or not at all does no harm:
+the next one corrects it. A request counts once, however often it fails: one that always fails says nothing about other
+requests on the route.
 """
 
 from __future__ import annotations
@@ -18,34 +18,34 @@ from shared.core.provider.failure import Failure
 from shared.core.values.codec import Stored
 
 REMEMBERED = timedelta(seconds=75)
-"""Longer than a breaker looks back, with what a report may be late."""
+"""Longer than a breaker looks back, plus the delay of a report."""
 COUNTED_AFTER_SICK = timedelta(seconds=15)
 SLOW_PICTURE = timedelta(seconds=5)
 MOST_REQUESTS = 300
-"""Remembered in a process, so that none counts twice."""
+"""Requests remembered in a process, so that none counts twice."""
 MOST_REPORTED = 8
-"""Named in a report: more than a breaker needs to tell several from one."""
+"""Requests named in a report: more than a breaker needs to tell several from one."""
 
 
 class Health(Stored, frozen=True):
     """Of one circuit."""
 
     sick: Mapping[int, int] = field(default_factory=dict)
-    """Requests that met a sick answer, by second since the epoch."""
+    """Requests that met a failure of the route, by second since the epoch."""
     well: Mapping[int, int] = field(default_factory=dict)
-    """Probes that were answered as they should be."""
+    """Successful probes."""
     last: str = ""
-    """The kind of the last sick answer."""
+    """The kind of the last failure."""
     requests: Mapping[str, int] = field(default_factory=dict)
-    """When they were sick first, by a short hash of the request's id."""
+    """When each request failed first, by a short hash of its id."""
     good: Mapping[int, int] = field(default_factory=dict)
-    """Pictures that ended within COUNTED_AFTER_SICK of a sick answer of the same process: they tell a bad share from an
-    outage. By the second in which a quick one began, and a slow one ended."""
+    """Pictures that ended within COUNTED_AFTER_SICK of a failure in the same process: they distinguish a bad share from
+    an outage. By the second in which a quick call began, and a slow one ended."""
     first_sick_ms: Mapping[int, int] = field(default_factory=dict)
-    """When in its second the first sick answer came, in milliseconds. Reports of before 2026-11-30 have none."""
+    """When in its second the first failure occurred, in milliseconds. Reports from before 2026-11-30 have none."""
 
     def with_failure(self, failure: Failure, now: datetime, request: str, *, is_probe: bool = False) -> Health:
-        """`request` as `evidence.short` makes it. A probe counts always: its answer was asked for."""
+        """`request` as `evidence.short` makes it. A probe always counts: its answer was asked for."""
         if not failure.rule.sick_route:
             return self
         oldest, second = int((now - REMEMBERED).timestamp()), int(now.timestamp())
@@ -59,10 +59,11 @@ class Health(Stored, frozen=True):
         return replace(self, sick=sick, last=failure.kind.value, requests=newest, first_sick_ms=moments)
 
     def with_picture(self, now: datetime, began_at: datetime | None = None) -> Health:
-        """Counted only beside sick answers, so that nothing is kept or written while all is well.
+        """Counted only beside failures, so that nothing is kept or written while all is well.
 
-        It counts at its beginning: what began before a sudden outage says nothing of now, even in the same second. A
-        slow picture counts at its end, or no slow one would speak against a few sick answers among many.
+        It counts when it began: a call that began before a sudden outage says nothing about now, even in the same
+        second. A slow picture counts when it ended: otherwise no slow one would count against a few failures among
+        many.
         """
         if now.timestamp() - max(self.sick, default=0) > COUNTED_AFTER_SICK.total_seconds():
             return self
@@ -72,7 +73,7 @@ class Health(Stored, frozen=True):
         return replace(self, good=_counted(self.good, at - timedelta(seconds=at.microsecond < sick_ms * 1000)))
 
     def first_sick_at(self, second: int) -> datetime:
-        """When the sick answers of that second began; its end where only the second is known."""
+        """When the failures of that second began; the end of the second if only the second is known."""
         ms = self.first_sick_ms.get(second, 1000)
         return datetime.fromtimestamp(second, UTC) + timedelta(milliseconds=ms)
 
@@ -90,7 +91,7 @@ ALL_WELL = Health()
 
 
 def summed(reports: Iterable[Health]) -> Health:
-    """What all processes met on one circuit."""
+    """What all processes observed on one circuit."""
     sick: dict[int, int] = {}
     well: dict[int, int] = {}
     good: dict[int, int] = {}

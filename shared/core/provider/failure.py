@@ -46,20 +46,20 @@ class FailureKind(StrEnum):
 
 
 class Next(StrEnum):
-    """What becomes of the request."""
+    """What happens to the request next."""
 
     AGAIN = "again"
     """Another attempt, bounded in count, time and money."""
     WAIT = "wait"
     """Another attempt when the quota allows; not counted against the bound."""
     ELSEWHERE = "elsewhere"
-    """The next route of the ladder at once; the end where there is none."""
+    """The next route of the ladder at once; the end if there is none."""
     END = "end"
-    """No attempt would go better: end with advice."""
+    """Another attempt would not help: end with advice."""
 
 
 class Charge(StrEnum):
-    """What the provider says of the bill for such a failure."""
+    """Whether such a failure is billed, by the provider's own statements."""
 
     NOTHING = "nothing"
     """Not charged: the call never arrived, the pricing page says so (answers 400 and 500), or a limit rejected the call
@@ -69,7 +69,7 @@ class Charge(StrEnum):
 
 
 Owner: TypeAlias = Literal["credential", "project", "quota", "capacity", "request", "catalogue", "worker"]
-"""Who mends it, most likely; the runbook says where to look first."""
+"""Who most likely fixes it; the runbook says where to look first."""
 
 
 class Exchange(StrEnum):
@@ -77,7 +77,7 @@ class Exchange(StrEnum):
 
     NOT_SENT = "not_sent"
     BROKEN_OFF = "broken_off"
-    """It was sent, and no answer came back: it may go on at the provider."""
+    """It was sent, and no answer came back: it may still be running at the provider."""
     ANSWERED = "answered"
 
 
@@ -92,19 +92,20 @@ class Rule(Struct, frozen=True):
     denied: bool = False
     """Key, project or account may not make the call: a person has to correct it."""
     sick_route: bool = False
-    """It speaks against the route itself. A full quota, a refusal or a bad request says nothing about its health."""
+    """It counts against the route itself. A full quota, a refusal or a bad request says nothing about the route's
+    health."""
     lacking: bool = False
     """The provider says that it does not have this model or lane."""
     model_answered: bool = False
-    """The model has looked at the request: key, project, account, day and model are there."""
+    """The model has processed the request: key, project, account, day and model are valid."""
     status: FinalStatus = "failed"
-    """Of a request that ends with it."""
+    """The status of a request that ends with it."""
     spoiled: bool = False
-    """An answer was paid for, and has no usable image."""
+    """An answer was paid for, but has no usable image."""
     no_news: bool = False
-    """It is of the request alone, or of no call: it says nothing of how a route fares."""
+    """It concerns the request alone, or no call at all: it says nothing about the route."""
     over: bool = False
-    """Nothing of the call goes on: it does not count as a call that was probably paid."""
+    """Nothing of the call continues: it does not count as a call that was probably paid."""
 
 
 RULES: dict[FailureKind, Rule] = {
@@ -162,7 +163,7 @@ RULES: dict[FailureKind, Rule] = {
     ),
     FailureKind.NO_IMAGE: Rule(
         Next.AGAIN, Charge.UNKNOWN, "request", ambiguous=True, model_answered=True, spoiled=True,
-        advice="The model answered without an image. Ask for a picture more clearly.",
+        advice="The model answered without an image. Ask for an image more explicitly.",
     ),
     FailureKind.INVALID_REQUEST: Rule(
         Next.END, Charge.NOTHING, "request", no_news=True,
@@ -194,7 +195,7 @@ RULES: dict[FailureKind, Rule] = {
     ),
     FailureKind.CRASHED: Rule(
         Next.AGAIN, Charge.UNKNOWN, "worker", ambiguous=True, exchange=Exchange.BROKEN_OFF,
-        advice="The worker died during the attempt; it may be billed. Check its events, submit under a new id.",
+        advice="The worker died during the attempt; it may be billed. Check its events, then submit under a new id.",
     ),
     FailureKind.NOT_FINISHED: Rule(
         Next.AGAIN, Charge.UNKNOWN, "capacity", ambiguous=True, sick_route=True, over=True,
@@ -202,7 +203,7 @@ RULES: dict[FailureKind, Rule] = {
     ),
     FailureKind.CANCELLED: Rule(
         Next.END, Charge.UNKNOWN, "request", ambiguous=True, status="cancelled", over=True,
-        advice="The caller cancelled the call while it ran. Submit it under a new id to have it.",
+        advice="The caller cancelled the call while it ran. If the image is still needed, submit under a new id.",
     ),
     FailureKind.BACKGROUND_REFUSED: Rule(
         Next.WAIT, Charge.NOTHING, "catalogue", over=True,
@@ -211,9 +212,9 @@ RULES: dict[FailureKind, Rule] = {
 }  # fmt: skip
 """The failure table: RUNBOOK.md has a heading for each, with its first check."""
 DENIED = frozenset(kind.value for kind, rule in RULES.items() if rule.denied)
-"""By the code, as a closed quota gives its reason."""
+"""By code: the reason that a closed quota shows."""
 BROKEN_OFF = frozenset(kind.value for kind, rule in RULES.items() if rule.exchange is Exchange.BROKEN_OFF)
-"""By the code: the answer to such a call may still come."""
+"""By code: the answer to such a call may still arrive."""
 
 
 class Failure(Struct, frozen=True):
@@ -230,9 +231,9 @@ class Failure(Struct, frozen=True):
     quota_value: int | None = None
     provider_request_id: str = ""
     usage: Usage | None = field(default=None)
-    """Tokens of an answer that was charged though it held no image."""
+    """Tokens of an answer that was charged although it held no image."""
     model: str = ""
-    """The model that served, where the answer named one."""
+    """The model that served, if the answer named one."""
     lane: str = ""
     explicit: bool = False
     """The provider named the shared thing itself (an ErrorInfo reason, a quotaId, `model_not_found` with the model's
@@ -242,11 +243,11 @@ class Failure(Struct, frozen=True):
     kind's rule does not hold, and the estimate is held against the cost cap."""
 
     address: str = ""
-    """Where the picture lies that this answer was charged for and that could not be fetched. It may hold a signature:
-    only the attempt's document has it whole."""
+    """Where the picture is stored that this answer was charged for and that could not be fetched. It may contain a
+    signature: only the attempt's document has it in full."""
 
     def __post_init__(self) -> None:
-        """A worker that died reports no usage: the attempt is booked as unknown, and later undone as unknown."""
+        """A crashed worker reports no usage: the attempt is booked as unknown, and later reversed as unknown."""
         if self.kind is FailureKind.CRASHED and self.usage is not None:
             raise ValueError("a crashed attempt has no usage: its worker never read an answer")
 
@@ -256,7 +257,7 @@ class Failure(Struct, frozen=True):
 
     @property
     def charge(self) -> Charge:
-        """The price page says of the API's own 400 that it is not charged, also where it is a refusal."""
+        """The price page says that the API's own 400 is not charged, even if it is a refusal."""
         if self.may_be_billed:
             return Charge.UNKNOWN
         refused_at_once = self.http_status == 400 and self.kind is FailureKind.REFUSED
@@ -269,6 +270,6 @@ class Failure(Struct, frozen=True):
 
     @property
     def limits_repeats(self) -> bool:
-        """It counts as a call that was probably paid. A proxy's 503 was most likely never passed on, and a cancelled
-        interaction is over: these are only held against the cap."""
+        """It counts as a call that was probably paid. A proxy's 503 was most likely never forwarded, and a cancelled
+        interaction is over: these only count against the cap."""
         return self.ambiguous and not self.rule.over

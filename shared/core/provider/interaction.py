@@ -1,4 +1,4 @@
-"""A background call: the provider's own record of it, named by its id, and what a look at it tells."""
+"""A background call: the provider's own record of it, named by its id, and what a look at it shows."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from shared.core.provider.call import Answer
 from shared.core.provider.failure import Failure
 
 MOST_ID_CHARACTERS = 256
-"""Of an interaction's id: the provider's are about 100 characters long."""
+"""Longest id of an interaction: the provider's are about 100 characters long."""
 
 
 class Started(Struct, frozen=True):
@@ -34,11 +34,11 @@ class InProgress(Struct, frozen=True):
 
 
 class Gone(Struct, frozen=True):
-    """The provider has no interaction of this id: never, not yet, or not any more."""
+    """The provider has no interaction with this id: never, not yet, or no longer."""
 
 
 class Unread(Struct, frozen=True):
-    """The look itself failed: nothing is known of the interaction."""
+    """The look itself failed: nothing is known about the interaction."""
 
     failure: Failure
 
@@ -48,10 +48,10 @@ class Finished(Struct, frozen=True):
 
     answer: Answer
     ended_at: datetime | None = None
-    """By the provider's clock, where it says."""
+    """By the provider's clock, if it says so."""
 
 
 Begun: TypeAlias = Started | BackgroundRefused | Answer
-"""The result of a start: an Answer where the call ended at once, or could not be made."""
+"""The result of a start: an Answer if the call ended at once, or could not be made."""
 Looked: TypeAlias = InProgress | Gone | Unread | Finished
-"""What a look at an interaction tells."""
+"""The result of a look at an interaction."""

@@ -1,4 +1,4 @@
-"""A paid image that could not be stored: what is kept of it beside its bytes, and how long it is kept. Pure."""
+"""A paid image that could not be stored: what is kept beside its bytes, and for how long. Pure."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from datetime import datetime, timedelta
 from msgspec import Struct
 
 RETRY_EVERY = timedelta(minutes=1)
-"""Between two tries to store it."""
+"""Between two attempts to store it."""
 
 
 class KeepRules(Struct, frozen=True):
-    """How long a paid image is tried to be stored."""
+    """How long storing a paid image is retried."""
 
     keep_for: timedelta = timedelta(hours=24)
-    """From the start of its attempt; then the request ends `failed` with the place of the bytes."""
+    """From the start of its attempt; then the request ends `failed` and names where the bytes are."""
     hold_for: timedelta = timedelta(minutes=9)
-    """In memory, where it can be kept nowhere: as long as a delivery may stay unanswered."""
+    """In memory, if there is no other place: as long as a delivery may stay unanswered."""
 
 
 class KeptImage(Struct, frozen=True):
-    """An image that lies in the spool."""
+    """An image that is kept in the spool."""
 
     key: str
-    """The key that it has in the image store, with its extension."""
+    """Its key in the image store, with its extension."""
     place: str
     """A URI, for a person."""
     facts: Mapping[str, str]
@@ -32,12 +32,12 @@ class KeptImage(Struct, frozen=True):
 
 
 def reason(place: str) -> str:
-    """What `status` says of the request meanwhile."""
+    """What `status` shows for the request meanwhile."""
     return f"the image is paid for and waits to be stored; it is kept at {place}"
 
 
 def unseen_reason() -> str:
-    """The same, where nobody can look whether the image is stored."""
+    """The same, if it cannot be checked whether the image is stored."""
     return "the image store cannot be read, so nobody knows whether the image of its last attempt is stored"
 
 

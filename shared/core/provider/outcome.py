@@ -11,7 +11,7 @@ from shared.core.values.codec import Stored
 
 
 class Outcome(Stored, frozen=True):
-    """`code` is a word for programs, `message` what happened, `advice` what to do now (empty where all is well)."""
+    """`code` is a word for programs, `message` what happened, `advice` what to do now (empty if all is well)."""
 
     code: str
     """An OutcomeCode, or one of a newer release."""
@@ -35,12 +35,14 @@ class Outcome(Stored, frozen=True):
 
 SUCCEEDED = Outcome.of(PlainEnd.SUCCEEDED, "The image was made and stored.")
 CANCELLED = Outcome.of(
-    FailureKind.CANCELLED, "Cancelled before it began; nothing was paid.", "Submit it under a new id to have it."
+    FailureKind.CANCELLED,
+    "Cancelled before it began; nothing was paid.",
+    "If the image is still needed, submit under a new id.",
 )
 CANCELLED_IN_FLIGHT = Outcome.of(
     FailureKind.CANCELLED,
     "Cancelled while it was being made; what it cost is booked.",
-    "Submit it under a new id to have it.",
+    "If the image is still needed, submit under a new id.",
 )
 EXPIRED = Outcome.of(
     PlainEnd.EXPIRED, "Its deadline passed before it could begin.", "Submit it under a new id with a later deadline."
@@ -48,7 +50,7 @@ EXPIRED = Outcome.of(
 
 
 def cannot_begin_in_time(model: str, reason: str, opens_at: datetime) -> Outcome:
-    """Expired before its deadline, since it could not be kept any more."""
+    """Expired before its deadline, because the deadline could no longer be met."""
     why = "the day's quota is used up" if reason in ("day", "quota_day") else f"it is closed ({reason})"
     opens = opens_at.isoformat(timespec="seconds").replace("+00:00", "Z")
     return Outcome.of(

@@ -13,20 +13,20 @@ class PlainEnd(StrEnum):
 
     SUCCEEDED = "succeeded"
     DUPLICATE = "duplicate"
-    """Of an attempt: its image came after its request had ended."""
+    """For an attempt: its image arrived after its request had ended."""
     EXPIRED = "expired"
     UNROUTABLE = "unroutable"
     """No route is left that the request may take."""
     COST_CAP = "cost_cap"
-    """What comes next could cost more than `max_cost_usd`."""
+    """The next attempt could exceed `max_cost_usd`."""
     BUDGET = "budget"
-    """The budget of its tenant has not enough left."""
+    """The budget of its tenant does not have enough left."""
 
 
 OutcomeCode: TypeAlias = FailureKind | PlainEnd
 CODES: tuple[OutcomeCode, ...] = (*PlainEnd, *FailureKind)
 OF_REQUESTS = tuple(code.value for code in CODES if code is not PlainEnd.DUPLICATE)
-"""What a list of requests can be filtered by."""
+"""The codes by which a list of requests can be filtered."""
 
 
 def code_of(text: str) -> OutcomeCode | None:

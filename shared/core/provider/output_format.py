@@ -1,4 +1,4 @@
-"""The format of a delivered image: who makes it, and what that loses. Pure."""
+"""The format of a delivered image: who converts it, and what that loses. Pure."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from shared.core.provider.call import Picture
 
 MIME_TYPES = {"jpeg": "image/jpeg", "png": "image/png", "webp": "image/webp"}
 LARGEST_PIXELS = 40_000_000
-"""Of an image that is decoded: twice a 4K one of any ratio. A file may claim billions in a few bytes."""
+"""Limit on the pixels of a decoded image: twice a 4K one of any ratio. A file may claim billions in a few bytes."""
 BYTES_PER_PIXEL = 4
 COPIES = {"jpeg": 4, "png": 3, "webp": 7}
-"""Of the decoded image while it is converted to that format: itself, one in another mode, the encoder's. Measured with
-4K noise as PNG with transparency: 257, 172 and 438 MB."""
+"""Bytes per pixel while an image is converted to that format: the image, a copy in another mode, and the encoder's own.
+Measured with 4K noise as PNG with transparency: 257, 172 and 438 MB."""
 _PIXELS = {"512": 512**2, "1K": 1024**2, "2K": 2048**2, "4K": 4096**2}
 
 
 class FormatRequest(Struct, frozen=True):
-    """What was asked for, and what of it the provider does by itself."""
+    """What was requested, and what of it the provider does itself."""
 
     format: str
     quality: int | None
@@ -29,7 +29,7 @@ class FormatRequest(Struct, frozen=True):
     """The call names the quality."""
 
     def needs_converting(self, content_type: str) -> bool:
-        """Bytes that are of the format, and of a quality that nobody has to set, stay untouched."""
+        """Bytes that already have the format, and need no quality to be set, stay unchanged."""
         if content_type != MIME_TYPES[self.format]:
             return True
         return self.quality is not None and not self.quality_by_provider
@@ -49,7 +49,7 @@ def wish(
     quality_formats: Mapping[str, tuple[str, ...]],
     api: str,
 ) -> FormatRequest | None:
-    """None where nothing was asked for. The formats are the model's capabilities, by API."""
+    """None if nothing was requested. The formats are the model's capabilities, by API."""
     if output_format is None:
         return None
     named = output_format in chosen_formats.get(api, ())
@@ -70,7 +70,7 @@ def note(original: Picture, wanted: FormatRequest, converted: ConvertedPicture) 
 
 
 def failed_note(original: Picture, wanted: FormatRequest, reason: str) -> str:
-    """For the receipt of an image that is delivered as it came: it is paid for."""
+    """For the receipt of an image that is delivered unconverted: it is paid for."""
     return f"output format {wanted.format}: not converted, {reason}; delivered as {format_of(original.content_type)}"
 
 
@@ -79,5 +79,5 @@ def format_of(content_type: str) -> str:
 
 
 def room(output_format: str, image_size: str | None) -> int:
-    """Bytes of memory that converting an image of that size takes; None: of any."""
+    """Bytes of memory for converting an image of that size; None: of any size."""
     return COPIES[output_format] * BYTES_PER_PIXEL * _PIXELS.get(image_size or "", _PIXELS["4K"])

@@ -1,4 +1,4 @@
-"""An image that came: what is kept of it, and how an attempt can end."""
+"""A delivered image: what is kept about it, and how an attempt can end."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from shared.core.provider.usage import Usage
 
 
 class Delivered(Struct, frozen=True):
-    """An image that lies in the store, and what the answer that brought it said."""
+    """An image in the store, and what the answer that brought it said."""
 
     image_uri: str
     width: int
@@ -28,9 +28,9 @@ class Delivered(Struct, frozen=True):
     paid_before: bool = False
     """An earlier attempt was charged for it."""
     format: str = ""
-    """`jpeg`, `png` or `webp`; empty where an earlier release stored it."""
+    """`jpeg`, `png` or `webp`; empty if an earlier release stored it."""
     format_note: str = ""
-    """What was done to its format after it came."""
+    """How its format was converted after it arrived."""
 
     @classmethod
     def of(cls, made: Made, image_uri: str) -> Delivered:
@@ -49,7 +49,7 @@ class Delivered(Struct, frozen=True):
         )
 
     def to_facts(self) -> dict[str, str]:
-        """As the stored image's metadata, so that a paid image can be settled without its worker."""
+        """As the stored image's metadata, so that a paid image can be settled even if its worker is gone."""
         facts = {
             "width": str(self.width),
             "height": str(self.height),
@@ -95,7 +95,8 @@ Ending: TypeAlias = Delivered | Failure
 
 
 def storable(ending: Ending) -> Ending:
-    """The ending with the provider's own words and counts as any store takes them; a sound one stays as it is."""
+    """The ending with the provider's own words and counts in a form that every store accepts; a valid one is
+    unchanged."""
     kept = replace(
         ending,
         model=word(ending.model),
@@ -109,4 +110,4 @@ def storable(ending: Ending) -> Ending:
 
 
 MESSAGE_LIMIT = 4_000
-"""Characters of a failure's message; lanes cut theirs shorter."""
+"""Longest failure message in characters; lanes cut theirs shorter."""

@@ -29,11 +29,11 @@ class AttemptRecord(Record, frozen=True):
     round: int = 1
     release: int = 0
     route_reasons: tuple[str, ...] = ()
-    """Why its route is not the one that was asked for."""
+    """Why its route differs from the requested one."""
     thinking: Thinking | None = None
-    """The level that it asked for."""
+    """The level that was ordered."""
     changed: tuple[str, ...] = ()
-    """What of its route differs from the attempt before."""
+    """How its route differs from that of the attempt before."""
     flags: tuple[str, ...] = ()
     probe: str | None = None
     """The conclusion that it probes."""
@@ -57,7 +57,7 @@ class AttemptRecord(Record, frozen=True):
     latency_ms: int | None = None
     image_uri: str | None = None
     image_address: str | None = None
-    """Where the provider left an image that could not be fetched."""
+    """Where the provider stored an image that could not be fetched."""
 
     @classmethod
     def from_json(cls, data: Fields) -> Self:
@@ -65,6 +65,6 @@ class AttemptRecord(Record, frozen=True):
 
 
 def with_named_probe(data: Fields) -> Fields:
-    """The first releases wrote whether an attempt was a probe, not of what."""
+    """The first releases recorded whether an attempt was a probe, but not of what."""
     probe = data.get("probe")
     return {**data, "probe": UNNAMED_PROBE if probe else None} if isinstance(probe, bool) else data

@@ -20,7 +20,7 @@ class Item(Stored, frozen=True):
 
     @property
     def key(self) -> str:
-        """What the provider gives back with its answer."""
+        """The key that the provider returns with its answer."""
         return f"{self.request_id}/{self.attempt}"
 
 
@@ -32,21 +32,21 @@ class BatchRecord(Record, frozen=True):
     items: tuple[Item, ...]
     created_at: datetime
     changed_at: datetime
-    """When the provider last said something new of it."""
+    """When the provider last reported a change."""
     name: str | None = None
-    """The provider's, once it has it."""
+    """The provider's name, once there is one."""
     provider_state: ProviderState | None = None
     done: int = 0
-    """Requests that have ended, well or not."""
+    """Requests that have ended, successfully or not."""
     tries: int = 0
-    """Creates that surely made no batch."""
+    """Creates that certainly made no batch."""
     creating_at: datetime | None = None
     submitted_at: datetime | None = None
     escalated_at: datetime | None = None
     due_at: datetime | None = None
-    """When it is looked at again; None once it has ended."""
+    """When it is due for a look; None once it has ended."""
     ended_at: datetime | None = None
     expire_at: datetime | None = None
     part_of: str | None = None
-    """The batch that was split, where this is a part."""
+    """The batch that was split, if this is a part."""
     is_part: bool = False

@@ -1,4 +1,4 @@
-"""What is known of a message beside its request: that it was accepted, or why it was rejected."""
+"""What is known about a message apart from its request: that it was accepted, or why it was rejected."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from shared.core.values.codec import Record, Stored
 
 
 class AcceptedImage(Stored, frozen=True):
-    """What was requested, by the model's id."""
+    """The requested model, by id."""
 
     model: str
     image_size: str
@@ -18,7 +18,7 @@ class AcceptedImage(Stored, frozen=True):
 
 
 class AcceptedRecord(Record, frozen=True):
-    """`accepted/{key}`: what the API knows of a request between its publish and its record. No prompt."""
+    """`accepted/{key}`: what the API knows about a request between publishing and its record. No prompt."""
 
     request_id: str
     tenant: str
@@ -31,13 +31,13 @@ class AcceptedRecord(Record, frozen=True):
 
 
 class RejectedRecord(Record, frozen=True):
-    """`rejected/{message id}`: a message that could not be taken."""
+    """`rejected/{message id}`: a message that was rejected."""
 
     reason: str
     created_at: datetime
     problems: tuple[Problem, ...] = ()
     request_id: str | None = None
-    """Where it named a valid one."""
+    """If it named a valid one."""
     tenant: str | None = None
     message_id: str = ""
     excerpt: str = ""

@@ -1,4 +1,4 @@
-"""What others read of the pump's document, `pump/pump`: the lead, what waits, and why. The pump alone writes it."""
+"""What others read of the pump's document, `pump/pump`: the leader, what waits, and why. Only the pump writes it."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ class FleetRecord(Stored, frozen=True):
     """What others read of the pace of starts."""
 
     lead_seconds: float
-    """From a decision to the earliest slot."""
+    """Time from a decision to the earliest slot."""
 
 
 class PumpRecord(Record, frozen=True):
     lead_holder: str | None = None
-    """The process that leads; None while none does."""
+    """The process that leads; None if none does."""
     lead_until: datetime | None = None
     lead_since: datetime | None = None
     lead_release: str = ""
     waiting: tuple[str, ...] = ()
-    """Queues that have something waiting."""
+    """Queues that have requests waiting."""
     served: Mapping[str, float] = field(default_factory=dict)
     """By queue, the largest fair tag that got a slot."""
     blocked: Mapping[str, Fields] | None = field(default=None, name="held")
     """By model, why its queue waits."""
     over_budget: tuple[str, ...] = ()
-    """Tenants of whom requests wait for money."""
+    """Tenants whose requests wait for money."""
     gateways: tuple[str, ...] = ()
-    """In use where the pump runs."""
+    """The settings of the running pump."""
     vertex: str | None = None
     routing: Fields = field(default_factory=dict)
     fleet: FleetRecord | None = None

@@ -1,4 +1,4 @@
-"""What was requested beside what was delivered, as a request that succeeded keeps it."""
+"""What was requested and what was delivered, as a succeeded request keeps it."""
 
 from __future__ import annotations
 
@@ -38,4 +38,4 @@ class Receipt(Stored, frozen=True):
     requested: RequestedImage | None = None
     """None in receipts of early releases."""
     mismatches: tuple[str, ...] = ()
-    """What came otherwise than anybody had ordered it."""
+    """What was delivered differently from the order."""

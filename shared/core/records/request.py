@@ -1,5 +1,6 @@
-"""One request: `requests/{key}`. Some of its fields are written twice, flat ones beside `request` and `ask`: the store
-finds by flat fields only.
+"""One request: `requests/{key}`.
+
+Some of its fields are stored twice, flat ones beside `request` and `ask`: the store can only query flat fields.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from shared.core.values.route import Route
 from shared.core.values.status import FINAL, Status
 
 StopReason: TypeAlias = Literal["time", "caller"]
-"""Past the model's time, or cancelled by its caller."""
+"""Why it was asked to stop: past the model's time, or cancelled by its caller."""
 
 
 class UnusedSlot(Stored, frozen=True):
@@ -39,21 +40,21 @@ class UnusedSlot(Stored, frozen=True):
 
 
 class Stopping(Stored, frozen=True):
-    """The provider was asked to stop."""
+    """When the provider was asked to stop."""
 
     at: datetime
     why: StopReason
 
 
 class Leftover(Stored, frozen=True):
-    """An interaction that nobody waits for and that the provider still keeps."""
+    """An interaction that is no longer needed and that the provider still keeps."""
 
     id: str
     attempt: int
 
 
 class RequestRow(Record, frozen=True, kw_only=True):
-    """What choosing and a list need of a request: no prompt."""
+    """What routing and lists need of a request: no prompt."""
 
     ask: Requirements
     tenant: str
@@ -62,14 +63,14 @@ class RequestRow(Record, frozen=True, kw_only=True):
     model: str
     """What it queues for: a model id while it is queued, the quota pool of its route from its release on."""
     asked_model: str | None = None
-    """The id of what was asked for, by name or by purpose."""
+    """The requested model's id, whether named or chosen by purpose."""
     route: Route
-    """Of the attempt to come, or of the one on its way."""
+    """Of the next attempt, or of the one in flight."""
     flags: tuple[str, ...] = ()
-    """Without which it would be another route."""
+    """Flags without which it would be a different route."""
     created_at: datetime
     queued_at: datetime
-    """When its present wait began."""
+    """When its current wait began."""
     finished_at: datetime | None = None
     request_id: str = ""
     group: str | None = None
@@ -77,10 +78,10 @@ class RequestRow(Record, frozen=True, kw_only=True):
     reason: str | None = None
     """Why it waits."""
     wake_at: datetime | None = None
-    """It sleeps until then, and is no part of its queue."""
+    """It sleeps until then, and is not in its queue."""
     batch: str | None = None
     attempt_count: int = 0
-    """Attempt numbers go on through rounds."""
+    """Attempt numbers continue through rounds."""
     cost_micros: int = 0
     cost_unknown_attempts: int = 0
     receipt: Receipt | None = None
@@ -88,7 +89,7 @@ class RequestRow(Record, frozen=True, kw_only=True):
     outcome: Outcome | None = None
     revived_as: str | None = None
     collect_at: datetime | None = None
-    """It waits for its interaction, which is first looked at then."""
+    """It waits for its interaction, and is due for a look then."""
     trace_id: str = ""
 
     @property
@@ -102,7 +103,7 @@ class RequestRow(Record, frozen=True, kw_only=True):
 
     @property
     def has_begun(self) -> bool:
-        """Whether an attempt may be on its way: cancellation and deadline come too late for it."""
+        """Whether an attempt may be in flight: it is too late for cancellation and deadline."""
         return self.status == "rendering" or (self.status == "batched" and self.batch is not None)
 
     @property
@@ -157,7 +158,7 @@ AWAITING_FIELDS = AwaitingRow.__struct_fields__
 
 
 class RunningRow(Record, frozen=True, kw_only=True):
-    """A request that renders, as a list shows it."""
+    """A rendering request, as a list shows it."""
 
     tenant: str
     route: Route
@@ -171,7 +172,7 @@ RUNNING_FIELDS = RunningRow.__struct_fields__
 
 
 class WaitingRow(Record, frozen=True, kw_only=True):
-    """The one that waits longest in a queue."""
+    """The longest waiting request of a queue."""
 
     tenant: str
     queued_at: datetime
@@ -181,7 +182,7 @@ WAITING_FIELDS = WaitingRow.__struct_fields__
 
 
 class EndedRow(Record, frozen=True, kw_only=True):
-    """How and when a request ended, without what was asked."""
+    """How and when a request ended, without its content."""
 
     finished_at: datetime
     outcome: Outcome
@@ -205,7 +206,7 @@ CALLED_FIELDS = CalledRow.__struct_fields__
 
 
 class SleepingRow(Record, frozen=True, kw_only=True):
-    """A request that sleeps."""
+    """A sleeping request."""
 
     wake_at: datetime
     updated_at: datetime
@@ -236,20 +237,20 @@ class RequestRecord(RequestRow, frozen=True, kw_only=True):
     updated_at: datetime
     message_id: str = ""
     traceparent: str = ""
-    """The place of its root span."""
+    """The position of its root span."""
     caller_span_id: str | None = None
     published_at: datetime | None = None
 
     # its place in the queue
     fair_tag: float = 0.0
     asleep_epoch: int | None = None
-    """Of the limits: it wakes when they change."""
+    """The epoch of the limits: it wakes when they change."""
     round: int = 1
     release: int = 0
     slot_at: datetime | None = None
     slot_until: datetime | None = None
     open_slot: str | None = None
-    """The one that it took as it arrived."""
+    """The open slot that it took on arrival."""
     unused_slot: UnusedSlot | None = None
     lease_holder: str | None = None
     lease_until: datetime | None = None
@@ -261,11 +262,11 @@ class RequestRecord(RequestRow, frozen=True, kw_only=True):
     estimate_micros: int = 0
     input_tokens: int = 0
     next_route: Route | None = None
-    """To take when this one fails."""
+    """The routes to take when this one fails."""
     least_estimate_micros: int = 0
     last_route: Route | None = None
     avoided: Mapping[str, str] = field(default_factory=dict)
-    """Circuits that it does not take again, with the failure that said so."""
+    """Circuits that it does not take again, with the failure that excluded each."""
     sick_on: Mapping[str, int] = field(default_factory=dict)
     denied_at: Mapping[str, datetime] = field(default_factory=dict)
     paid_at: str | None = None
@@ -273,12 +274,12 @@ class RequestRecord(RequestRow, frozen=True, kw_only=True):
     probe: str | None = None
     gateway: str | None = None
     references_as_bytes: bool = False
-    """The provider refused their addresses."""
+    """The provider refused the addresses of its references."""
 
     # its call
     way: Way = "foreground"
     usual_ms: int | None = None
-    """How long a background call of its kind usually takes."""
+    """How long such a background call usually takes."""
     budget: Reservation | None = None
     interaction_id: str | None = None
     stopping: Stopping | None = None
@@ -287,17 +288,17 @@ class RequestRecord(RequestRow, frozen=True, kw_only=True):
 
     # counts
     failure_count: int = 0
-    """Of this round, like the three after it."""
+    """In this round, like the three after it."""
     ambiguous_count: int = 0
     no_image_count: int = 0
     crash_count: int = 0
     late_count: int = 0
     fetch_count: int = 0
-    """Fetching its references was begun so often without a call after it."""
+    """How often fetching its references began without a call following."""
     unclaimed_count: int = 0
-    """So many releases in a row were not taken up."""
+    """How many releases in a row were not taken up."""
     start_count: int = 0
-    """So many of them were begun by a worker that was not heard of again."""
+    """How many of them a worker began without reporting again."""
     wait_count: int = 0
     denied_count: int = 0
     probe_count: int = 0
@@ -309,7 +310,7 @@ class RequestRecord(RequestRow, frozen=True, kw_only=True):
 
     # its end
     announce: Literal["pending"] | None = None
-    """Its result is still to be published."""
+    """Its result still has to be published."""
     cancel_requested_at: datetime | None = None
     revives: str | None = None
     revived_by: str | None = None
@@ -321,7 +322,7 @@ class RequestRecord(RequestRow, frozen=True, kw_only=True):
         return super().from_json(with_named_probe(data))
 
     def to_json(self) -> dict[str, Any]:
-        """What only some requests have is written only there."""
+        """Fields that only some requests have are omitted from the others."""
         fields = super().to_json()
         for name in ("references_as_bytes", "dead_letters", "open_slot"):
             if not fields[name]:
@@ -344,28 +345,28 @@ class RequestRecord(RequestRow, frozen=True, kw_only=True):
 
     @property
     def ended_at(self) -> datetime:
-        """Of a request that has ended."""
+        """The end of a request that has ended."""
         assert self.finished_at is not None, "it has ended"
         return self.finished_at
 
     @property
     def slot_start(self) -> datetime:
-        """Of a request that has a slot."""
+        """The slot of a request that has one."""
         assert self.slot_at is not None, "it has a slot"
         return self.slot_at
 
     @property
     def slot_end(self) -> datetime:
-        """Until when a call may leave in its slot."""
+        """Until when its call may leave."""
         assert self.slot_until is not None, "it has a slot"
         return self.slot_until
 
     @property
     def spent_micros(self) -> int:
-        """What its attempts cost, and what those of unknown cost may have."""
+        """What its attempts cost, and what those of unknown cost may have cost."""
         return self.cost_micros + self.unknown_estimate_micros
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """Why its route differs from what was asked for: the receipt's word is the last one."""
+        """Why its route differs from the requested one: once there is a receipt, its reasons count."""
         return self.route_reasons if self.receipt is None else self.receipt.reasons

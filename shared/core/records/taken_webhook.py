@@ -1,4 +1,4 @@
-"""One webhook of the provider that was taken: `provider_webhooks/{digest}`. Its repetitions find it."""
+"""One accepted webhook of the provider: `provider_webhooks/{digest}`. Repetitions are recognised by it."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ def tenant_path(tenant: str) -> str:
 
 class TenantRecord(Record, frozen=True):
     weight: float | None = None
-    """By which it shares queues; None where nobody set one."""
+    """Its weight in shared queues; None if none was set."""
     budget: Budget | None = None
     budget_changes: tuple[BudgetChange, ...] = ()
     """The newest first."""

@@ -1,4 +1,4 @@
-"""A document together with the record that it holds, and the update that makes one record of another."""
+"""A document together with its record, and the update that turns one record into another."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Kind = TypeVar("Kind", bound=Record)
 
 
 class Versioned(Document, Generic[Kind], frozen=True):
-    """`data` are the fields as they were read, those too that this release does not know."""
+    """`data` are the fields as they were read, including those that this release does not know."""
 
     record: Kind
 
@@ -57,7 +57,7 @@ def _read(document: Document, kind: type[Kind]) -> Versioned[Kind]:
 
 
 def changes(before: Kind, after: Kind) -> Fields:
-    """The fields that differ. What `before` read through a default stays away until it gets another value."""
+    """The fields that differ. What `before` read through a default is not written until it gets another value."""
     return {
         name: stored_value(value)
         for name in before.__struct_fields__
@@ -66,18 +66,18 @@ def changes(before: Kind, after: Kind) -> Fields:
 
 
 def update(before: Versioned[Kind], after: Kind) -> Update:
-    """Nothing is written of what no transition touched, nor of what this release does not know."""
+    """Fields that no transition changed, or that this release does not know, are not written."""
     return Update(before.path, changes(before.record, after), before.version)
 
 
 def committed(
     before: Versioned[Kind], after: Kind, write: Update, answer: Committed, place: int = 0
 ) -> Versioned[Kind]:
-    """The document after the commit whose write number `place` was `write`, the update of `before` to `after`."""
+    """The document after the commit whose write number `place` was `write`, the update from `before` to `after`."""
     data: dict[str, Any] = {**before.data, **write.changes}
     return Versioned(before.path, data, answer.versions[place], answer.at, after)
 
 
 def with_record(before: Versioned[Kind], record: Kind) -> Versioned[Kind]:
-    """The same document at the same version, as if it held that record."""
+    """The same document at the same version, with that record instead."""
     return Versioned(before.path, before.data, before.version, before.read_at, record)

@@ -1,4 +1,4 @@
-"""What an error may say of a reference's URI. Pure."""
+"""What an error may contain of a reference's URI. Pure."""
 
 from __future__ import annotations
 
@@ -22,6 +22,6 @@ def named(uri: str) -> str:
 
 
 def origin(uri: str) -> str:
-    """Scheme and host alone: for addresses that a provider made, whose path may repeat the prompt."""
+    """Only scheme and host: for addresses that a provider made, whose path may repeat the prompt."""
     match = _PARTS().match(uri)
     return f"{match[1].lower()}{match[2].rpartition('@')[2][:100]}" if match else "an address"

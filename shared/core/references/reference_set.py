@@ -1,8 +1,8 @@
-"""The reference images of one request, bounded together: by what its API takes, by what this process can hold. Pure.
+"""The size limits of one request's reference images: what its API accepts, and what this process can hold. Pure.
 
-Sources: 100 MB a request since 2026-01-08, base64 and prompt included
+Sources: 100 MB per request since 2026-01-08, base64 and prompt included
 (https://blog.google/innovation-and-ai/technology/developers-tools/gemini-api-new-file-limits). A request of 14 x 19 MB
-that was still sent took 1.6 GB of memory: six bytes for each of the references' own.
+that was still sent took 1.6 GB of memory: six bytes for each byte of references.
 """
 
 from __future__ import annotations
@@ -20,15 +20,14 @@ from shared.core.values.lanes import BATCH, GATEWAY
 from shared.core.values.route import Route
 
 ANSWER_BYTES = {"512": 5_000_000, "1K": 5_000_000, "2K": 12_000_000, "4K": 25_000_000}
-"""Memory that a call takes without references, by the size it asks for: a PNG as text and as bytes
-(scripts/bench/run memory)."""
+"""Memory of a call without references, by the size it orders: a PNG as text and as bytes (scripts/bench/run memory)."""
 LARGEST_ANSWER = max(ANSWER_BYTES.values())
 COPIES = 6
-"""Bytes of memory for each byte of references: read, as base64, in the body, and on its way."""
+"""Bytes of memory for each byte of references: as read, as base64, in the body, and while it is sent."""
 ENVELOPE_BYTES = 4_096
-"""What a body has beside the prompt and the references."""
+"""What a body holds beside the prompt and the references."""
 MOST_FETCHES = 5
-"""Times that fetching was begun without a call after it: too slow each time, or the end of its process."""
+"""How often fetching may begin without a call following: each time it was too slow, or its process ended."""
 
 
 def body_limit(route: Route, gateway: str, catalogue: Catalogue) -> int:
@@ -42,27 +41,28 @@ def body_limit(route: Route, gateway: str, catalogue: Catalogue) -> int:
 
 
 def raw_limit(body: int, *texts: str) -> int:
-    """Bytes of references that such a body holds beside its texts: base64 makes four of three."""
+    """Bytes of references that such a body has room for beside its texts: base64 turns three bytes into four."""
     written = sum(len(text.encode("utf-8", "surrogatepass")) for text in texts)
     return max((body - ENVELOPE_BYTES - written) * 3 // 4, 0)
 
 
 def memory_limit(room: int) -> int:
-    """Bytes of references that one request may have in a process with so much room."""
+    """Bytes of references that one request may have in a process with that much room."""
     return max((room - LARGEST_ANSWER) // COPIES, 0)
 
 
 def weight(raw: int, image_size: str | None = None, to_format: str | None = None) -> int:
-    """Memory of a call with so many bytes of references, for an image of that size; None: of any. `to_format`: it
-    may have to be decoded and encoded in that format."""
+    """Memory of a call with that many bytes of references, for an image of that size; None: of any size. `to_format`:
+    it may have to be decoded and encoded in that format."""
     decoded = output_format.room(to_format, image_size) if to_format is not None else 0
     return ANSWER_BYTES.get(image_size or "", LARGEST_ANSWER) + COPIES * raw + decoded
 
 
 def goes_by_uri(references: Sequence[ReferenceUri], route: Route, catalogue: Catalogue, *, as_bytes: bool) -> bool:
-    """Whether the references of a request go as addresses, which the provider fetches by itself: all of them
-    or none. Its API has to take such addresses, the caller has to name each type, and no earlier attempt may have been
-    refused with them (`as_bytes`). Whether this worker may read an address is asked as for bytes.
+    """Whether the references of a request are sent as addresses that the provider fetches itself: all of them or none.
+
+    Its API has to accept such addresses, the caller has to name each type, and no earlier attempt may have been refused
+    with them (`as_bytes`). Whether this worker may read an address is checked as for bytes.
     """
     if not references or as_bytes or route.lane in (BATCH, GATEWAY):
         return False
@@ -78,7 +78,8 @@ def goes_by_uri(references: Sequence[ReferenceUri], route: Route, catalogue: Cat
 
 
 def _is_reachable(uri: str) -> bool:
-    """Of an https address: a name of the public web, without a port of its own. Others are this worker's alone."""
+    """Whether an https address has a name of the public web, without a port. Others are only reachable for this
+    worker."""
     parts = urlsplit(uri)
     if parts.scheme != "https":
         return True
@@ -87,7 +88,7 @@ def _is_reachable(uri: str) -> bool:
 
 
 def too_large(sizes: Sequence[int | None], uris: Sequence[str], limit: int, of: str) -> str | None:
-    """What to tell the caller where the references are too large together; a size of None is not known yet."""
+    """What to tell the caller if the references are too large together; a size of None is not known yet."""
     known_sizes = [size for size in sizes if size is not None]
     total = sum(known_sizes)
     if total <= limit:
@@ -101,7 +102,7 @@ def too_large(sizes: Sequence[int | None], uris: Sequence[str], limit: int, of: 
 
 
 def wrong_type(reference: Reference, uri: str, route: Route, catalogue: Catalogue) -> str | None:
-    """What to tell the caller where the model does not take an image of this type."""
+    """What to tell the caller if the model does not accept an image of this type."""
     taken = catalogue.models[route.model].reference_types or catalogue.reference_types
     if reference.mime_type in taken:
         return None

@@ -1,8 +1,8 @@
 """Which models and lanes take background calls: learned from one canary at a time, kept in the store. Pure.
 
-Nobody has published a background call of an image model, so nothing is believed that was not seen here. An image with
-its usage proves a circuit. A 400 that speaks of background calls, or a canary that does not finish in the model's time,
-refuses it; a refusal is probed again after days, or when somebody resets it. The catalogue is an upper bound: what it
+No background call of an image model has been published, so only our own observations count. An image with its usage
+proves a circuit. A 400 about background calls, or a canary that does not finish in the model's time, refuses it; a
+refused circuit is probed again after days, or when an operator resets it. The catalogue is an upper bound: what it
 calls `false` is never tried.
 """
 
@@ -28,23 +28,23 @@ State: TypeAlias = Literal["unproven", "proven", "refused"]
 PROBE_AFTER = (timedelta(days=1), timedelta(days=3), timedelta(days=7))
 """From a refusal to the next canary: after the first refusal in a row, the second, and any later one."""
 CANARY_GRACE = timedelta(minutes=5)
-"""Beyond the model's time. A canary that was not heard of keeps others back for so long."""
+"""Beyond the model's time: how long a canary without news keeps others back."""
 NEW_WEIGHT = 0.2
-"""Of the newest time in the usual time."""
+"""Weight of the newest time in the usual time."""
 
 
 class BackgroundProof(Struct, frozen=True):
-    """What is known of one circuit."""
+    """What is known about one circuit."""
 
     state: State = "unproven"
     since: datetime | None = None
     why: str = ""
     refusals: int = 0
-    """In a row."""
+    """Refusals in a row."""
     probe_at: datetime | None = None
-    """From when on a refused circuit may have a canary."""
+    """When a refused circuit may have its next canary."""
     canary: str | None = None
-    """The request that is one now."""
+    """The request that currently is the canary."""
     canary_until: datetime | None = None
     usual_ms: int | None = None
     """How long a background call usually takes, from its start to its end."""
@@ -59,7 +59,7 @@ class BackgroundProof(Struct, frozen=True):
         return self.canary is not None and self.canary_until is not None and now < self.canary_until
 
     def way(self, hint: Background, setting: Setting, now: datetime) -> Way:
-        """How the next attempt is called. `hint` is the catalogue's word."""
+        """How the next attempt is called. `hint` is the catalogue's entry."""
         if setting == "off" or hint == "no":
             return "foreground"
         is_closed = self.state == "refused" and (self.probe_at is None or now < self.probe_at)
@@ -74,7 +74,7 @@ class BackgroundProof(Struct, frozen=True):
         return replace(self, canary=request_id, canary_until=until)
 
     def proven(self, why: str, took: timedelta, now: datetime) -> BackgroundProof:
-        """An image came, with its usage. A proven circuit keeps the moment since which it is."""
+        """An image arrived, with its usage. A proven circuit keeps the moment since which it is proven."""
         new_ms = round(took.total_seconds() * 1000)
         usual_ms = new_ms if self.usual_ms is None else round((1 - NEW_WEIGHT) * self.usual_ms + NEW_WEIGHT * new_ms)
         if self.state == "proven":
@@ -87,7 +87,7 @@ class BackgroundProof(Struct, frozen=True):
         return BackgroundProof("refused", now, why, refusals, probe_at, usual_ms=self.usual_ms, seen_at=self.seen_at)
 
     def inconclusive(self, request_id: str) -> BackgroundProof:
-        """This canary ended in a way that says nothing of background calls: another may be sent."""
+        """This canary ended in a way that says nothing about background calls: another may be sent."""
         return replace(self, canary=None, canary_until=None) if self.canary == request_id else self
 
     def reset(self, now: datetime) -> BackgroundProof:

@@ -1,9 +1,11 @@
-"""Sick routes find themselves out: when to trip a flag, when to let one call probe, and when to reset it. Pure.
+"""Circuit breakers: when to trip one, when to let a probe through, and when to reset it. Pure.
 
-A circuit is a model in a lane. What counts is how many distinct requests met a sick answer, of those that began there:
-a request that fails four times is one voice. While its breaker is open, PROBE_EVERY lets one call through at a time, by
-a request that was not sick there where one waits, the first sick answer counted as one. After a probe that went well
-it is half open: a few go through at once. Two in a row that went well close it again, more after it has tripped lately.
+A circuit is a model in a lane. What counts is how many distinct requests failed on it, of those that began there: a
+request that fails four times counts once. While its breaker is open, one call per PROBE_EVERY is let through,
+preferably of a request that did not fail there; the failure that tripped it counts as the first call. After a
+successful probe it is half open: a few go through at once. Two successes in a row close it again, more if it has
+tripped recently.
+
 On-call sees the breaker's flag among the others and can overrule it both ways: a flag that is reset by hand keeps the
 breaker from tripping for OVERRULED, one that is extended by hand stays until it expires.
 """
@@ -24,41 +26,44 @@ from shared.core.values.codec import Stored
 from shared.core.values.lanes import STEPPING_DOWN
 
 JUDGED_OVER = ((timedelta(seconds=10), 5, 0.9), (timedelta(seconds=60), 4, 0.6))
-"""Window, distinct sick requests at least, and of those that began in it at least: the short one sees an outage of a
-route that is used little, the long one a slow one. An overload that lets more through is the pressure's to handle."""
+"""Window, the least number of distinct failed requests, and their least share of those that began in it: the short
+window sees an outage of a rarely used route, the long one a slow outage. An overload that lets more through is handled
+by the pressure."""
 RUN, RUN_LEAST, RUN_SHARE, RUN_OF_STARTS = timedelta(seconds=10), 4, 0.9, 0.1
-"""A sudden outage: of all that ended since some sick answer of the last RUN, so many and such a share were sick. What
-went well before says nothing of now, so a busy route trips in seconds. Slow pictures that are on their way say nothing
-either, so the sick ones must be such a share of all that began within RUN."""
+"""A sudden outage: of everything that ended since a failure within the last RUN, at least this number and share failed.
+Earlier successes say nothing about now, so a busy route trips in seconds. Slow pictures under way say nothing either,
+so the failures must also be this share of everything that began within RUN."""
 PROBE_EVERY = timedelta(seconds=15)
 """Four calls a minute in an outage, for a fleet of any size."""
 SLOT_AHEAD = timedelta(seconds=0.5)
-"""From a tick to the slot of a probe that it lets through, at most: slots are what PROBE_EVERY lies between."""
+"""The longest time from a tick to the slot of a probe that it lets through: PROBE_EVERY is the distance between
+slots."""
 HALF_OPEN_TICK = timedelta(seconds=0.3)
 PROBE_TICK_AHEAD = timedelta(seconds=0.3)
-"""A tick so long before the slot of a probe is in time for it."""
+"""A tick this long before the slot of a probe is in time for it."""
 LAST_RESORT_EVERY = timedelta(minutes=1)
-"""Where only requests that were sick there wait, one of them probes so often: the failure counts against it."""
+"""If only requests that failed there are waiting, how often one of them probes: the failure counts against it."""
 WELL_PROBES = 2
 MOST_WELL_PROBES = 8
 HALF_OPEN = 4
-"""Calls that one tick lets through after a probe that went well, until enough did or one is sick again."""
+"""Calls that one tick lets through after a successful probe, until enough succeed or one fails."""
 HALF_OPEN_FOR = timedelta(seconds=15)
-"""After the last probe that went well."""
+"""After the last successful probe."""
 TRIPPED_LATELY = timedelta(minutes=10)
-"""Each trip within this time of the last one doubles the probes that must go well: a flapping route stays out."""
+"""Each trip within this time of the last one doubles the number of probes that must succeed: a flapping route stays
+out."""
 OVERRULED = timedelta(minutes=10)
 STARTS_KEPT = timedelta(seconds=75)
 
 
 class Circuit(Stored, frozen=True):
-    """What the pump remembers of one model in one lane."""
+    """What the pump remembers about one model in one lane."""
 
     starts: Mapping[int, int] = field(default_factory=dict)
-    """Slots granted to requests that were not sick here before, by second since the epoch."""
+    """Slots granted to requests that had not failed here, by second since the epoch."""
     tripped_at: datetime | None = None
     trips: int = 0
-    """In a row, each within TRIPPED_LATELY of the last."""
+    """Trips in a row, each within TRIPPED_LATELY of the last."""
     probed_at: datetime | None = None
     """When the last probe was let through."""
 
@@ -72,7 +77,7 @@ class Circuit(Stored, frozen=True):
 
     @property
     def well_probes(self) -> int:
-        """How many must go well in a row."""
+        """How many must succeed in a row."""
         return int(min(WELL_PROBES * 2 ** max(self.trips - 1, 0), MOST_WELL_PROBES))
 
 
@@ -81,7 +86,7 @@ class BreakerChanges(Struct, frozen=True):
     trips: tuple[Flag, ...]
     """Flags to trip now."""
     resets: tuple[Flag, ...]
-    """Flags of breakers whose routes are well again."""
+    """Flags of breakers whose routes have recovered."""
 
 
 def judge(
@@ -92,7 +97,8 @@ def judge(
     catalogue: Catalogue,
     now: datetime,
 ) -> BreakerChanges:
-    """Which breakers trip and which reset, of `flags` in force and what the fleet met. The same again changes nothing.
+    """Which breakers trip and which reset, from the `flags` in force and what the fleet observed. Repeating it changes
+    nothing.
 
     `overruled` says until when on-call has forbidden a circuit's breaker to trip.
     """
@@ -118,7 +124,7 @@ def judge(
 
 
 def is_half_open(circuit: Circuit, health: Health, now: datetime) -> bool:
-    """The last probe went well, and that is not long ago."""
+    """The last probe succeeded, and recently."""
     well = max((second for second in health.well if not _is_before(second, circuit.tripped_at)), default=0)
     return well > max(health.sick, default=0) and now.timestamp() - well < HALF_OPEN_FOR.total_seconds()
 
@@ -129,21 +135,20 @@ def open_breakers(flags: Iterable[Flag]) -> dict[str, Flag]:
 
 
 def probes_allowed(circuit: Circuit, health: Health, now: datetime) -> int:
-    """How many calls may go through an open breaker now: some at once after one that went well."""
+    """How many calls may go through an open breaker now: several at once after a success."""
     if is_half_open(circuit, health, now):
         return HALF_OPEN
     return int(circuit.probed_at is None or now + SLOT_AHEAD - circuit.probed_at >= PROBE_EVERY)
 
 
 def probe_due(circuit: Circuit) -> datetime | None:
-    """The earliest slot of the next probe; None where nothing says that it must wait."""
+    """The earliest slot of the next probe; None if there is nothing to wait for."""
     return None if circuit.probed_at is None else circuit.probed_at + PROBE_EVERY
 
 
 def next_tick(circuit: Circuit, health: Health, now: datetime) -> datetime | None:
-    """When a tick should come before its time for the sake of an open breaker: where it is half open, soon, since
-    requests return to the route as soon as a few calls more went well; else in time for the next probe.
-    """
+    """When an earlier tick is useful for an open breaker: if it is half open, soon, because requests return to the
+    route as soon as a few more calls succeed; otherwise in time for the next probe."""
     if is_half_open(circuit, health, now):
         return now + HALF_OPEN_TICK
     due = probe_due(circuit)
@@ -156,7 +161,7 @@ def _is_before(second: int, moment: datetime | None) -> bool:
 
 
 def _sick_from(circuit: Circuit, health: Health, now: datetime) -> datetime:
-    """When the sickness that trips it now began: probes count from there, since that call was one."""
+    """When the current outage began: probe intervals count from there, because that call was one."""
     since = now - RUN
     if circuit.tripped_at is not None:
         since = max(since, circuit.tripped_at, circuit.probed_at or circuit.tripped_at)
@@ -165,7 +170,7 @@ def _sick_from(circuit: Circuit, health: Health, now: datetime) -> datetime:
 
 
 def may_probe_again(circuit: Circuit, now: datetime) -> bool:
-    """Whether a request that was sick here itself may go through, for want of another."""
+    """Whether a request that failed here itself may go through, because no other one waits."""
     return circuit.probed_at is None or now - circuit.probed_at >= LAST_RESORT_EVERY
 
 
@@ -193,7 +198,7 @@ def _sickness(circuit: Circuit, health: Health, now: datetime) -> str | None:
 
 
 def _sick_since(health: Health, since: datetime) -> tuple[int, int]:
-    """Sick answers, and the distinct requests that met one first."""
+    """Failures, and the distinct requests that failed for the first time."""
     return ended(health.sick, since), sum(second + 1 > since.timestamp() for second in health.requests.values())
 
 
@@ -202,7 +207,7 @@ def _starts_since(circuit: Circuit, since: datetime) -> int:
 
 
 def _is_well_again(circuit: Circuit, health: Health, flag: Flag) -> bool:
-    """So many probes in a row went well since it tripped, and none was sick after them."""
+    """How many probes in a row have succeeded since it tripped, without a failure after them."""
     last_sick = max((second for second in health.sick if second >= flag.tripped_at.timestamp() - 1), default=0)
     well = sum(
         count for second, count in health.well.items() if second > max(last_sick, flag.tripped_at.timestamp() - 1)
@@ -216,7 +221,7 @@ def is_held(flag: Flag) -> bool:
 
 
 def _flag(name: str, why: str, catalogue: Catalogue, now: datetime) -> Flag:
-    """What on-call would have tripped for this route."""
+    """The flag that on-call would have tripped for this route."""
     lane, _, model = name.partition("/")
     second = datetime.fromtimestamp(int(now.timestamp()), UTC)
     return Flag(

@@ -1,4 +1,4 @@
-"""What a route is chosen under: what holds for every request now, and what this one has been through."""
+"""What a route is chosen by: what holds for every request now, and the history of this one."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from shared.core.values.route import GATEWAY, lane_apart
 
 
 class Offer(Struct, frozen=True):
-    """Whose gateway serves a model here."""
+    """The gateway that serves a model here."""
 
     name: str
     gateway: Gateway
     off: str | None
-    """Why nothing goes there: its proof is incomplete or stale; None = it is proven."""
+    """Why nothing is sent there: its proof is incomplete or expired; None = it is proven."""
     shut: str | None = None
-    """Why nothing goes there for a while though it is proven: no balance, a rejected key."""
+    """Why nothing is sent there for a while although it is proven: no balance, a rejected key."""
 
 
 class RoutingContext(Struct, frozen=True):
@@ -32,19 +32,19 @@ class RoutingContext(Struct, frozen=True):
     lanes: Collection[str]
     """Built and configured here."""
     flags: Sequence[Flag] = ()
-    """Those in force, breakers' included, shadows left out."""
+    """Those in force, including breakers' flags, without shadow flags."""
     opens: Mapping[str, datetime] = field(default_factory=dict)
     """The quota outlook: until when a model starts nothing, by model id."""
     lacking: Mapping[str, str] = field(default_factory=dict)
-    """Circuits that conclusions strike for now, with the reason; `*/model` is in every lane of Google's."""
+    """Circuits that conclusions strike for now, with the reason; `*/model` stands for every lane of Google's."""
     offers: Mapping[str, Offer] = field(default_factory=dict)
-    """Of gateways, by model id; none where nobody has looked: at intake."""
+    """Gateways by model id; empty where none was looked up: at intake."""
     now: datetime | None = None
-    """None where the clock has no say: at intake."""
+    """None if time does not matter: at intake."""
     denied: Mapping[str, str] = field(default_factory=dict)
-    """Pools of lanes apart that take nothing from us for now, with the reason."""
+    """Pools of separate lanes that accept nothing from us for now, with the reason."""
     vertex: VertexUse = "fallback"
-    """Which requests the Vertex lane takes, where it is among `lanes`."""
+    """Which requests the Vertex lane takes, if it is among `lanes`."""
 
     def without(self, gone: Flag) -> RoutingContext:
         return replace(self, flags=tuple(flag for flag in self.flags if flag.id != gone.id))
@@ -53,7 +53,7 @@ class RoutingContext(Struct, frozen=True):
         return replace(self, lacking={name: why for name, why in self.lacking.items() if name != circuit_name})
 
     def without_shut(self, pool_name: str) -> RoutingContext:
-        """As if the account of this lane apart took calls again."""
+        """As if the account of this separate lane accepted calls again."""
         if pool_name in self.denied and lane_apart(pool_name) != GATEWAY:
             return replace(self, denied={name: why for name, why in self.denied.items() if name != pool_name})
         model = pool_name.partition(":")[2]
@@ -66,7 +66,7 @@ class RoutingContext(Struct, frozen=True):
 
 
 class RequestHistory(Struct, frozen=True):
-    """What a request has been through, as far as its next route depends on it."""
+    """A request's history, as far as its next route depends on it."""
 
     request_id: str = ""
     tenant: str = "default"
@@ -76,7 +76,7 @@ class RequestHistory(Struct, frozen=True):
     avoided: Mapping[str, str] = field(default_factory=dict)
     """Circuits that failed it, with the failure."""
     sick_on: Mapping[str, int] = field(default_factory=dict)
-    """How often it met sickness, by circuit."""
+    """How many failures it met on a circuit, by circuit."""
     no_image_count: int = 0
     """Answers of this round that were paid for and held no picture."""
 

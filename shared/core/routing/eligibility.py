@@ -1,4 +1,4 @@
-"""One route of a ladder, and what strikes it out."""
+"""One route of a ladder, and what rejects it."""
 
 from __future__ import annotations
 
@@ -32,21 +32,21 @@ class RouteOption(Struct, frozen=True):
 
     route: Route
     estimate_micros: int
-    """One attempt, on the safe side."""
+    """The estimate of one attempt, on the safe side."""
     input_tokens: int
-    """What it takes of a per-minute token limit, estimated: prompt and references."""
+    """Estimated tokens that count against a per-minute token limit: prompt and references."""
     struck: str | None = None
-    """Why it is not taken; None = kept."""
+    """Why it is rejected; None = kept."""
     for_now: bool = False
-    """What strikes it may pass."""
+    """The reason for the rejection may pass."""
     flag_id: str | None = None
-    """The flag that struck it."""
+    """The flag that rejected it."""
     gateway: str | None = None
-    """Whose, on the lane `gateway`."""
+    """The gateway's name, on the lane `gateway`."""
     thinking: Thinking | None = None
-    """The level that is taken; None where there are none."""
+    """The level that is taken; None if there are none."""
     note: str | None = None
-    """What of the request is met otherwise than it was asked for on this route."""
+    """What of the request is fulfilled differently than requested on this route."""
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -64,7 +64,7 @@ class RouteOption(Struct, frozen=True):
 def check_route(
     option: RouteOption, wanted: Route, ask: Requirements, context: RoutingContext, history: RequestHistory
 ) -> RouteOption:
-    """With the first thing that speaks against the route, flags apart."""
+    """The option with the first thing that rejects the route, flags apart."""
     for_good = _never(option, wanted, ask, context, history)
     if for_good is not None:
         return replace(option, struck=for_good)
@@ -118,7 +118,7 @@ def _comes_before(deadline: datetime | None, now: datetime | None, time: timedel
 
 
 def _under_floor(route: Route, wanted: Route, ask: Requirements, catalogue: Catalogue) -> str | None:
-    """Why a route is below the floor of the request; None where it is not. The wanted route never is."""
+    """Why a route is below the floor of the request; None if it is not. The wanted route never is."""
     if ask.exact:
         return None if _served_as(route) == _served_as(wanted) else "the floor is exact"
     least_size = _lower(SIZES, ask.floor_size or catalogue.default_floor_size, wanted.image_size)
@@ -140,7 +140,7 @@ def _under_floor(route: Route, wanted: Route, ask: Requirements, catalogue: Cata
 
 
 def _served_as(route: Route) -> Route:
-    """With the lane for which its lane stands in: what it delivers is the same."""
+    """The wanted route with the lane for which its lane stands in: what it delivers is the same."""
     return replace(route, lane=LANES[route.lane].stands_in_for or route.lane)
 
 
@@ -153,7 +153,7 @@ def _lower(order: Sequence[str], one: str, other: str) -> str:
 
 
 def _not_now(route: Route, context: RoutingContext) -> tuple[str | None, str | None]:
-    """What closes a route for a while, and by which flag."""
+    """What closes a route for a while, and which flag does."""
     for flag in context.flags:
         if flag.actor == BREAKER and flag.circuit == route.circuit:
             return f"breaker: {flag.reason}", flag.id
@@ -167,7 +167,7 @@ def _not_now(route: Route, context: RoutingContext) -> tuple[str | None, str | N
 def apply_flags(
     options: list[RouteOption], flags: Sequence[Flag], catalogue: Catalogue
 ) -> tuple[list[RouteOption], list[str], str | None]:
-    """What the flags leave; those that changed nothing, and why; and the one that pauses it all."""
+    """The options after the flags; the flags that changed nothing, and why; and the one that pauses everything."""
     idle: list[str] = []
     for flag in flags:
         if flag.name == "pause":
@@ -189,7 +189,7 @@ def apply_flags(
 
 
 def _wanted(flag: Flag, kept: Sequence[Route], catalogue: Catalogue) -> Callable[[Route], bool]:
-    """Which routes the flag leaves. A size goes down as far as the floor lets it."""
+    """Which routes the flag leaves. A size is lowered as far as the floor allows."""
     if flag.name == "lower-resolution":
         least = min((SIZES.index(route.image_size) for route in kept), default=0)
         most = max(SIZES.index(flag.to or FLAGS[flag.name].to[-1]), least)
@@ -210,7 +210,7 @@ def opens_after_deadline(route: Route, context: RoutingContext, history: Request
 
 
 def gateway_closed(route: Route, context: RoutingContext, history: RequestHistory) -> str | None:
-    """A lane apart that cannot serve at all for now: no flag sends a request there while it has another route."""
+    """A separate lane that cannot serve at all for now: no flag sends a request there while it has another route."""
     if not is_apart(route.lane):
         return None
     offer = context.offers.get(route.model) if route.lane == GATEWAY else None
@@ -231,7 +231,7 @@ def _met(circuit_name: str, history: RequestHistory) -> str | None:
 
 
 def reject_if_another_remains(options: list[RouteOption], against: Callable[[Route], str | None]) -> list[RouteOption]:
-    """Strike what something speaks against, as long as another route is left."""
+    """Reject the options that have a reason, as long as another option is left."""
     kept = [option for option in options if option.struck is None]
     if all(against(option.route) for option in kept):
         return options

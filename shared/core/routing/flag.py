@@ -1,7 +1,7 @@
-"""Named switches that bend routing: what they are, whom they concern, and which routes they leave. Pure.
+"""Named switches that change routing: what they are, whom they concern, and which routes they leave. Pure.
 
-A flag bends a request only as far as its floor, cap and consent allow: where nothing would be left, it has no effect
-and says so. `pause` alone is hard. A flag whose actor is the breaker also closes its route outright.
+A flag changes a request's route only as far as floor, cap and consent allow: if no route would be left, it has no
+effect and says so. Only `pause` always applies. A flag whose actor is the breaker also closes its route outright.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ LONGEST_EXPIRY = timedelta(days=7)
 
 
 class Scope(Stored, frozen=True):
-    """Whom a flag concerns; None = everybody."""
+    """Whom a flag concerns; None = all."""
 
     tenant: str | None = None
     purpose: str | None = None
     model: str | None = None
-    """The id of what was asked for, by name or by purpose."""
+    """The id of the requested model, whether named or chosen by purpose."""
     lane: str | None = None
-    """What was asked for."""
+    """The requested lane."""
     share: int = 100
-    """Per cent of the requests in scope, the same ones every time."""
+    """Percentage of the requests in scope, always the same ones."""
 
     def __str__(self) -> str:
         named = [f"{name}={value}" for name, value in asdict(self).items() if value not in (None, 100)]
@@ -49,9 +49,9 @@ class Flag(Stored, frozen=True):
     reason: str
     tripped_at: datetime
     expires_at: datetime
-    """It resets by itself then."""
+    """It expires automatically then."""
     to: str | None = None
-    """The most that `lower-resolution` leaves; None for a flag that takes no `to`."""
+    """The largest size that `lower-resolution` leaves; None for a flag that takes no `to`."""
     scope: Scope = field(default_factory=Scope)
     shadow: bool = False
     """Counts what it would change, and changes nothing."""
@@ -80,7 +80,7 @@ class Subject(Struct, frozen=True):
 
 
 def concerning(flags: Iterable[Flag], subject: Subject) -> tuple[Flag, ...]:
-    """Those whose scope holds the request, in the order in which they bend: by name, then the oldest first."""
+    """Flags whose scope contains the request, in the order in which they apply: by name, then the oldest first."""
     concerned = [flag for flag in flags if flag.actor != BREAKER and _is_in(flag.scope, subject, flag.name)]
     return tuple(sorted(concerned, key=lambda flag: (NAMES.index(flag.name), flag.tripped_at, flag.id)))
 
@@ -100,6 +100,6 @@ def _is_in(scope: Scope, subject: Subject, name: str) -> bool:
 
 
 def hundredth(request_id: str, name: str) -> int:
-    """0 to 99, evenly spread and always the same: a wider share keeps those it held."""
+    """0 to 99, evenly distributed and always the same: a wider share keeps the requests it already had."""
     digest = hashlib.sha256(f"{name}:{request_id}".encode()).digest()
     return int.from_bytes(digest[:8]) % 100

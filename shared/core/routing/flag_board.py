@@ -20,30 +20,30 @@ PATH = "flags/board"
 HISTORY = "flag_history"
 HISTORY_KEPT = timedelta(days=90)
 MOST_FLAGS = 200
-"""In one document."""
+"""Per document."""
 RESETS_KEPT = 50
 
 
 class FlagRefused(Exception):
-    """A change of a flag that cannot be. Says what was found, what is allowed, and what to do."""
+    """A change of a flag that is not possible. Says what was found, what is allowed, and what to do."""
 
 
 class Board(Stored, frozen=True):
     flags: Mapping[str, Flag] = field(default_factory=dict)
-    """By id; those whose time is over stay until somebody writes them into the history."""
+    """By id; expired ones stay until they are written into the history."""
     overruled: Mapping[str, datetime] = field(default_factory=dict)
     """Until when on-call has forbidden a breaker to trip, by circuit."""
     resets: Mapping[str, datetime] = field(default_factory=dict)
-    """When on-call reset conclusions, by id: what was known by then counts no more."""
+    """When on-call reset conclusions, by id: evidence from before no longer counts."""
 
     @classmethod
     def from_json(cls, data: Fields) -> Self:
-        """Flags that only a newer release knows are passed over: the others keep working after a rollback."""
+        """Flags that only a newer release knows are ignored: the others keep working after a rollback."""
         flags = {flag_id: fields for flag_id, fields in data.get("flags", {}).items() if fields.get("name") in NAMES}
         return super().from_json({**data, "flags": flags})
 
     def in_force(self, now: datetime) -> tuple[Flag, ...]:
-        """Shadows too."""
+        """Including shadow flags."""
         return flag.in_force(self.flags.values(), now)
 
     def expired(self, now: datetime) -> tuple[Flag, ...]:
@@ -63,7 +63,7 @@ class Board(Stored, frozen=True):
         return replace(self, flags={**self.flags, new.id: new})
 
     def reset(self, flag_id: str, actor: str, now: datetime) -> Board:
-        """Without it. A breaker's flag that a person resets stays reset for OVERRULED. Raises FlagRefused."""
+        """Without the flag. A breaker's flag that a person resets stays reset for OVERRULED. Raises FlagRefused."""
         flag = self.find(flag_id)
         overruled = {circuit: until for circuit, until in self.overruled.items() if until > now}
         if flag.circuit is not None and actor != BREAKER and flag.expires_at > now:
@@ -73,7 +73,7 @@ class Board(Stored, frozen=True):
         )
 
     def restored(self, flag: Flag, now: datetime) -> Board:
-        """With a flag as it was before its reset; a breaker may trip again, too. Raises FlagRefused."""
+        """With a flag as it was before its reset; its breaker may trip again, too. Raises FlagRefused."""
         if flag.id in self.flags:
             raise FlagRefused(f"flag {flag.id} is active again already")
         if flag.expires_at <= now:
@@ -87,7 +87,7 @@ class Board(Stored, frozen=True):
         return replace(self, flags={**self.flags, flag.id: flag})
 
     def forgotten(self, conclusion: str, now: datetime) -> Board:
-        """With a conclusion that on-call resets. The newest RESETS_KEPT are remembered."""
+        """With a conclusion that on-call resets. The newest RESETS_KEPT are kept."""
         newest = sorted({**self.resets, conclusion: now}.items(), key=lambda pair: pair[1])[-RESETS_KEPT:]
         return replace(self, resets=dict(newest))
 

@@ -1,4 +1,4 @@
-"""A flag as somebody asks for it, from the words of a command line or a form to the value. Pure."""
+"""A flag as it is requested, from the words of a command line or a form to the value. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from msgspec import Struct
 from shared.core.catalogue.catalogue import Catalogue, UnknownModel
 from shared.core.messages.render_request import PURPOSES, InvalidRequest, RenderRequest
 from shared.core.routing.flag import BREAKER, LONGEST_EXPIRY, Flag, Scope
-from shared.core.routing.flag_kinds import NAMES, WITH_TO, FlagName, values_of_to
+from shared.core.routing.flag_kinds import FLAGS, NAMES, WITH_TO, FlagName, values_of_to
 from shared.core.validation.numbers import whole_number
 from shared.core.validation.shapes import Problem
 from shared.core.values import lanes
@@ -23,7 +23,7 @@ ACTOR_LIMIT = 64
 
 
 class FlagRequest(Struct, frozen=True):
-    """Everything of a flag but its id and its moment."""
+    """Everything about a flag except its id and its time."""
 
     name: FlagName
     to: str | None
@@ -40,29 +40,21 @@ class FlagRequest(Struct, frozen=True):
 
 
 def meaning(name: FlagName, catalogue: Catalogue, open_lanes: Collection[str], gateways: Collection[str]) -> str:
-    """What the flag does today, with the models that it means. `gateways`: those that may serve now."""
+    """What the flag does today, with the models that it affects. `gateways`: those that may serve now."""
     match name:
-        case "pause":
-            return "Requests in scope wait until the flag ends. Calls in flight go on."
-        case "lower-resolution":
-            return "Images are at most of the chosen size, never below a request's floor."
         case "use-nano-banana-2":
             ladder = catalogue.ladder
             usual = catalogue.find(catalogue.default_floor_model).id
             better = ", ".join(ladder[: ladder.index(usual)])
             return f"Today this means {usual}: requests for {better} take it where their floor allows it."
-        case "use-flex":
-            return "Requests take the flex lane: half the price, slower, may be rejected under load."
-        case "use-batch":
-            return "Requests that allow batch wait up to a day for half the price. Others stay as they are."
-        case "use-vertex":
-            if lanes.VERTEX not in open_lanes:
-                return "Vertex AI is not configured here: this changes nothing today."
-            return "Requests take the same model in Vertex AI: another quota, prices of its own."
+        case "use-vertex" if lanes.VERTEX not in open_lanes:
+            return "Vertex AI is not configured here: this changes nothing today."
+        case "use-gateway" if not gateways:
+            return "No gateway is verified here: this changes nothing today."
         case "use-gateway":
-            if not gateways:
-                return "No gateway is verified here: this changes nothing today."
             return f"Requests that allow a gateway are sent to {', '.join(sorted(gateways))}."
+        case _:
+            return FLAGS[name].in_full
 
 
 def parse_duration(text: str) -> timedelta | Problem:
@@ -109,7 +101,7 @@ def tenant(text: str) -> str | Problem:
 
 
 def wish(given: Mapping[str, str], who: str, catalogue: Catalogue) -> FlagRequest | list[Problem]:
-    """Of a form: name, to, tenant, purpose, model, lane, share, lasts, reason; an empty one is not given."""
+    """From a form: name, to, tenant, purpose, model, lane, share, lasts, reason; an empty field is not given."""
     given = {name: value.strip() for name, value in given.items() if value.strip()}
     wrong: list[Problem] = []
 

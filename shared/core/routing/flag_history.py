@@ -1,4 +1,4 @@
-"""What was done to flags: `flag_history/{time}-{action}-{flag}`, for people and for taking a change back."""
+"""Changes of flags: `flag_history/{time}-{action}-{flag}`, for people and for undoing a change."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Action: TypeAlias = Literal["trip", "reset", "extend", "expire", "undo"]
 
 
 class LoggedFlag(Stored, frozen=True):
-    """What a line shows of its flag, which a later release may know alone."""
+    """What a line shows of its flag, even one that only a later release knows."""
 
     actor: str = ""
     scope: Scope = field(default_factory=Scope)

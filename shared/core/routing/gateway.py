@@ -1,6 +1,7 @@
-"""A provider gateway: what it can make, what it asks for a call, and whether a failed one is on its bill. Pure.
+"""A provider gateway: what it can make, what it charges for a call, and whether it charges for a failed one. Pure.
 
-Its contract is its own: none of its prices is Google's, and nothing of it is a saving on Google's.
+It has a contract of its own: none of its prices is Google's, and nothing saved there counts as a saving on Google's
+price.
 """
 
 from __future__ import annotations
@@ -23,14 +24,14 @@ from shared.core.values.route import GATEWAY as GATEWAY
 from shared.core.values.route import Route, pool
 
 CONTRACT = "gateway:"
-"""Before a gateway's name, as an attempt's contract."""
+"""Prefix of a gateway's name, as an attempt's contract."""
 Event: TypeAlias = Literal["without_image", "rejected", "turned_away", "failed", "broken_off"]
 GAVE_UP = (408, 499)
-"""Of the client's class by their number, yet the call may go on at the provider."""
+"""Client errors by their number, although the call may continue at the provider."""
 
 
 def serving(catalogue: Catalogue, in_use: Collection[str]) -> dict[str, tuple[str, ...]]:
-    """By model id, the gateways that could serve it, in the catalogue's order: those of `in_use`."""
+    """By model id, the gateways that could serve it, in the catalogue's order: those in `in_use`."""
     by_model: dict[str, tuple[str, ...]] = {}
     for name, gateway in catalogue.gateways.items():
         if name in in_use:
@@ -40,7 +41,7 @@ def serving(catalogue: Catalogue, in_use: Collection[str]) -> dict[str, tuple[st
 
 
 def with_limits(quota: Quota, catalogue: Catalogue, gateways: Mapping[str, Sequence[str]]) -> Quota:
-    """The quota with what the gateways in use allow; `gateways` by model. Of several the least holds."""
+    """The quota with the limits of the gateways in use; `gateways` by model. Of several limits the lowest holds."""
     limits = {}
     for model, names in gateways.items():
         rows = [catalogue.gateways[name] for name in names]
@@ -77,7 +78,7 @@ def incapable(name: str, gateway: Gateway, route: Route, ask: Requirements) -> s
 
 
 def thought(name: str, gateway: Gateway, model: Model, ask: Requirements, policies: Mapping[str, Policy]) -> Thought:
-    """The native form names a level as Google's does; the other two have no place for one."""
+    """The native form names a level as Google does; the other two have no field for it."""
     level = thinking.thought(model, ask.thinking, ask.purpose, policies)
     if gateway.form == "native" or level.level is None:
         return level
@@ -95,12 +96,12 @@ def alias(gateway: Gateway, model: str) -> str:
 
 
 def of_made(micros: int) -> Cost:
-    """An image at the price that was planned: a gateway charges by the call, not by tokens."""
+    """An image at the price that was planned: a gateway charges per call, not by tokens."""
     return Cost(micros, "listed", {"call": micros})
 
 
 def of_failed(gateway: Gateway | None, failure: Failure, micros: int) -> Cost:
-    """A failed call by the provider's own rules; `gateway` None where the catalogue has lost it since."""
+    """A failed call by the provider's own rules; `gateway` None if it was removed from the catalogue since."""
     if failure.rule.exchange is Exchange.NOT_SENT:
         return NOTHING
     if failure.kind is FailureKind.IMAGE_STORE:

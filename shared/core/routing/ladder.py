@@ -1,9 +1,9 @@
-"""From a request to its routes, best first, each kept or struck out with its reason; the first one kept is taken. Pure.
+"""From a request to its routes, best first, each kept or rejected with its reason; the first one kept is taken. Pure.
 
-What strikes a route for good (a capability, the floor, the cap, a consent) is looked at first, then what closes it for
-now (an open breaker, a model that is gone, a gateway without balance), then what flags would rather have, then a quota
-that opens only after the deadline, and last what this request has met on it before. All that is not for good but
-breakers and models that are gone leaves at least one route, or has no effect.
+Reasons are checked in this order: permanent ones (a capability, the floor, the cap, a consent); those that close a
+route for now (an open breaker, a model that is gone, a gateway without balance); flags; a quota that opens only after
+the deadline; and last, earlier failures of this request on the route. Except for permanent reasons, breakers and models
+that are gone, each check leaves at least one route, or has no effect.
 """
 
 from __future__ import annotations
@@ -45,39 +45,39 @@ from shared.core.values.route import GATEWAY, Route
 class Planned(Struct, frozen=True):
     route: Route
     reasons: tuple[str, ...]
-    """Why the route differs from what was asked; empty where it does not."""
+    """Why the route differs from the requested one; empty if it does not."""
     estimate_micros: int
-    """One attempt, on the safe side."""
+    """The estimate of one attempt, on the safe side."""
     asked_model: str
-    """The id of what was asked for, by name or by purpose."""
+    """The id of the requested model, whether named or chosen by purpose."""
     input_tokens: int
-    """What it takes of a per-minute token limit, estimated: prompt and references."""
+    """Estimated tokens that count against a per-minute token limit: prompt and references."""
     flags: tuple[str, ...] = ()
-    """The flags without which it would be another route."""
+    """The flags without which it would be a different route."""
     next: RouteOption | None = None
     """The route to take when this one fails."""
     least_estimate_micros: int = 0
     """Of all routes that are left."""
     saved_micros: int = 0
-    """Less than the estimate of what was asked for; negative where it is dearer, 0 for a gateway's."""
+    """How much cheaper than the estimate of the requested route; negative if dearer, 0 for a gateway."""
     probe: str | None = None
     """The circuit whose breaker this attempt probes."""
     not_before: datetime | None = None
-    """The earliest slot of a probe: one that comes a moment too early has to be repeated a whole pause later."""
+    """The earliest slot of a probe: one that comes a moment too early has to be repeated after a whole interval."""
     gateway: str | None = None
-    """Whose, on the lane `gateway`."""
+    """The gateway's name, on the lane `gateway`."""
     thinking: Thinking | None = None
-    """The level that is taken; None where there are none."""
+    """The level that is taken; None if there are none."""
 
 
 class Unroutable(Struct, frozen=True):
-    """No route can do what was asked, now or later."""
+    """No route can serve the request, now or later."""
 
     problem: Problem
 
 
 class Waits(Struct, frozen=True):
-    """Every route that could do it is closed for now."""
+    """Every route that could serve it is closed for now."""
 
     reason: str
     paused: bool
@@ -95,7 +95,7 @@ class Ladder(Struct, frozen=True):
     notes: tuple[str, ...]
     """What was changed before any choice: a retired model, a size that is not made."""
     without_effect: tuple[str, ...] = ()
-    """Flags that concern the request and leave it as it is, with the reason."""
+    """Flags that concern the request and do not change it, with the reason."""
     paused: str | None = None
     asked_lane: str = ""
 
@@ -122,9 +122,8 @@ def plan(ask: Requirements, context: RoutingContext, history: RequestHistory = N
 def stepped_down(
     ask: Requirements, context: RoutingContext, history: RequestHistory, within_micros: int, because: str
 ) -> Planned | None:
-    """The cheapest route that is left, where its estimate is at most `within_micros`: the best of those that cost the
-    same. `because` stands in the receipt.
-    """
+    """The cheapest remaining route, if its estimate is at most `within_micros`: the best of those with equal price.
+    `because` is shown in the receipt."""
     routes = ladder(ask, context, history)
     if isinstance(routes, Unroutable) or routes.paused is not None or not routes.kept:
         return None
@@ -155,7 +154,7 @@ def _planned(routes: Ladder, best: RouteOption) -> Planned:
 
 
 def saved(wanted: Route, wanted_micros: int, taken: Route, taken_micros: int) -> int:
-    """What the one costs less than the other. A provider's price is another contract: never a saving on Google's."""
+    """How much cheaper `taken` is than `wanted`. A provider's price is another contract: never a saving on Google's."""
     return wanted_micros - taken_micros if (wanted.lane == GATEWAY) == (taken.lane == GATEWAY) else 0
 
 
@@ -175,7 +174,7 @@ def ladder(
     *,
     among: Collection[str] | None = None,
 ) -> Ladder | Unroutable:
-    """Every route with its reason, or why there is none at all. `among` these lanes only; None: all there could be."""
+    """Every route with its reason, or why there is none at all. `among`: only these lanes; None: all."""
     if not any(lane in context.lanes for lane in serving(ask.lane, context)):
         allowed = ", ".join(sorted(context.lanes))
         remedy = "Lane unavailable: omit it or choose another."
@@ -214,19 +213,19 @@ def ladder(
 
 
 def serving(lane: str, context: RoutingContext) -> tuple[str, ...]:
-    """The lane and what stands in for it here: a model there comes before a cheaper model here."""
+    """The lane and its stand-ins here: a model there comes before a cheaper model in this lane."""
     return in_order(lane, tuple(name for name in STAND_INS.get(lane, ()) if name in context.lanes), context.vertex)
 
 
 def _models(first: Model, catalogue: Catalogue) -> list[Model]:
-    """The model itself, its successor where it is not on the ladder, and the cheaper ones below."""
+    """The model itself, its successor if it is not on the ladder, and the cheaper ones below."""
     start = catalogue.on_ladder(first.id)
     below = () if start is None else catalogue.ladder[catalogue.ladder.index(start) :]
     return [first, *(catalogue.models[name] for name in below if name != first.id)]
 
 
 def _most(model: Model, size: str) -> str:
-    """The model's largest size that is not above `size`; its smallest where all are."""
+    """The model's largest size that is not above `size`; its smallest if all are."""
     fitting = [name for name in model.sizes if SIZES.index(name) <= SIZES.index(size)]
     return fitting[-1] if fitting else model.sizes[0]
 
@@ -252,7 +251,7 @@ def _priced(ask: Requirements, context: RoutingContext, route: Route) -> RouteOp
 
 
 def _reasons(taken: Route, passed: Sequence[RouteOption], asked_lane: str) -> list[str]:
-    """What was changed, and why: once for each thing that stood against the better routes."""
+    """What was changed, and why: once for each reason against the better routes."""
     if not passed:
         is_chosen = asked_lane not in ("", taken.lane)
         return [f"lane {asked_lane} -> {taken.lane}: RENDERLANE_VERTEX_ROUTE is set so"] if is_chosen else []
@@ -268,7 +267,7 @@ def _unique(texts: Any) -> list[Any]:
 
 
 def _problem(ask: Requirements, routes: Ladder, catalogue: Catalogue, history: RequestHistory) -> Problem:
-    """Why even what was asked for cannot be had."""
+    """Why not even the requested route can be had."""
     first = routes.options[0]
     if ask.max_cost_micros is not None and (first.struck or "").startswith("over the cap"):
         allowed = f"at least {usd(history.spent_micros + first.estimate_micros)} for {first.route}"
@@ -283,7 +282,7 @@ def _problem(ask: Requirements, routes: Ladder, catalogue: Catalogue, history: R
 
 
 def below_floor(route: Route, floor: Floor, catalogue: Catalogue) -> Problem | None:
-    """A floor above what was asked for contradicts it."""
+    """A floor above the requested route contradicts it."""
     if floor.image_size is not None and SIZES.index(route.image_size) < SIZES.index(floor.image_size):
         return Problem("floor.image_size", shown(floor.image_size), f"at most {route.image_size}", "Request that size.")
     if floor.model is not None:

@@ -1,4 +1,4 @@
-"""What a request asks for: the model by name or by purpose, and whether it can do the job at all."""
+"""Which model a request means, by name or by purpose, and whether that model can do the job at all."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from shared.core.values.parameters import IMAGE_SEARCH
 
 class ModelChoice(Struct, frozen=True):
     named: str
-    """The id that was named, or that the purpose names."""
+    """The id that was named, or that the purpose selects."""
     model: Model
-    """The live one that stands for it."""
+    """The live model behind it."""
     notes: tuple[str, ...]
     """What was changed on the way."""
 
 
 def choose_model(ask: Requirements, catalogue: Catalogue) -> ModelChoice | Problem:
-    """The model that the request means, or what is wrong with asking for it."""
+    """The model that the request means, or what is wrong with it."""
     if ask.model is None:
         return _by_purpose(ask, catalogue)
     try:
@@ -66,9 +66,9 @@ def _by_purpose(ask: Requirements, catalogue: Catalogue) -> ModelChoice | Proble
 
 
 def least_rank_after(failed_model: str | None, catalogue: Catalogue) -> int | None:
-    """The lowest place on the ladder that is better than a model whose image failed the quality bar: -1 where none is,
-    None where the ladder says nothing about it. The successor of one that is not on the ladder counts as better.
-    """
+    """The lowest place on the ladder that is better than a model whose image failed the quality bar: -1 if there is
+    none, None if the ladder says nothing about it. The successor of a model that is not on the ladder counts as
+    better."""
     if failed_model is None or failed_model not in catalogue.models:
         return None
     if failed_model in catalogue.ladder:
@@ -78,7 +78,7 @@ def least_rank_after(failed_model: str | None, catalogue: Catalogue) -> int | No
 
 
 def _cannot(ask: Requirements, model: Model, catalogue: Catalogue) -> Problem | None:
-    """Why this model cannot do what is asked in the lane that is asked, or None."""
+    """Why this model cannot do what is requested in the requested lane, or None."""
     if ask.lane not in model.lanes:
         lanes = ", ".join(lane for lane in model.lanes if not is_apart(lane))  # those may not be here
         return Problem("lane", shown(ask.lane), f"{lanes} (for {model.id})", "Omit lane, or choose another model.")
@@ -111,7 +111,7 @@ def incapable(ask: Requirements, model: Model) -> Problem | None:
 
 
 def unsafe(ask: Requirements, lane: str, model: Model, catalogue: Catalogue) -> Problem | None:
-    """A harm category whose threshold this lane's API does not take, or None."""
+    """A harm category whose threshold cannot be set in this lane's API, or None."""
     api = catalogue.api_of(lane, model.id)
     taken = catalogue.safety.get(api, ())
     wrong = [category for category in ask.safety if category not in taken]

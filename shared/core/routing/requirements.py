@@ -1,4 +1,4 @@
-"""What the planner needs of a request: everything but its prompt and references themselves."""
+"""What the planner needs to know about a request: everything but the prompt and the references themselves."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Requirements(Stored, frozen=True):
     allow_vertex: bool | None = None
     """None: the configuration decides."""
     above: str | None = None
-    """The id of a model whose image failed the quality bar: only better ones will do."""
+    """The id of a model whose image failed the quality bar: only better ones are acceptable."""
     thinking: Thinking | None = None
     """None: by purpose."""
     safety: tuple[str, ...] = ()
@@ -45,7 +45,7 @@ class Requirements(Stored, frozen=True):
     """None: as the provider sends it."""
 
     def to_json(self) -> dict[str, Any]:
-        """Without what nobody said: a document of an earlier release is written as it was read."""
+        """Without fields that were not set: a document of an earlier release is written back as it was read."""
         fields = super().to_json()
         return {name: value for name, value in fields.items() if name != "allow_vertex" or value is not None}
 

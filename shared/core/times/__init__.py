@@ -1,1 +1,1 @@
-"""Moments and days as others write and count them."""
+"""Times and days in other people's formats and calendars."""

@@ -34,7 +34,7 @@ class Member(Struct, frozen=True):
 
     field: str
     group: str
-    """The object that it stands in; empty = the outermost."""
+    """The object that contains it; empty = the outermost."""
     name: str
     shape: Shape
     default: Any
@@ -60,11 +60,12 @@ class Declared(Generic[T]):
         return self._record.schema()
 
     def read(self, content: Mapping[str, Any]) -> T:
-        """From the JSON that `write` made, in this release or an earlier one. It was valid once and is not judged."""
+        """From the JSON that `write` made, in this release or an earlier one. It was valid once and is not validated
+        again."""
         return self._made(content, read)
 
     def write(self, value: T) -> dict[str, Any]:
-        """The JSON, with defaults filled; `parse` gives the same value back."""
+        """The JSON with defaults filled in; `parse` returns the same value."""
         content: dict[str, Any] = {}
         for member in self.members:
             part = getattr(value, member.field)

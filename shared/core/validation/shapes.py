@@ -31,7 +31,7 @@ class Problem(Struct, frozen=True):
 
 
 class ShapeError(Exception):
-    """A JSON value is not of the shape asked for."""
+    """A JSON value does not have the required shape."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         super().__init__("; ".join(str(problem) for problem in problems))
@@ -45,7 +45,7 @@ class Shape(Protocol):
 
 
 def kind(value: object) -> str:
-    """What a value is, without showing it: it may hold a prompt."""
+    """The kind of a value, without showing it: it may hold a prompt."""
     match value:
         case None:
             return "null"
@@ -62,9 +62,8 @@ def kind(value: object) -> str:
 
 
 def shown(value: object) -> str:
-    """A wrong value as JSON, cut to FOUND_LIMIT characters; of an address no user and no query, and only the kind of a
-    list or object: it may hold a prompt.
-    """
+    """A wrong value as JSON, cut to FOUND_LIMIT characters; of an address without user and query; of a list or object
+    only its kind: it may hold a prompt."""
     if isinstance(value, list | dict):
         return kind(value)
     text = json_line(without_secrets(value) if isinstance(value, str) else value, str)
@@ -83,7 +82,7 @@ class Text(Struct, frozen=True):
     maximum: int
     pattern: str | None = None
     allowed: str = ""
-    """What the pattern means, in words."""
+    """The meaning of the pattern, in words."""
     secret: bool = False
     """A value that no error may show (a prompt)."""
     description: str = ""
@@ -117,7 +116,7 @@ class Choice(Struct, frozen=True):
 
     words: tuple[str, ...]
     hint: Callable[[object], str | None] = lambda _value: None
-    """A better remedy for a wrong value that one sees often."""
+    """A better remedy for a frequent wrong value."""
     description: str = ""
 
     def parse(self, value: object, at: str) -> str:
@@ -256,11 +255,11 @@ class ConstOrObject(Struct, frozen=True):
 
 
 class Converted(Struct, frozen=True):
-    """A shape whose text becomes a value (a moment, an amount of money)."""
+    """A shape whose text becomes a value (a time, an amount of money)."""
 
     text: Text
     make: Callable[[str], Any]
-    """Raises ValueError for text of the right form that means nothing (30 February)."""
+    """Raises ValueError for well-formed text without a meaning (30 February)."""
     back: Callable[[Any], str] = str
     """The text of a value."""
 
@@ -277,12 +276,12 @@ class Converted(Struct, frozen=True):
 
 
 class ObjectOf(Struct, frozen=True):
-    """An object with named fields. Fields it does not know are refused by name."""
+    """An object with named fields. Unknown fields are refused by name."""
 
     fields: Mapping[str, Shape]
     required: tuple[str, ...] = ()
     defaults: Mapping[str, Any] = field(default_factory=dict)
-    """JSON values to show in the schema; parsing leaves absent fields out."""
+    """JSON examples for the schema; parsing omits absent fields."""
     description: str = ""
 
     def parse(self, value: object, at: str) -> dict[str, Any]:

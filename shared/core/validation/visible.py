@@ -1,4 +1,4 @@
-"""Characters that steer a terminal or a reader of lines, made visible. What a person reads stays as it is.
+"""Makes characters visible that steer a terminal or a reader of lines. Readable text is unchanged.
 
 A caller's text may hold ESC and C1 (which a terminal obeys), bidirectional overrides (which show another order,
 https://trojansource.codes) and line ends that only some readers know (U+0085, U+2028, U+2029).
@@ -16,7 +16,7 @@ _STEERING = re.compile(
     "\u2060-\u206f\ufeff\ufff9-\ufffb\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3"
     "\U0001d173-\U0001d17a\U000e0001\U000e0020-\U000e007f\ud800-\udfff]"
 )
-"""Categories Cc, Cf, Cs, Zl and Zp but for the joiners U+200C and U+200D, which scripts and emoji are written with."""
+"""Categories Cc, Cf, Cs, Zl and Zp except the joiners U+200C and U+200D, which scripts and emoji need."""
 
 
 def visible(text: str, keep: str = "") -> str:
@@ -25,12 +25,12 @@ def visible(text: str, keep: str = "") -> str:
 
 
 def json_line(value: Any, default: Callable[[Any], Any] | None = None) -> str:
-    """JSON without a raw control character or line end in it; other letters stay readable."""
+    """JSON without raw control characters or line ends; other letters stay readable."""
     return json_visible(json.dumps(value, ensure_ascii=False, default=default))
 
 
 def json_visible(text: str) -> str:
-    """JSON text in which the same characters are written as JSON escapes, which mean the same."""
+    """JSON text in which the same characters are written as equivalent JSON escapes."""
     return text if text.isascii() and "\x7f" not in text else _STEERING.sub(_json_escape, text)
 
 

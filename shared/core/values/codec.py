@@ -1,9 +1,11 @@
-"""The one codec between values and stored fields: a struct that is stored as it stands derives from `Stored`.
+"""The one codec between values and stored fields: a struct that is stored as it is derives from `Stored`.
 
-Times stay times: the store keeps them. Keys become text (numbers, days, enum members): the store's maps have no others.
-A struct with `array_like` is a list. A field that an older document lacks takes its default; one that this release does
-not know is passed over. Only the outermost struct's own `to_json` and `from_json` are called: a struct that holds one
-with a form of its own writes and reads that one itself.
+Times stay times: the store keeps them. Keys become text (numbers, days, enum members), because the store's maps allow
+no others. A struct with `array_like` is stored as a list. A field that an older document lacks takes its default; one
+that this release does not know is ignored.
+
+Only the outermost struct's own `to_json` and `from_json` are called: a struct that contains one with a form of its own
+has to write and read that one itself.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ class Stored(Struct, frozen=True):
     def from_json(cls, data: Fields) -> Self:
         """Raises msgspec.ValidationError (a ValueError) that names the field; UnreadableDocument as the fields do.
 
-        The copy is needed: msgspec takes errors of a mapping that is no dict for an empty one.
+        The copy is needed: msgspec takes errors of a mapping that is not a dict for an empty one.
         """
         return convert(dict(data), cls, str_keys=True, builtin_types=(datetime,))
 
@@ -36,7 +38,7 @@ Value = TypeVar("Value", bound=Stored)
 
 
 def stored_in(document: Document, kind: type[Value]) -> Value:
-    """What the document holds. Raises UnreadableDocument."""
+    """The value in the document. Raises UnreadableDocument."""
     try:
         return kind.from_json(document.data)
     except ValidationError as error:
@@ -44,7 +46,7 @@ def stored_in(document: Document, kind: type[Value]) -> Value:
 
 
 def stored_value(value: Any) -> Any:
-    """One field as a store gives it back: what has a form of its own writes itself, and tuples become lists."""
+    """One field as a store returns it: a value with a form of its own writes itself, and tuples become lists."""
     if isinstance(value, Stored):
         return _as_lists(value.to_json())
     return _as_lists(to_builtins(value, str_keys=True, builtin_types=(datetime,)))
@@ -59,7 +61,7 @@ def _as_lists(value: Any) -> Any:
 
 
 class Record(Stored, frozen=True):
-    """A whole document: written exactly as it is read back."""
+    """A whole document, written exactly as it is read back."""
 
     def to_json(self) -> dict[str, Any]:
         return {name: stored_value(getattr(self, name)) for name in self.__struct_fields__}

@@ -15,15 +15,15 @@ Fields: TypeAlias = Mapping[str, Value]
 
 
 class InvalidDocument(ValueError):
-    """A path, query or write that no store accepts. It is the caller's mistake, or the content it was given."""
+    """A path, query or write that no store accepts. The caller, or the content it was given, is wrong."""
 
 
 class UnreadableDocument(Exception):
-    """A document lies in the store and cannot be read: its row is damaged, or a release wrote what none reads."""
+    """A stored document cannot be read: its row is damaged, or a release wrote something that none can read."""
 
 
 class UnreadableFields(Mapping[str, Value]):
-    """The fields of a row that cannot be read. Looking at them raises UnreadableDocument: only who looks is stopped."""
+    """The fields of an unreadable row. Reading them raises UnreadableDocument: only code that needs them fails."""
 
     def __init__(self, path: str, reason: str) -> None:
         self.path = path
@@ -69,7 +69,7 @@ class Absent(Struct, frozen=True):
 
 
 class Create(Struct, frozen=True):
-    """Write a whole document; the commit conflicts where one exists."""
+    """Write a whole document; the commit conflicts if one exists."""
 
     path: str
     data: Fields
@@ -91,7 +91,7 @@ class Delete(Struct, frozen=True):
 
 
 class Increment(Struct, frozen=True):
-    """Add whole numbers to top-level fields and set others; makes a missing document. Never conflicts."""
+    """Add whole numbers to top-level fields and set others; creates a missing document. Never conflicts."""
 
     path: str
     amounts: Mapping[str, int]
@@ -123,10 +123,8 @@ class Range(Struct, frozen=True):
 
 
 class Query(Struct, frozen=True):
-    """Documents of one collection. Order fields must be present in every document that should be found.
-
-    `fields` names the fields to read (empty = all): a list of heads must not drag prompts along.
-    """
+    """Documents of one collection. Order fields must be present in every document that is to be found. `fields` names
+    the fields to read (empty = all): a list of heads must not load prompts."""
 
     collection: str
     equal: Sequence[tuple[str, Value]] = ()

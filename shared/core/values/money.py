@@ -9,9 +9,9 @@ from typing import Any
 
 MICROS_PER_USD = 1_000_000
 AS_GIVEN = ("labels",)
-"""Whose names are the caller's."""
+"""Fields whose names are chosen by the caller."""
 _MICROS = re.compile(r"(?<![a-zA-Z0-9])micros(?![a-zA-Z0-9])")
-"""As a word of a name: `cost_micros`, `micros_first`, `left_micros_after`."""
+"""As a word within a name: `cost_micros`, `micros_first`, `left_micros_after`."""
 
 
 def micros_from_usd(text: str) -> int:
@@ -36,16 +36,16 @@ def round_micros(amount: Decimal) -> int:
 
 
 def in_dollars(document: Any) -> Any:
-    """A document as programs get it: each amount in dollars, as text with six decimals, under a name with `usd`.
+    """A document in its form for programs: each amount in dollars, as text with six decimals, under a name with `usd`.
 
     `{"cost_micros": 134400}` -> `{"cost_usd": "0.134400"}`. Below such a name all integers are amounts. A caller's own
-    `labels` stay as they are.
+    `labels` are unchanged.
     """
     return _in_dollars(document, is_money=False)
 
 
 def usd_name(name: str) -> str:
-    """`cost_micros` -> `cost_usd`; other names as they are."""
+    """`cost_micros` -> `cost_usd`; other names are unchanged."""
     return _MICROS.sub("usd", name)
 
 

@@ -1,4 +1,4 @@
-"""The words of what a caller may set for an image beside prompt, model, size and lane."""
+"""The allowed words for what a caller may set beside prompt, model, size and lane."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Grounding: TypeAlias = bool | Literal["image"]
 
 OUTPUT_FORMATS = ("jpeg", "png", "webp")
 WITH_QUALITY = ("jpeg", "webp")
-"""Formats that lose something, and so have a quality."""
+"""Lossy formats, which have a quality."""
 
 SAFETY_CATEGORIES = (
     "hate_speech", "dangerous_content", "harassment", "sexually_explicit",

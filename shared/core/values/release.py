@@ -10,7 +10,7 @@ VERSION = "0.1.0"
 
 class Release(Struct, frozen=True):
     build: str = ""
-    """Commit and image digest, as `9f8e7d6c5b4a-0123456789ab`; empty where the code runs from its source."""
+    """Commit and image digest, as `9f8e7d6c5b4a-0123456789ab`; empty if the code runs from source."""
     revision: str = ""
     """Cloud Run's name for image and settings together; empty elsewhere."""
 
@@ -21,5 +21,5 @@ class Release(Struct, frozen=True):
 
     @property
     def identity(self) -> str:
-        """What differs as soon as code or settings do; empty where one process cannot be told from another."""
+        """Changes as soon as code or settings do; empty if one process cannot be distinguished from another."""
         return self.revision or self.build

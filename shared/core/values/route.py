@@ -19,12 +19,12 @@ class Route(Stored, frozen=True):
 
     @property
     def circuit(self) -> str:
-        """What falls sick as one: a model in a lane, in all its sizes."""
+        """What fails as one: a model in a lane, in all its sizes."""
         return circuit(self.lane, self.model)
 
     @property
     def pool(self) -> str:
-        """What its quota is counted under: the model's at the Gemini API, or that of a lane apart."""
+        """What its quota is counted under: the model's at the Gemini API, or that of a separate lane."""
         return pool(self.lane, self.model)
 
     def changes_from(self, other: Route) -> tuple[str, ...]:
@@ -42,6 +42,6 @@ def pool(lane: str, model: str) -> str:
 
 
 def lane_apart(pool_name: str) -> str | None:
-    """The lane apart whose pool that is; None for the Gemini API's."""
+    """The separate lane that the pool belongs to; None for the Gemini API's."""
     lane, colon, _ = pool_name.partition(":")
     return lane if colon and lane in APART else None

@@ -1,4 +1,4 @@
-"""Where a span stands: W3C trace context, as far as messages and documents carry it."""
+"""Where a span belongs: W3C trace context, as messages and documents carry it."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class Place(Struct, frozen=True):
     span_id: str
     """16 hexadecimal digits."""
     sampled: bool = True
-    """Whether the trace is kept: the caller's word on the caller's place, ours on our own."""
+    """Whether the trace is kept: the caller decides for the caller's span, we decide for ours."""
 
     @classmethod
     def fresh(cls, digits: str, *, sampled: bool = True) -> Place:
-        """A trace of its own; `digits` are 48 hexadecimal digits of chance."""
+        """A new trace; `digits` are 48 random hexadecimal digits."""
         return cls(digits[:32], digits[32:48], sampled)
 
     @classmethod
@@ -41,7 +41,7 @@ class Place(Struct, frozen=True):
         return Place(self.trace_id, span_id, self.sampled)
 
     def named(self, what: str) -> Place:
-        """A span of the same trace that any process finds again by its name."""
+        """A span of the same trace that any process can derive from its name."""
         digest = hashlib.sha256(f"{self.trace_id} {self.span_id} {what}".encode()).hexdigest()
         return self.beside(digest[:16])
 

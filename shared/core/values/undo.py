@@ -1,4 +1,4 @@
-"""A change by hand may be taken back with one click, for a minute."""
+"""A change by hand can be undone with one click, for a minute."""
 
 from __future__ import annotations
 

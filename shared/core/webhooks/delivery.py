@@ -17,12 +17,12 @@ State: TypeAlias = Literal["pending", "delivered", "dead"]
 KEEP_FOR = timedelta(days=30)
 """As long as the request itself is kept: a replay needs it."""
 LEASE = timedelta(seconds=60)
-"""An attempt that has not reported by then is made again: longer than its time limit."""
+"""An attempt that has not reported by then is repeated: longer than its time limit."""
 GIVE_UP_AFTER = timedelta(hours=24)
 PAUSES = tuple(timedelta(seconds=seconds) for seconds in (5, 60, 5 * 60, 30 * 60, 2 * 3600, 4 * 3600, 8 * 3600))
 """After the first, second, ... failure; the last one repeats."""
 JITTER = 0.2
-"""A pause is longer by up to this share of itself: retries of one outage do not come back together."""
+"""A pause is extended by up to this share: retries after one outage do not arrive together."""
 LONGEST_RETRY_AFTER = timedelta(hours=1)
 
 
@@ -46,12 +46,12 @@ class WebhookDelivery(Stored, frozen=True):
     """The final status of the request, or `rejected`."""
     state: State
     due_at: datetime | None
-    """When it is to be attempted; None when it is over."""
+    """When the next attempt is due; None when it is over."""
     give_up_at: datetime
     created_at: datetime
     expire_at: datetime
     rejected_message: str | None = None
-    """Of a rejection: the id of the message, whose document is sent instead of a request's."""
+    """For a rejection: the id of the message, whose document is sent instead of a request's."""
     attempt_count: int = 0
     last: Attempted | None = None
 
@@ -77,7 +77,7 @@ class WebhookDelivery(Stored, frozen=True):
         return replace(self, attempt_count=self.attempt_count + 1, due_at=now + LEASE)
 
     def deferred(self, until: datetime) -> Self:
-        """No attempt is made now; its last chance is never deferred."""
+        """No attempt is made now; its last attempt is never deferred."""
         return replace(self, due_at=min(until, self.give_up_at))
 
     def delivered(self, attempted: Attempted) -> Self:
@@ -122,7 +122,7 @@ def moment(at: datetime) -> str:
 
 
 def message_id(tenant: str, request_id: str, finished_at: str) -> str:
-    """Stable for one end of one request: an id that is used again after 30 days ends at another moment."""
+    """Stable for one end of one request: an id that is reused after 30 days ends at another moment."""
     digest = hashlib.sha256(f"{tenant}\0{request_id}\0{finished_at}".encode()).hexdigest()
     return f"msg_{digest[:32]}"
 

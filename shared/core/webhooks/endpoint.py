@@ -16,7 +16,7 @@ MOST_ENDPOINTS = 10
 OLD_SECRET_VALID_FOR = timedelta(hours=24)
 """After a rotation, both secrets sign: the receiver has a day to change its configuration."""
 FAILURES_UNTIL_PAUSED = 5
-"""In a row."""
+"""Failures in a row."""
 FIRST_PAUSE = timedelta(minutes=1)
 LONGEST_PAUSE = timedelta(minutes=30)
 
@@ -35,14 +35,14 @@ class Endpoint(Stored, frozen=True):
     tenant: str
     url: str
     secrets: tuple[SigningSecret, ...]
-    """The current one first."""
+    """The current secret first."""
     created_at: datetime
     statuses: tuple[str, ...] = ()
     """The statuses that are sent, of ENDED; empty = all."""
     failures: int = 0
     """Failed attempts since the last success."""
     paused_until: datetime | None = None
-    """No attempt is made before, unless it is a delivery's last one."""
+    """No attempt is made before then, unless it is a delivery's last one."""
     disabled_at: datetime | None = None
     disabled_reason: str | None = None
 
@@ -57,7 +57,7 @@ class Endpoint(Stored, frozen=True):
         return [one.secret for one in self.secrets if one.expires_at is None or one.expires_at > now]
 
     def rotated(self, secret: str, now: datetime) -> Self:
-        """With a new secret; the one before signs for another day, older ones no more."""
+        """With a new secret; the previous one signs for another day, older ones no longer."""
         old = SigningSecret(self.secrets[0].secret, now + OLD_SECRET_VALID_FOR)
         return replace(self, secrets=(SigningSecret(secret), old))
 

@@ -1,1 +1,1 @@
-"""The function `api`: what a caller asks by HTTP, published to the same topic and read from the same store."""
+"""The function `api`: requests by HTTP, published to the same topic and read from the same store."""

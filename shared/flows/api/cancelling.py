@@ -1,4 +1,4 @@
-"""Cancelling by HTTP: published as any cancellation is, then looked for until it has had its effect."""
+"""Cancelling by HTTP: published like any cancellation, then polled until it has taken effect."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from shared.flows.api.reading import Lookup, find
 from shared.ports import Ports
 
 PATIENCE = 2.0
-"""Seconds until the answer is given as the request then stands."""
+"""Seconds after which the answer shows the request as it is then."""
 PAUSE = 0.1
 
 
@@ -22,10 +22,8 @@ class HasEnded(Exception):
 
 
 async def cancel(ports: Ports, tenant: str, request_id: str, origin: str) -> Lookup | None:
-    """None where there is no such request. One that has begun ends as it ends: its view says so.
-
-    Raises HasEnded, StoreUnavailable or TopicsUnavailable.
-    """
+    """None if there is no such request. A request that has started is not affected: its view says so. Raises HasEnded,
+    StoreUnavailable or TopicsUnavailable."""
     current = await find(ports, tenant, request_id, origin)
     if current is None:
         return None

@@ -1,4 +1,4 @@
-"""What a request would cost and which routes it has now; nothing is queued and nothing is called."""
+"""What a request would cost and which routes it has now; nothing is queued or called."""
 
 from __future__ import annotations
 

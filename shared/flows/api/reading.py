@@ -26,18 +26,18 @@ from shared.ports import Ports
 from shared.ports.store import Store
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
-"""Seconds between looks at a request that somebody waits for."""
+"""Seconds between looks at a request that a caller waits for."""
 HEARTBEAT = 15.0
 """Seconds: proxies close a stream that is silent for longer."""
 LONGEST_PAGE = 200
 MOST_PAGES = 5
-"""Read for one answer where a filter takes few of what was read."""
+"""Documents read for one answer if a filter matches few of them."""
 MOST_SKIPPED = 1_000
 """Documents of one instant that a cursor names; each has the next page read one document more."""
 
 
 class InvalidCursor(Exception):
-    """No cursor of ours."""
+    """The cursor is not one of ours."""
 
 
 class Lookup(Struct, frozen=True):
@@ -50,7 +50,7 @@ class Lookup(Struct, frozen=True):
 class Page(Struct, frozen=True):
     views: tuple[RequestView, ...]
     cursor: str | None
-    """For the next page; None where there is none."""
+    """For the next page; None if this is the last."""
 
 
 class Filter(Struct, frozen=True):
@@ -63,7 +63,7 @@ class Filter(Struct, frozen=True):
 
 
 async def find(ports: Ports, tenant: str, request_id: str, origin: str) -> Lookup | None:
-    """None where the tenant has no such request. One that was accepted and is not on record yet is found, too.
+    """None if the tenant has no such request. An accepted request that is not on record yet is found, too.
 
     So is an id that has nothing but rejected messages: their lists and webhooks link to it.
     """
@@ -83,7 +83,7 @@ async def find(ports: Ports, tenant: str, request_id: str, origin: str) -> Looku
 
 
 async def wait(ports: Ports, tenant: str, request_id: str, origin: str, seconds: float) -> Lookup | None:
-    """As `find`, when the request has ended or the time is up."""
+    """As `find`, once the request has ended or the time is up."""
     give_up_at = ports.clock.monotonic() + seconds
     pause = FIRST_PAUSE
     while True:
@@ -98,10 +98,8 @@ async def wait(ports: Ports, tenant: str, request_id: str, origin: str, seconds:
 async def changes(
     ports: Ports, tenant: str, request_id: str, origin: str, lasts: timedelta
 ) -> AsyncIterator[RequestView | None]:
-    """The request, and again at each change of its status, reason, route or attempts, until it has ended.
-
-    None is a heartbeat. Ends after `lasts` at the latest, and where the request is gone.
-    """
+    """The request, and again at each change of its status, reason, route or attempts, until it has ended. None is a
+    heartbeat. Ends after `lasts` at the latest, and when the request no longer exists."""
     ends_at = ports.clock.monotonic() + lasts.total_seconds()
     last: object = None
     silent_since = ports.clock.monotonic()
@@ -125,7 +123,7 @@ async def changes(
 
 
 async def page(ports: Ports, wanted: Filter, limit: int, cursor: str | None, origin: str) -> Page:
-    """Newest first. A page may be short, or empty, and still have a cursor: a filter took little of what was read.
+    """Newest first. A page may be short, or empty, and still have a cursor: the filter matched little of what was read.
 
     Raises InvalidCursor.
     """
@@ -214,7 +212,7 @@ def _cursor(edge: datetime | None, skipped: frozenset[str]) -> str | None:
 
 
 def _place(cursor: str) -> tuple[datetime, frozenset[str]]:
-    """Where the page before ended: its last moment, and its requests of that moment. Raises InvalidCursor."""
+    """Where the previous page ended: its last moment, and its requests of that moment. Raises InvalidCursor."""
     try:
         content: Any = json.loads(base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True))
         edge, skipped = content

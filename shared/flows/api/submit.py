@@ -1,9 +1,9 @@
 """A request by HTTP: checked as intake checks it, noted as accepted, and published to the same topic as any other.
 
 1. What intake would reject is refused at once, with every problem named.
-2. `accepted/{key}` is written, so that the request is found from the first moment, also by another process. It is no
-   promise of its own: what counts is the message.
-3. The message is published. Where that fails, the note is taken back.
+2. `accepted/{key}` is written, so that the request is found at once, also by another process. It promises nothing by
+   itself: the message counts.
+3. The message is published. If that fails, the note is removed.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ KEEP_NOTE_FOR = timedelta(days=7)
 
 
 class OtherContent(Exception):
-    """The id belongs to another request of the tenant, which stays as it is."""
+    """The id belongs to another request of the tenant, which is unchanged."""
 
     def __init__(self, request_id: str) -> None:
         self.problem = Problem(
@@ -45,10 +45,8 @@ class OtherContent(Exception):
 async def submit(
     ports: Ports, request: RenderRequest, data: bytes, attributes: Mapping[str, str], origin: str
 ) -> RequestView:
-    """`data` is the message. The same content again is the same request: its result is announced once more, free.
-
-    Raises OtherContent, InvalidRequest, StoreUnavailable or TopicsUnavailable; after the last two, call it again.
-    """
+    """`data` is the message. The same content again is the same request: its result is announced once more, at no cost.
+    Raises OtherContent, InvalidRequest, StoreUnavailable or TopicsUnavailable; after the last two, call it again."""
     existing = await find_request(ports.store, request.tenant, request.request_id)
     if isinstance(existing, Document):
         if request_record.content_hash(existing.record) != request.content_hash:
@@ -68,7 +66,7 @@ async def submit(
 
 
 async def _note(ports: Ports, request: RenderRequest, asked_model: str) -> Document:
-    """The note on this very content. Raises OtherContent."""
+    """The note about this very content. Raises OtherContent."""
     path = accepted_path(request.tenant, request.request_id)
     while True:
         before = await ports.store.get(path)

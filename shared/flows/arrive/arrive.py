@@ -1,7 +1,7 @@
 """The public door for the provider's webhooks: signature first, then one message on `render-arrivals`; nothing else.
 
-An arrival is published before the webhook is put on record as taken: a crash between the two publishes it twice, and
-collecting twice costs a look. The other way round it would be lost until the next poll.
+An arrival is published before the webhook is recorded as accepted: a crash in between publishes it twice, and
+collecting twice costs a look. In the other order it would be lost until the next poll.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ Effect: TypeAlias = Literal["taken", "repeated", "ignored"]
 KEEP = timedelta(hours=25)
 """The provider repeats a webhook for 24 hours."""
 EVENT_EVERY = 1.0
-"""Seconds between two events of refusals for one reason, in one process."""
+"""Seconds between two events about refusals for the same reason, per process."""
 MESSAGE_ID = "webhook-id"
 
 
 def glance(ports: Ports, headers: Mapping[str, str]) -> NotGenuine | None:
-    """What the headers alone show, before the body is read. A refusal is on record."""
+    """What the headers alone show, before the body is read. A refusal is recorded."""
     refusal = ports.signatures.glance(headers, ports.clock.now())
     if refusal is not None:
         _refused(ports, refusal)
@@ -37,7 +37,7 @@ def glance(ports: Ports, headers: Mapping[str, str]) -> NotGenuine | None:
 
 
 async def arrive(ports: Ports, headers: Mapping[str, str], body: bytes) -> Effect | NotGenuine:
-    """Raises StoreUnavailable, TopicsUnavailable and SignaturesUnavailable: then it is to be sent again."""
+    """Raises StoreUnavailable, TopicsUnavailable and SignaturesUnavailable: then the provider should send it again."""
     began_at = ports.clock.now()
     try:
         verdict = await ports.signatures.verify(headers, body, ports.clock.now())
@@ -84,17 +84,15 @@ async def _pass_on(ports: Ports, verdict: Genuine, event: WebhookEvent, noted: N
 
 
 def record_path(way: Way, message_id: str, event: WebhookEvent) -> str:
-    """Of the document by which a repetition is recognised.
-
-    A shared secret signs the webhook's id. A token does not: its holder could send it under many ids, so there the
-    event itself is the key, which happens once.
-    """
+    """The document id by which a repetition is recognised. A shared secret signs the webhook's id. A token does not:
+    its holder could send it under many ids, so there the event itself is the key, because it happens only once."""
     key = f"static {message_id}" if way == "static" else f"dynamic {event.type} {event.about}"
     return f"provider_webhooks/{hashlib.sha256(key.encode()).hexdigest()[:32]}"
 
 
 def _refused(ports: Ports, refusal: NotGenuine) -> None:
-    """One event a second for each reason, with how many it stands for: strangers do not decide how much is logged."""
+    """One event per second for each reason, with the number of refusals: strangers must not decide how much is
+    logged."""
     last, more = f"webhook refused: {refusal.why}", f"webhooks refused and not reported: {refusal.why}"
     now = ports.clock.monotonic()
     if now - ports.reported.get(last, -EVENT_EVERY) < EVENT_EVERY:

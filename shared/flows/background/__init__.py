@@ -1,1 +1,1 @@
-"""Background calls: which models and lanes take them, how long they usually take, and so which way a call takes."""
+"""Background calls: which models and lanes accept them, how long they usually take, and how each attempt is called."""

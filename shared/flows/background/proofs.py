@@ -12,11 +12,11 @@ from shared.ports import Ports
 from shared.ports.store import Store
 
 USUAL_EVERY = timedelta(seconds=30)
-"""A proven circuit's usual time is corrected so often at most."""
+"""The usual time of a proven circuit is corrected at most this often."""
 
 
 async def read(ports: Ports) -> tuple[Proofs, Document | Absent]:
-    """What is known, and the document that says so."""
+    """What is known, and the document that holds it."""
     document = await ports.store.get(PATH)
     return (Proofs.from_json(document.data) if isinstance(document, Document) else Proofs()), document
 
@@ -24,7 +24,7 @@ async def read(ports: Ports) -> tuple[Proofs, Document | Absent]:
 async def change(
     ports: Ports, circuit: str, decide: Callable[[BackgroundProof], BackgroundProof]
 ) -> tuple[BackgroundProof, BackgroundProof]:
-    """The circuit's proof before and after; nothing changed: no write."""
+    """The circuit's proof before and after; if nothing changed, nothing is written."""
     while True:
         proofs, document = await read(ports)
         before = proofs.of(circuit)
@@ -41,7 +41,7 @@ def written(proofs: Proofs, before: Document | Absent) -> Write:
 
 
 async def proven(ports: Ports, circuit: str, request_id: str, took: timedelta) -> None:
-    """A background call of this circuit brought its image with its usage."""
+    """A background call of this circuit returned its image with its usage."""
 
     def decide(proof: BackgroundProof) -> BackgroundProof:
         is_known = proof.state == "proven" and proof.seen_at is not None
@@ -57,9 +57,8 @@ async def proven(ports: Ports, circuit: str, request_id: str, took: timedelta) -
 
 
 async def refused(ports: Ports, circuit: str, request_id: str, why: str) -> None:
-    """The provider refused a background call, or its canary did not finish. Calls that were on their way when it was
-    refused first say nothing more.
-    """
+    """The provider refused a background call, or its canary did not finish. Calls already under way when the first was
+    refused add nothing."""
 
     def decide(proof: BackgroundProof) -> BackgroundProof:
         is_known = proof.state == "refused" and proof.canary != request_id
@@ -74,12 +73,12 @@ async def refused(ports: Ports, circuit: str, request_id: str, why: str) -> None
 
 
 async def inconclusive(ports: Ports, circuit: str, request_id: str) -> None:
-    """A canary ended in a way that says nothing of background calls."""
+    """A canary ended in a way that says nothing about background calls."""
     await change(ports, circuit, lambda proof: proof.inconclusive(request_id))
 
 
 async def reset(store: Store, circuit: str) -> BackgroundProof:
-    """By hand: the next call is a canary. What was believed before."""
+    """By hand: the next call is a canary. Returns the proof as it was."""
     while True:
         document = await store.get(PATH)
         proofs = Proofs.from_json(document.data) if isinstance(document, Document) else Proofs()

@@ -1,7 +1,7 @@
 """How each granted attempt is called: in the foreground, in the background, or as the one canary of its circuit.
 
-The pump decides, as it decides all admission: so one canary at a time needs no lock, and a worker reads nothing more
-than its request.
+The pump decides this, as it decides all admission: so one canary at a time needs no lock, and a worker reads nothing
+but its request.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Ways:
         self._due_at = float("-inf")
 
     async def choose(self, grants: Sequence[Grant], now: datetime) -> Mapping[str, Chosen]:
-        """By request; one that is not named is called in the foreground."""
+        """By request; a request that is missing is called in the foreground."""
         ports = self._ports
         if ports.background == "off" or not grants:
             return {}
@@ -59,9 +59,8 @@ class Ways:
         return chosen
 
     async def settled(self, models: Collection[str], now: datetime) -> dict[str, CalledBy]:
-        """How calls of each circuit of these models are made; none of one that wants a canary or has one under way:
-        what the canary shows would come too late for a request that starts by what holds now.
-        """
+        """How calls of each circuit of these models are made; none for a circuit that wants a canary or has one under
+        way: its result would come too late for a request that starts now."""
         ports, ways = self._ports, {}
         for route in [
             Route(lane, model, "") for model in models if model in ports.catalogue.models for lane in AT_ONCE
@@ -84,7 +83,7 @@ class Ways:
         return proof.way(hint, self._ports.background, now)
 
     async def _send(self, route: Route, request_id: str, now: datetime) -> bool:
-        """Put on record that this request is the canary. False where another pump was first."""
+        """Record that this request is the canary. False if another pump was first."""
         until = now + self._ports.catalogue.models[route.model].timeout + CANARY_GRACE
 
         def decide(proof: BackgroundProof) -> BackgroundProof:
@@ -106,6 +105,6 @@ class Ways:
 
 
 def may_be_in_background(catalogue: Catalogue, route: Route) -> bool:
-    """Google's interactions alone have such calls."""
+    """Only Google's interactions have background calls."""
     rates = catalogue.models[route.model].lanes.get(route.lane)
     return route.lane in AT_ONCE and rates is not None and rates.api == "interactions"

@@ -1,4 +1,4 @@
-"""Batch documents in one hand at a time: taking one, and changing it under the version that was taken."""
+"""Batch documents are held by one process at a time: claiming one, and changing it under the claimed version."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ RUNBOOK = "batch-stuck"
 
 
 async def take(ports: Ports, batch: Batch, now: datetime) -> Batch | None:
-    """The batch in this process's hand for HOLD, or None where another took it. Who was stuck too long is reported."""
+    """The batch, claimed by this process for HOLD, or None if another process claimed it. A batch that was stuck too
+    long is reported."""
     record = batch.record
     stuck = is_newly_stuck(record, now, ports.catalogue.batch)
     claimed = replace(record, due_at=now + HOLD, escalated_at=now if stuck else record.escalated_at)
@@ -32,7 +33,7 @@ async def take(ports: Ports, batch: Batch, now: datetime) -> Batch | None:
 
 
 async def change(ports: Ports, batch: Batch, after: BatchRecord) -> Batch | None:
-    """The batch as it is after the change, or None where it was taken from us."""
+    """The batch after the change, or None if another process has claimed it."""
     write = update(batch, after)
     answer = await ports.store.commit(write)
     return committed(batch, after, write, answer) if isinstance(answer, Committed) else None

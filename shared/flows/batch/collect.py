@@ -1,4 +1,4 @@
-"""Into a batch: the pump puts heads aside, and a collection that is full or old enough is closed."""
+"""Into a batch: the pump puts requests aside, and a collection that is full or old enough is closed."""
 
 from __future__ import annotations
 
@@ -26,19 +26,20 @@ from shared.ports.store import StoreUnavailable
 MOST_COLLECTED = 2_000
 """Read at once: more than the collections of all models and sizes hold before they are full."""
 MOST_REPEATS = 5
-"""Each loses to a cancellation of one of its requests; the next look closes the rest."""
+"""Attempts to close a collection: each fails if one of its requests is cancelled meanwhile; the next look closes the
+rest."""
 
 
 class PutAside(Struct, frozen=True):
-    """Of the candidates of one call: those that were not changed meanwhile."""
+    """Candidates of one call that were not changed meanwhile."""
 
     candidates: tuple[Candidate, ...] = ()
     unsure: frozenset[str] = frozenset()
-    """Requests among them of which the store did not say whether they are put aside."""
+    """Those of them for which the store did not confirm that they are put aside."""
 
 
 class Collecting:
-    """What one lead of the pump has put aside; it closes collections that it has filled."""
+    """What one leading pump has put aside; it closes collections that it has filled."""
 
     def __init__(self, ports: Ports) -> None:
         self._ports = ports
@@ -51,7 +52,7 @@ class Collecting:
         now: datetime,
         reservation: Callable[[Candidate], Reservation | None] = lambda _: None,
     ) -> PutAside:
-        """Move heads that go by batch out of their queues, each by itself."""
+        """Move requests that go by batch out of their queues, each on its own."""
         moved = await asyncio.gather(
             *(
                 self._move(
@@ -73,7 +74,7 @@ class Collecting:
         return PutAside(tuple(put), unsure)
 
     async def _move(self, candidate: Candidate, changes: Fields) -> Literal["moved", "changed", "unsure"]:
-        """Changed: by somebody else, meanwhile."""
+        """Changed meanwhile by another process."""
         head = candidate.head
         try:
             update = Update(request_record.path(head.request_id), changes, head.version)
@@ -87,7 +88,8 @@ class Collecting:
 
 
 async def close_due(ports: Ports, now: datetime, *, full_only: bool = False) -> int:
-    """Close what is full, and unless `full_only` what is old enough. How many batches that made."""
+    """Close full collections, and unless `full_only` also those that are old enough. Returns the number of batches
+    made."""
     documents = await ports.store.query(queries.collecting(MOST_COLLECTED))
     closed = 0
     rules = ports.catalogue.batch
@@ -97,7 +99,7 @@ async def close_due(ports: Ports, now: datetime, *, full_only: bool = False) -> 
 
 
 async def _close(ports: Ports, request_ids: Sequence[str], now: datetime) -> bool:
-    """Put a batch and all its attempts on record in one commit: requests cancelled before are not in it."""
+    """Record a batch and all its attempts in one commit: requests cancelled before are not included."""
     for _ in range(MOST_REPEATS):
         documents = await ports.store.get_all([request_record.path(name) for name in request_ids])
         requests = [versioned for versioned in _requests(documents) if _is_collected(versioned.record)]

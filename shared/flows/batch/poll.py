@@ -1,4 +1,4 @@
-"""What `watch` does for batches: close, hand over, look after, settle. Safe beside another doing the same."""
+"""What `watch` does for batches: close, hand over, poll, settle. Safe when another process does the same."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ from shared.ports.lanes import ResultsUnavailable
 PAGE = 100
 """The provider works on at most 100 batches at once."""
 TEND_FOR = timedelta(minutes=4)
-"""Then the rest is left for the next minute: a push may stay unanswered for ten."""
+"""After this, the rest is left for the next minute: a push may stay unanswered for ten."""
 
 
 async def tend_batches(ports: Ports, now: datetime) -> int:
-    """Everything that is due for any batch. How many were looked at."""
+    """Everything that is due for any batch. Returns how many were looked at."""
     time = ServerTime(ports.clock, now)
     await attempt(ports, "close batches", "batches", close_due(ports, now))
     count = 0
@@ -50,7 +50,8 @@ async def tend_batches(ports: Ports, now: datetime) -> int:
 
 
 async def wake_batch(ports: Ports, name: str) -> int:
-    """Look at the batch of that name at the provider now. How many were looked at: none that is unknown or over."""
+    """Look at the batch with that name at the provider now. Returns how many were looked at: none if it is unknown or
+    over."""
     count = 0
     names = [name] if "/" in name else [name, f"batches/{name}"]
     pages = [await ports.store.query(queries.batch_named(one)) for one in names]
@@ -62,7 +63,7 @@ async def wake_batch(ports: Ports, name: str) -> int:
 
 
 async def _tend(ports: Ports, document: Document, time: ServerTime) -> int:
-    """1 where it was nobody else's."""
+    """1 if no other process had it."""
     versioned = await take(ports, batch_in(document), time.now())
     if versioned is None:
         return 0
@@ -96,7 +97,7 @@ async def _look_after(ports: Ports, claimed: Batch, time: ServerTime) -> None:
 
 
 async def _look_for_answers(ports: Ports, claimed: Batch, progress: Progress, time: ServerTime) -> None:
-    """It has succeeded and names no answers: they are paid for, so it is looked at again rather than made again."""
+    """It has succeeded and names no answers: they are paid for, so it is looked at again rather than created again."""
     if claimed.record.provider_state != progress.state:
         what = f"batch {claimed.id} ({claimed.record.name}) has succeeded and names no answers; it is looked at again"
         ports.signals.emit(events.ESCALATION, what=what, request_id=None, runbook=RUNBOOK)

@@ -1,7 +1,7 @@
-"""The answers of a batch, settled one by one; what none of them speaks of ends as the batch did.
+"""The answers of a batch, settled one by one; requests without an answer end as the batch did.
 
-Every step may come twice: an attempt that is closed stays closed, an image that is stored stays, and a further answer
-under one key is booked under its own number.
+Every step may be repeated: a closed attempt stays closed, a stored image stays stored, and a further answer under one
+key is booked under its own number.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from shared.ports import Ports
 
 
 class _Entry(Struct):
-    """One item with its documents, and what its key was answered so far."""
+    """One item with its documents, and the answers under its key so far."""
 
     item: Item
     request: Request
@@ -44,13 +44,14 @@ class _Entry(Struct):
 
     @property
     def is_open(self) -> bool:
-        """Also where somebody gave the attempt up as crashed: an image is still kept."""
+        """Also if the attempt was given up as crashed: an image is still kept."""
         outcome = self.attempt.record.outcome
         return outcome is None or outcome.kind is FailureKind.CRASHED
 
 
 async def settle_results(ports: Ports, claimed: Batch, progress: Progress, time: ServerTime) -> None:
-    """Settle all of an ended batch. Raises ResultsUnavailable or ImagesUnavailable: the rest can be settled later."""
+    """Settle everything in an ended batch. Raises ResultsUnavailable or ImagesUnavailable: the rest can be settled
+    later."""
     entries = {item.item.key: item for item in await _entries(ports, claimed)}
     strange: Counter[str] = Counter()
     extra = 0
@@ -76,7 +77,7 @@ def _written(request: Request) -> Written:
 
 
 async def settle_all(ports: Ports, claimed: Batch, failure: Failure, time: ServerTime) -> None:
-    """The batch has no result: each of its requests goes on from `failure`."""
+    """The batch has no result: each of its requests continues from `failure`."""
     entries = await _entries(ports, claimed)
     for entry in entries:
         if entry.is_open:
@@ -99,7 +100,8 @@ async def _entries(ports: Ports, claimed: Batch) -> list[_Entry]:
 
 
 async def _take(ports: Ports, claimed: Batch, entry: _Entry, answer: Answer, time: ServerTime) -> int:
-    """One answer: the first image is the request's, a further one is a cost. How many were booked beside."""
+    """One answer: the first image is the request's, a further one is a cost. Returns how many were booked in
+    addition."""
     line, entry.lines = entry.lines, entry.lines + 1
     match answer:
         case Made() if not entry.has_image:
@@ -126,7 +128,7 @@ async def _keep(ports: Ports, claimed: Batch, entry: _Entry, made: Made, time: S
 
 
 async def _end(ports: Ports, claimed: Batch, entry: _Entry, progress: Progress, time: ServerTime) -> int:
-    """What is left of an item after the last line: its failure, and answers that were charged beside it."""
+    """The rest of an item after the last line: its failure, and further answers that were charged."""
     others = entry.others
     if not entry.has_image:
         failure, others = (others[0][1], others[1:]) if others else (batch.without_result(progress), [])
@@ -141,7 +143,7 @@ async def _end(ports: Ports, claimed: Batch, entry: _Entry, progress: Progress, 
 async def _settle(
     ports: Ports, claimed: Batch, entry: _Entry, ending: Ending, answer: Answer, time: ServerTime
 ) -> None:
-    """With the span of its call, from the handing over to its answer, where the provider had it."""
+    """With the span of its call, from the handover to its answer, if the provider had it."""
     request, attempt, now = entry.request, entry.attempt, time.now()
     took = now - attempt.record.started_at
     effect = await settle(ports, request, attempt, ending, int(took.total_seconds() * 1000))
@@ -153,7 +155,7 @@ async def _settle(
 
 
 async def _book(ports: Ports, entry: _Entry, ending: Ending, line: int, time: ServerTime) -> None:
-    """Under the number of its line: booked before, its document exists."""
+    """Under the number of its line: if it was booked before, its document exists."""
     while True:
         documents = await ports.store.get_all([entry.request.path, entry.attempt.path, f"{entry.attempt.path}-{line}"])
         request, attempt, booked = documents

@@ -1,7 +1,7 @@
 """From a closed batch to one that the provider works on, submitted once: `create` is not idempotent.
 
-On record before the create leaves is that it may have left. A crash, or silence, in between is found by the display
-name, which is the batch's own; only what has surely not arrived is created again.
+Before the create leaves, it is recorded that it may have left. After a crash or silence in between, the batch is found
+by its display name, which is unique; only a batch that certainly did not arrive is created again.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ ASK_AGAIN = timedelta(minutes=1)
 
 
 async def submit(ports: Ports, claimed: Batch, time: ServerTime) -> None:
-    """Hand over a closed batch that is in our hand; where that is not known to have worked, it is due again."""
+    """Hand over a closed batch that this process has claimed; if it is unknown whether that worked, it is due again."""
     if claimed.record.creating_at is not None and not await _is_free_to_create(ports, claimed, time):
         return
     lines = _Orders(ports, claimed, time)
@@ -67,7 +67,8 @@ async def submit(ports: Ports, claimed: Batch, time: ServerTime) -> None:
 
 
 async def _is_free_to_create(ports: Ports, claimed: Batch, time: ServerTime) -> bool:
-    """A create was begun: record the batch where the provider has it; else whether it may be made once more."""
+    """A create was begun: record the batch if the provider has it; otherwise return whether it may be created once
+    more."""
     text = await ports.batches.find(claimed.record.display_name, claimed.record.created_at - CLOCKS_DIFFER)
     match text:
         case str():
@@ -92,7 +93,7 @@ async def _record(ports: Ports, claimed: Batch, name: str, time: ServerTime, *, 
 
 
 async def _refused(ports: Ports, claimed: Batch, failure: Failure, step: str, time: ServerTime) -> None:
-    """The provider has no such batch: the same again later, or the next route for each of its requests."""
+    """The provider has no such batch: try again later, or the next route for each of its requests."""
     if batch.is_worth_another_try(failure):
         await _delay(ports, claimed, failure, step, batch.not_created(claimed.record, time.now()))
         return
@@ -107,7 +108,7 @@ async def _refused(ports: Ports, claimed: Batch, failure: Failure, step: str, ti
 
 
 async def _split(ports: Ports, claimed: Batch, failure: Failure, step: str, time: ServerTime) -> None:
-    """One file must not speak for all that are in it: two of half its size, tenants apart."""
+    """A refused file must not decide for everything in it: it is split into two halves, by tenant."""
     items, now = claimed.record.items, time.now()
     documents = await ports.store.get_all([request_record.path(item.request_id) for item in items])
     tenants = [request_in(document).record.tenant if isinstance(document, Document) else "" for document in documents]
@@ -120,7 +121,7 @@ async def _split(ports: Ports, claimed: Batch, failure: Failure, step: str, time
 
 
 async def _report(ports: Ports, claimed: Batch, failure: Failure, time: ServerTime) -> None:
-    """A file is one voice, with any number of lines: the pump concludes nothing about the lane from one."""
+    """A file counts once, however many lines it has: the pump concludes nothing about the lane from one."""
     file = Asker(batch.family(claimed.id, claimed.record), "")
     await _reporter(ports, claimed).failed(_route(claimed), failure, time.now(), time, file)
 
@@ -140,22 +141,22 @@ async def _delay(ports: Ports, claimed: Batch, failure: Failure, step: str, afte
 
 
 class _Full(Exception):
-    """No more references go into this file."""
+    """No more references fit into this file."""
 
 
 class _Orders:
-    """The requests of a batch as they go into its file; those that cannot go any more end by themselves."""
+    """The requests of a batch as they go into its file; those that cannot be sent any more end individually."""
 
     def __init__(self, ports: Ports, claimed: Batch, time: ServerTime) -> None:
         self._ports = ports
         self._batch = claimed
         self._time = time
         self._bytes = 0
-        """Of references, as they are sent."""
+        """Bytes of references, as they are sent."""
         self._room = 0
-        """Memory that is taken for the current order."""
+        """Memory reserved for the current order."""
         self.count = 0
-        """How many have gone in."""
+        """How many have been added."""
         self.all_read = False
 
     async def orders(self) -> AsyncIterator[tuple[str, Order]]:
@@ -201,7 +202,7 @@ class _Orders:
         return order_of(render_request, route, references, ports.catalogue)
 
     async def _references(self, bounds: Bounds) -> tuple[Reference, ...]:
-        """Raises ReferenceUnusable, and _Full where they do not fit into the file any more: the first always fits."""
+        """Raises ReferenceUnusable, and _Full if they do not fit into the file any more: the first always fits."""
         if not bounds.content.references:
             return ()
         sizes = await provider_call.sizes(self._ports.references, bounds)
@@ -221,7 +222,7 @@ class _Orders:
             raise _Full
 
     async def _expire(self, request: Request, attempt: Attempt) -> None:
-        """Nothing was sent: its attempt was none."""
+        """Nothing was sent: the attempt does not count."""
         now = self._time.now()
         after = replace(
             transitions.finished(request.record, "expired", EXPIRED, now), attempt_count=attempt.record.number - 1

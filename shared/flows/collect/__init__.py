@@ -1,1 +1,1 @@
-"""The function `collect`: what a background call came to is fetched and settled, and what is left of it is deleted."""
+"""The function `collect`: the result of a background call is fetched and settled, and what is left of it is deleted."""

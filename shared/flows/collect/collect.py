@@ -1,6 +1,6 @@
-"""An arrival: an interaction, or a batch, has ended, or may have. It is looked at, and what it came to is settled.
+"""An arrival: an interaction, or a batch, has ended, or may have. It is looked at, and its result is settled.
 
-A settlement may come from anybody, twice and late: closing the attempt's document books its cost exactly once.
+Settlements may come from any process, twice and late: closing the attempt's document books its cost exactly once.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from shared.flows.wakeups import Kicks
 from shared.ports import Ports
 
 FIND_AGAIN = (0.2, 0.5, 1.0)
-"""Seconds. A webhook may come before the id that it names is on record: the start's own commit is on its way."""
+"""Seconds. A webhook may arrive before the id that it names is on record: the start's own commit is under way."""
 
 
 async def collect(ports: Ports, kicks: Kicks, collector: Collector, message: Message) -> None:
@@ -77,7 +77,8 @@ async def _collect_late(
     arrival: Arrival,
     message: Message,
 ) -> Effect:
-    """An interaction whose id is not on the request: its worker died before it was, or the attempt was given up."""
+    """An interaction whose id is not on the request: its worker died before recording it, or the attempt was given
+    up."""
     if document is None:
         return "settled before"
     attempt = attempt_in(document)
@@ -98,7 +99,7 @@ async def _collect_late(
 
 
 async def _adopt(ports: Ports, request: Request, arrival: Arrival) -> None:
-    """The id that died with its worker goes on record: this look brought nothing, and the webhook comes no more."""
+    """Record the id that was lost with its worker: this look brought nothing, and the webhook is not sent again."""
     newest = request
     while newest.record.is_unnamed(arrival.attempt):
         after = transitions.awaiting(newest.record, arrival.interaction_id, newest.read_at, newest.read_at)
@@ -111,4 +112,4 @@ async def _adopt(ports: Ports, request: Request, arrival: Arrival) -> None:
 
 
 ADOPTED = timedelta(seconds=10)
-"""Until somebody looks at an interaction that was found late and goes on."""
+"""Until the next look at an interaction that was found late and still runs."""

@@ -1,6 +1,6 @@
-"""Interactions that nobody waits for: each is deleted, at once when it is settled, else here until it is gone.
+"""Interactions that are no longer needed: each is deleted, at once when it is settled, else here until it is gone.
 
-One whose attempt is still open, or was given up, may hold a paid image: it is stopped and settled before.
+One whose attempt is still open, or was given up, may hold a paid image: it is stopped and settled first.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from shared.ports import Ports
 
 PAGE = 100
 AGAIN = timedelta(minutes=1)
-"""After a deletion that failed, or while it goes on."""
+"""After a deletion that failed, or while it still runs."""
 GIVEN_UP_AFTER = timedelta(hours=2)
-"""An interaction that was stopped and goes on for so long is deleted as it is."""
+"""An interaction that was stopped and still runs after this is deleted as it is."""
 WITHIN = timedelta(minutes=1)
-"""Then the rest is left for the next minute: a provider that is away takes its time to say so."""
+"""After this, the rest is left for the next minute: a provider that is down takes its time to say so."""
 
 
 async def delete_leftovers(ports: Ports, collector: Collector) -> int:
-    """All that are due. How many interactions are gone."""
+    """All that are due. Returns how many interactions are gone."""
     probe = ports.clock.now()
     gone, ends = 0, ports.clock.monotonic() + WITHIN.total_seconds()
     for request in await ports.store.query(queries.leftovers(probe, PAGE)):

@@ -38,14 +38,14 @@ from shared.flows.tracing_call import trace_call
 from shared.ports import Ports
 
 PROVEN_FOR = 5.0
-"""Seconds for which one image that proved its circuit's background calls, or found them proven, speaks for the next
-images, too: proofs are one document, which each image would read."""
+"""Seconds for which one image that proved its circuit's background calls, or found them proven, stands for the next
+images: proofs are one document, which each image would otherwise read."""
 LOOK_AFTER_STOP = (0.5, 1.5)
-"""Seconds. What was cancelled says so a little later."""
+"""Seconds. A cancelled interaction reports it a little later."""
 
 
 class Call(Struct, frozen=True):
-    """An interaction, and the attempt that it is."""
+    """An interaction, and the attempt it belongs to."""
 
     request: Request
     attempt: int
@@ -55,17 +55,17 @@ class Call(Struct, frozen=True):
 
 
 class Collector:
-    """One per process: two arrivals of one interaction are one look."""
+    """One per process: two arrivals of one interaction cause one look."""
 
     def __init__(self, ports: Ports, evidence: Evidence) -> None:
         self._ports = ports
         self._evidence = evidence
         self._at_work: set[str] = set()
         self._proven: dict[str, float] = {}
-        """When a circuit was last found proven, by the monotonic clock."""
+        """When each circuit was last found proven, by the monotonic clock."""
 
     async def collect(self, call: Call, message: Message | None = None, document: Document | None = None) -> Effect:
-        """What became of its attempt; `document`: the attempt's, where it was read with the request."""
+        """The result for its attempt; `document`: the attempt's, if it was read with the request."""
         if call.interaction_id in self._at_work:
             return "awaiting"
         self._at_work.add(call.interaction_id)
@@ -75,7 +75,7 @@ class Collector:
             self._at_work.discard(call.interaction_id)
 
     def take_news(self) -> bool:
-        """Whether the pump should look at what this process reported, before its time."""
+        """Whether the pump should look early at what this process reported."""
         return self._evidence.take_news()
 
     async def _collect(self, call: Call, message: Message | None, read: Document | None) -> Effect:
@@ -101,7 +101,7 @@ class Collector:
     async def _until_known(
         self, call: Call, attempt: Attempt, order: Order, time: ServerTime
     ) -> tuple[Call, Wait | Over]:
-        """Look, and where the provider has to be stopped, look again."""
+        """Look, and if the provider has to be stopped, look again."""
         pauses = iter(LOOK_AFTER_STOP)
         while True:
             looked = await self._look(call, attempt, order)
@@ -142,7 +142,7 @@ class Collector:
         )
 
     async def _stop(self, call: Call, why: StopReason, now: datetime) -> Call | None:
-        """On record before it is asked: the next look knows why it ended."""
+        """Recorded before the provider is asked: the next look knows why it ended."""
         ports, request = self._ports, call.request
         if not call.is_late:
             after = replace(request.record, stopping=Stopping(now, why), updated_at=now)
@@ -194,7 +194,7 @@ class Collector:
 
     def _tidy(self, interaction_id: str) -> Tidy:
         async def delete(request: Request) -> RequestRecord:
-            """Where it could not be deleted, its mark stays, and `watch` tries again."""
+            """If it could not be deleted, its mark stays, and `watch` tries again."""
             if await self._ports.interactions.delete(interaction_id) is not None:
                 return request.record
             return transitions.without_leftovers(
@@ -204,7 +204,7 @@ class Collector:
         return delete
 
     async def _learn(self, call: Call, attempt: Attempt, answer: Answer, took: timedelta) -> None:
-        """What this call shows of background calls on its circuit."""
+        """What this call proves about background calls on its circuit."""
         ports, request = self._ports, call.request
         circuit = attempt.record.route.circuit
         is_canary = request.record.way == "canary"
@@ -223,7 +223,7 @@ class Collector:
                 pass
 
     def _trace(self, call: Call, message: Message | None, over: Over, began_at: datetime) -> None:
-        """The collecting, linked into the one tree of its request."""
+        """The collect span, linked into the tree of its request."""
         ports, request = self._ports, call.request
         parent = tracing.attempt_of(request.record, call.attempt)
         now = ports.clock.now()
@@ -245,13 +245,13 @@ class Collector:
 
 
 def _started_at(call: Call, attempt: Attempt) -> datetime:
-    """Its slot, where the request still has it."""
+    """Its slot, if the request still has it."""
     slot_at = call.request.record.slot_at
     return attempt.record.started_at if call.is_late or slot_at is None else slot_at
 
 
 def _ended_at(over: Over, started_at: datetime, now: datetime) -> datetime:
-    """By the provider's clock, in whole seconds, so that a short call seems to end before its start: then by ours."""
+    """By the provider's clock in whole seconds: a short call may seem to end before its start; then by our clock."""
     if over.ended_at is not None and over.ended_at > started_at:
         return over.ended_at
     return max(started_at, now)

@@ -1,7 +1,7 @@
-"""The net under webhooks: an arrival is published for each interaction that should have ended, then ever later.
+"""The safety net under webhooks: an arrival is published for each interaction that should have ended, then ever later.
 
-The pump looks at each tick and remembers what it published; `watch` looks once a minute, where no pump leads or its
-arrivals came to nothing. Neither writes anything.
+The pump looks at each tick and remembers what it published; `watch` looks once a minute, in case no pump leads or its
+arrivals had no effect. Neither writes anything.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from shared.ports import Ports
 
 PAGE = 500
 MOST_AT_ONCE = 100
-"""Arrivals of one tick: looks at the provider are cheap, and bounded."""
+"""Arrivals per tick: looks at the provider are cheap, and limited."""
 REST, REST_WHERE_OFF = 1.0, 60.0
-"""Seconds between two looks of the pump for anything that waits, while nothing does. The first is less than a pump
+"""Seconds between two looks of the pump for anything that waits, while nothing does. The first is shorter than a pump
 stays without work."""
 OVERDUE = timedelta(minutes=2)
-"""So long after its first look `watch` steps in though a pump leads."""
+"""How long after its first look `watch` steps in although a pump leads."""
 
 
 class Net:
@@ -35,7 +35,7 @@ class Net:
         """By interaction, when it is looked at again."""
         self._rested_until = float("-inf")
         self.holds = False
-        """Something waits for its interaction: the pump stays for it."""
+        """Something waits for its interaction: the pump stays because of it."""
 
     async def tend(self, now: datetime) -> int:
         """Publish what is due. How many arrivals."""

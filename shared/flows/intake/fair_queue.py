@@ -1,4 +1,4 @@
-"""Where a new request stands in its queue: behind its own tenant's, beside everybody else's."""
+"""The position of a new request in its queue: behind its own tenant's requests, in turn with other tenants'."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class FairTags:
             self._open_slots.took(model, pool)
 
     async def has_budget(self, tenant: str, model: str, priority: str) -> bool:
-        """What it spends is reserved by the pump, as of at most COUNT_GOOD_FOR ago."""
+        """Its money is reserved by the pump, as of at most COUNT_GOOD_FOR ago."""
         return (await self._count(tenant, model, priority)).has_budget
 
     async def _count(self, tenant: str, model: str, priority: str) -> _Count:

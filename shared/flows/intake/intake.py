@@ -75,7 +75,7 @@ async def accept_message(ports: Ports, kicks: Kicks, tags: FairTags, message: Me
 
 
 async def give_up(ports: Ports, message: Message, reason: str) -> bool:
-    """Reject a message that kept crashing. False where its request is on record and goes its way."""
+    """Reject a message that kept crashing. False if its request is on record and continues."""
     problem = _unstorable(message, reason)
     if problem.request_id is not None:
         request = await find_request(ports.store, problem.tenant or DEFAULT_TENANT, problem.request_id)
@@ -86,7 +86,7 @@ async def give_up(ports: Ports, message: Message, reason: str) -> bool:
 
 
 def _unstorable(message: Message, reason: str) -> InvalidRequest:
-    """For content that passed every rule of a request and can be put on record nowhere."""
+    """For content that passed every rule of a request but cannot be stored."""
     request_id: str | None
     tenant: str | None
     try:
@@ -100,7 +100,7 @@ def _unstorable(message: Message, reason: str) -> InvalidRequest:
 
 
 class _Delivery(Struct, frozen=True):
-    """One delivery, as its trace sees it."""
+    """One delivery, as it appears in the trace."""
 
     message: Message
     caller: Place | None
@@ -184,7 +184,7 @@ async def _create(
     document: Fields,
     planned: Planned | None,
 ) -> tuple[Taking | None, Committed | Conflict]:
-    """Put a request on record: with an open slot where it may take one, else in its queue. `planned` None: queue it."""
+    """Record a request: with an open slot if it may take one, else in its queue. `planned` None: queue it."""
     model, priority, tenant = record.model, record.priority, record.tenant
     if planned is not None and may_take(ports, record, planned) and await kicks.is_worth_an_open_slot(model, priority):
         time, has_budget = ServerTime(ports.clock, absent.read_at), await tags.has_budget(tenant, model, priority)
@@ -199,14 +199,15 @@ async def _create(
 
 
 def may_take(ports: Ports, record: RequestRecord, planned: Planned) -> bool:
-    """An open slot, as far as the request says it: bulk is paced, lanes apart have quotas of their own."""
+    """Whether it may take an open slot, as far as the request decides it: bulk is paced, separate lanes have their own
+    quotas."""
     if record.priority == "bulk" or planned.route.lane not in AT_ONCE:
         return False
     return not (ports.gateways and record.ask.allow_gateway)
 
 
 def _trace_accepted(ports: Ports, delivery: _Delivery, key: str, planned: Planned, before: Request | None) -> None:
-    """The publisher's stage, where the push says when it was, and intake's own, linked to what it revives."""
+    """The publisher's stage, if the push says when it was, and intake's own, linked to the request that it revives."""
     message, root = delivery.message, delivery.place
     if message.published_at is not None:
         tracing.write(
@@ -264,7 +265,7 @@ async def _repeat(ports: Ports, kicks: Kicks, request: RenderRequest, existing: 
 
 
 async def _continue_request(ports: Ports, kicks: Kicks, request: Request) -> None:
-    """What a request on record needs now, on its first delivery and on any later one."""
+    """What a recorded request needs now, on its first delivery and on any later one."""
     if request.record.is_final:
         await announce(ports, request)
         return
@@ -285,10 +286,8 @@ async def _continue_request(ports: Ports, kicks: Kicks, request: Request) -> Non
 
 
 async def cancel(ports: Ports, tenant: str, request_id: str) -> str:
-    """End a request that has not begun; keep the wish for one that has not come; note it on one that has begun.
-
-    Only that tenant's request is looked for. Returns its key.
-    """
+    """End a request that has not begun; keep the cancellation of one that has not arrived; note it on one that has
+    begun. Only that tenant's request is affected. Returns its key."""
     await ports.store.commit(Create(_cancel_path(tenant, request_id), await _cancel_document(ports)))
     while True:
         request = await find_request(ports.store, tenant, request_id)
@@ -327,7 +326,7 @@ async def cancel(ports: Ports, tenant: str, request_id: str) -> str:
 
 
 async def _stop(ports: Ports, request: Request) -> None:
-    """Have its interaction looked at, where it waits for one: the look cancels it."""
+    """Have its interaction looked at, if it waits for one: the look cancels it."""
     record = request.record
     if record.is_awaiting and record.interaction_id is not None:
         arrival = Arrival(record.interaction_id, request.id, record.attempt_count)
@@ -335,10 +334,8 @@ async def _stop(ports: Ports, request: Request) -> None:
 
 
 async def failed_model(store: Store, request: RenderRequest) -> str | None:
-    """The model of the image that this request is the dearer second try of: delivered, else planned so far.
-
-    None where the first one is not known (any more): messages may overtake each other.
-    """
+    """The model of the image that this request escalates: the delivered one, else the planned one. None if that request
+    is unknown (or no longer known): messages may overtake each other."""
     if request.escalates is None:
         return None
     first = await find_request(store, request.tenant, request.escalates)
@@ -349,16 +346,14 @@ async def failed_model(store: Store, request: RenderRequest) -> str | None:
 
 
 async def would_accept(ports: Ports, request: RenderRequest, now: datetime, above: str | None = None) -> Planned:
-    """The route that a new request would be queued for. Raises InvalidRequest for one that would be rejected.
-
-    `above` is what `failed_model` says of it.
-    """
+    """The route that a new request would be queued for. Raises InvalidRequest for one that would be rejected. `above`
+    is the result of `failed_model`."""
     offers = await _offers(ports, request, now)
     return check(request, ports.catalogue, ports.references, ports.open_lanes, above, offers)
 
 
 async def _offers(ports: Ports, request: RenderRequest, now: datetime) -> dict[str, Offer]:
-    """What gateways offer to a request that may go there: its cap may be enough for them alone."""
+    """What gateways offer to a request that may go there: its cost cap may suffice only for them."""
     if not request.allow_gateway or not ports.gateways:
         return {}
     from shared.core.admission import outlook  # few requests may go there: a start does not wait for it
@@ -418,7 +413,7 @@ def check(
 
 
 async def _reject(ports: Ports, reason: InvalidRequest, delivery: _Delivery) -> None:
-    """Record it, answer it, and let the message go."""
+    """Record the rejection, answer it, and acknowledge the message."""
     now, message, trace_id = ports.clock.now(), delivery.message, delivery.place.trace_id
     excerpt = message.data[:REJECTED_EXCERPT_BYTES].decode("utf-8", errors="replace")
     record = RejectedRecord(

@@ -1,4 +1,4 @@
-"""How many interactive requests one tenant may have accepted in a minute: the priority is no way around others."""
+"""How many interactive requests of one tenant are accepted per minute: the priority must not be a way around others."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ WINDOW = timedelta(minutes=1)
 
 
 async def check_interactive(ports: Ports, request: RenderRequest, now: datetime) -> None:
-    """Raises InvalidRequest for one more than the bound. What is taken in at the same moment may pass it together."""
+    """Raises InvalidRequest for a request beyond the bound. Requests accepted at the same moment may exceed it
+    together."""
     bound = ports.interactive_per_minute
     if bound is None or request.priority != INTERACTIVE:
         return

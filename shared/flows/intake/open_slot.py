@@ -1,7 +1,8 @@
-"""A request that arrives while nothing is queued takes a slot that the pump has left open, as it is created.
+"""A request that arrives while nothing is queued takes a slot that the pump has left open, in the commit that creates
+it.
 
-It is planned under the flags of this moment and under what the pump plans under. What is not plain (a budget, a
-canary, a probe that is wanted, a flag in shadow, bulk, a gateway) is queued instead, and the pump decides.
+It is planned under the current flags and what the pump plans under. Anything unusual (a budget, a canary, a wanted
+probe, a shadow flag, bulk, a gateway) is queued instead, and the pump decides.
 """
 
 from __future__ import annotations
@@ -41,13 +42,13 @@ if TYPE_CHECKING:
     from shared.core.routing.flag_board import Board
 
 FRESH_FOR = 0.25
-"""Seconds in which what was read of flags and open slots serves other arrivals, too."""
+"""Seconds for which a read of flags and open slots also serves other arrivals."""
 MOST_TRIES = 3
 LOW = 2
 
 
 class Taking(Struct, frozen=True):
-    """What a request changes, and the document that takes its slot."""
+    """The changes of the request, and the document that takes its slot."""
 
     changes: dict[str, Any]
     slot: TakenSlot
@@ -64,16 +65,16 @@ class OpenSlots:
     def __init__(self, ports: Ports) -> None:
         self._ports = ports
         self._reads: dict[str, tuple[float, asyncio.Future[Any]]] = {}
-        """When each began, by the monotonic clock; `board`, or a model's opening."""
+        """When each read began, by the monotonic clock; `board`, or a model's opening."""
         self._taken: dict[str, set[str]] = {}
-        """By model, of the opening as it was read last: the slots that this process knows to be taken."""
+        """By model, of the opening as it was last read: the slots that this process knows to be taken."""
         self._left: dict[str, int] = {}
         """By model, the slots that were left then."""
         self._pools: dict[str | None, str] = {}
         """Where the last request took its slot, by the model that it named; None = it named none."""
 
     def expect(self, model: str | None) -> None:
-        """Read what a request of this model needs, while it is looked up, where the last one took a slot."""
+        """Read what a request of this model needs, while it is looked up, if the last one took a slot."""
         pool = self._pools.get(model)
         if pool is not None:
             self._reading("board", self._board)
@@ -87,9 +88,8 @@ class OpenSlots:
             self._pools.pop(model, None)
 
     async def take(self, key: str, record: RequestRecord, first: Planned, time: ServerTime) -> Taking | None:
-        """A slot for this new request, not committed yet; None where it is to be queued. `first`: its route as far as
-        catalogue and configuration decide it.
-        """
+        """A slot for this new request, not committed yet; None if it has to be queued. `first`: its route as far as
+        catalogue and configuration decide it."""
         step = self._take(key, record, first, time)
         return await attempt(self._ports, "take an open slot", request_record.path(key), step)
 
@@ -139,7 +139,7 @@ class OpenSlots:
         return Taking(changes, slot, planned)
 
     async def is_taken(self, taking: Taking) -> bool:
-        """Another request was first, or the pump has it back."""
+        """Another request was first, or the pump has withdrawn the slot."""
         return isinstance(await self._ports.store.get(path(taking.slot.slot)), Document)
 
     def runs_low(self, model: str) -> bool:
@@ -186,7 +186,7 @@ class OpenSlots:
         return opening
 
     def _reading(self, name: str, read: Callable[[], Coroutine[Any, Any, Any]]) -> asyncio.Future[Any]:
-        """A read that serves all that ask while it is under way, and for FRESH_FOR."""
+        """A read that serves all callers while it is under way, and for FRESH_FOR."""
         now = self._ports.clock.monotonic()
         begun_at, reading = self._reads.get(name, (0.0, None))
         if reading is None or now - begun_at >= FRESH_FOR:
@@ -196,7 +196,7 @@ class OpenSlots:
         return reading
 
     async def _fresh(self, name: str, read: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
-        """What `read` brings."""
+        """The result of `read`."""
         reading = self._reading(name, read)
         try:
             return await asyncio.shield(reading)
@@ -206,7 +206,7 @@ class OpenSlots:
 
 
 async def hand_out(ports: Ports, request: Request) -> None:
-    """Publish the release that is on record with the request. Raises TopicsUnavailable."""
+    """Publish the release that was recorded with the request. Raises TopicsUnavailable."""
     record, began_at = request.record, ports.clock.now()
     assert record.slot_at is not None, "it was released"
     release = ReleaseMessage(request.id, record.release)
@@ -224,7 +224,7 @@ async def hand_out(ports: Ports, request: Request) -> None:
 
 
 def _heed(reading: asyncio.Future[Any]) -> None:
-    """Those that wait hear of a failure; that nobody waits is none."""
+    """Waiting callers get the failure; without one, it is ignored."""
     if not reading.cancelled():
         reading.exception()
 

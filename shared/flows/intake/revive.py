@@ -1,7 +1,7 @@
-"""An operator revives a request that has ended: a new request, published as any other and tied to the old one.
+"""An operator revives a request that has ended: a new request, published as any other and linked to the old one.
 
-The old document is marked first, then the new request is published under an id that follows from the old one. A process
-that was interrupted in between does it again, and it is the same new request.
+The old document is marked first, then the new request is published under an id derived from the old one. A process that
+was interrupted in between repeats this, and it is the same new request.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from shared.ports.telemetry import Events
 
 
 class ReviveRefused(Exception):
-    """The request cannot go round again; nothing was changed."""
+    """The request cannot be revived; nothing was changed."""
 
     def __init__(self, problem: Problem) -> None:
         super().__init__(str(problem))
@@ -55,9 +55,9 @@ class Revived(Struct, frozen=True):
     request_id: str
     """Of the new request."""
     notes: tuple[str, ...] = ()
-    """What is not as it was, for a person."""
+    """What differs from the old request, for a person."""
     before: bool = False
-    """It was revived before, and the new request is there: nothing was published."""
+    """It was revived before, and the new request exists: nothing was published."""
 
 
 async def revive(ports: Reach, key: str, actor: str) -> str:
@@ -69,9 +69,8 @@ async def revive(ports: Reach, key: str, actor: str) -> str:
 
 
 async def revive_with(ports: Reach, key: str, actor: str, *, deadline: datetime | None = None) -> Revived:
-    """The same with a new deadline, and with what there is to say about it. Without one a deadline that has passed is
-    left out.
-    """
+    """The same with a new deadline, and what there is to say about it. Without one, a deadline that has passed is
+    dropped."""
     while True:
         document = await ports.store.get(request_record.path(key))
         if isinstance(document, Absent):
@@ -122,7 +121,7 @@ async def _free_id(store: Store, old: Request) -> str:
 
 
 async def _mark(store: Store, old: Request, new_id: str, actor: str) -> bool:
-    """Whether nobody else was faster."""
+    """False if another process was faster."""
     now = old.read_at
     after = replace(old.record, revived_as=new_id, revived_by=actor, revived_at=now, updated_at=now)
     return not isinstance(await store.commit(update(old, after)), Conflict)

@@ -1,4 +1,4 @@
-"""A tenant's money as the documents have it: the budget that was set, the pump's account, the workers' shards."""
+"""A tenant's money as the documents have it: its budget, the pump's account, the workers' shards."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from shared.ports.store import Store
 
 
 async def read_budget(store: Store, tenant: str, default: Budget | None = None) -> Budget | None:
-    """The tenant's own, else the default of all."""
+    """The tenant's own budget, else the default for all."""
     return TenantRecord.of(await store.get(tenant_path(tenant))).budget or default
 
 
 async def read_balance(store: Store, tenant: str, limit: Budget, now: datetime) -> TenantBalance:
-    """For looking: an account that the pump has not opened yet is reckoned as it will open it."""
+    """For display: an account that the pump has not opened yet is computed as the pump will open it."""
     period = budget.period_of(limit.period, now)
     settled = await read_settled(store, tenant, period)
     document = await store.get(budget.path(tenant, period))
@@ -36,9 +36,8 @@ async def read_settled(store: Store, tenant: str, period: str) -> WorkerTotals:
 async def opened(
     store: Store, tenant: str, limit: Budget, period: str, account: BudgetAccount | None, settled: WorkerTotals
 ) -> BudgetAccount:
-    """The account of this very budget. What the ledger holds beyond the shards was spent without a reservation: before
-    there was a budget. `settled` was read before the ledger is, so that nothing falls between the two.
-    """
+    """The account of this very budget. What the ledger has beyond the shards was spent without a reservation: before
+    there was a budget. `settled` was read before the ledger is, so that nothing is missed in between."""
     if account is not None and account.since == limit.since:
         return account
     before = await _spent(store, tenant, period) - settled.cost_micros

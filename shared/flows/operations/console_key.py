@@ -1,4 +1,4 @@
-"""The key under which the console signs its forms: made once, kept in the store, the same for all its processes."""
+"""The key with which the console signs its forms: made once, kept in the store, the same for all its processes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class ConsoleKey(Stored, frozen=True):
 
 
 async def console_key(store: Store, fresh: str) -> str:
-    """The key that is kept; `fresh` where none is yet."""
+    """The stored key; `fresh` if there is none yet."""
     while True:
         document = await store.get(PATH)
         if isinstance(document, Document):

@@ -1,4 +1,4 @@
-"""What a flag would do to what waits: how much is in its queues, and how the next heads of each would change."""
+"""What a flag would do to queued requests: how many are in its queues, and how the next heads of each would change."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from shared.ports.flags import FlagSource
 from shared.ports.store import Store
 
 LOOKED_AT = 100
-"""Heads of each queue at most: the ones that are next."""
+"""Heads per queue at most: the next ones."""
 LOOKED_AT_IN_ALL = 300
 LEAST_LOOKED_AT = 10
 MOST_COUNTED = 100_000
@@ -41,7 +41,7 @@ class Queue(Struct, frozen=True):
     model: str
     priority: str
     waiting: int
-    """In the queue; of one tenant, where the flag names one."""
+    """Queued requests; of one tenant, if the flag names one."""
     heads: Sequence[Head]
 
 
@@ -50,11 +50,11 @@ class Foreseen(Struct, frozen=True):
 
     queue: Queue
     in_scope: int = 0
-    """Of the heads that were looked at."""
+    """Number of heads that were examined."""
     changes: Mapping[str, int] = field(default_factory=dict)
     """Heads by how they change, in words."""
     saved_micros: int = 0
-    """Of the estimates; negative where it is dearer."""
+    """Sum of the estimates; negative if dearer."""
 
     @property
     def changed(self) -> int:
@@ -73,14 +73,14 @@ class Foreseen(Struct, frozen=True):
 
 
 class FlagPreview(Struct, frozen=True):
-    """A flag that may be tripped, and what it would meet."""
+    """A flag that may be tripped, and what it would affect."""
 
     flag: Flag
     foreseen: list[Foreseen]
     alike: list[Flag]
-    """Tripped already by the same name."""
+    """Flags of the same name that are already tripped."""
     lanes: tuple[str, ...]
-    """That a route may take."""
+    """Lanes that a route may take."""
 
 
 async def look(
@@ -93,7 +93,7 @@ async def look(
     ids: Iterator[str],
     vertex: VertexUse | None = None,
 ) -> FlagPreview:
-    """What the flag would do under the first of `ids` that is free; nothing is changed."""
+    """What the flag would do under the first free id of `ids`; nothing is changed."""
     snapshot, queues = await asyncio.gather(
         routing_snapshot.read(store, flag_source, catalogue, gateways, vertex),
         waiting(store, catalogue, wish.scope.tenant),
@@ -109,7 +109,7 @@ async def look(
 
 
 async def waiting(store: Store, catalogue: Catalogue, tenant: str | None) -> list[Queue]:
-    """Every queue in which something waits."""
+    """Every queue with waiting requests."""
     names = [(model, priority) for model in catalogue.models for priority in PRIORITIES]
     queues = await asyncio.gather(*(_queue(store, model, priority, tenant) for model, priority in names))
     return [queue for queue in queues if queue.waiting]
@@ -128,7 +128,8 @@ async def _queue(store: Store, model: str, priority: str, tenant: str | None) ->
 
 
 def foresee(queue: Queue, new: Flag, context: RoutingContext) -> Foreseen:
-    """How the heads would change, were `new` in force beside what is; one in shadow is taken as if it were."""
+    """How the heads would change if `new` were in force beside the current flags; a shadow flag is treated as if it
+    were in force."""
     with_it = context.with_flag(replace(new, shadow=False))
     changes: Counter[str] = Counter()
     saved = 0
@@ -151,7 +152,8 @@ def foresee(queue: Queue, new: Flag, context: RoutingContext) -> Foreseen:
 
 
 def _alike(head: Head, context: RoutingContext) -> Hashable:
-    """Heads with the same one are planned alike: all that a plan depends on, of the id its place in shares alone."""
+    """Heads with the same key are planned alike: it holds everything that a plan depends on; of the id only its
+    position in shares."""
     history = head.history
     shares = tuple(
         flag.hundredth(head.request_id, item.name) < item.scope.share

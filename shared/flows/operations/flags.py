@@ -19,13 +19,13 @@ from shared.ports.store import Store
 from shared.ports.telemetry import Events
 
 LOOKED_BACK = 50
-"""Lines of history in which an undo looks for what was before."""
+"""Lines of history that are searched for the state before a change."""
 
 __all__ = ["Board", "expire", "extend", "read_board", "reset", "reset_conclusion", "trip", "undo"]
 
 
 async def read_board(ports: Ports) -> Board:
-    """Our own flags, and those of the team's flag system where one is configured."""
+    """Our own flags, and those of the team's flag system if one is configured."""
     return await ports.flag_source.beside(await read_own(ports.store), ports.clock.now())
 
 
@@ -43,7 +43,7 @@ async def trip(store: Store, signals: Events, new: Flag) -> Flag:
 async def reset(
     store: Store, signals: Events, flag_id: str, actor: str, reason: str, *, as_seen: datetime | None = None
 ) -> None:
-    """Raises FlagRefused, also where it is not as it was seen: `as_seen` is when it ended then."""
+    """Raises FlagRefused, also if it has changed since it was read: `as_seen` is when it ended then."""
 
     def without(board: Board, now: datetime) -> Board:
         _check_unchanged(board, flag_id, as_seen)
@@ -53,7 +53,7 @@ async def reset(
 
 
 async def reset_conclusion(store: Store, signals: Events, conclusion: Conclusion, actor: str, reason: str) -> None:
-    """Have the pump forget a conclusion and all that speaks for it: only what fails from now on counts."""
+    """Have the pump drop a conclusion and all evidence for it: only failures from now on count."""
     while True:
         document = await store.get(PATH)
         now = document.read_at
@@ -88,7 +88,7 @@ async def extend(
     *,
     as_seen: datetime | None = None,
 ) -> None:
-    """Raises FlagRefused, also where it is not as it was seen: `as_seen` is when it ended then."""
+    """Raises FlagRefused, also if it has changed since it was read: `as_seen` is when it ended then."""
 
     def longer(board: Board, now: datetime) -> Board:
         _check_unchanged(board, flag_id, as_seen)
@@ -98,7 +98,7 @@ async def extend(
 
 
 async def undo(store: Store, events_port: Events, flag_id: str, actor: str) -> None:
-    """Take back what was last done to a flag, within UNDO_WITHIN. Raises FlagRefused."""
+    """Undo the last change of a flag, within UNDO_WITHIN. Raises FlagRefused."""
     documents = [line for line in await store.query(queries.flag_history(LOOKED_BACK)) if line.is_readable]
     mine = [
         line for line in (HistoryLine.from_json(document.data) for document in documents) if line.flag_id == flag_id
@@ -127,7 +127,7 @@ def _undoing(
 
 
 async def expire(ports: Ports, now: datetime) -> int:
-    """Write those whose time is over into the history. They bend nothing any more since their own moment."""
+    """Write expired flags into the history. They have had no effect since they expired."""
     board = await read_own(ports.store)
     over = board.expired(now)
 

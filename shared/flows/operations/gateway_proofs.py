@@ -1,4 +1,4 @@
-"""The proofs of gateways: reading them for the pump, writing them down, and the small logged test."""
+"""The proofs of gateways: reading them for the pump, recording evidence, and the small logged test."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LEAVES_WITHIN = timedelta(seconds=30)
 
 
 async def read_proofs(store: Store, names: Sequence[str]) -> dict[str, GatewayProof]:
-    """By name; an empty one where nothing was written down."""
+    """By name; an empty one if nothing is recorded."""
     documents = await store.get_all([gateway_proof.path(name) for name in names])
     return {
         name: GatewayProof.from_json(document.data) if isinstance(document, Document) else GatewayProof()
@@ -47,7 +47,7 @@ async def read_off(
 async def record(
     store: Store, catalogue: Catalogue, name: str, item: str, text: str, by: str, facts: Mapping[str, Any] | None = None
 ) -> ProofEvidence:
-    """Write one item's evidence down, in place of what stood for it. Raises ProofRefused."""
+    """Record one item's evidence, replacing any earlier one. Raises ProofRefused."""
     about = gateway.fingerprint(catalogue.gateways[name])
     while True:
         document = await store.get(gateway_proof.path(name))
@@ -67,7 +67,7 @@ async def record(
 async def prove(
     store: Store, catalogue: Catalogue, lane: Lane, clock: Clock, name: str, model: str, by: str
 ) -> ProofEvidence:
-    """The small logged test: one call that is charged, its facts written down whether it passed or not."""
+    """The small logged test: one charged call, whose facts are recorded whether it passed or not."""
     provider = catalogue.gateways[name]
     started_at = clock.now()
     size = "1K" if "1K" in provider.sizes else provider.sizes[0]
@@ -89,12 +89,12 @@ async def prove(
 
 
 async def _at_once() -> timedelta:
-    """A proof waits for no slot."""
+    """A proof does not wait for a slot."""
     return LEAVES_WITHIN
 
 
 def _facts(provider: Gateway, order: Order, answer: Answer, at: datetime, latency_ms: int) -> dict[str, Any]:
-    """What the log of the provider should say of the same call."""
+    """What the provider's log should say about the same call."""
     price = gateway.price(provider, order.model, 0)
     provider_name = gateway.alias(provider, order.model)
     common = {

@@ -1,4 +1,4 @@
-"""Rows of the ledger from day to day, page after page."""
+"""Rows of the ledger over a range of days, page by page."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ After: TypeAlias = tuple[str, str] | None
 
 
 async def read_rows(store: Store, since: date, until: date) -> list[LedgerRow]:
-    """Of all tenants, both days included. Raises StoreUnavailable, UnreadableDocument."""
+    """All tenants' rows, both days included. Raises StoreUnavailable, UnreadableDocument."""
     first, last = since.isoformat(), until.isoformat()
     return await _all(store, LedgerRow, lambda after: queries.ledger(first, last, PAGE, after))
 

@@ -1,4 +1,4 @@
-"""Each process says once a minute, while it works, that it is there and which release it runs."""
+"""Once a minute while it works, each process records that it is present and which release it runs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ class Presence:
         self._functions: dict[str, datetime] = {}
 
     async def tell(self, function: str) -> None:
-        """After a message or a round of that function: one write a minute. A store that is away fails nothing."""
+        """After a message or a round of that function: one write a minute. If the store is unavailable, nothing
+        fails."""
         ports, now = self._ports, self._ports.clock.now()
         self._started_at = self._started_at or now
         self._functions[function] = now

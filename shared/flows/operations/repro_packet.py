@@ -1,4 +1,4 @@
-"""The packet of one attempt with the line that makes its call again."""
+"""The packet of one attempt with the command that repeats its call."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ GOOGLE = "https://generativelanguage.googleapis.com"
 
 
 class Repeating(Struct, frozen=True):
-    """Where and how a call is made again."""
+    """Where and how a call is repeated."""
 
     project: str
     base_url: str | None
@@ -37,7 +37,7 @@ def made(
     *,
     with_prompt: bool,
 ) -> dict[str, Any]:
-    """The packet, with `curl`: None for an attempt of another contract than Google's."""
+    """The packet, with `curl`: None for an attempt under another contract than Google's."""
     contents = repro_packet.packet(
         request_id, request, attempt, project=how.project, catalogue=catalogue, with_prompt=with_prompt
     )

@@ -1,4 +1,4 @@
-"""A page of requests that a filter means, read by time: no index knows every combination of filters."""
+"""A page of requests that match a filter, read by time: there is no index for every combination of filters."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Cursor(Struct, frozen=True):
 
     @classmethod
     def parse(cls, text: str) -> Cursor | None:
-        """None where there is none, or it cannot be read."""
+        """None if there is none, or it cannot be read."""
         moment, *ids = text.split("|")
         at = read_moment(moment)
         return cls(at, tuple(ids[:MOST_SAME])) if at is not None else None
@@ -43,9 +43,9 @@ class Cursor(Struct, frozen=True):
 class ListPage(Struct, frozen=True):
     rows: tuple[Row, ...]
     next: Cursor | None
-    """None where this is the end."""
+    """None if this is the last page."""
     read: int
-    """Documents that were looked at."""
+    """Documents that were read."""
     stopped: bool
     """MOST_READ were read before the page was full."""
     unreadable: int
@@ -53,7 +53,7 @@ class ListPage(Struct, frozen=True):
 
 
 async def read(store: Store, chosen: RequestFilter, cursor: Cursor | None, size: int, now: datetime) -> ListPage:
-    """Newest first. Sorted otherwise: the first `size` of those among the newest MOST_READ. Raises StoreUnavailable."""
+    """Newest first. In another order: the first `size` among the newest MOST_READ. Raises StoreUnavailable."""
     limit = size if chosen.sort == "newest" else MOST_READ
     rows: list[Row] = []
     read = unreadable = 0

@@ -1,4 +1,4 @@
-"""What the store says that routes are chosen under: flags, breakers, conclusions, which models are closed."""
+"""What routes are chosen by, as stored: flags, breakers, conclusions, which models are closed."""
 
 from __future__ import annotations
 
@@ -30,35 +30,35 @@ from shared.ports.store import Store
 
 
 class RoutingSnapshot(Struct, frozen=True):
-    """As of one look; where nothing was ever started, nothing."""
+    """The state at one look; empty if nothing was ever started."""
 
     now: datetime
     own: Board = field(default_factory=Board)
     """Our own flags, which can be changed here."""
     board: Board = field(default_factory=Board)
-    """With those of the team's flag system, where RENDERLANE_FLAG_PROVIDER names it in this environment too."""
+    """Including those of the team's flag system, if RENDERLANE_FLAG_PROVIDER names it in this environment too."""
     routing: Routing = field(default_factory=Routing)
-    """What the pump remembers of routes and flags."""
+    """What the pump remembers about routes and flags."""
     opens: Mapping[str, datetime] = field(default_factory=dict)
     """Until when models start nothing, by model id."""
     offers: Mapping[str, Offer] = field(default_factory=dict)
-    """Of gateways, by model id: of those that are in use here, or where the pump runs."""
+    """Gateways by model id: those in use here, or where the pump runs."""
     blocked: Mapping[str, Fields] = field(default_factory=dict)
-    """Why the pump holds queues back, by model id; what is over is left out."""
+    """Why the pump blocks queues, by model id; reasons that are over are left out."""
     leader: str | None = None
     """The process whose pump leads, or led last."""
     led_until: datetime | None = None
     vertex: VertexUse | None = None
-    """Which requests the Vertex lane takes; None where there is none, here or where the pump runs."""
+    """Which requests the Vertex lane takes; None if there is none, here or where the pump runs."""
 
     def lanes(self, built: Collection[str]) -> tuple[str, ...]:
-        """That a route may take, of those built."""
+        """Lanes that a route may take, of those built."""
         here = () if self.vertex == "only" else built
         more = [*([VERTEX] if self.vertex else []), *([GATEWAY] if self.offers else [])]
         return (*here, *(lane for lane in more if lane not in here))
 
     def context(self, catalogue: Catalogue, built: Collection[str]) -> RoutingContext:
-        """What the pump would plan under now, with these lanes built."""
+        """The context in which the pump would plan now, with these lanes built."""
         return RoutingContext(
             catalogue=catalogue,
             lanes=self.lanes(built),
@@ -73,13 +73,13 @@ class RoutingSnapshot(Struct, frozen=True):
 
     @property
     def tripped(self) -> list[Flag]:
-        """In force, shadows too: the oldest first, breakers' after all others."""
+        """Flags in force, including shadow flags: the oldest first, breakers' after all others."""
         in_force = self.board.in_force(self.now)
         return sorted(in_force, key=lambda flag: (flag.actor == BREAKER, flag.tripped_at, flag.id))
 
     @property
     def kept_elsewhere(self) -> tuple[str, ...]:
-        """Ids of flags that the pump goes by and that cannot be seen from here."""
+        """Ids of flags that the pump observes and that are not visible here."""
         ids = (name.rpartition("@")[0] for name in self.routing.in_force)
         return tuple(name for name in ids if "@" in name and name not in self.board.flags)
 

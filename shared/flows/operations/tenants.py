@@ -13,7 +13,8 @@ from shared.ports.store import Store
 
 
 async def set_weight(store: Store, tenant: str, weight: float) -> float | None:
-    """The weight by which `tenant` shares queues from now on. The one before, or None where none was set."""
+    """Set the weight by which `tenant` shares queues from now on. Returns the previous one, or None if there was
+    none."""
     while True:
         document = await store.get(tenant_path(tenant))
         now = document.read_at
@@ -27,11 +28,11 @@ async def set_weight(store: Store, tenant: str, weight: float) -> float | None:
 
 
 class NoBudget(Exception):
-    """There is none of which the period or the rule could be changed: a limit comes first."""
+    """There is no budget whose period or rule could be changed: set a limit first."""
 
 
 class BudgetMoved(Exception):
-    """It is not as the operator saw it."""
+    """The budget changed since the operator read it."""
 
 
 class By(Struct, frozen=True):
@@ -54,9 +55,8 @@ async def set_budget(
     by: By = NOBODY,
     seen_micros: int | None = None,
 ) -> Budget:
-    """The budget from now on; None leaves a part as it is, `day` and `queue` at first. `seen_micros` is the limit that
-    the operator saw. Raises NoBudget, and BudgetMoved where the limit is another one by now.
-    """
+    """Set the budget from now on; None leaves a part unchanged, initially `day` and `queue`. `seen_micros` is the limit
+    that the operator saw. Raises NoBudget, and BudgetMoved if the limit has changed since."""
     while True:
         document = await store.get(tenant_path(tenant))
         before = TenantRecord.of(document).budget
@@ -87,7 +87,7 @@ async def lift_budget(store: Store, tenant: str, by: By = NOBODY) -> None:
 
 
 async def undo_budget(store: Store, tenant: str, actor: str) -> BudgetChange:
-    """Take back the newest change, within UNDO_WITHIN: what was changed. Raises UndoRefused."""
+    """Undo the newest change, within UNDO_WITHIN. Returns what was changed. Raises UndoRefused."""
     while True:
         document = await store.get(tenant_path(tenant))
         record = TenantRecord.of(document)
@@ -102,14 +102,14 @@ async def undo_budget(store: Store, tenant: str, actor: str) -> BudgetChange:
 
 
 async def _change(store: Store, document: Document | Absent, change: BudgetChange) -> bool:
-    """The budget and its history, in one write. Whether nobody else was faster."""
+    """The budget and its history, in one write. False if another process was faster."""
     after = change.after.to_json() if change.after is not None else None
     history = with_change(TenantRecord.of(document).budget_changes, change)
     return await _set(store, document, {"budget": after, FIELD: stored_value(history)})
 
 
 async def _set(store: Store, document: Document | Absent, changes: Fields) -> bool:
-    """Whether nobody else was faster."""
+    """False if another process was faster."""
     now = document.read_at
     write: Write
     if isinstance(document, Document):

@@ -1,4 +1,4 @@
-"""What is in force at a tick: breakers tripped and reset, what is concluded, and the routing to plan under."""
+"""What is in force at a tick: breakers tripped and reset, conclusions, and the context to plan in."""
 
 from __future__ import annotations
 
@@ -31,21 +31,21 @@ from shared.ports import Ports
 
 
 class InForce(Struct, frozen=True):
-    """What a tick plans under."""
+    """What a tick plans by."""
 
     routing: Routing
     context: RoutingContext
     shadows: tuple[Flag, ...]
     sight: Sight
-    """With the flags as they are after breakers tripped and reset."""
+    """With the flags after breakers tripped and reset."""
     epoch: int
-    """Of the memory: one more where sleeping requests may have a route now."""
+    """Of the memory: one higher if sleeping requests may have a route now."""
     suspected: frozenset[str]
-    """Cases of too few requests for a conclusion, that somebody has been told of."""
+    """Cases of too few requests for a conclusion that were already reported."""
 
 
 class Breakers:
-    """Trips and resets breakers. It remembers nothing: circuits and conclusions are in the Routing."""
+    """Trips and resets breakers. Keeps no state: circuits and conclusions are in the Routing."""
 
     def __init__(self, ports: Ports) -> None:
         self._ports = ports
@@ -54,10 +54,8 @@ class Breakers:
         self, before: Routing, memory: Memory, sight: Sight, reports: Reports, blocked: Mapping[str, Blocked],
         suspected: frozenset[str], now: datetime,
     ) -> InForce:  # fmt: skip
-        """Trip and reset breakers, conclude what evidence allows, and say what is in force from here on.
-
-        `blocked` by model: what the last tick found full; `suspected`: what was told of by then.
-        """
+        """Trip and reset breakers, draw the conclusions that evidence allows, and return what is in force from here on.
+        `blocked` by model: what was full at the last tick; `suspected`: what was reported by then."""
         board = sight.flags.board
         conclusions = conclude(
             before.conclusions, reports.heard, before.starts, now, resets=board.resets, longest=self._longest()
@@ -103,7 +101,7 @@ class Breakers:
         )
 
     def _longest(self) -> dict[str, timedelta]:
-        """The most between two probes of a gateway's account, as its row in the catalogue says."""
+        """The longest interval between two probes of a gateway's account, from its row in the catalogue."""
         ports = self._ports
         return {
             pool(GATEWAY, model): max(ports.catalogue.gateways[name].ask_again for name in names)
@@ -130,7 +128,7 @@ class Breakers:
             signals.emit(events.ROUTE_LACKING, what=conclusion.why)
 
     def _suspect(self, suspects: Sequence[str], suspected: frozenset[str]) -> frozenset[str]:
-        """Tell somebody, once, where nothing but such failures comes and too few requests speak for a conclusion."""
+        """Report once that all calls fail the same way, but too few requests for a conclusion."""
         for name in suspects:
             if name not in suspected:
                 claim, subject = parted(name)
@@ -159,7 +157,7 @@ class Breakers:
 
 
 def next_tick_at(routing: Routing, sight: Sight, now: datetime) -> datetime | None:
-    """When a tick should come before its time; None where none has to."""
+    """When an earlier tick is needed; None if it is not."""
     if sight.reports is None:
         return None
     health = sight.reports.health

@@ -1,4 +1,4 @@
-"""Tenants' budgets as the pump reads them: what is left, who has to wait, and who may go on again."""
+"""Tenants' budgets as the pump reads them: what is left, which requests have to wait, and which may continue."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ from shared.flows.pump.dormant import Dormant
 from shared.ports import Ports
 
 READ_EVERY = 5.0
-"""Seconds until a raised limit is seen, and until money that came back is given out again."""
+"""Seconds until a raised limit is noticed, and until returned money is available again."""
 PAGE = 200
 
 
 class BudgetState(Struct, frozen=True):
-    """What the pump knows of tenants' money."""
+    """What the pump knows about tenants' money."""
 
     balances: TenantBalances = TenantBalances()
     over_budget: tuple[str, ...] = ()
-    """Tenants of whom requests wait for money."""
+    """Tenants whose requests wait for money."""
     accounts: Mapping[str, Document | Absent] = field(default_factory=dict)
     """Documents of accounts as last read or written, by path."""
     read_tenants: frozenset[str] = frozenset()
@@ -47,7 +47,7 @@ class BudgetState(Struct, frozen=True):
 
 
 class BudgetsRead(Struct, frozen=True):
-    """After one look."""
+    """The result of one look."""
 
     state: BudgetState
     rewritten: frozenset[str] = frozenset()
@@ -63,21 +63,22 @@ class _TenantRead(Struct, frozen=True):
     balance: TenantBalance | None = None
     """None = the tenant has no budget."""
     document: Document | Absent | None = None
-    """Of its account, where that was read."""
+    """The reading of its account, if it was read."""
     unwritten: BudgetAccount | None = None
-    """The account, where it differs from its document."""
+    """The account, if it differs from its document."""
     rewritten: tuple[str, ...] = ()
 
 
 class Budgets:
-    """Reads budgets and reports them. It remembers nothing: what it knows is in the BudgetState."""
+    """Reads budgets and reports them. Keeps no state: what it knows is in the BudgetState."""
 
     def __init__(self, ports: Ports, dormant: Dormant) -> None:
         self._ports = ports
         self._dormant = dormant
 
     async def look(self, before: BudgetState, heads: Sequence[Head], at: ClockReading) -> BudgetsRead:
-        """Read budgets and what was settled: of new tenants at once, of the others now and then. Wake who may go on."""
+        """Read budgets and what was settled: new tenants at once, the others from time to time. Wake requests that may
+        continue."""
         by_tenant = before.balances.by_tenant
         due = at.monotonic - before.read_at >= READ_EVERY
         pending = {tenant for tenant, balance in by_tenant.items() if balance.account.pending}
@@ -95,7 +96,7 @@ class Budgets:
     async def judge(
         self, read: BudgetsRead, candidates: Sequence[Candidate], context: RoutingContext, now: datetime
     ) -> BudgetsJudged:
-        """Each candidate against what its tenant has left; those that have to wait for money are put to sleep."""
+        """Check each candidate against what its tenant has left; those that have to wait for money are suspended."""
         verdict = judge(candidates, read.state.balances, read.rewritten, context)
         state = self._tell(read.state, verdict.used_up)
         for tenant, heads in verdict.waiting.items():
@@ -104,7 +105,7 @@ class Budgets:
         return BudgetsJudged(state, verdict)
 
     def _tell(self, state: BudgetState, used_up: Sequence[str]) -> BudgetState:
-        """Report each budget once a limit; its tenant is over budget from here on."""
+        """Report each budget once per limit; its tenant is over budget from here on."""
         reported, over_budget = set(state.reported), list(state.over_budget)
         for tenant in used_up:
             if tenant not in over_budget:
@@ -164,7 +165,7 @@ class Budgets:
         return _TenantRead(TenantBalance(limit, account, settled), document, unwritten, cleared.rewritten)
 
     async def _wake_all(self, state: BudgetState, now: datetime) -> BudgetState:
-        """Without the tenants of whom nothing waits for money any more."""
+        """Without the tenants of whom no request waits for money any more."""
         tenants = state.over_budget
         waiting = await asyncio.gather(
             *(self._wake(tenant, state.balances.by_tenant.get(tenant), now) for tenant in tenants)
@@ -174,9 +175,8 @@ class Budgets:
         )
 
     async def _wake(self, tenant: str, balance: TenantBalance | None, now: datetime) -> bool:
-        """As many of those that wait as the money is enough for, in their order, and those to be refused now. False
-        where none waits.
-        """
+        """As many of the waiting requests as the money is enough for, in their order, and those to refuse now. False if
+        none waits."""
         if balance is not None and balance.available_micros <= 0 and balance.budget.over != "refuse":
             return True
         documents = await self._ports.store.query(queries.waiting_for(tenant, OVER_BUDGET, PAGE))

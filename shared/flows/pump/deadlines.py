@@ -1,4 +1,4 @@
-"""Heads that end in their queue: no route is left, no money, or the deadline cannot be kept; and lost releases."""
+"""Requests that end in their queue: no route is left, no money, or the deadline cannot be met; and lost releases."""
 
 from __future__ import annotations
 
@@ -25,13 +25,11 @@ from shared.flows.requests.result_events import ended
 from shared.ports import Ports
 
 WORTH_WAITING = timedelta(minutes=1)
-"""What opens later than this is left to the next kick of the schedule."""
-SWEEP_EVERY = timedelta(seconds=5)
-"""Between two looks for deadlines that passed and releases that nobody took up."""
+"""What opens later than this is left to the next scheduled kick."""
 
 
 class Overdue:
-    """Ends requests in their queue. It remembers nothing; what it writes is stamped with the time of the write."""
+    """Ends requests in their queue. Keeps no state; what it writes is stamped with the time of the write."""
 
     def __init__(self, ports: Ports, time: ServerTime, fronts: QueueFronts, planner: Planner) -> None:
         self._ports = ports
@@ -49,20 +47,20 @@ class Overdue:
             await ended(self._ports, request_in(request), was="queued")
 
     async def end_missed(
-        self, result: TickResult, blocked_before: Mapping[str, Blocked], context: RoutingContext
+        self, result: TickResult, blocked_before: Mapping[str, Blocked], context: RoutingContext, now: datetime
     ) -> None:
-        """Heads whose deadline cannot be kept any more: at once, with the reason, and those behind them.
+        """End requests whose deadline can no longer be met, at once and with the reason, and those behind them.
 
-        `blocked_before` by model: what the tick before this found full; those behind it are ended already.
+        `blocked_before` by model: what was full at the tick before; requests behind it are ended already.
         """
         for candidate, full in result.missed:
             if candidate.model in context.opens:  # else the next tick plans another route, where there is one
                 await self.end(candidate.head, "expired", _too_late(candidate.model, full))
         new = {model: full for model, full in result.blocked.items() if model not in blocked_before}
-        await self._expire_behind(new, context, self._time.now())
+        await self._expire_behind(new, context, now)
 
     async def sweep(self, blocked: Mapping[str, Blocked], context: RoutingContext | None, now: datetime) -> None:
-        """Take back lost releases and end what is past its deadline. `context`: of the last tick, None before it."""
+        """Take back lost releases and end requests past their deadline. `context`: of the last tick, None before it."""
         for head in await take_back_unclaimed(self._ports, self._time):
             self._fronts.left(head)
         await expire_overdue(self._ports, now)
@@ -71,7 +69,7 @@ class Overdue:
     async def _expire_behind(
         self, blocked: Mapping[str, Blocked], context: RoutingContext | None, now: datetime
     ) -> None:
-        """End those behind the heads that are due before their model opens."""
+        """End requests behind the heads whose deadline comes before their model opens."""
 
         def has_another_route(head: Head, model: str) -> bool:
             if context is None or model not in context.opens:

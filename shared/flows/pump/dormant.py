@@ -1,4 +1,4 @@
-"""Requests with no open route for a while leave the front of their queue, and come back when there may be one."""
+"""Requests without an open route for a while leave the front of their queue, and return when there may be one."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from shared.flows.requests.item_by_item import heads
 from shared.ports import Ports
 
 SLEEP_AFTER = timedelta(seconds=60)
-"""Without an open route, and none in sight for as long."""
+"""How long without an open route, and with none expected for as long."""
 LONGEST_SLEEP = timedelta(minutes=10)
-"""Where nobody knows when a route opens."""
+"""If it is unknown when a route opens."""
 
 
 class Dormant:
-    """Puts requests to sleep and wakes them. It remembers nothing: what it rests on is in the PumpState."""
+    """Suspends and wakes requests. Keeps no state: everything it depends on is in the PumpState."""
 
     def __init__(self, ports: Ports, fronts: QueueFronts) -> None:
         self._ports = ports
@@ -32,9 +32,10 @@ class Dormant:
     async def suspend_behind(
         self, blocked: Mapping[str, Blocked], shut_since: Mapping[str, datetime], epoch: int, now: datetime
     ) -> dict[str, datetime]:
-        """Have a page of requests sleep where there are more behind it and nothing opens soon.
+        """Suspend a page of requests if more wait behind it and nothing opens soon.
 
-        `shut_since` by model: when it was first found shut, or its last page was put to sleep; returned as it is now.
+        `shut_since` by model: when it was first found closed, or its last page was suspended; the current values are
+        returned.
         """
         shut = {model: full for model, full in blocked.items() if _is_shut(full, now)}
         since = {model: shut_since.get(model, now) for model in shut}
@@ -48,7 +49,7 @@ class Dormant:
         return since
 
     async def suspend_without_route(self, waiting: Sequence[tuple[Head, Waits]], epoch: int, now: datetime) -> None:
-        """Requests whose every route is closed stand aside where they fill a page and hide others behind it."""
+        """Requests whose every route is closed are suspended if they fill a page and hide others behind it."""
         by_queue: dict[tuple[str, str], list[tuple[Head, Waits]]] = {}
         for head, waits in waiting:
             by_queue.setdefault((head.model, head.priority), []).append((head, waits))
@@ -58,15 +59,16 @@ class Dormant:
                 await self._change([head for head, _ in pairs], changes)
 
     async def suspend(self, heads: Sequence[Head], reason: str, until: datetime, now: datetime) -> None:
-        """Out of their queues until then, or until somebody wakes these very ones."""
+        """Out of their queues until then, or until these very requests are woken."""
         await self._change(list(heads), head_changes.suspend(reason, until, None, now))
 
     async def wake_for_money(self, heads: Sequence[Head], now: datetime) -> None:
-        """Back into their queues, before their time."""
+        """Back into their queues early."""
         await self._change(list(heads), {**head_changes.resume(now), "reason": "there is money again"})
 
     async def wake_older_than(self, epoch: int, woken_epoch: int, now: datetime) -> int:
-        """Wake a page of those that fell asleep before the limits changed last. The epoch of which all are awake."""
+        """Wake a page of those that were suspended before the last change of limits. Returns the epoch up to which all
+        are awake."""
         if woken_epoch >= epoch:
             return woken_epoch
         documents = await self._ports.store.query(queries.asleep_before(epoch, PAGE))
@@ -74,7 +76,8 @@ class Dormant:
         return epoch if len(documents) < PAGE else woken_epoch
 
     async def return_to_queue(self, woken: Iterable[Head], now: datetime) -> None:
-        """Those that woke and got no slot take their places in the queue: a closed model's must not hide others."""
+        """Those that woke and got no slot take their places in the queue: requests of a closed model must not hide
+        others."""
         await self._change(list(woken), head_changes.resume(now))
 
     async def _change(self, heads: list[Head], changes: Fields) -> None:
@@ -87,14 +90,14 @@ class Dormant:
 
 
 def _is_shut(full: Blocked, now: datetime) -> bool:
-    """For sure longer than a request should stand in the way of others."""
+    """Certainly for longer than a request should block others."""
     if full.reason == "zero":
         return True
     return full.lasts and full.until is not None and full.until > now + SLEEP_AFTER
 
 
 async def wake_from_the_future(ports: Ports, now: datetime) -> None:
-    """Those that were put to sleep by a clock that has been set back since: their time would come too late."""
+    """Those that were suspended by a clock that has been set back since: they would wake too late."""
     after = now
     while True:
         page = await ports.store.query(queries.asleep_since(after, WOKEN_AT_ONCE))

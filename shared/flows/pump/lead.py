@@ -1,6 +1,6 @@
-"""The lead, and the documents that only the pump that has it writes: its own, and one for each model.
+"""The lead, and the documents that only the leading pump writes: its own, and one for each model.
 
-Correctness rests on their compare-and-sets, never on the lead: a second pump that believes it leads loses its commit.
+Correctness depends on their compare-and-sets, never on the lead: a second pump that believes it leads fails to commit.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from shared.core.accounting.budget import BudgetAccount
 from shared.core.admission import model_state
-from shared.core.admission.clock_rewind import fell_by, rewound, rewound_routing
+from shared.core.admission.clock_rewind import rewound, rewound_routing, set_back_by
 from shared.core.admission.fleet_pace import FleetPace
 from shared.core.admission.model_state import ModelState
 from shared.core.admission.route_memory import Routing
@@ -33,16 +33,18 @@ from shared.flows.pump_status import LONGEST_LEAD, PUMP
 from shared.ports import Ports
 
 LEADER_LEASE = timedelta(seconds=6)
-"""Renewed with every write, and at least while RENEW_WITHIN is left; so long nobody grants when a pump dies."""
+"""Renewed with every write, and at least when RENEW_WITHIN is left; after a pump dies, nothing is granted for this
+long."""
 RENEW_WITHIN = timedelta(seconds=3)
 UNDISTURBED = timedelta(seconds=10)
-"""For so long a new lead passes to no other release: with traffic split between two, it would go back and forth."""
+"""For this long, a new lead is not passed to another release: with traffic split between two, it would go back and
+forth."""
 LASTING = ("closed", "day", "zero", "paused", "no route")
 """Reasons to wait whose change is written at once."""
 
 
 class LeadLost(Exception):
-    """Another pump leads, or has written what this one knew."""
+    """Another pump leads, or has written what this one had read."""
 
 
 class Lead(Struct, frozen=True):
@@ -54,14 +56,14 @@ class Lead(Struct, frozen=True):
 
 
 class PumpEntry(Struct, frozen=True):
-    """What the pump's own document is to say."""
+    """What the pump's own document is to contain."""
 
     memory: Memory
     routing: Routing
     blocked: Mapping[str, Any] = field(default_factory=dict)
     """By model, why its queue waits."""
     waiting: Sequence[str] = ()
-    """Queues in which something is known to wait."""
+    """Queues that are known to have waiting requests."""
     over_budget: tuple[str, ...] = ()
 
 
@@ -70,12 +72,12 @@ class Written(Struct, frozen=True):
 
     documents: PumpDocuments
     accounts: Mapping[str, Document | Absent]
-    """Those of tenants' budgets that were written, by path."""
+    """Documents of tenants' budgets that were written, by path."""
     at: datetime
 
 
 async def take_lead(ports: Ports) -> Lead | None:
-    """None where another pump leads."""
+    """None if another pump leads."""
     pump = await ports.store.get(PUMP)
     last = PumpRecord.of(pump)
     if isinstance(pump, Document):
@@ -88,7 +90,7 @@ async def take_lead(ports: Ports) -> Lead | None:
     documents, memory = PumpDocuments(pump, lead_since=since), _memory(pump)
     routing = Routing.from_json(last.routing) if isinstance(pump, Document) else Routing()
     changed: Mapping[str, ModelState] = {}
-    by = fell_by(memory, pump.read_at)
+    by = set_back_by(memory, pump.read_at)
     if by:
         ports.signals.emit(events.CLOCK_SET_BACK, seconds=round(by.total_seconds()))
         documents, memory = await read_standings(ports, documents, memory, {*ports.catalogue.models, *memory.limits})
@@ -123,7 +125,7 @@ async def leave(ports: Ports, documents: PumpDocuments) -> None:
 async def read_standings(
     ports: Ports, documents: PumpDocuments, memory: Memory, models: Collection[str]
 ) -> tuple[PumpDocuments, Memory]:
-    """With those that were not read yet: nobody else writes them."""
+    """With those that were not read yet: only this pump writes them."""
     missing = sorted(set(models) - set(documents.calendars))
     if not missing:
         return documents, memory
@@ -140,9 +142,9 @@ async def write(
     ports: Ports, documents: PumpDocuments, before: PumpEntry, after: PumpEntry, *,
     accounts: Sequence[tuple[BudgetAccount, Document | Absent]], done: Sequence[Document], now: datetime,
 ) -> Written | None:  # fmt: skip
-    """Write what changed, all together, with the pump's own document; `done` are deleted. None where nothing did.
+    """Write what changed, all together, with the pump's own document; `done` are deleted. None if nothing changed.
 
-    `before`: memory and routing as the stages before had them. `accounts` beside their documents. Raises LeadLost.
+    `before`: memory and routing as the earlier stages had them. `accounts` beside their documents. Raises LeadLost.
     """
     standings = before.memory.standings
     changed = {
@@ -160,7 +162,7 @@ async def write(
 
 
 def _is_due(documents: PumpDocuments, before: PumpEntry, after: PumpEntry, now: datetime) -> bool:
-    """Something to say, or a lead that ends soon. A full minute is no news, a used-up day is."""
+    """Whether something is worth writing, or the lead ends soon. A full minute is not, a used-up day is."""
     assert isinstance(documents.pump, Document)
     written = PumpRecord.of(documents.pump)
     if after.over_budget != written.over_budget or tuple(after.waiting) != written.waiting:
@@ -213,9 +215,10 @@ async def _commit(
 
 
 def _succeeds(ports: Ports, pump: Document) -> bool:
-    """Whether this pump takes the lead over from one that is alive: kicks come where traffic goes, so a kick that
-    reaches another release than the leader's was deployed, or rolled back to, meanwhile. Safe at any time: the
-    leader's next commit fails, and it has handed out nothing that it had not committed.
+    """Whether this pump takes the lead over from a living one. Kicks arrive where traffic goes, so a kick that reaches
+    another release than the leader's means that a release was deployed or rolled back.
+
+    Safe at any time: the leader's next commit fails, and it has handed out nothing that it had not committed.
     """
     record = PumpRecord.of(pump)
     leader, since = record.lead_release, record.lead_since

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from shared.core.observability import events
-from shared.flows.clock import ClockFell
+from shared.flows.clock import ClockSetBack
 from shared.flows.pump.lead import LeadLost, leave, take_lead
 from shared.flows.pump.tick import TickRunner
 from shared.flows.requests.item_by_item import reason_of
@@ -23,22 +23,22 @@ if TYPE_CHECKING:
 
 TICK = timedelta(seconds=1)
 FULL_TICK = timedelta(milliseconds=500)
-"""While attempts in flight are what holds the queue: room comes back between two ticks."""
+"""While attempts in flight block the queue: room returns between two ticks."""
 LEAST_BETWEEN = timedelta(milliseconds=150)
 EXTRA_TICKS = 3.0
-"""Ticks before their time that kicks can have in store, and how many come back a second: the pump's documents take
-about one write a second for long."""
+"""How many extra ticks kicks can save up, and how many are added per second: the pump's documents sustain about one
+write a second."""
 EXTRA_PER_SECOND = 0.35
 ANSWER_WITHIN = timedelta(seconds=540)
 """A push may stay unanswered for 600 s."""
 LONGEST_REST = 10.0
 """Seconds after a tick that failed; the first rest is two."""
 QUIET_AFTER = timedelta(seconds=3)
-"""Without work for so long, the loop gives up its lead; a kick brings it back within milliseconds."""
+"""After this long without work, the loop gives up its lead; a kick brings it back within milliseconds."""
 
 
 class Pump:
-    """One per process. `kicked` answers at once when the loop runs here already."""
+    """One per process. `kicked` returns at once if the loop already runs here."""
 
     def __init__(self, ports: Ports, kicks: Kicks) -> None:
         self._ports = ports
@@ -51,7 +51,7 @@ class Pump:
         self._extra = EXTRA_TICKS
 
     async def kicked(self, queues: Collection[str] = (), answer_within: timedelta = ANSWER_WITHIN) -> None:
-        """Run the loop until it is quiet, another leads, or time is up; wake it where it runs already."""
+        """Run the loop until it is idle, another pump leads, or time is up; wake it if it already runs."""
         if queues and self._kicked is not None:
             self._kicked |= set(queues)
         else:
@@ -70,7 +70,7 @@ class Pump:
         await summarizing.close()
 
     def end(self) -> None:
-        """Ask the loop to leave after its tick (the process is going down)."""
+        """Ask the loop to leave after its tick (the process is shutting down)."""
         self._ending = True
         self._wake.set()
 
@@ -90,7 +90,7 @@ class Pump:
             except LeadLost:
                 ports.signals.emit(events.LEAD_LEFT, holder=ports.boot, why="another pump leads")
                 return
-            except ClockFell:
+            except ClockSetBack:
                 continue  # with everything read again
             except (StoreUnavailable, TopicsUnavailable):
                 raise
@@ -107,7 +107,7 @@ class Pump:
             await self._kicks.kick()
 
     async def _loop(self, granting: TickRunner, summarizing: Summarizing, ends: float) -> str:
-        """Tick until there is a reason to leave, `ends` by the monotonic clock among them, and say which."""
+        """Tick until there is a reason to leave, including `ends` by the monotonic clock, and return it."""
         clock = self._ports.clock
         busy_at = clock.monotonic()
         while True:
@@ -127,7 +127,7 @@ class Pump:
             await self._next_tick(began, granting.next_at(began + usual.total_seconds()))
 
     async def _next_tick(self, began: float, at: float) -> None:
-        """Returns at that time; a kick has an extra one at once, while there are some in store."""
+        """Returns at that time; after a kick, at once, as long as extra ticks are saved up."""
         clock = self._ports.clock
         await clock.sleep(LEAST_BETWEEN.total_seconds())
         left = at - clock.monotonic()

@@ -1,4 +1,4 @@
-"""Slots that are open to requests as they arrive: what the pump has seen taken, and what it takes back."""
+"""Slots that are open to arriving requests: which ones were taken, and which ones the pump withdraws."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NEXT_TICK = timedelta(seconds=1.2)
 
 
 def taken(ports: Ports, documents: Sequence[Document]) -> list[TakenSlot]:
-    """Those that can be read. One that cannot keeps its slot open, which is held back until it ends."""
+    """Those that can be read. An unreadable one keeps its slot open, which is reserved until it ends."""
     slots = []
     for document in documents:
         try:
@@ -35,7 +35,7 @@ async def open_terms(
     ways: Ways, sight: Sight, reports: Reports, routing: Routing, candidates: Sequence[Candidate],
     models: Collection[str], now: datetime,
 ) -> OpenTerms:  # fmt: skip
-    """What this tick plans under. A request that is wanted as a probe before the next tick has to queue."""
+    """What this tick plans by. A request that is wanted as a probe before the next tick has to queue."""
     soon = now + NEXT_TICK
     probed = {slot.planned.probe for slot in candidates}
     probing = [slot.subject for slot in routing.conclusions.due(soon) if slot.id not in probed]

@@ -1,8 +1,9 @@
-"""What a pump reserved and nobody knows to be handed out: found out from the requests, and given back where it was not.
+"""Reservations that are not known to be handed out: the requests tell, and lost ones are returned.
 
 A pump that dies between writing a budget and handing a request out leaves the reservation named in the budget. The
-request says what became of it: at the release's number or beyond, it has taken the money along. Below it, the request
-is written once before the money comes back: a release that is still on its way finds another version, and is lost.
+request shows what became of it: at the release's number or a later one, it has taken the money over. Below it, the
+request is written once before the money is returned: a release that is still under way finds another version, and
+fails.
 """
 
 from __future__ import annotations
@@ -23,11 +24,12 @@ class Cleared(Struct, frozen=True):
 
     account: BudgetAccount
     rewritten: tuple[str, ...] = ()
-    """Requests that are of another version since."""
+    """Requests that have changed since."""
 
 
 async def clear(store: Store, account: BudgetAccount, now: datetime) -> Cleared:
-    """The account without what is handed out, or surely never will be; what changes under the look stays open."""
+    """The account without reservations that were handed out, or certainly never will be; requests that change during
+    the look stay open."""
     pending = account.pending
     if not pending:
         return Cleared(account)

@@ -1,4 +1,4 @@
-"""The fronts of all queues, kept in memory in pages: preconditions make it safe that they are a little old."""
+"""The fronts of all queues, cached in pages: write preconditions make it safe that they are slightly outdated."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from shared.ports import Ports
 
 PAGE = 100
 FRESH_FOR = 5.0
-"""Seconds after which a page is read again in any case: a late tenant's first request may stand before its others."""
+"""Seconds after which a page is read again in any case: a late tenant's first request may belong before the others."""
 EMPTIED_FRESH_FOR = 2.5
-"""So long after a queue was emptied, each tick reads it: intake may still believe that the pump knows of it."""
+"""How long after a queue was emptied each tick reads it: intake may still assume that the pump knows of it."""
 WOKEN_EVERY = 2.0
 RETIRED_FRESH_FOR = 60.0
-"""For queues of models that the catalogue has retired since somebody queued for them."""
+"""For queues of models that were retired after requests had queued for them."""
 
 
 class _Page(Struct):
@@ -44,13 +44,14 @@ class QueueFronts:
             (model, priority): _Page() for model in ports.catalogue.models for priority in PRIORITIES
         }
         self._ahead: dict[str, Head] = {}
-        """Found deep in a queue that is closed to them, with another route: they do not wait for their place in it."""
+        """Found deep in a queue that is closed to them, with another route: they do not wait for their position in
+        it."""
         self._woken_read_at = float("-inf")
         self.read_at: datetime | None = None
-        """The store's time of the newest read of the last `read`; None where it found nothing, or read nothing."""
+        """The store's time of the newest read of the last `read`; None if it found or read nothing."""
 
     def kicked(self, queues: Collection[str]) -> None:
-        """These have something new; none named = any may."""
+        """These have something new; empty = any may have."""
         for key, page in self._pages.items():
             if not queues or queue_name(*key) in queues:
                 page.read_at = float("-inf")
@@ -84,7 +85,7 @@ class QueueFronts:
         return await self._ports.store.query(queries.woken(now, PAGE))
 
     def gone(self, request_ids: Iterable[str]) -> None:
-        """These stand in no queue any more, or are not what they were."""
+        """These are no longer in a queue, or have changed."""
         for request_id in request_ids:
             self._ahead.pop(request_id, None)
             for page in self._pages.values():
@@ -92,18 +93,18 @@ class QueueFronts:
                     page.emptied_at = self._ports.clock.monotonic()
 
     def left(self, head: Head) -> None:
-        """It came back into its queue."""
+        """It returned to its queue."""
         page = self._pages.get((head.model, head.priority))
         if page is not None:
             page.read_at = float("-inf")
 
     @property
     def waiting(self) -> list[str]:
-        """The queues in which something is known to wait."""
+        """Queues that are known to have waiting requests."""
         return sorted(queue_name(*key) for key, page in self._pages.items() if page.heads or page.more)
 
     def is_full_of(self, model: str, priority: str, count: int) -> bool:
-        """Whether so many are all that is left of a page behind which there is more."""
+        """Whether this many are all that is left of a page behind which there is more."""
         page = self._pages.get((model, priority))
         return page is not None and page.more and len(page.heads) <= count
 

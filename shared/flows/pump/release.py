@@ -1,4 +1,4 @@
-"""Handing slots to workers, and taking back those that nobody took up."""
+"""Handing slots to workers, and taking back those that no worker took."""
 
 from __future__ import annotations
 
@@ -33,24 +33,24 @@ PAGE = 100
 
 
 class OnRecord(Struct, frozen=True):
-    """The request carries the release, and its reservation. Where publishing failed, it is taken back as unclaimed."""
+    """The request carries the release and its reservation. If publishing failed, it is taken back as unclaimed."""
 
 
 class RequestChanged(Struct, frozen=True):
-    """The request was changed meanwhile: nothing was handed out."""
+    """The request changed meanwhile: nothing was handed out."""
 
     slot: LostSlot
 
 
 class Unconfirmed(Struct, frozen=True):
-    """The store did not say whether the release is on record: the next look at its request finds out."""
+    """The store did not confirm whether the release is on record: the next look at its request finds out."""
 
 
 ReleaseResult: TypeAlias = OnRecord | RequestChanged | Unconfirmed
 
 
 class Turn(Struct, frozen=True):
-    """The tick that grants, as its requests' traces see it."""
+    """The granting tick, as its requests' traces show it."""
 
     place: Place
     began_at: datetime
@@ -60,7 +60,7 @@ class Turn(Struct, frozen=True):
 async def release(
     ports: Ports, grant: Grant, turn: Turn, reservation: Reservation | None = None, chosen: Chosen = FOREGROUND
 ) -> ReleaseResult:
-    """Each by itself: one cancelled request must not waste a tick."""
+    """Each on its own: one cancelled request must not waste a tick."""
     head, planned = grant.candidate.head, grant.candidate.planned
     decided_at = turn.time.now()
     changes = head_changes.released(
@@ -129,7 +129,7 @@ async def take_back_unclaimed(ports: Ports, time: ServerTime) -> list[Head]:
 
 
 async def _take_back(ports: Ports, document: Document, now: datetime) -> Head | None:
-    """None where somebody else had it."""
+    """None if another process had it."""
     request = request_in(document)
     reason = "its release was not taken up"
     after = replace(

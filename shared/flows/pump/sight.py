@@ -1,4 +1,4 @@
-"""What the pump has read of the world: workers' reports, flags, live limits, open slots, how much is in flight."""
+"""Everything that the pump has read: workers' reports, flags, live limits, open slots, the number in flight."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from shared.core.limits.live_quota import LiveLimits, LiveQuota
 from shared.core.limits.observations import ModelObservations, StartSignal, summed
 from shared.core.provider.circuit_health import REMEMBERED, Health
 from shared.core.provider.circuit_health import summed as summed_health
-from shared.core.times.set_back import FELL
+from shared.core.times.leases import CLOCK_TOLERANCE
 from shared.core.values.codec import stored_in
 from shared.core.values.documents import Document
 from shared.flows.clock import ClockReading
@@ -27,14 +27,14 @@ from shared.flows.operations.gateway_proofs import read_off
 from shared.ports import Ports
 
 COUNT_EVERY = 5.0
-"""Seconds between two counts of what is in flight, unless that is what holds a queue."""
+"""Seconds between two counts of what is in flight, unless that blocks a queue."""
 LIVE_EVERY = 5.0
 FLAGS_EVERY = 0.9
 GATEWAYS_EVERY = 3.0
 MOST_TAKEN = 200
-"""Open slots that were taken, counted by one tick."""
+"""Open slots that were taken and that one tick counts."""
 FIRST_LOOK = timedelta(days=1)
-"""What speaks for a conclusion may have been reported while nobody led."""
+"""Evidence for a conclusion may have been reported while no pump led."""
 NEVER = float("-inf")
 
 
@@ -43,17 +43,17 @@ class Reports(Struct, frozen=True):
 
     by_model: Mapping[str, ModelObservations] = field(default_factory=dict)
     health: Mapping[str, Health] = field(default_factory=dict)
-    """What the fleet met, by circuit."""
+    """What the fleet observed, by circuit."""
     heard: Mapping[str, Heard] = field(default_factory=dict)
-    """What the fleet heard for and against conclusions, by id."""
+    """What the fleet observed for and against conclusions, by id."""
     late: frozenset[str] = frozenset()
-    """Models of which this look found releases that came late: they stand in their queues again."""
+    """Models for which this look found late releases: these are back in their queues."""
     drift: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
-    """Input tokens by model and half-second that were reported to be more since the look before."""
+    """Input tokens by model and half-second that were reported beyond the estimate since the previous look."""
     late_counts: Mapping[str, int] = field(default_factory=dict)
-    """Late releases ever reported, by model: what `late` is compared with."""
+    """Late releases ever reported, by model: `late` is the difference."""
     drift_counted: Mapping[tuple[str, str], Mapping[int, int]] = field(default_factory=dict)
-    """What calendars have been corrected by, by process and model."""
+    """Corrections that calendars already have, by process and model."""
 
 
 class InFlight(Struct, frozen=True):
@@ -66,13 +66,13 @@ class InFlight(Struct, frozen=True):
 
     @property
     def running(self) -> dict[str, int]:
-        """What was counted, plus what has been released since: never too little."""
+        """What was counted, plus what has been released since: never too few."""
         return {
             model: self.counted.get(model, 0) + self.granted.get(model, 0) for model in {*self.counted, *self.granted}
         }
 
     def plus(self, models: Collection[str]) -> InFlight:
-        """After one more of each was released; a model may stand in it several times."""
+        """After one more of each was released; a model may occur several times."""
         granted = dict(self.granted)
         for model in models:
             granted[model] = granted.get(model, 0) + 1
@@ -83,7 +83,7 @@ class OpenSlotsTaken(Struct, frozen=True):
     documents: tuple[Document, ...] = ()
     """Open slots that were taken or withdrawn."""
     read_from: datetime | None = None
-    """When the look began; None where there were more."""
+    """When the look began; None if there were more."""
 
 
 class LiveSight(Struct, frozen=True):
@@ -106,13 +106,13 @@ class FlagSight(Struct, frozen=True):
 
 
 class Sight(Struct, frozen=True):
-    """As of the last look. Each tick's look gives a new value; what was not due is as it was."""
+    """As of the last look. Each tick's look returns a new value; parts that were not due are unchanged."""
 
     reports: Reports | None = None
     """None before the first look."""
     taken: OpenSlotsTaken = OpenSlotsTaken()
     in_air: int = 0
-    """Releases that nobody has taken up."""
+    """Releases that no worker has taken up."""
     in_flight: InFlight = InFlight()
     live: LiveSight = LiveSight()
     gateways: GatewaySight = GatewaySight()
@@ -123,7 +123,7 @@ async def look(
     ports: Ports, before: Sight, models: Collection[str], at: ClockReading, *, flags_may_differ: bool, recounts: bool,
     air: bool,
 ) -> Sight:  # fmt: skip
-    """Read what is due: reports and, where some are out, releases at each tick, the rest less often."""
+    """Read what is due: reports and, if some are out, releases at each tick, the rest less often."""
     (reports, taken, in_air), (in_flight, live, gateways, flags) = await asyncio.gather(
         asyncio.gather(
             _read_reports(ports, before.reports, at.now),
@@ -141,16 +141,16 @@ async def look(
 
 
 async def with_flags_read(ports: Ports, sight: Sight) -> Sight:
-    """With the flags read again, outside their turn."""
+    """With the flags read again, before they are due."""
     return replace(sight, flags=replace(sight.flags, board=await read_board(ports)))
 
 
 async def _read_reports(ports: Ports, before: Reports | None, now: datetime) -> Reports:
-    """Whole reports of the last while, by any worker's clock: reading one twice changes nothing."""
+    """Complete recent reports, by any worker's clock: reading one twice changes nothing."""
     since = now - (FIRST_LOOK if before is None else REMEMBERED)
     read = await ports.store.query(queries.evidence_since(since))
     by_process = {document.id: stored_in(document, WorkerReport) for document in read}
-    ahead = now + FELL  # what lies beyond was told by a clock set back since
+    ahead = now + CLOCK_TOLERANCE  # what lies beyond was told by a clock set back since
     by_process = {process: report for process, report in by_process.items() if report.updated_at <= ahead}
     return _summed(by_process, before, now)
 
@@ -187,9 +187,8 @@ def _late_count(observed: ModelObservations) -> int:
 def _drift(
     by_process: Mapping[str, WorkerReport], before: Reports | None
 ) -> tuple[dict[str, dict[int, int]], dict[tuple[str, str], Mapping[int, int]]]:
-    """What was reported to be more since the look before, and all that is counted after it. The first look counts
-    only: what was reported to an earlier pump is done with.
-    """
+    """What was reported beyond the estimate since the previous look, and the totals after it. The first look only
+    counts: what was reported to an earlier pump is already accounted for."""
     changes: dict[str, dict[int, int]] = {}
     counted: dict[tuple[str, str], Mapping[int, int]] = {} if before is None else dict(before.drift_counted)
     for process, report in by_process.items():

@@ -1,7 +1,7 @@
 """What the pump carries from one tick to the next. TickRunner owns it, and replaces it in one place.
 
-All of it is one frozen value. What a stage reads faster than once a tick is kept in caches beside it (the fronts of
-the queues, plans, proofs of background calls): losing one costs a read, and changes no decision.
+All of it is one frozen value. What a stage reads more often than once a tick is cached beside it (the fronts of the
+queues, plans, proofs of background calls): losing a cache costs reads, and changes no decision.
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ from shared.core.admission.tick import LostSlot, Memory
 from shared.core.routing.context import RoutingContext
 from shared.core.values.documents import Absent, Document
 from shared.flows.pump.budgets import BudgetState
-from shared.flows.pump.led_away import LedAwayLook
+from shared.flows.pump.rerouted import RerouteSearch
 from shared.flows.pump.sight import Sight
 
 
 class PumpDocuments(Struct, frozen=True):
-    """The documents as this pump last read or wrote them: with their versions, each commit is a compare-and-set."""
+    """The documents as this pump last read or wrote them: because of their versions, each commit is a
+    compare-and-set."""
 
     pump: Document | Absent
     calendars: Mapping[str, Document | Absent] = field(default_factory=dict)
@@ -44,23 +45,23 @@ class PumpState(Struct, frozen=True):
     """When lost releases and passed deadlines were last looked for."""
     sight: Sight = Sight()
     context: RoutingContext | None = None
-    """What the last tick planned under; None before the first."""
-    led_away: LedAwayLook = LedAwayLook()
+    """The context of the last tick; None before the first."""
+    reroutes: RerouteSearch = RerouteSearch()
     blocked: Mapping[str, Blocked] = field(default_factory=dict)
-    """Models that the last tick found full, and why."""
+    """Models that were full at the last tick, and why."""
     lost: tuple[LostSlot, ...] = ()
-    """Slots that nobody took up: the next tick gives them back."""
+    """Slots that no worker took: the next tick gives them back."""
     shut_since: Mapping[str, datetime] = field(default_factory=dict)
     """By model that opens to nothing for a while: see Dormant."""
     woken_epoch: int = -1
-    """Requests that fell asleep in an older epoch are all awake."""
+    """Requests that were suspended in an older epoch are all awake."""
     stuck: frozenset[str] = frozenset()
-    """Models whose requests had no route left, breakers and all; reported."""
+    """Models whose requests had no route left, because of breakers or otherwise; reported."""
     suspected: frozenset[str] = frozenset()
     """Cases of too few requests for a conclusion; reported."""
     crowded: bool = False
     """Requests wait for attempts in flight to end."""
     recounts: bool = False
-    """A limit of concurrency holds a queue: what is in flight is counted at each tick."""
+    """A concurrency limit blocks a queue: what is in flight is counted at each tick."""
     ticks: int = 0
-    """That went well."""
+    """Ticks that succeeded."""

@@ -1,4 +1,4 @@
-"""One tick of the pump: eight stages, each of which makes a value out of those before it."""
+"""One tick of the pump: eight stages, each of which makes a value from those before it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from shared.ports import Ports
 
 
 class TickRunner:
-    """The ticks of one lead, and the one owner of the pump's state."""
+    """The ticks of one lead, and the only owner of the pump's state."""
 
     def __init__(self, ports: Ports, lead: Lead) -> None:
         self._act = TickPorts.of(ports, lead.time)
@@ -31,16 +31,16 @@ class TickRunner:
     async def tick(self, kicked: Collection[str] | None = ()) -> bool:
         """Grant what can be granted now. True while there is work that the pump should stay for.
 
-        `kicked`: queues that have something new; None = any may, and the flags too. Raises LeadLost. After any error
-        the state is as it was. Where the tick had written by then, its documents are of newer versions than the state
-        says: the next write of this runner would raise LeadLost, and could not overwrite what was decided.
+        `kicked`: queues that have something new; None = any may have, and the flags too. Raises LeadLost. After any
+        error the state is as it was. If the tick had already written, its documents are newer than the state: the next
+        write of this runner raises LeadLost instead of overwriting what was decided.
         """
         after, stays = await self._run(self.state, kicked)
         self.state = after
         return stays
 
     def next_at(self, usual: float) -> float:
-        """When the next tick is due, by the monotonic clock: as usual, or earlier where a breaker's probes want it."""
+        """When the next tick is due, by the monotonic clock: as usual, or earlier if a breaker's probes need it."""
         at = self._act.time.moment()
         wanted = next_tick_at(self.state.routing, self.state.sight, at.now)
         return usual if wanted is None else min(usual, at.monotonic + (wanted - at.now).total_seconds())
@@ -64,7 +64,7 @@ def after_tick(
     state: PumpState, swept: Swept, planned: TickPlan, decisions: Decisions, persisted: Persisted,
     handed_out: HandedOut, parked: Parked,
 ) -> PumpState:  # fmt: skip
-    """The state that the next tick begins with."""
+    """The state for the next tick."""
     result, sight = decisions.result, planned.in_force.sight
     started = [grant.candidate.model for grant in result.grants] + [slot.pool for slot in result.started]
     return PumpState(
@@ -76,7 +76,7 @@ def after_tick(
         swept_at=swept.swept_at,
         sight=replace(sight, in_flight=sight.in_flight.plus(started)),
         context=planned.in_force.context,
-        led_away=planned.led_away,
+        reroutes=planned.reroutes,
         blocked=result.blocked,
         lost=handed_out.lost,
         shut_since=parked.shut_since,

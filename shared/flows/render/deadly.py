@@ -1,10 +1,13 @@
-"""A request that kills or crashes its worker before the claim: no attempt counts it, and no message comes five times.
+"""Finds requests that kill their worker before the claim: no attempt counts them, and no message is delivered five
+times.
 
 The pump takes an unclaimed release back after some seconds and grants another, whose message counts from one. So the
-request itself counts. One release that nobody took up says nothing: the fleet may be away, or full. After some in a
-row, the worker puts on record that it begins; the claim, or giving the release back, takes the counts back. A request
-that is ready for its call costs no write. What may wait for long before its claim is not counted: a request with
-references (`gathering` counts those), and any request while the worker's memory is full.
+request itself counts. One unclaimed release proves nothing: the fleet may be down, or full. After several in a row, the
+worker records that it begins; the claim, or giving the release back, resets the counts. A request that is ready for its
+call costs no write.
+
+Requests that may wait long before their claim are not counted: those with references (`gathering` counts those), and
+all requests while the worker's memory is full.
 """
 
 from __future__ import annotations
@@ -20,14 +23,14 @@ from shared.core.values.documents import Committed, Conflict
 from shared.ports import Ports
 
 SUSPECT_AFTER = 3
-"""Releases in a row that nobody took up."""
+"""Releases in a row that no worker claimed."""
 MOST_STARTS = 5
-"""Of a suspect."""
+"""How often a suspect may begin."""
 NOT_DEADLY: Final = {"unclaimed_count": 0, "start_count": 0}
 
 
 async def count_start(ports: Ports, request: Request) -> Request | Conflict | None:
-    """The released request to go on with; None where it has to end; a Conflict where somebody else has it."""
+    """The released request to continue with; None if it has to end; a Conflict if another process has it."""
     if request.record.unclaimed_count < SUSPECT_AFTER or _may_wait(ports, request.record):
         return request
     count = request.record.start_count + 1

@@ -1,19 +1,19 @@
 """Gathering the references of released requests: bounded in memory, counted, and never a reason to slow the fleet.
 
-A release comes with its slot, and references may take longer than that. So, of a request that has references:
+A release comes with its slot, and references may take longer than that. So, for a request that has references:
 
-1. One delivery in this process gathers them; another one of the same request is acknowledged: the first goes on with
-   the release that is the newest when it is done.
-2. The sizes are looked at first. The bounds of the API and of this process are held against their sum, and room is
-   taken for all that the call will hold. Waiting for room is waiting before the claim.
-3. That fetching begins is put on record (`fetch_count`, taken back by the claim). It counts what is too slow for its
-   slots each time and what kills its process each time alike; after MOST_FETCHES the request ends as `reference`.
-4. Where the slot has passed meanwhile, the release is given back with that reason and without a sign of lateness: the
+1. One delivery in this process gathers them; another delivery of the same request is acknowledged: the first continues
+   with the release that is the newest when it is done.
+2. The sizes are checked first. Their sum must be within the bounds of the API and of this process, and room is reserved
+   for everything that the call will hold. A request waits for room before its claim.
+3. It is recorded that fetching begins (`fetch_count`, reset by the claim). That counts references that are too slow for
+   their slots as well as those that kill their process; after MOST_FETCHES the request ends as `reference`.
+4. If the slot has passed meanwhile, the release is given back with that reason and without a sign of lateness: the
    fleet is not slow, the reference is. The bytes stay here, parked, and the next release finds them. Its slot comes
-   with a longer lead, as after any late start.
+   with a longer lead time, as after any late start.
 
-Parked bytes keep their room until the release takes them up: for 15 seconds in any case, for two minutes where nobody
-waits for room.
+Parked bytes keep their room until the release takes them: at least 15 seconds, and up to two minutes if nothing waits
+for room.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ from shared.ports.images import ReferenceUnusable
 
 PARKED_FOR = timedelta(minutes=2)
 SURE_FOR = timedelta(seconds=15)
-"""So long a load stays parked though others wait: its next release is on its way, and fetching it again costs more."""
+"""How long a load stays parked even if others wait: its next release is under way, and fetching it again costs more."""
 
 
 class Load(Struct, frozen=True):
-    """What a call holds: its references, and the room that it has taken for all of it."""
+    """What a call holds: its references, and the room reserved for all of it."""
 
     references: tuple[Reference, ...]
     room: int
@@ -58,9 +58,9 @@ class Gathering:
         self._parked: OrderedDict[str, Load] = OrderedDict()
 
     async def gather(self, ports: Ports, request: Request, content: RenderRequest) -> Load | None:
-        """The load of a released request; None where another delivery works on it, or it is released no more.
+        """The load of a released request; None if another delivery works on it, or it is no longer released.
 
-        Raises ReferenceUnusable, and StoreUnavailable. The room of what is returned is the caller's to give back.
+        Raises ReferenceUnusable, and StoreUnavailable. The caller has to give the room of the load back.
         """
         route = request.record.route
         if not content.references:
@@ -106,7 +106,7 @@ class Gathering:
         ports.room.give_back(load.room)
 
     async def _addresses(self, ports: Ports, request: Request) -> Load:
-        """Nothing is fetched: the provider does. The same addresses are allowed as for bytes."""
+        """Nothing is fetched here: the provider fetches. The same addresses are allowed as for bytes."""
         parked = self._parked.pop(request.id, None)
         if parked is not None:
             self.let_go(ports, parked)
@@ -156,7 +156,7 @@ class Gathering:
         await taking
 
     def _make_room(self, ports: Ports, size: int = 0) -> None:
-        """Parked loads go when they are old, and sooner where somebody waits for room; the oldest comes first."""
+        """Parked loads are dropped when they are old, and sooner if others wait for room; the oldest first."""
         now = ports.clock.monotonic()
         while self._parked:
             load = next(iter(self._parked.values()))
@@ -169,7 +169,7 @@ class Gathering:
 
 
 async def _count(ports: Ports, request: Request) -> bool:
-    """Put on record that fetching begins. False where the request is released no more. Raises ReferenceUnusable."""
+    """Record that fetching begins. False if the request is no longer released. Raises ReferenceUnusable."""
     while True:
         document = await ports.store.get(request.path)
         current = request_in(document) if isinstance(document, Document) else None

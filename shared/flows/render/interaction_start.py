@@ -1,6 +1,6 @@
-"""The start of a background call: once the provider has taken it, its id is put on record and the worker is free.
+"""The start of a background call: once the provider has accepted it, its id is recorded and the worker is free.
 
-From that commit on any worker can finish the attempt. Only a death inside the one round trip before it is ambiguous.
+From that commit on any worker can finish the attempt. Only a crash within the one round trip before it is ambiguous.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from shared.ports import Ports
 from shared.ports.store import StoreUnavailable
 
 TRIES = 40
-"""To put an id on record, over about a minute: it is paid for, and nobody else has it."""
+"""Tries to record an id, over about a minute: the call is paid for, and only this process knows its id."""
 LONGEST_PAUSE = 2.0
 
 
 async def put_on_record(
     ports: Ports, request: Request, attempt: Attempt, started: Started, order: Order, began_at: datetime
 ) -> Effect:
-    """The id on record in one commit. Raises StoreUnavailable when the store stays away."""
+    """Record the id in one commit. Raises StoreUnavailable if the store stays unavailable."""
     usual_ms = request.record.usual_ms
     usual = None if usual_ms is None else timedelta(milliseconds=usual_ms)
     number = attempt.record.number
@@ -62,7 +62,7 @@ async def put_on_record(
 
 
 async def publish(ports: Ports, interaction_id: str, request_id: str, attempt: int) -> None:
-    """Have somebody look at the interaction. Raises TopicsUnavailable."""
+    """Have the interaction looked at. Raises TopicsUnavailable."""
     await ports.topics.publish(RENDER_ARRIVALS, Arrival(interaction_id, request_id, attempt).to_bytes())
 
 

@@ -1,7 +1,7 @@
-"""What a worker saw of the provider's limits, and what it heard for and against conclusions, in a document of its own.
+"""What a worker observed of the provider's limits and for or against conclusions, in a document of its own.
 
-The pump sums and concludes, no worker writes a calendar. A picture is worth a report only where it speaks against
-something: this process's own failures, or what the pump has open. So a render writes nothing while all is well.
+The pump adds up and concludes; no worker writes a calendar. A picture is reported only if it contradicts something:
+this process's own failures, or a conclusion or breaker of the pump. So a render writes nothing while all is well.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from shared.core.provider.circuit_health import ALL_WELL, Health
 from shared.core.provider.failure import Failure
 from shared.core.records.pump import PumpRecord
 from shared.core.routing.breaker import RUN, RUN_LEAST
-from shared.core.times.set_back import FELL
+from shared.core.times.leases import CLOCK_TOLERANCE
 from shared.core.values.documents import Increment
 from shared.core.values.route import Route
 from shared.flows.clock import Reads, ServerTime
@@ -36,17 +36,17 @@ from shared.ports.clock import wait_for
 from shared.ports.store import StoreUnavailable
 
 SPACING = timedelta(seconds=2)
-"""At most one write in this time from one process."""
+"""At most one write per this time from one process."""
 SPARE, SPARE_SPACING = 5, timedelta(seconds=0.25)
-"""Writes before that time which sick answers and probes can have in store: one comes back in each SPACING."""
+"""Writes before that time that failures and probes can save up: one is added in each SPACING."""
 NEWS_EVERY = timedelta(seconds=5)
 NO_WAIT = 0.001
-"""Seconds: a rest that rounding left over is none."""
+"""Seconds: a smaller rest is due to rounding."""
 KEEP_FOR = timedelta(days=2)
-"""A report says nothing after the voices in it are forgotten; a day more harms nobody."""
+"""A report means nothing after the failures in it are forgotten; a day more does no harm."""
 MOST_REMEMBERED = 300
 DRIFT_WORTH_A_WRITE = 2_000
-"""Input tokens that estimates were wrong by."""
+"""Input tokens by which estimates were wrong."""
 
 
 class Asker(Struct, frozen=True):
@@ -55,14 +55,14 @@ class Asker(Struct, frozen=True):
     request_id: str
     tenant: str
     probe: str | None = None
-    """The circuit or the conclusion that it asks about."""
+    """The circuit or the conclusion that it probes."""
     avoided: Mapping[str, str] = field(default_factory=dict)
-    """What it met on circuits that it left, by circuit."""
+    """The failures it met on circuits that it left, by circuit."""
 
     def is_witness(self, route: Route, failure: Failure) -> bool:
-        """A request that met the same on another route takes it along: what it meets here says nothing of the route.
-        Sickness is another matter: a whole provider may be sick, and who falls from route to route is lost in the end.
-        """
+        """A request that failed the same way on another route carries that along: its failure here says nothing about
+        the route. Failures of the route itself do count: a whole provider may be down, and a request that moves from
+        route to route must not be overlooked."""
         elsewhere = {kind for circuit, kind in self.avoided.items() if circuit != route.circuit}
         return failure.rule.sick_route or failure.kind.value not in elsewhere
 
@@ -82,25 +82,25 @@ class Evidence:
         self._heard: dict[str, Heard] = {}
         """By conclusion."""
         self._voices: dict[str, dict[str, None]] = {}
-        """Requests that have spoken, by conclusion, the newest last."""
+        """Requests that have failed, by conclusion, the newest last."""
         self._drift: dict[str, int] = {}
         """Not reported yet, by model."""
         self._written_at = float("-inf")
         self._reported_at = _NEVER
         self._reports = self._taken_along = 0
-        """Counts reports: those that came, and those that the last write had in it."""
+        """Counts reports: all so far, and those contained in the last write."""
         self._writing = asyncio.Lock()
         self._hurry = asyncio.Event()
         self._store = 0.0
-        """Writes in store after the last one; see SPARE."""
+        """Writes saved up after the last one; see SPARE."""
         self._news_at = float("-inf")
         self._has_news = False
 
     async def failed(self, route: Route, failure: Failure, slot_at: datetime, time: ServerTime, asker: Asker) -> None:
-        """Report a failure that says something about a limit, a route's health or a conclusion; returns when it is on
-        record.
+        """Report a failure that says something about a limit, a route's health or a conclusion; returns when it is
+        recorded.
 
-        A limit's sign counts at the slot of its start, where the calendar counts the start itself.
+        A limit's signal counts at the slot of its start, where the calendar counts the start itself.
         """
         now, request = time.now(), short(asker.request_id)
         model, before = route.pool, self._health.get(route.circuit, ALL_WELL)
@@ -135,7 +135,7 @@ class Evidence:
         await self._report(time, urgent=health is not before)
 
     def take_news(self) -> bool:
-        """Whether the pump should look at what this process reported, before its time. False when asked again."""
+        """Whether the pump should look early at what this process reported. False when called again."""
         has_news, self._has_news = self._has_news, False
         return has_news
 
@@ -145,9 +145,9 @@ class Evidence:
             self._news_at, self._has_news = now, True
 
     async def made(self, route: Route, slot_at: datetime, time: ServerTime) -> None:
-        """Report that a route brought a picture, where that speaks against something which is open.
+        """Report that a route brought a picture, if that contradicts something open.
 
-        Beside sick answers it is counted too, and told with the next report of one.
+        Beside failures it is counted too, and reported together with the next failure.
         """
         health = self._health.get(route.circuit, ALL_WELL)
         if (after := health.with_picture(time.now(), slot_at)) is not health:
@@ -173,7 +173,7 @@ class Evidence:
         ]
 
     async def _published(self) -> Conclusions:
-        """What the pump has open, as of at most a second ago: its document is looked at after each render anyway."""
+        """What the pump has open, at most a second old: its document is read after each render anyway."""
         try:
             pump = await self._view.document()
         except StoreUnavailable:
@@ -181,9 +181,9 @@ class Evidence:
         return Conclusions.from_json(PumpRecord.of(pump).routing.get("conclusions", {}))
 
     async def is_requests_own(self, route: Route, failure: Failure, met_before: Mapping[str, datetime]) -> bool:
-        """Others were served there after this request met it first, and nothing is concluded: it is about the request.
+        """Others were served there after this request first failed, and nothing is concluded: it is about the request.
 
-        `met_before`: when a call of this request failed so first, by conclusion.
+        `met_before`: when a call of this request first failed this way, by conclusion.
         """
         claim = claim_id(failure.kind, route)
         if claim is None or claim not in met_before or not failure.rule.denied:
@@ -198,13 +198,13 @@ class Evidence:
         await self._report(time)
 
     async def probed(self, route: Route, time: ServerTime) -> None:
-        """Report that a call through an open breaker went well."""
+        """Report that a call through an open breaker succeeded."""
         self._health[route.circuit] = self._health.get(route.circuit, ALL_WELL).with_probe(time.now())
         self._has_news = True
         await self._report(time, urgent=True)
 
     async def answered(self, model: str, slot_at: datetime, drift: int, time: ServerTime) -> None:
-        """Note how many more input tokens an answer took than estimated; reported when it adds up."""
+        """Note how many more input tokens an answer used than estimated; reported when it adds up."""
         self._observations[model] = self._of(model).with_drift(bucket_of(slot_at), drift)
         self._drift[model] = self._drift.get(model, 0) + drift
         if abs(self._drift[model]) >= DRIFT_WORTH_A_WRITE:
@@ -216,7 +216,7 @@ class Evidence:
         return min(self._store + since / SPACING.total_seconds(), 1.0 + SPARE)
 
     async def _rest(self) -> None:
-        """Returns SPACING after the last write, or before that when a report is urgent and a write is in store."""
+        """Returns SPACING after the last write, or earlier if a report is urgent and a write is saved up."""
         clock, spacing = self._ports.clock, SPACING.total_seconds()
         while (left := spacing - (clock.monotonic() - self._written_at)) > NO_WAIT:
             if self._hurry.is_set():
@@ -244,7 +244,7 @@ class Evidence:
             self._store = self._in_store - 1
             self._written_at = self._ports.clock.monotonic()
             now = time.now()
-            if self._reported_at - now > FELL:  # what was seen is told by a clock that was set back since
+            if self._reported_at - now > CLOCK_TOLERANCE:  # what was seen is told by a clock that was set back since
                 self._observations, self._health, self._heard = {}, {}, {}
             self._reported_at = now
             self._drift = {}
@@ -257,7 +257,7 @@ _NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 def _is_open(published: Conclusions, conclusion: str, reported: int) -> bool:
-    """The pump has something open here that what we reported does not contradict."""
+    """The pump has something open here that our reports do not contradict."""
     case = published.cases.get(conclusion)
     if case is None:
         return False
@@ -265,7 +265,7 @@ def _is_open(published: Conclusions, conclusion: str, reported: int) -> bool:
 
 
 def _may_trip(health: Health, now: datetime) -> bool:
-    """So many requests of this process alone met sickness that a breaker may trip."""
+    """So many requests of this process alone failed that a breaker may trip."""
     since = (now - RUN).timestamp()
     return sum(second >= since for second in health.requests.values()) >= RUN_LEAST
 

@@ -1,4 +1,4 @@
-"""What an answer says beyond its own request: of the model's limits, the route's health, and what is concluded."""
+"""What an answer says beyond its own request: about the model's limits, the route's health, and conclusions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from shared.flows.render.limit_reports import Asker, Evidence
 
 
 async def is_own(evidence: Evidence, answer: Answer, request: Request) -> bool:
-    """A denial that others do not meet."""
+    """A denial that other requests do not get."""
     if isinstance(answer, Made):
         return False
     route = request.record.route
@@ -18,7 +18,7 @@ async def is_own(evidence: Evidence, answer: Answer, request: Request) -> bool:
 
 
 async def note(evidence: Evidence, answer: Answer, request: Request, time: ServerTime) -> None:
-    """Report what this answer says of others."""
+    """Report what this answer says about others."""
     route = request.record.route
     if isinstance(answer, Failure):
         record = request.record
@@ -34,5 +34,5 @@ async def note(evidence: Evidence, answer: Answer, request: Request, time: Serve
 
 
 def _is_well(answer: Answer) -> bool:
-    """All that a healthy route may answer, a refusal among it."""
+    """Everything that a healthy route may answer, including a refusal."""
     return isinstance(answer, Made) or not answer.rule.sick_route

@@ -1,4 +1,4 @@
-"""A released request becomes an attempt: wait for the slot, put it on record, call the model, store, settle."""
+"""A released request becomes an attempt: wait for the slot, record the attempt, call the model, store, settle."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from shared.core.records.request import RequestRecord
 from shared.core.records.versioned import Attempt, Request, Versioned, committed, request_in, update
 from shared.core.routing import gateway
 from shared.core.routing.gateway import CONTRACT
-from shared.core.times.set_back import FELL
+from shared.core.times.leases import CLOCK_TOLERANCE, LEASE
 from shared.core.values.documents import Absent, Committed, Conflict, Create, Delete, Document
 from shared.core.values.lanes import VERTEX
 from shared.core.values.route import Route
@@ -75,19 +75,20 @@ async def render(ports: Ports, kicks: Kicks, evidence: Evidence, message: Messag
 
 
 def _has_lapsed(request: Request, time: ServerTime) -> bool:
-    """Its worker is gone. One that waits for its interaction needs none."""
+    """Its worker is gone. A request that waits for its interaction needs none."""
     lease_until = request.record.lease_until
     return lease_until is not None and bool(lease_until < time.now())
 
 
 async def _attempt(ports: Ports, evidence: Evidence, request: Request, time: ServerTime) -> Effect:
-    """What became of the request."""
+    """The effect on the request."""
     render_request = request.record.content
-    if _claim_at(evidence, request) - time.now() > FELL:  # no slot is given so long ahead: the clock was set back
+    # No slot is granted so far ahead: the clock was set back.
+    if _claim_at(evidence, request) - time.now() > CLOCK_TOLERANCE:
         return await _give_back(ports, evidence, None, request, time, request)
     late = StartSignal.DELIVERED_LATE if time.now() > _claim_at(evidence, request) else StartSignal.LATE
     is_ahead = request.record.open_slot is None  # else its slot began as it arrived: its delay says nothing
-    """What it is when the call cannot leave in time: it came too late to be claimed ahead, or this worker is slow."""
+    """The signal if the call cannot leave in time: it came too late to be claimed ahead, or this worker is slow."""
     await ports.lanes[request.record.route.lane].prepare()
     try:  # before the slot: a slow bucket must not make the start late
         load = await evidence.gathering.gather(ports, request, render_request)
@@ -132,7 +133,7 @@ class _Keeper:
         self._load = load
         self._parks = False
         self.fetched = bool(load.references) and load.parked_at is None
-        """Just now, and not for an earlier release."""
+        """Fetched just now, and not for an earlier release."""
 
     def park(self) -> None:
         self._parks = True
@@ -156,9 +157,8 @@ async def _call(
     late: StartSignal | None,
     time: ServerTime,
 ) -> Effect:
-    """Claim the release, make the call at its slot, and settle its result. `late` None: the fleet is not slow
-    where this call is.
-    """
+    """Claim the release, make the call at its slot, and settle its result. `late` None: the delay is not the fleet's
+    fault."""
     released = request
     if ports.leaving.begun:
         why = "its worker was told to end"
@@ -210,7 +210,8 @@ async def _call(
 
 
 async def _begin(ports: Ports, request: Request, order: Order, number: int, start: Start) -> Started | Answer:
-    """Make the call, in the way that the pump chose for it: the answer, or that it goes on in the background."""
+    """Make the call in the way that the pump chose for it: returns the answer, or that it continues in the
+    background."""
     way = request.record.way
     circuit = request.record.route.circuit
     if way == "canary" and order.paid_at:
@@ -231,7 +232,7 @@ async def _begin(ports: Ports, request: Request, order: Order, number: int, star
 
 
 async def _claim(ports: Ports, request: Request, time: ServerTime) -> tuple[Request, Attempt] | None:
-    """Put the attempt on record under the request's version: of any number of deliveries one wins."""
+    """Record the attempt under the request's version: of any number of deliveries one wins."""
     now = time.now()
     number = request.record.attempt_count + 1
     record = request.record
@@ -250,7 +251,7 @@ async def _claim(ports: Ports, request: Request, time: ServerTime) -> tuple[Requ
 
 
 def _contract_of(ports: Ports, route: Route, name: str | None) -> dict[str, str]:
-    """Which contract the attempt is under, who operates it, and what kind of key it takes; `name` of a gateway."""
+    """Which contract the attempt is under, who operates it, and what kind of key it uses; `name` of a gateway."""
     if route.lane == VERTEX:
         return {"contract": VERTEX, "owner": ports.vertex_project, "key_kind": "adc"}
     if name is None:
@@ -275,10 +276,10 @@ async def _give_back(
     unopened: Attempt | None = None,
     reason: str = "its slot had passed",
 ) -> Effect:
-    """Too late for the slot: back to the front of the queue, unpaid, the slot kept for the pump to give back.
+    """Too late for the slot: back to the front of the queue, unpaid; the slot is kept for the pump to give back.
 
-    No call left, so the attempt that was put on record for it was none: a request that somebody wants cancelled ends
-    here, unpaid. `released` where the wait for the slot is not over yet; `late` None where it says nothing of the
+    No call left, so the attempt that was recorded for it does not count. A request with a pending cancellation ends
+    here, unpaid. `released` if the wait for the slot is not over yet; `late` None if the delay says nothing about the
     fleet.
     """
     undo = () if unopened is None else (Delete(unopened.path, unopened.version),)
@@ -307,7 +308,7 @@ async def _give_back(
 
 
 def _not_started(record: RequestRecord, reason: str, now: datetime, unopened: Attempt | None) -> RequestRecord:
-    """Back in its queue, or cancelled where that is wanted, without the attempt that was none."""
+    """Back in its queue, or cancelled if that is pending, without the attempt."""
     if record.cancel_requested_at is not None:
         after = transitions.finished(record, "cancelled", CANCELLED, now)
     else:
@@ -316,13 +317,13 @@ def _not_started(record: RequestRecord, reason: str, now: datetime, unopened: At
 
 
 async def _read(ports: Ports, request: Request) -> Request | None:
-    """As it stands now; None where it is gone."""
+    """Its current state; None if it is gone."""
     document = await ports.store.get(request.path)
     return request_in(document) if isinstance(document, Document) else None
 
 
 async def _end_unusable(ports: Ports, request: Request, error: ReferenceUnusable, time: ServerTime) -> Effect:
-    """Of any release by now: its references cannot be used."""
+    """For any of its releases: its references cannot be used."""
     newest = await _read(ports, request)
     if newest is None or newest.record.status != "released":
         return "settled before"
@@ -376,10 +377,11 @@ class _Hold:
                 continue
 
     async def _renew_once(self) -> bool:
-        """False when the hold is lost: the attempt ends as it ends and is settled as it is found then."""
+        """False when the lease is lost: the attempt is then settled as it ends and in the state in which it is
+        found."""
         before = self.request
         now = max(self._ports.clock.now(), before.read_at)
-        after = replace(before.record, lease_until=now + request_record.LEASE)
+        after = replace(before.record, lease_until=now + LEASE)
         write = update(before, after)
         answer = await self._ports.store.commit(write)
         if isinstance(answer, Committed):

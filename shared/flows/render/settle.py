@@ -34,10 +34,10 @@ async def settle(
     interaction_id: str | None = None,
     tidy: Tidy | None = None,
 ) -> Effect:
-    """Commit the end of `attempt`; on a lost race read again and book what is owed, with any status by then.
+    """Commit the end of `attempt`; after a lost race read again and book what is owed, with any status by then.
 
-    `is_own`: others are served by the same key and project, so that a denial is about this request. `interaction_id`:
-    the provider's record of this attempt, which `tidy` deletes.
+    `is_own`: others are served by the same key and project, so a denial is about this request. `interaction_id`: the
+    provider's record of this attempt, which `tidy` deletes.
     """
     began_at = ports.clock.now()
     while True:
@@ -73,7 +73,8 @@ async def settle(
 
 
 def _trace(ports: Ports, settled: Settlement, began_at: datetime, now: datetime) -> None:
-    """The attempt, and the settling of it. One that was given up as crashed has its span: its result is linked."""
+    """Write the attempt span and its `settle` child. If the attempt was already closed as crashed, write the late
+    result as a linked span instead."""
     request, opened, closed = settled.request, settled.attempt.record, settled.closed
     root, own = tracing.root_of(request.record), tracing.attempt_of(request.record, opened.number)
     given_up = opened.outcome is not None
@@ -94,13 +95,13 @@ def _trace(ports: Ports, settled: Settlement, began_at: datetime, now: datetime)
 
 
 AWAY_AFTER = 3
-"""Images in a row that could not be stored: the image store is away, and asking it takes long each time."""
+"""Images in a row that could not be stored: the image store is down, and each try takes long."""
 
 
 async def recover_all(ports: Ports, requests: Sequence[Document]) -> int:
     """Recover each of them, in any order: one image that can never be stored must not block the others.
 
-    How many were recovered or left waiting; a document that stops its own recovery is reported and does not count.
+    Returns how many were recovered or left waiting; a document that stops its own recovery is reported and not counted.
     """
     failed = settled = 0
     for request in sorted(requests, key=lambda _: ports.chance()):
@@ -120,10 +121,10 @@ async def _recovered(ports: Ports, document: Document, *, is_away: bool) -> Effe
 
 
 async def recover(ports: Ports, request: Request) -> Effect:
-    """End an attempt whose worker is gone: from its image where there is one, else as crashed.
+    """End an attempt whose worker is gone: by its image if there is one, else as crashed.
 
-    An image that cannot be stored yet ends nothing: see `shared.flows.requests.paid_image`. Nor does a call in the
-    background that a webhook may still name.
+    An image that cannot be stored yet ends nothing: see `shared.flows.requests.paid_image`. Nor does a background call
+    that a webhook may still name.
     """
     number = request.record.attempt_count
     document = await ports.store.get(request_record.attempt_path(request.id, number))
@@ -143,9 +144,8 @@ async def recover(ports: Ports, request: Request) -> Effect:
 
 
 async def _may_be_named(ports: Ports, request: Request) -> bool:
-    """Whether it waits now for the webhook that names its interaction. A call that left is not bought again for having
-    lost its worker; one that did not leave loses the time.
-    """
+    """Whether it now waits for the webhook that names its interaction. A call that left is not bought again because its
+    worker died; if it did not leave, only time is lost."""
     record = request.record
     if not ports.webhooks_name_attempts or not record.is_unnamed(record.attempt_count):
         return False
@@ -172,7 +172,7 @@ async def _read_again(ports: Ports, request: Request, attempt: Attempt) -> tuple
 
 
 async def _report(ports: Ports, ending: Ending, settled: Settlement, answer: Committed, tidy: Tidy | None) -> None:
-    """Say what was settled, then announce a result that has become final."""
+    """Report what was settled, then announce a result that has become final."""
     request, opened, closed = settled.request, settled.attempt.record, settled.closed
     after = committed(request, settled.after, update(request, settled.after), answer)
     ports.signals.emit(

@@ -1,4 +1,4 @@
-"""The start of one call: everything is ready ahead of the slot, and at the slot only the sending is left."""
+"""The start of one call: everything is prepared ahead of the slot, and at the slot only the sending is left."""
 
 from __future__ import annotations
 
@@ -15,15 +15,14 @@ from shared.ports import Ports
 from shared.ports.store import StoreUnavailable
 
 THE_WAY = timedelta(milliseconds=100)
-"""From the first byte that leaves to the server's count of it."""
+"""From the first byte that leaves to the moment at which the server counts it."""
 TIGHT = timedelta(milliseconds=200)
-"""A call that leaves so long after its slot has used up half of its leeway."""
+"""A call that leaves this long after its slot has used up half of its tolerance."""
 
 
 class Start:
-    """Made when getting ready begins: with the claim. `released` is the request as its release left it; one that
-    `tells` reports a start that was only just in time.
-    """
+    """Made when preparation begins: with the claim. `released` is the request as its release left it; one that `tells`
+    reports a start that was only just in time."""
 
     def __init__(
         self, ports: Ports, evidence: Evidence, released: Request, time: ServerTime, *, tells: bool = True
@@ -54,7 +53,7 @@ class Start:
         return left
 
     def is_ready(self) -> None:
-        """So long it took: the next call here begins getting ready as much sooner."""
+        """Preparation took this long: the next call here begins it that much earlier."""
         if self._readying_since is not None:
             self._evidence.claims.took(self._ports.clock.monotonic() - self._readying_since)
             self._readying_since = None
@@ -63,12 +62,12 @@ class Start:
         pass
 
     async def __aexit__(self, error: type[BaseException] | None, *_: object) -> None:
-        """What was to be said of the start has been. That waits for its turn; no id and no image waits for it."""
+        """Reports about the start are done. These wait for their turn; no id and no image waits for them."""
         if self._telling is not None and error is None:
             await self._telling
 
     async def _tell_tight(self) -> None:
-        """At once, and of no weight beside the call that it is about."""
+        """At once, and negligible beside the call that it is about."""
         record = self._released.record
         with contextlib.suppress(StoreUnavailable):
             await self._evidence.late(record.route.pool, StartSignal.TIGHT, record.slot_start, self._time)

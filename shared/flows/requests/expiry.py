@@ -1,4 +1,4 @@
-"""Deadlines that passed in the queue."""
+"""Requests whose deadline passed in the queue."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PAGE = 100
 
 
 async def expire_overdue(ports: Ports, now: datetime) -> int:
-    """End queued requests whose deadline has passed, unpaid. How many."""
+    """End queued requests whose deadline has passed, unpaid. Returns how many."""
     overdue = await ports.store.query(queries.overdue(now, PAGE))
     return await _expire(ports, overdue, EXPIRED, now)
 
@@ -34,7 +34,8 @@ async def expire_due_before(
     *,
     unless: Callable[[Head, str], bool],
 ) -> list[Head]:
-    """End one model's queued requests that are due before it starts anything again. The ones `unless` speaks for."""
+    """End one model's queued requests that are due before it starts anything again. Returns those that `unless`
+    exempts."""
     due = await ports.store.query(queries.due_before(model, opens_at, PAGE))
     due_heads = heads(ports, due)
     stay = [head for head in due_heads if unless(head, model)]
@@ -52,7 +53,7 @@ async def _expire(ports: Ports, requests: Sequence[Document], outcome: Outcome, 
 
 
 async def _expire_one(ports: Ports, document: Document, outcome: Outcome, now: datetime) -> int:
-    """1 where it was queued still."""
+    """1 if it was still queued."""
     request = request_in(document)
     after = transitions.finished(request.record, "expired", outcome, now)
     write = update(request, after)

@@ -1,4 +1,4 @@
-"""One document that cannot be read or written stops nothing but itself: it is reported, and the work goes on."""
+"""A document that cannot be read or written stops only itself: it is reported, and the work goes on."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ REPORT_EVERY = 3600.0
 """Seconds between two reports of one document by one process."""
 REPORTS_KEPT = 1_000
 _OURS = (InvalidDocument, UnreadableDocument, InvalidRequest)
-"""Their words show no prompt."""
+"""The messages of these errors contain no prompt."""
 
 
 async def attempt(ports: Ports, doing: str, path: str, step: Awaitable[T]) -> T | None:
-    """What the step gives; None where the document at `path` stopped it, which is reported.
+    """The result of the step; None if the document at `path` stopped it, which is reported.
 
-    A store or topics that are away stop every document alike: StoreUnavailable and TopicsUnavailable go through.
+    An unavailable store or topic stops every document alike: StoreUnavailable and TopicsUnavailable pass through.
     """
     try:
         return await step
@@ -48,7 +48,7 @@ def report(ports: Ports, doing: str, path: str, error: Exception) -> None:
 
 
 def reason_of(error: Exception) -> str:
-    """What went wrong, without the words of errors that may quote a prompt."""
+    """What went wrong, without error messages that may quote a prompt."""
     name = type(error).__name__
     if isinstance(error, _OURS):
         return f"{name}: {str(error)[:200]}"

@@ -1,4 +1,4 @@
-"""The request of one tenant under one id, wherever this release or an earlier one has put it."""
+"""The request of one tenant under one id, wherever this release or an earlier one has stored it."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from shared.ports.store import Store
 
 
 async def find_request(store: Store, tenant: str, request_id: str) -> Request | Absent:
-    """Absent names the place where a new request of that tenant and id belongs.
+    """Absent names the path at which a new request of that tenant and id would be stored.
 
-    Before ids were per tenant, a request of any tenant lay under its bare id. So the tenant `default` looks
-    at its second place only where the first one is taken by another tenant's older request.
+    Before ids were per tenant, a request of any tenant was stored under its bare id. So the tenant `default` looks at
+    its second place only if the first is taken by another tenant's older request.
     """
     usual, other = request_record.paths_of(tenant, request_id)
     if tenant != DEFAULT_TENANT:

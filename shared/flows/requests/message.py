@@ -15,11 +15,11 @@ class Message(Struct, frozen=True):
     data: bytes
     attributes: Mapping[str, str] = field(default_factory=dict)
     subscription: str = ""
-    """The short name of the subscription it came by, where known."""
+    """The short name of the subscription it came by, if known."""
     published_at: datetime | None = None
-    """Where the push says it."""
+    """If the push says it."""
     delivery_attempt: int | None = None
-    """Where the subscription has a dead letter policy."""
+    """If the subscription has a dead letter policy."""
 
     def __repr__(self) -> str:
         """Without the prompt."""

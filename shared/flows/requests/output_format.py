@@ -1,4 +1,4 @@
-"""A made image in the format that was asked for, before it is stored. A paid image is never lost for its format."""
+"""Converts an image into the requested format before it is stored. A paid image is never lost because of its format."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from shared.ports.images import ConversionFailed
 
 
 def wish_of(request: RenderRequest, route: Route, catalogue: Catalogue) -> FormatRequest | None:
-    """What the caller wants, and what of it the provider of this route does by itself."""
+    """What the caller wants, and what of it the provider of this route does itself."""
     model = catalogue.models.get(route.model)
     chosen, quality = (model.capabilities.chosen_formats, model.capabilities.quality_formats) if model else ({}, {})
     api = catalogue.api_of(route.lane, route.model) if model else ""
@@ -23,7 +23,7 @@ def wish_of(request: RenderRequest, route: Route, catalogue: Catalogue) -> Forma
 
 
 async def in_format(ports: Ports, request: Request, made: Made) -> Made:
-    """As it came where that is what was asked for, or where it cannot be converted; `format_note` says why."""
+    """Unchanged if it already has the requested format, or if it cannot be converted; `format_note` says why."""
     wanted = wish_of(request.record.content, request.record.route, ports.catalogue)
     if wanted is None or not wanted.needs_converting(made.picture.content_type):
         return made

@@ -34,13 +34,13 @@ from shared.ports import Ports
 from shared.ports.images import ImagesUnavailable
 
 TRIES = 6
-"""About a minute in all, before a kept image is left to others."""
+"""About a minute in total, before a kept image is left to other processes."""
 LONGEST_PAUSE = 30.0
 RUNBOOK = "paid-image-waits"
 
 
 async def store_image(ports: Ports, request: Request, number: int, made: Made) -> Delivered | KeptImage | Failure:
-    """Put a paid image away with all that settling it needs: stored, else kept, else (nobody took it) lost."""
+    """Put a paid image away with all that settling it needs: stored, else kept, else (if neither is possible) lost."""
     made = await in_format(ports, request, made)
     key = _key(request, number) + made.picture.extension
     facts = Delivered.of(made, "").to_facts()
@@ -67,7 +67,8 @@ async def store_image(ports: Ports, request: Request, number: int, made: Made) -
 
 
 async def keep_waiting(ports: Ports, request: Request, reason: str) -> None:
-    """Let the request wait, `rendering`, until somebody tries again. Somebody else's newer word on it stands."""
+    """Let the request wait, `rendering`, until storing is tried again. A newer state written by another process
+    stays."""
     number = request.record.attempt_count
     while request.record.status == "rendering" and request.record.attempt_count == number:
         now = max(ports.clock.now(), request.read_at)

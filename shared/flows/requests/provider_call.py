@@ -22,11 +22,11 @@ T = TypeVar("T")
 DECIDED = frozenset(
     ["model", "lane", "image_size", "references", "labels", "thinking", "safety", "output_format", "output_quality"]
 )
-"""Fields of an order that follow from the route, or are written otherwise than in a request."""
+"""Fields of an order that follow from the route, or are written differently than in a request."""
 PASSED_ON = tuple(
     name for name in Order.__struct_fields__ if name in RenderRequest.__struct_fields__ and name not in DECIDED
 )
-"""Every other field that both have goes to the lane as it was asked."""
+"""Every other field that both have is passed on unchanged."""
 
 
 def order_of(
@@ -51,12 +51,12 @@ def order_of(
 
 
 class Bounds(Struct, frozen=True):
-    """Of the references of one request on one route: what its API takes, and what this process holds."""
+    """For the references of one request on one route: what its API accepts, and what this process can hold."""
 
     content: RenderRequest
     route: Route
     limit: int
-    """Bytes in all."""
+    """Bytes in total."""
     of: str
     """Whose limit it is."""
 
@@ -73,7 +73,7 @@ class Bounds(Struct, frozen=True):
 
 
 def addresses(references: References, request: RenderRequest) -> tuple[Reference, ...]:
-    """The references of a request as addresses. Raises ReferenceUnusable for a place that may not be read."""
+    """The references of a request as addresses. Raises ReferenceUnusable for an address that must not be read."""
     for index, reference in enumerate(request.references):
         try:
             references.check(reference.uri, request.tenant)
@@ -83,7 +83,7 @@ def addresses(references: References, request: RenderRequest) -> tuple[Reference
 
 
 async def sizes(references: References, bounds: Bounds) -> list[int | None]:
-    """By a look at each, nothing fetched; None where its place does not say. Raises ReferenceUnusable."""
+    """The sizes, without fetching; None if an address does not tell its size. Raises ReferenceUnusable."""
     looks = [
         _of(index, references.size(reference.uri, bounds.content.tenant))
         for index, reference in enumerate(bounds.content.references)
@@ -94,7 +94,8 @@ async def sizes(references: References, bounds: Bounds) -> list[int | None]:
 
 
 async def fetched(references: References, bounds: Bounds, byte_sizes: Sequence[int | None]) -> tuple[Reference, ...]:
-    """The reference images of a request, all within its bounds. Raises ReferenceUnusable, which says which one."""
+    """The reference images of a request, all within its bounds. Raises ReferenceUnusable, which says which one
+    failed."""
     reference_uris = bounds.content.references
     taken = sum(size for size in byte_sizes if size is not None)
     got: dict[int, Reference] = {}
@@ -119,7 +120,7 @@ async def fetched(references: References, bounds: Bounds, byte_sizes: Sequence[i
 
 
 def check(bounds: Bounds, references: Sequence[Reference], catalogue: Catalogue) -> None:
-    """Raises ReferenceUnusable for images that are too large together, and for one that the model does not take."""
+    """Raises ReferenceUnusable for images that are too large together, and for one that the model does not accept."""
     _check(bounds, [len(item.data) for item in references])
     for index, reference in enumerate(references):
         problem = reference_set.wrong_type(reference, bounds.content.references[index].uri, bounds.route, catalogue)
@@ -143,7 +144,7 @@ async def _of(index: int, fetching: Awaitable[T]) -> T:
 
 
 async def _all(work: Sequence[Awaitable[T]]) -> list[T]:
-    """All of them have ended when the first one's error is raised: none goes on behind."""
+    """All of them have ended when the first one's error is raised: none continues in the background."""
     results = await asyncio.gather(*work, return_exceptions=True)
     for base_exception in results:
         if isinstance(base_exception, BaseException):

@@ -1,4 +1,4 @@
-"""Telling the world how a request ended: at least once, however often a process dies in between."""
+"""Announcing how a request ended: at least once, however often a process dies in between."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from shared.flows import tracing, tracing_waits
 from shared.ports import Ports
 
 Tidy: TypeAlias = Callable[[Request], Awaitable[RequestRecord]]
-"""What is tidied up once a result is out, and the request after it: written with the announcement."""
+"""What is cleaned up once a result is published, and the request after it: written together with the announcement."""
 
 
 async def ended(ports: Ports, request: Request, was: str = "", tidy: Tidy | None = None) -> None:
@@ -50,7 +50,7 @@ async def ended(ports: Ports, request: Request, was: str = "", tidy: Tidy | None
 
 
 async def announce(ports: Ports, request: Request, tidy: Tidy | None = None) -> None:
-    """Publish the result of a finished request, then clear its mark; a mark left standing is seen to by watch."""
+    """Publish the result of a finished request, then clear its mark; watch handles a mark that was left."""
     event = result_event(request.id, request.record)
     root, began_at = tracing.root_of(request.record), ports.clock.now()
     place = tracing.below(ports, root)

@@ -1,4 +1,4 @@
-"""What stands at this moment as metrics, from the summary and the flags."""
+"""The current state as metrics, from the summary and the flags."""
 
 from __future__ import annotations
 
@@ -15,14 +15,12 @@ from shared.flows.status import summary
 from shared.ports import Ports
 
 MOST_AWAITING = 1_000
-"""That are counted."""
+"""Statuses that are counted."""
 
 
 async def observe(ports: Ports, gathered: Summary | None, now: datetime) -> None:
-    """Where nothing was gathered, of what the pump has written last. Nothing is read where nobody measures.
-
-    Raises StoreUnavailable.
-    """
+    """If nothing was gathered, from what the pump has written last. Nothing is read if metrics are not exported. Raises
+    StoreUnavailable."""
     if not ports.signals.measures:
         return
     status = gathered or await summary.read(ports)
@@ -44,7 +42,7 @@ def _queues(status: Summary, now: datetime) -> Iterator[Measure]:
 
 
 async def _awaiting(ports: Ports, now: datetime) -> list[Measure]:
-    """What waits for its interaction at the provider, and what is still to be deleted there."""
+    """What waits for its interaction at the provider, and what still has to be deleted there."""
     since: dict[str, list[datetime]] = {}
     for request in await ports.store.query(queries.awaiting(queries.FAR_AHEAD, MOST_AWAITING)):
         if request.is_readable:

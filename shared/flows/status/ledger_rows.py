@@ -1,4 +1,4 @@
-"""The ledger's rows of a day, read once and then kept up to date by reading only what was raised since."""
+"""The ledger's rows of a day, read once and then kept up to date by reading only changed rows."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from shared.ports.store import Store
 
 PAGES = 20
 OVERLAP = timedelta(seconds=15)
-"""Rows are stamped by their writers' clocks: so far back is read again."""
+"""Rows are stamped by their writers' clocks: this much of the past is read again."""
 
 
 class LedgerRows:
-    """Of today, and of the day before around midnight. One per lead of a pump."""
+    """Of today, and around midnight also of the day before. One per lead of a pump."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -38,11 +38,11 @@ class LedgerRows:
         return list(self._rows[day].values())
 
     async def has_news(self, day: str, since: datetime) -> bool:
-        """Whether anything was booked since, as far as clocks agree: one row at most is read."""
+        """Whether anything was booked since, as far as clocks agree: at most one row is read."""
         return bool(await self._store.query(queries.ledger_since(day, since - OVERLAP, 1)))
 
     def is_complete(self, day: str) -> bool:
-        """Else the day has more rows than are read."""
+        """False if the day has more rows than are read."""
         return self._complete.get(day, True)
 
     async def _whole(self, day: str) -> dict[str, LedgerRow]:
@@ -59,7 +59,7 @@ class LedgerRows:
         return result
 
     async def _changed(self, day: str) -> None:
-        """Page after page; where one moment fills more than a page, the rest comes with a later reading."""
+        """Page after page; if one moment fills more than a page, the rest comes with a later read."""
         since = self._read_at[day] - OVERLAP
         for _ in range(PAGES):
             page = await self._store.query(queries.ledger_since(day, since, PAGE))

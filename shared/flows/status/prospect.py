@@ -1,4 +1,4 @@
-"""What becomes of one request: why it stands where it stands, what happens next and when, and its ladder of routes."""
+"""What becomes of one request: why it is in its state, what happens next and when, and its ladder of routes."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ class Step(Struct, frozen=True):
 
 class Prospect(Struct, frozen=True):
     now: str
-    """Why it stands where it stands."""
+    """Why it is in its state."""
     next: str
     when: str
     at: datetime | None = None
-    """The moment that `when` is about, where it is known."""
+    """The moment that `when` is about, if known."""
     steps: tuple[Step, ...] = ()
     notes: tuple[str, ...] = ()
-    """Of the ladder: what was changed before any choice, and flags without effect."""
+    """About the ladder: what was changed before any choice, and flags without effect."""
 
 
 def prospect(
@@ -50,7 +50,7 @@ def prospect(
     catalogue: Catalogue,
     built: Collection[str],
 ) -> Prospect:
-    """Of a request that has not ended."""
+    """For a request that has not ended."""
     context = now.routing.context(catalogue, built)
     ask, history = request.ask, request_record.history_of(key, request)
     options, plan = ladder.ladder(ask, context, history, among=context.lanes), ladder.plan(ask, context, history)
@@ -70,7 +70,7 @@ def _step(option: RouteOption, chosen: Route | None) -> Step:
 def _fate(
     request: RequestRecord, attempts: Sequence[AttemptRecord], now: Situation, plan: Plan
 ) -> tuple[str, str, str, datetime | None]:
-    """Why it stands, what comes next, when, and the moment of that."""
+    """The reason of its state, what comes next, when, and the moment of that."""
     match request.status:
         case "queued":
             return _queued(request, now, plan)

@@ -22,7 +22,7 @@ MOST_WORKERS = 30
 
 
 class Situation(Struct, frozen=True):
-    """How things stand, and the one sentence about it."""
+    """The verdict, and one sentence about it."""
 
     routing: RoutingSnapshot
     scene: Scene
@@ -33,7 +33,7 @@ class Situation(Struct, frozen=True):
         return self.scene.summary
 
     def reason(self, model: str, tenant: str) -> str:
-        """What keeps one tenant's requests for a model: its own reason, never another tenant's."""
+        """What blocks one tenant's requests for a model: its own reason, never another tenant's."""
         if self.verdict.first.state == "worker gone":
             return "no worker"
         pause = next((flag for flag in self.scene.flags if _pauses(flag, model, tenant)), None)
@@ -55,10 +55,8 @@ class Situation(Struct, frozen=True):
 
 
 async def read(store: Store, snapshot: Awaitable[RoutingSnapshot], *, is_stopped: bool = False) -> Situation:
-    """Some ten documents and one for each process of the worker, however much there is. Raises StoreUnavailable.
-
-    `is_stopped`: for sure no worker runs.
-    """
+    """Reads about ten documents and one for each worker process, however many requests there are. Raises
+    StoreUnavailable. `is_stopped`: certainly no worker runs."""
     counted, routing, processes = await asyncio.gather(
         summary.read_from(store), snapshot, store.query(queries.workers(MOST_WORKERS))
     )
@@ -71,7 +69,7 @@ async def read(store: Store, snapshot: Awaitable[RoutingSnapshot], *, is_stopped
 
 
 def _pauses(flag: Flag, model: str, tenant: str) -> bool:
-    """All of the tenant's requests for the model, as far as the summary knows them apart."""
+    """All of the tenant's requests for the model, as far as the summary distinguishes them."""
     scope = flag.scope
     whole = scope.purpose is None and scope.lane is None and scope.share >= 100
     return (

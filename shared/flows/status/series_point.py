@@ -19,15 +19,14 @@ from shared.ports import Ports
 
 MOST_NEW_MARKS = 20
 OVERLAP = timedelta(seconds=10)
-"""Flags are stamped by the store's clock, as the readings are; one that was written beside the last is not missed."""
+"""Flags are stamped by the store's clock, like the readings; this overlap catches one written at the same time as the
+last reading."""
 SIGNS = {"trip": "on", "reset": "off", "extend": "extended", "expire": "expired", "undo": "undone"}
 
 
 async def made(ports: Ports, summary: Summary, before: Summary) -> tuple[Summary, list[Write]]:
-    """The summary with its meter set back, and the write of the series; neither while the minute is the same.
-
-    Raises StoreUnavailable.
-    """
+    """The summary with its meter reset, and the write of the series; neither while the minute is the same. Raises
+    StoreUnavailable."""
     meter, now = summary.meter, summary.at
     last = meter.point_at
     if last is not None and series.number(last, MINUTE) >= series.number(now, MINUTE):
@@ -78,7 +77,7 @@ def _mark(line: HistoryLine) -> Mark:
 
 
 def _phase(line: HistoryLine) -> Phase:
-    """What a line of the history does to the time in which its flag is tripped."""
+    """The mark that a line of the history makes, if any."""
     if line.name == "conclusion":
         return ""
     match line.action, line.reason:

@@ -55,17 +55,17 @@ from shared.ports.store import Store, StoreUnavailable
 
 COUNTED_TO = 100_000
 MOST_OF_THE_TIME = 0.1
-"""That a pump is busy with it: where counting takes longer, it is done less often."""
+"""Share of time that a pump may spend on it: if counting takes longer, it is done less often."""
 MOST_TENANTS = 20
-"""Of one queue that are told apart; what others have shows in the depth of the priority."""
+"""Tenants of one queue that are listed separately; the others show in the depth of the priority."""
 MOST_RUNNING = 50
 MOST_AWAITING = 10
-"""Looked at for the longest of many: those that are to be looked at first."""
+"""Examined to find the longest waiting of many: those are to be looked at first."""
 MOST_ENDED = 100
 """Of each status."""
 SHOWN_ENDS = ("failed", "refused", "expired")
 ENDED_ANEW = timedelta(minutes=5)
-"""Groups are read again after this though nothing has ended: some are no longer recent."""
+"""Groups are read again after this even if nothing has ended: some are no longer recent."""
 SPENT_EVERY = timedelta(seconds=30)
 MOST_BUDGETS = 20
 
@@ -80,7 +80,7 @@ class Summarizing:
         self._writing: asyncio.Task[None] | None = None
 
     def tend(self) -> None:
-        """Begin to write where that is due and nothing is being written; what a write met is kept for `close`."""
+        """Begin to write if that is due and nothing is being written; an error of a write is kept for `close`."""
         if self._ports.clock.monotonic() < self._due_at:
             return
         if self._writing is None or (self._writing.done() and self._writing.exception() is None):
@@ -93,14 +93,14 @@ class Summarizing:
         self._due_at = began_at + max(WRITE_INTERVAL.total_seconds(), took / MOST_OF_THE_TIME)
 
     async def close(self) -> None:
-        """Write how things stand at the end, where anything was begun. Raises what was kept."""
+        """Write a final summary if any was begun. Raises the kept error."""
         if self._writing is not None:
             await self._writing
             await write(self._ports, self._rows)
 
 
 async def read(ports: Ports) -> Summary | None:
-    """As it was written last; None where it never was."""
+    """As it was last written; None if it never was."""
     return await read_from(ports.store)
 
 
@@ -110,10 +110,8 @@ async def read_from(store: Store) -> Summary | None:
 
 
 async def write(ports: Ports, rows: LedgerRows | None = None) -> Summary | None:
-    """The summary of now; None where the store was away. Where somebody else wrote one meanwhile, theirs stays.
-
-    `rows` is what this process has read of the ledger already.
-    """
+    """The current summary; None if the store was unavailable. If another process wrote one meanwhile, that one stays.
+    `rows` is what this process has already read of the ledger."""
     with contextlib.suppress(StoreUnavailable):  # the next one says it all
         document = await ports.store.get(PATH)
         before = Summary.from_json(document.data) if isinstance(document, Document) else Summary(document.read_at)
@@ -156,7 +154,7 @@ async def gather(ports: Ports, before: Summary, now: datetime, ledger: LedgerRow
 
 
 async def _metered(before: Meter, ledger: LedgerRows, now: datetime) -> Meter:
-    """After a reading of the ledger; as it is where nothing was booked since the last one."""
+    """After a read of the ledger; unchanged if nothing was booked since the last one."""
     today = now.date().isoformat()
     days = sorted({before.day or today, today})
     if before.read_at is not None:
@@ -187,7 +185,7 @@ async def _waiting(ports: Ports, priorities: Sequence[str]) -> tuple[Waiting, ..
 
 
 async def _of_queue(ports: Ports, model: str, priority: str) -> list[Waiting]:
-    """From tenant to tenant: each look gives the next one's longest waiting request."""
+    """From tenant to tenant: each look returns the next one's longest waiting request."""
     firsts: list[WaitingRow] = []
     while len(firsts) < MOST_TENANTS:
         after = firsts[-1].tenant if firsts else None
@@ -269,7 +267,7 @@ async def _ended(ports: Ports, status: str, before: Summary, now: datetime) -> E
 
 
 def _end(ports: Ports, document: Document) -> tuple[LatestEnd, str, str] | None:
-    """None where it cannot be read."""
+    """None if it cannot be read."""
     try:
         row = EndedRow.from_json(document.data)
         return LatestEnd(document.id, row.finished_at), row.outcome.code, row.outcome.message
@@ -283,7 +281,7 @@ def _newest(document: Document) -> LatestEnd:
 
 
 def _spent_is_due(before: Spent | None, booked_at: datetime | None, busy_at: datetime | None, now: datetime) -> bool:
-    """At most every SPENT_EVERY, and no more once it was read after the last work and the last booking."""
+    """At most every SPENT_EVERY, and no longer once it was read after the last work and the last booking."""
     if before is None or before.day != now.date().isoformat():
         return True
     if now - before.at < SPENT_EVERY:

@@ -1,4 +1,5 @@
-"""What the billing account has spent this month, read from the ledger every few minutes, and told before its cap."""
+"""What the billing account has spent this month, read from the ledger every few minutes, and reported before its
+cap."""
 
 from __future__ import annotations
 
@@ -19,9 +20,9 @@ RUNBOOK = "monthly-cap"
 
 
 async def read_account(ports: Ports, *, every: timedelta = READ_EVERY) -> None:
-    """Only where a cap is known: RENDERLANE_TIER or RENDERLANE_MONTHLY_CAP. Raises StoreUnavailable.
+    """Only if a cap is known: RENDERLANE_TIER or RENDERLANE_MONTHLY_CAP. Raises StoreUnavailable.
 
-    Where two readers meet, the first to write tells; the other finds the document changed.
+    If two processes read at once, the first to write reports; the other finds the document changed.
     """
     if ports.account.monthly_cap_micros is None:
         return

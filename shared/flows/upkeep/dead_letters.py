@@ -1,4 +1,4 @@
-"""A dead letter is a delivery that kept crashing: look at what it was about, and see to that."""
+"""A dead letter is a delivery that kept crashing: the request or document it was about is looked at and handled."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ COME_AGAIN = (StoreUnavailable, TopicsUnavailable, ImagesUnavailable)
 
 
 MOST_DEAD_LETTERS = 3
-"""Of releases that were still the request's newest; a living pump takes them back after seconds. Each stands for
-MOST_DELIVERIES that failed."""
+"""Releases that were still the request's newest; a living pump takes them back after seconds. Each stands for
+MOST_DELIVERIES failures."""
 KEPT_CRASHING = Outcome.of(
     FailureKind.CRASHED,
     "The worker kept crashing on it before a call left.",
@@ -48,10 +48,11 @@ KEPT_CRASHING = Outcome.of(
 async def bury(
     ports: Ports, kicks: Kicks, tags: FairTags, evidence: Evidence, room: DeliveryRoom, message: Message
 ) -> None:
-    """A delivery can also die of a full fleet: the message's own flow gets its work once more and decides by the store.
+    """A delivery can also fail because the fleet is full: the message's own flow gets one more try and decides by the
+    store. If that crashes too, the request is ended on record, and its publisher is told.
 
-    What crashes that too is ended on record, and its publisher is told. Raises only what makes a message come
-    again: StoreUnavailable, TopicsUnavailable, ImagesUnavailable; and BadMessage.
+    Raises only errors that have the message redelivered: StoreUnavailable, TopicsUnavailable, ImagesUnavailable; and
+    BadMessage.
     """
     source = message.attributes.get(DEAD_LETTER_SOURCE, "").rpartition("/")[2]
     function = next((subscription.function for subscription in SUBSCRIPTIONS if subscription.name == source), None)
@@ -69,7 +70,7 @@ async def bury(
 
 
 async def _after_intake(ports: Ports, kicks: Kicks, tags: FairTags, message: Message) -> None:
-    """The escalation comes last: once per message, however often a store that is away brings it back."""
+    """The escalation comes last: once per message, however often an unavailable store has it redelivered."""
     try:
         await accept_message(ports, kicks, tags, message)
     except COME_AGAIN:
@@ -104,9 +105,8 @@ async def _after_render(ports: Ports, kicks: Kicks, evidence: Evidence, message:
 
 
 async def _after_collect(ports: Ports, message: Message) -> None:
-    """The net publishes another arrival while its request waits, so one ends nothing. Where they all crash, the attempt
-    is given up.
-    """
+    """The net publishes another arrival while its request waits, so one arrival ends nothing. If they all crash, the
+    attempt is given up."""
     match parse_arrival(message.data):
         case Arrival(interaction_id, request_id) if request_id:
             document = await ports.store.get(request_record.path(request_id))
@@ -138,7 +138,7 @@ async def _count_arrival(ports: Ports, request: Request) -> None:
 
 
 async def _count(ports: Ports, request: Request) -> bool:
-    """One dead letter more; whether they are too many."""
+    """Count one more dead letter; returns whether they are too many."""
     count = request.record.dead_letters + 1
     if count >= MOST_DEAD_LETTERS:
         return True
@@ -148,7 +148,7 @@ async def _count(ports: Ports, request: Request) -> bool:
 
 
 def _is_stale(document: Document | Absent, release: ReleaseMessage) -> bool:
-    """Whether a newer release of the request is on its way: this one says nothing of it."""
+    """Whether a newer release of the request is under way: then this one means nothing."""
     if not _is_readable(document):
         return False
     record = request_in(document).record
@@ -156,7 +156,7 @@ def _is_stale(document: Document | Absent, release: ReleaseMessage) -> bool:
 
 
 async def _after_deliver(ports: Ports, room: DeliveryRoom, message: Message) -> None:
-    """The result itself is announced and stays; what is missing is its webhook, and `webhook replay` sends it."""
+    """The result itself is announced and stays; only its webhook is missing, and `webhook replay` sends it."""
     try:
         await deliver(ports, room, message)
         return
@@ -180,7 +180,7 @@ async def _once_more(
 
 
 async def _end(ports: Ports, request_id: str) -> None:
-    """As failed and unpaid, where no call can be on its way."""
+    """As failed and unpaid, if no call can be under way."""
     while True:
         document = await ports.store.get(request_record.path(request_id))
         if isinstance(document, Absent):

@@ -1,4 +1,4 @@
-"""Reading the provider's own limits once a minute, so that a raise and a cut take effect without a restart."""
+"""Reads the provider's own limits once a minute, so that changes take effect without a restart."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from shared.ports.quota import NotAsked, QuotaUnreadable
 
 READ_EVERY = timedelta(minutes=1)
 EARLY = timedelta(seconds=10)
-"""How much sooner than that a reading may come: the schedule's minutes are not all equally long."""
+"""How much earlier than that a reading may come: the schedule's minutes are not all equally long."""
 
 
 async def read_live_quota(ports: Ports, *, every: timedelta = READ_EVERY) -> None:
-    """Read, and write down what was said or why nothing was. The last good values stay. Raises StoreUnavailable.
+    """Read, and record the values or why there are none. The last good values stay. Raises StoreUnavailable.
 
-    Nothing happens where the last try is younger than `every`: on one machine the watch comes more often. Where two
-    readers meet, the first to write wins and the other's reading is dropped: it is as old.
+    Nothing happens if the last try is younger than `every`: on one machine the watch runs more often. If two processes
+    read at once, the first to write wins and the other's reading is dropped: it is equally old.
     """
     document = await ports.store.get(PATH)
     now = document.read_at
@@ -33,7 +33,7 @@ async def read_live_quota(ports: Ports, *, every: timedelta = READ_EVERY) -> Non
 
 
 async def _read(ports: Ports, before: LiveQuota, now: datetime) -> LiveQuota | None:
-    """None where by configuration nobody asks."""
+    """None if it is configured that live limits are not read."""
     try:
         limits = await ports.live_quota.limits()
     except QuotaUnreadable as error:
@@ -49,7 +49,7 @@ async def _read(ports: Ports, before: LiveQuota, now: datetime) -> LiveQuota | N
 
 
 def _write(document: Document | None, after: LiveQuota | None) -> Write | None:
-    """What nobody asks for any more is no longer true: it is removed, and the configured limits hold again."""
+    """Limits that are no longer read are no longer true: they are removed, and the configured ones hold again."""
     if after is None:
         return None if document is None else Delete(PATH, document.version)
     return Create(PATH, after.to_json()) if document is None else Update(PATH, after.to_json(), document.version)

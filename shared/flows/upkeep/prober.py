@@ -1,4 +1,4 @@
-"""A request of our own every few minutes, through everything a caller's goes through, and what became of the last one.
+"""A request of our own every few minutes, through everything a caller's goes through, and the result of the last one.
 
 Its id is its time, so that any number of watches publish one request. It is a capped draft of a tenant of its own.
 """
@@ -33,7 +33,7 @@ async def probe(ports: Ports, now: datetime) -> None:
 
 
 async def _judge(ports: Ports, begins_at: datetime) -> None:
-    """A probe that is not on record failed too, unless probing has only begun."""
+    """A probe that is not on record has failed too, unless probing has only just begun."""
     document = await ports.store.get(_path(begins_at))
     if isinstance(document, Absent):
         if isinstance(await ports.store.get(_path(begins_at - ports.probe_every)), Document):

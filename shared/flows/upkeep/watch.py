@@ -1,4 +1,4 @@
-"""The once-a-minute look round: lapsed leases, passed deadlines, results nobody heard of, limits, batches, a queue."""
+"""Once a minute: lapsed leases, passed deadlines, unannounced results, limits, batches, and the queues are checked."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from shared.ports import Ports
 
 PAGE = 200
 ANNOUNCE_AFTER = timedelta(seconds=30)
-"""The process that ended a request announces it at once; later than this, it will not any more."""
+"""The process that ended a request announces it at once; after this long it will not any more."""
 
 
 async def watch(ports: Ports, kicks: Kicks, collector: Collector) -> None:
@@ -72,18 +72,18 @@ async def _announce(ports: Ports, request: Document) -> None:
 
 
 async def _summary(ports: Ports, pump: Document | Absent, now: datetime) -> Summary | None:
-    """Written here where no pump leads that writes it."""
+    """Written here if no leading pump writes it."""
     return None if _leads(pump, now) else await summary.write(ports)
 
 
 def _leads(pump: Document | Absent, now: datetime) -> bool:
-    """Somebody does, and writes the summary."""
+    """A pump leads, and writes the summary."""
     until = PumpRecord.of(pump).lead_until
     return until is not None and until > now
 
 
 async def _forget(ports: Ports, now: datetime) -> int:
-    """Remove what has outlived its time, attempts with their request. How many documents."""
+    """Remove what has expired, attempts together with their request. Returns how many documents."""
     count = 0
     for collection in queries.EXPIRING:
         for document in await ports.store.query(queries.outlived(collection, now, PAGE)):
@@ -103,14 +103,15 @@ async def _forget_one(ports: Ports, document: Document) -> int:
 
 
 async def break_lead(ports: Ports) -> None:
-    """The pump of an earlier boot leads no more."""
+    """A pump of an earlier start no longer leads."""
     pump = await ports.store.get(PUMP)
     if isinstance(pump, Document) and PumpRecord.of(pump).lead_holder != ports.boot:
         await ports.store.commit(Update(PUMP, {"lead_holder": None, "lead_until": None}, pump.version))
 
 
 async def break_leases(ports: Ports) -> int:
-    """At the start of the one-machine home: attempts of earlier boots have no worker any more. How many were ended."""
+    """At the start of the one-machine home: attempts of earlier starts have no worker any more. Returns how many were
+    ended."""
     await break_lead(ports)
     count = 0
     while True:
@@ -123,9 +124,8 @@ async def break_leases(ports: Ports) -> int:
 
 
 def _is_orphaned(ports: Ports, request: Document) -> bool:
-    """Its worker was of an earlier boot. One that nobody holds waits for its time. One that cannot be read counts:
-    recovering it reports it.
-    """
+    """Its worker was of an earlier start. A request without a worker waits for its time. An unreadable one counts:
+    recovering it reports it."""
     try:
         return request_in(request).record.lease_holder not in (None, ports.boot)
     except UnreadableDocument:

@@ -32,7 +32,7 @@ from shared.ports.images import ImagesUnavailable
 from shared.ports.webhooks import AddressRefused, Answer, NoAnswer
 
 IMAGE_LINK_LASTS = timedelta(hours=1)
-"""A replay has a fresh one."""
+"""A replay gets a new one."""
 
 Effect: TypeAlias = Literal["delivered", "will retry", "dead"]
 
@@ -126,7 +126,7 @@ async def _subject(ports: Ports, delivery: WebhookDelivery) -> Request | Rejecti
 
 
 async def _send(ports: Ports, document: Document, work: _Try) -> None:
-    """Call, then put the result on record. A crash before that: the lease ends, and it is sent again."""
+    """Call, then record the result. After a crash in between, the lease lapses and it is sent again."""
     began_at = ports.clock.now()
     view = await _view(ports, work, began_at)
     assert view.finished_at is not None, "only what has ended is sent"
@@ -161,7 +161,7 @@ async def _view(ports: Ports, work: _Try, now: datetime) -> RequestView:
 
 
 async def _image(ports: Ports, request: RequestRecord, now: datetime) -> Image | None:
-    """An address that the receiver can fetch without an account; None: the one of the API, which needs a caller."""
+    """An address that the receiver can fetch without an account; None: the API's, which requires authentication."""
     uri = request.image_uri
     if uri is None:
         return None
@@ -173,7 +173,7 @@ async def _image(ports: Ports, request: RequestRecord, now: datetime) -> Image |
 
 
 async def _note_health(ports: Ports, work: _Try, answer: Answer | None, reason: str | None, now: datetime) -> None:
-    """Of attempts that ran side by side, one counts: the others find another version, and leave it."""
+    """Of attempts that ran in parallel, one counts: the others find another version, and stop."""
     before = work.endpoint
     if reason is None:
         after = before.succeeded() if before.failures else before
@@ -216,6 +216,6 @@ def _report(ports: Ports, work: _Try, attempted: Attempted, after: WebhookDelive
 
 
 async def _write(ports: Ports, document: Document, after: WebhookDelivery) -> str | None:
-    """The new version; None where somebody else changed it first."""
+    """The new version; None if another process changed it first."""
     committed = await ports.store.commit(Update(document.path, after.to_json(), document.version))
     return committed.versions[0] if isinstance(committed, Committed) else None

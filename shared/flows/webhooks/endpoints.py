@@ -1,4 +1,4 @@
-"""What an operator changes of a tenant's endpoints, each in one compare-and-set."""
+"""What an operator changes about a tenant's endpoints, each in one compare-and-set."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from shared.ports.webhooks import Webhooks
 
 
 class NoEndpoint(Exception):
-    """The tenant has no endpoint of that id."""
+    """The tenant has no endpoint with that id."""
 
 
 class TooManyEndpoints(Exception):
@@ -49,12 +49,12 @@ async def remove(store: Store, tenant: str, endpoint_id: str) -> None:
 
 
 async def rotate(store: Store, tenant: str, endpoint_id: str, secret: str) -> Endpoint:
-    """With a new secret; the one before signs for another day. Raises NoEndpoint."""
+    """With a new secret; the previous one signs for another day. Raises NoEndpoint."""
     return await _change(store, tenant, endpoint_id, lambda it, document: it.rotated(secret, document.read_at))
 
 
 async def enable(store: Store, tenant: str, endpoint_id: str) -> Endpoint:
-    """Takes deliveries again, after it was disabled or paused. Raises NoEndpoint."""
+    """Accepts deliveries again, after it was disabled or paused. Raises NoEndpoint."""
     return await _change(store, tenant, endpoint_id, lambda it, _document: it.enabled())
 
 

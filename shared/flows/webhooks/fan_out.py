@@ -18,15 +18,15 @@ from shared.ports.store import Store
 
 PAGE = 200
 MOST_AT_ONCE = 10_000
-"""Messages of one look round; the rest follows a minute later."""
+"""Messages per look; the rest follows a minute later."""
 
 
 async def fan_out(
     store: Store, topics: Topics, tenant: str, request_id: str, status: str, finished_at: str
 ) -> int | None:
-    """Safe to repeat: a delivery that exists stays as it is. How many are new; None: the tenant has no endpoint.
+    """Safe to repeat: an existing delivery is unchanged. Returns how many are new; None: the tenant has no endpoint.
 
-    A crash after a delivery is on record loses nothing: it is due, and `publish_due` finds it.
+    A crash after a delivery is recorded loses nothing: it is due, and `publish_due` finds it.
     """
     return await _fan_out(
         store, topics, tenant, request_id, status, delivery.message_id(tenant, request_id, finished_at), None
@@ -36,7 +36,7 @@ async def fan_out(
 async def fan_out_rejection(
     store: Store, topics: Topics, tenant: str, request_id: str, rejected_message: str
 ) -> int | None:
-    """The same for a message that could not be taken; `request_id` is empty where it named none."""
+    """The same for a rejected message; `request_id` is empty if it named none."""
     message_id = delivery.rejection_id(tenant, rejected_message)
     return await _fan_out(store, topics, tenant, request_id, REJECTED, message_id, rejected_message)
 
@@ -65,7 +65,7 @@ async def _is_created(store: Store, write: Create) -> bool:
 
 
 async def publish_due(store: Store, topics: Topics, now: datetime) -> int:
-    """A message for every delivery that is due. Each is attempted elsewhere: nobody waits for a slow receiver here."""
+    """A message for every delivery that is due. Each is attempted elsewhere: nothing here waits for a slow receiver."""
     count = 0
     after: datetime | None = None
     while count < MOST_AT_ONCE:

@@ -17,15 +17,15 @@ from shared.ports.messaging import Topics
 from shared.ports.store import Store
 
 MOST = 1_000
-"""Deliveries of one call."""
+"""Deliveries per call."""
 
 
 class NothingToReplay(Exception):
-    """The tenant has no finished request of that id."""
+    """The tenant has no finished request with that id."""
 
 
 async def replay_request(store: Store, topics: Topics, tenant: str, request_id: str) -> list[str]:
-    """To every endpoint of the tenant, also to those that were added since. Raises NothingToReplay."""
+    """To every endpoint of the tenant, including those added since. Raises NothingToReplay."""
     request = await find_request(store, tenant, request_id)
     if not isinstance(request, Document) or not request.record.is_final:
         raise NothingToReplay(f"tenant {tenant} has no finished request {request_id}")
@@ -40,7 +40,7 @@ async def replay_request(store: Store, topics: Topics, tenant: str, request_id: 
 
 
 async def replay_dead(store: Store, topics: Topics, tenant: str, endpoint_id: str | None = None) -> list[str]:
-    """The newest thousand of the tenant's dead deliveries, of one endpoint where it is named."""
+    """The newest thousand of the tenant's dead deliveries, of one endpoint if it is named."""
     documents = await store.query(queries.webhook_deliveries(tenant, "dead", MOST))
     chosen = [one for one in documents if endpoint_id in (None, stored_in(one, WebhookDelivery).endpoint)]
     return await _again(store, topics, chosen)

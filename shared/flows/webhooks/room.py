@@ -1,4 +1,4 @@
-"""How many calls to one endpoint a process has in flight: a slow receiver must not take the place of others."""
+"""How many calls to one endpoint a process has in flight: a slow receiver must not block others."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from contextlib import asynccontextmanager
 IN_FLIGHT = 16
 """Calls to one endpoint at a time."""
 WAITING = 32
-"""More that wait for one of these calls to end; the rest is deferred."""
+"""How many more may wait for one of these calls to end; the rest is deferred."""
 
 
 NONE_FOR = 1.0
-"""Seconds for which a tenant without an endpoint is taken to have none: a burst of results asks for them once."""
+"""How long (in seconds) a tenant without an endpoint is assumed to have none: a burst of results reads them once."""
 MOST_TENANTS = 1_000
-"""In mind at once."""
+"""Remembered at once."""
 
 
 class NoRoom(Exception):
-    """Enough of this endpoint's deliveries are in flight here."""
+    """Enough deliveries to this endpoint are in flight here."""
 
 
 class DeliveryRoom:

@@ -19,6 +19,7 @@ from shared.core.catalogue.catalogue import Model, Rates, UnknownModel
 from shared.core.catalogue.reader import read_catalogue
 from shared.core.catalogue.toml_errors import BrokenCatalogue
 from shared.core.provider.usage import Usage
+from shared.core.values import lanes
 from tests.builders import CATALOGUE_FILE, a_catalogue
 
 TEXT = CATALOGUE_FILE.read_text("utf-8")
@@ -439,7 +440,7 @@ BREAKAGES: list[tuple[int, str, str]] = [
     (at(PRICES, "listed"), "listed = 0.134", "a table"),
     (at(PRICES, "grounding_search"), "grounding_search = {}", "an amount in dollars"),
     (at(PRICES, "checked"), "checked = 2026", "a day, such as"),
-    (PRICES, f'[google."{PRO}".express]', "the lane 'express'; allowed: standard, priority, flex, batch"),
+    (PRICES, f'[google."{PRO}".express]', f"the lane 'express'; allowed: {', '.join(lanes.ASKABLE)}"),
     (PRICES, '[google."gemini-9".standard]', "prices of a model that has no [models] table"),
     (line_of("[purposes]"), "[purpose]", "an unknown name"),
     (line_of("draft ="), 'draft = "gemini-9"', "'gemini-9'; allowed:"),

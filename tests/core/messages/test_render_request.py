@@ -32,6 +32,7 @@ from shared.core.messages.render_request import (
 )
 from shared.core.validation.shapes import UNKNOWN_LIMIT, Problem
 from shared.core.validation.visible import visible
+from shared.core.values import lanes
 from shared.core.values.documents import Create, InvalidDocument
 from shared.core.values.parameters import OUTPUT_FORMATS, SAFETY_CATEGORIES, SAFETY_THRESHOLDS, THINKING
 from tests.builders import NOW, a_payload, a_request
@@ -951,7 +952,7 @@ def test_who_asks_for_a_gateway_is_told_how_to_consent_to_one() -> None:
     with pytest.raises(InvalidRequest) as refused:
         a_request(lane="gateway")
     (problem,) = refused.value.problems
-    assert problem.allowed == "standard, priority, flex, batch, vertex"
+    assert problem.allowed == ", ".join(lanes.ASKABLE)
     assert '"allow": {"gateway": true}' in problem.remedy
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import get_args
 
@@ -9,8 +10,10 @@ import pytest
 
 from functions.console import flag_forms
 from scripts.cli.commands.steer import flags as command
+from shared.core.routing import flag_form
 from shared.core.routing.flag_kinds import FLAGS, NAMES, TO, WITH_TO, FlagName, lane_of, values_of_to
 from shared.core.values.lanes import LANES
+from tests.builders import a_catalogue
 
 PAGE = Path(__file__).parents[3] / "docs" / "operations" / "flags-and-breakers.md"
 
@@ -47,3 +50,17 @@ def test_a_form_is_filled_in_with_what_can_be_tripped(name: FlagName) -> None:
 def test_the_help_and_the_page_name_every_flag(name: str) -> None:
     assert name in (command.trip.help or "")
     assert f"`{name}" in PAGE.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_form_says_in_a_sentence_what_the_flag_does(name: FlagName) -> None:
+    """From the row alone, except where it depends on what is configured here."""
+    sentence = flag_form.meaning(name, a_catalogue(), LANES, ("spare",))
+    assert re.fullmatch(r"[A-Z].*\.", sentence)
+    assert "None" not in sentence
+
+
+def test_a_form_says_when_the_flag_would_change_nothing() -> None:
+    for name in ("use-vertex", "use-gateway"):
+        assert flag_form.meaning(name, a_catalogue(), (), ()).endswith("here: this changes nothing today.")
+    assert flag_form.meaning("use-gateway", a_catalogue(), (), ("b", "a")).endswith("sent to a, b.")

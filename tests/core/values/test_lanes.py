@@ -13,6 +13,7 @@ from renderlane.request import Request
 from scripts.simulator.provider import models
 from shared.core.values import lanes
 from shared.core.values.lanes import LANES, ROWS
+from tests.builders import a_catalogue
 
 ROOT = Path(__file__).parents[3]
 PRODUCT = ("shared", "functions", "scripts/cli", "scripts/planner", "scripts/doctor", "scripts/virtual_time")
@@ -55,6 +56,11 @@ def test_no_lane_costs_a_consent_that_a_request_cannot_give() -> None:
 )
 def test_a_tier_is_named_only_where_it_is_not_the_default(lane: str, tier: str | None) -> None:
     assert lanes.tier_to_send(lane) == tier
+
+
+def test_every_askable_lane_has_a_price_for_some_model() -> None:
+    priced = {lane for model in a_catalogue().models.values() for lane in model.lanes}
+    assert priced == set(lanes.ASKABLE)
 
 
 def test_the_client_offers_the_askable_lanes() -> None:

@@ -26,7 +26,7 @@ class Affordable(Struct, frozen=True):
 
 
 async def afford(act: TickPorts, observation: Observation, plan: TickPlan) -> Affordable:
-    """What a budget refuses ends here; what waits for money is put to sleep."""
+    """What a budget refuses ends here; what waits for money is suspended."""
     in_force = plan.in_force
     judged = await act.budgets.judge(observation.budgets, plan.planning.candidates, in_force.context, act.time.now())
     verdict = judged.verdict

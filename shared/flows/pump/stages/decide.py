@@ -1,4 +1,4 @@
-"""Stage 5: who starts when. The pure decision is `shared.core.admission.tick`; here is read what it misses."""
+"""Stage 5: who starts when. The pure decision is `shared.core.admission.tick`; this stage reads what it still lacks."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from shared.flows.pump.stages.ports import TickPorts
 from shared.flows.pump.state import PumpDocuments, PumpState
 
 LONGEST_SINCE = 60.0
-"""Seconds between two decisions that count."""
+"""Longest time in seconds between two decisions that is taken into account."""
 
 
 class Decisions(Struct, frozen=True):
     at: ClockReading
     documents: PumpDocuments
     before: Memory
-    """With the standings of every model that this tick concerns."""
+    """With the states of every model that this tick concerns."""
     result: TickResult
 
 

@@ -1,4 +1,5 @@
-"""Stage 7: slots go to workers, batch requests to their collection, and open slots that are in the way come back."""
+"""Stage 7: slots go to workers, batch requests to their collection, and open slots that are in the way are
+withdrawn."""
 
 from __future__ import annotations
 
@@ -27,9 +28,9 @@ from shared.flows.pump.stages.sweep import Swept
 
 class HandedOut(Struct, frozen=True):
     lost: tuple[LostSlot, ...]
-    """Slots that nobody took, for the next tick to give back."""
+    """Slots that no worker took, for the next tick to give back."""
     budgets: BudgetState
-    """Without the reservations that their requests carry themselves by now."""
+    """Without the reservations that their requests now carry themselves."""
 
 
 async def hand_out(
@@ -47,9 +48,8 @@ async def hand_out(
 async def _release(
     act: TickPorts, swept: Swept, plan: TickPlan, decisions: Decisions, balances: TenantBalances
 ) -> tuple[list[Candidate], list[LostSlot]]:
-    """The requests that carry their money themselves now, and the slots of those that were changed meanwhile. A tick
-    that grants is traced.
-    """
+    """The requests that now carry their money themselves, and the slots of those that changed meanwhile. A tick that
+    grants is traced."""
     ports, time, grants = act.ports, act.time, decisions.result.grants
     if not grants:
         return [], []
@@ -88,7 +88,8 @@ async def _release(
 async def _put_aside(
     act: TickPorts, affordable: Affordable, balances: TenantBalances
 ) -> tuple[list[Candidate], list[LostSlot]]:
-    """What goes by batch leaves its queue: those that carry their money now, and the slots that they had not used."""
+    """Requests that go by batch leave their queue: those that now carry their money, and the slots that they had not
+    used."""
     put_aside = await act.collecting.put(affordable.batched, act.time.now(), balances.reservation)
     act.fronts.gone(candidate.head.request_id for candidate in affordable.batched)
     sure = [candidate for candidate in put_aside.candidates if candidate.head.request_id not in put_aside.unsure]

@@ -23,7 +23,7 @@ from shared.flows.pump.state import PumpDocuments, PumpState
 
 
 class Observation(Struct, frozen=True):
-    """What one tick sees of the world."""
+    """What one tick observes."""
 
     heads: tuple[Head, ...]
     sight: Sight
@@ -34,7 +34,7 @@ class Observation(Struct, frozen=True):
     """Open slots that requests took, or that were withdrawn, as far as their documents can be read."""
     documents: PumpDocuments
     memory: Memory
-    """With the standings of models whose open slots were taken."""
+    """With the states of models whose open slots were taken."""
     routing: Routing
     """With the starts in open slots: breakers are judged with them."""
 

@@ -1,4 +1,4 @@
-"""Stage 8: what cannot start for a while leaves the front of its queue, and the pump looks whether to stay."""
+"""Stage 8: what cannot start for a while leaves the front of its queue, and the pump decides whether to stay."""
 
 from __future__ import annotations
 
@@ -31,23 +31,23 @@ async def park(
     act: TickPorts, state: PumpState, observation: Observation, plan: TickPlan, affordable: Affordable,
     decisions: Decisions, handed_out: HandedOut,
 ) -> Parked:  # fmt: skip
-    result, epoch, dormant = decisions.result, decisions.result.memory.epoch, act.dormant
-    await act.overdue.end_missed(result, state.blocked, plan.in_force.context)
-    now = act.time.now()
+    now, result, epoch, dormant = act.time.now(), decisions.result, decisions.result.memory.epoch, act.dormant
+    await act.overdue.end_missed(result, state.blocked, plan.in_force.context, now)
     granted = {grant.candidate.head.request_id for grant in result.grants}
     await dormant.return_to_queue([head for head in plan.heads if head.sleeps and head.request_id not in granted], now)
     shut_since = await dormant.suspend_behind(result.blocked, state.shut_since, epoch, now)
     await dormant.suspend_without_route(plan.planning.waiting, epoch, now)
-    await act.net.tend(act.time.now())
+    await act.net.tend(now)
     has_begun = bool(affordable.batched) or bool(result.started) or act.net.holds
-    return Parked(shut_since, has_begun or await _expects_work(act, observation, plan, decisions, handed_out))
+    return Parked(shut_since, has_begun or await _expects_work(act, observation, plan, decisions, handed_out, now))
 
 
 async def _expects_work(
-    act: TickPorts, observation: Observation, plan: TickPlan, decisions: Decisions, handed_out: HandedOut
+    act: TickPorts, observation: Observation, plan: TickPlan, decisions: Decisions, handed_out: HandedOut, now: datetime
 ) -> bool:
-    """Something opens soon, is in the air, is to be probed, or a sleeper wakes before the next scheduled kick."""
-    now, result, waiting = act.time.now(), decisions.result, plan.planning.waiting
+    """Something opens soon, is under way, is to be probed, or a sleeping request wakes before the next scheduled
+    kick."""
+    result, waiting = decisions.result, plan.planning.waiting
     soon = now + WORTH_WAITING
     if any(_opens(full, soon) for full in result.blocked.values()) or result.grants or handed_out.lost:
         return True

@@ -1,6 +1,6 @@
 """Stage 6: what was decided is written, before anything of it is handed out.
 
-A pump that dies after this stage wastes slots, and overruns nothing.
+A pump that dies after this stage wastes slots, and exceeds no limit.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from shared.flows.pump.state import PumpDocuments
 
 class Persisted(Struct, frozen=True):
     documents: PumpDocuments
-    """Of the versions that this stage has written; as before, where nothing had changed."""
+    """In the versions that this stage has written; as before, if nothing had changed."""
     routing: Routing
     """With the starts, the probes and what flags changed among the grants."""
     budgets: BudgetState
@@ -33,7 +33,7 @@ class Persisted(Struct, frozen=True):
 async def persist(
     act: TickPorts, observation: Observation, plan: TickPlan, affordable: Affordable, decisions: Decisions
 ) -> Persisted:
-    """Raises LeadLost where another pump has written since."""
+    """Raises LeadLost if another pump has written since."""
     result, in_force = decisions.result, plan.in_force
     granted = [grant.candidate for grant in result.grants]
     act.fronts.gone(candidate.head.request_id for candidate in granted)

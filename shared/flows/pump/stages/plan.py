@@ -12,7 +12,7 @@ from shared.core.provider.outcome import EXPIRED, Outcome
 from shared.core.provider.outcome_code import PlainEnd
 from shared.core.routing.breaker import open_breakers
 from shared.flows.pump.breakers import InForce
-from shared.flows.pump.led_away import LedAwayLook, led_away
+from shared.flows.pump.rerouted import RerouteSearch, rerouted
 from shared.flows.pump.stages import reporting
 from shared.flows.pump.stages.observe import Observation
 from shared.flows.pump.stages.ports import TickPorts
@@ -21,20 +21,21 @@ from shared.flows.pump.state import PumpState
 
 class TickPlan(Struct, frozen=True):
     heads: tuple[Head, ...]
-    """Those of the observation, and sleepers that a breaker has led away from what they wait out."""
-    led_away: LedAwayLook
+    """Those of the observation, and sleeping requests that an open breaker has given another route."""
+    reroutes: RerouteSearch
     in_force: InForce
     planning: Planning
     memory: Memory
     """In the epoch of what is in force."""
     stuck: frozenset[str]
-    """Models whose requests have no route left; reported."""
+    """Models whose requests have no route left, as already reported."""
 
 
 async def plan(act: TickPorts, state: PumpState, observation: Observation) -> TickPlan:
-    """A head that no route can take any more ends here, with the reason.
+    """A request that no route can take any more ends here, with the reason.
 
-    Reads the clock again after each step that may take a while: whether a probe is due is a matter of moments.
+    The clock is read again after each step that may take a while: whether a probe is due depends on fractions of a
+    second.
     """
     in_force = await act.breakers.judge(
         observation.routing, observation.memory, observation.sight, observation.reports, state.blocked,
@@ -42,8 +43,8 @@ async def plan(act: TickPorts, state: PumpState, observation: Observation) -> Ti
     )  # fmt: skip
     now = act.time.now()
     closed = open_breakers(in_force.sight.flags.board.in_force(now))
-    look = state.led_away.after(closed, observation.reports.health, now)
-    freed = await led_away(act.ports, act.planner, in_force.context, look, closed, now)
+    search = state.reroutes.after(closed, observation.reports.health, now)
+    freed = await rerouted(act.ports, act.planner, in_force.context, search, closed, now)
     heads = {head.request_id: head for head in [*observation.heads, *freed]}
     now = act.time.now()
     overdue = [head for head in heads.values() if head.deadline is not None and head.deadline <= now]
@@ -58,7 +59,7 @@ async def plan(act: TickPorts, state: PumpState, observation: Observation) -> Ti
     stuck = reporting.tell_stuck(act.ports.signals, planning, state.stuck)
     return TickPlan(
         heads=tuple(heads.values()),
-        led_away=look,
+        reroutes=search,
         in_force=in_force,
         planning=planning,
         memory=replace(observation.memory, epoch=in_force.epoch),

@@ -1,4 +1,5 @@
-"""What a tick says: why queues wait, for console and `status`, and events for what closed, was learned or sticks."""
+"""What a tick reports: why queues wait, for console and `status`, and events for what closed, was learned or is
+stuck."""
 
 from __future__ import annotations
 
@@ -10,14 +11,14 @@ from shared.core.observability import events
 from shared.ports.telemetry import Events
 
 MOST_TENANTS = 20
-"""Of one model whose reasons are told apart."""
+"""Tenants of one model whose reasons are listed separately."""
 
 
 def wait_reasons(result: TickResult, planning: Planning) -> dict[str, Any]:
-    """By model, why its queue waits; `tenants` by name, where it is something of their own.
+    """By model, why its queue waits; `tenants` by name, if the reason is their own.
 
     A queue may hold requests that on-call has paused beside others that have no route: the pause of one tenant must not
-    hide what keeps the others.
+    hide the reason of the others.
     """
     waiting: dict[str, dict[str, Any]] = {}
     for head, waits in planning.waiting:
@@ -63,7 +64,7 @@ def tell_stuck(signals: Events, planning: Planning, reported: frozenset[str]) ->
     """Report each model whose requests have no route left, once: not again while it is in `reported`. A pause by
     on-call does not count.
 
-    A probe that is out ends nothing: only a request that has its route again does.
+    A probe under way ends nothing: only a request that has its route again does.
     """
     stuck = {head.model: waits.reason for head, waits in planning.waiting if not waits.paused}
     for model in stuck.keys() - reported:

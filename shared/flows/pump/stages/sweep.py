@@ -1,4 +1,5 @@
-"""Stage 1: what was left behind is swept up, and requests that may have a route again are woken."""
+"""Stage 1: lost releases are taken back, overdue requests are ended, and requests that may have a route again are
+woken."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ from shared.flows.pump.stages.ports import TickPorts
 from shared.flows.pump.state import PumpState
 
 SWEEP_EVERY = timedelta(seconds=5)
-"""Between two looks for deadlines that passed and releases that nobody took up."""
+"""Between two looks for passed deadlines and for releases that no worker took."""
 
 
 class Swept(Struct, frozen=True):
@@ -28,5 +29,5 @@ async def sweep(act: TickPorts, state: PumpState) -> Swept:
     is_due = at.now - state.swept_at >= SWEEP_EVERY
     if is_due:
         await act.overdue.sweep(state.blocked, state.context, at.now)
-    woken_epoch = await act.dormant.wake_older_than(state.memory.epoch, state.woken_epoch, act.time.now())
+    woken_epoch = await act.dormant.wake_older_than(state.memory.epoch, state.woken_epoch, at.now)
     return Swept(at, at.now if is_due else state.swept_at, woken_epoch)

@@ -1,7 +1,7 @@
-"""Requests that wait because a route was sick, and that a breaker has led to another route since.
+"""Requests that back off after a failure of their route, and that an open breaker has since given another route.
 
-They wait no longer: what they wait out is the sickness of a route that they will not take. Looked for when a breaker
-trips and when a call on a closed route has failed, for LOOKED_FOR: the failed request is queued a moment later.
+They start at once: the back-off protects a route that they will not take. Searched for when a breaker trips and when a
+call on a closed route has failed, for SEARCH_FOR: the failed request is queued a moment later.
 """
 
 from __future__ import annotations
@@ -22,29 +22,34 @@ from shared.flows.pump.queue_fronts import PAGE
 from shared.flows.requests.item_by_item import heads
 from shared.ports import Ports
 
-LOOKED_FOR = timedelta(seconds=3)
+SEARCH_FOR = timedelta(seconds=3)
 
 
-class LedAwayLook(Struct, frozen=True):
-    """Of one tick."""
+class RerouteSearch(Struct, frozen=True):
+    """Until when to search, and what that was decided by. One per tick."""
 
     newest_sick: Mapping[str, int] = field(default_factory=dict)
-    """The second of the last sick answer that was known, by circuit of an open breaker."""
+    """By circuit of an open breaker: the second of its newest failure that was reported."""
     until: datetime | None = None
-    """Ticks look until then."""
+    """Ticks search until then."""
 
-    def after(self, closed: Collection[str], health: Mapping[str, Health], now: datetime) -> LedAwayLook:
-        """With what is closed now, and what was sick there last."""
+    def after(self, closed: Collection[str], health: Mapping[str, Health], now: datetime) -> RerouteSearch:
+        """The search as it is with these closed circuits and their newest failures."""
         newest = {circuit: max(health.get(circuit, ALL_WELL).sick, default=0) for circuit in closed}
         is_news = any(self.newest_sick.get(circuit) != second for circuit, second in newest.items())
-        return LedAwayLook(newest, now + LOOKED_FOR if is_news else self.until)
+        return RerouteSearch(newest, now + SEARCH_FOR if is_news else self.until)
 
 
-async def led_away(
-    ports: Ports, planner: Planner, context: RoutingContext, look: LedAwayLook, closed: Collection[str], now: datetime
+async def rerouted(
+    ports: Ports,
+    planner: Planner,
+    context: RoutingContext,
+    search: RerouteSearch,
+    closed: Collection[str],
+    now: datetime,
 ) -> list[Head]:
-    """The sleepers that have another route in this context, a page of them, those that wake soonest first."""
-    if not closed or look.until is None or now > look.until:
+    """Sleeping requests that have another route in this context: a page of them, those that wake soonest first."""
+    if not closed or search.until is None or now > search.until:
         return []
     asleep = await ports.store.query(queries.woken(now + MAX_PROBE_BACKOFF, PAGE))
     return [
