@@ -52,7 +52,7 @@ class ApiDoor:
         query = {
             name: random.choice(GOOD[name]) if name in GOOD and random.random() < 0.5 else rubbish.text(random)
             for name in QUERY
-            if random.random() < 0.12
+            if random.random() < (0.3 if name in getattr(route.endpoint, "parameters", ()) else 0.02)
         }
         request_id = random.choice(("r-1", "r-1", "r-2", "web~r-1", rubbish.text(random)))
         headers = {name: rubbish.text(random) for name in HEADERS if random.random() < 0.03}
@@ -110,15 +110,17 @@ async def _played(item: Input) -> list[str]:
 
 
 def _form(item: Input, answer: httpx2.Response) -> Sequence[str]:
-    """Every error is a problem document."""
+    """Every error is a problem document, and names each field with what was found, what is allowed and what to do."""
     if answer.status_code < 400 or item["method"] == "HEAD":
         return ()
     try:
         document = json.loads(answer.content)
         named = document["status"] == answer.status_code and document["title"] and document["detail"]
+        parts = [error[part] for error in document["errors"] for part in ("field", "found", "allowed", "remedy")]
     except (ValueError, KeyError, TypeError):
         return (f"{item['method']} {item['path']}: {answer.status_code} without a problem document",)
-    return () if named else (f"{item['path']}: a problem document without title or detail",)
+    is_whole = named and parts and all(parts)
+    return () if is_whole else (f"{item['path']}: a problem document without title, detail or the parts of an error",)
 
 
 def _path(item: Input) -> str:
