@@ -56,25 +56,25 @@ def _owner(reader: TomlFields, name: str, table: Mapping[str, object]) -> Owner:
 
 
 def examine(owners: Owners, today: date, file: str) -> list[CheckResult]:
-    """Who is named, and what was seen to by hand, for each owner."""
+    """Who is named, and what was confirmed by hand, for each owner."""
     findings = []
     for owner, entry in owners.items():
         if entry.name:
             findings.append(passes(owner, "owner", f"{entry.name}: {entry.duty}"))
         else:
             findings.append(
-                unknown(owner, "owner", f"nobody is named: {entry.duty}", f"Name them in {file}: [{owner}].")
+                unknown(owner, "owner", f"no owner is named: {entry.duty}", f"Name them in {file}: [{owner}].")
             )
         findings += [_by_hand(owner, item, entry.checked.get(item), today, file) for item in BY_HAND[owner]]
     return findings
 
 
 def _by_hand(owner: str, item: str, day: date | None, today: date, file: str) -> CheckResult:
-    write = f"See to it, and write {item} = {today.isoformat()} under [{owner}.checked] in {file}."
+    write = f"After checking, add {item} = {today.isoformat()} under [{owner}.checked] in {file}."
     if day is None:
-        return unknown(owner, item, "nobody has written down that they saw to it", write)
+        return unknown(owner, item, "not confirmed", write)
     if day > today:
-        return unknown(owner, item, f"written down for {day}, which is to come", write)
+        return unknown(owner, item, f"confirmed for {day}, which is in the future", write)
     if today - day > COUNTS_FOR:
-        return unknown(owner, item, f"last seen to on {day}, over {COUNTS_FOR.days} days ago", write)
-    return passes(owner, item, f"seen to on {day}")
+        return unknown(owner, item, f"last confirmed on {day}, over {COUNTS_FOR.days} days ago", write)
+    return passes(owner, item, f"confirmed on {day}")

@@ -287,7 +287,7 @@ def _paused(scene: Scene) -> Iterator[Finding]:
         scope = "" if str(flag.scope) == "everybody" else f" for {flag.scope}"
         yield Finding(
             "paused", "amber", f"Paused{scope} by {flag.actor}",
-            f"Reason: {flag.reason.rstrip('.')}. {count(scene.waiting, 'request')} in all queues; it ends by itself in "
+            f"Reason: {flag.reason.rstrip('.')}. {count(scene.waiting, 'request')} in all queues; it expires in "
             f"{display.left(flag.expires_at - scene.now)}.",
             "Reset the flag when the reason is gone.", link=f"/flags#{flag.id}", about=flag.id,
         )  # fmt: skip
@@ -351,7 +351,7 @@ def _short(scene: Scene) -> Iterator[Finding]:
         if route.is_failing and route.kind in QUOTA_KINDS and model not in scene.reasons:
             yield Finding(
                 "short of quota", "amber", f"Short of quota: {route.circuit} is rejected ({route.kind})",
-                f"{route.failed:,} of {count(route.attempts, 'call')} in 5 min. The worker slows down by itself.",
+                f"{route.failed:,} of {count(route.attempts, 'call')} in 5 min. The worker slows down automatically.",
                 "Check who else uses this project's quota.", heading=route.kind, about=route.circuit,
             )  # fmt: skip
 
@@ -379,7 +379,7 @@ def doing(circuit: str, scene: Scene) -> str:
     model = circuit.partition("/")[2]
     flag = next((flag for flag in scene.flags if flag.circuit == circuit), None)
     if flag is not None:
-        return "The worker keeps requests off this route and probes it every 15 s; it comes back by itself."
+        return "The worker keeps requests off this route and probes it every 15 s; it reopens automatically."
     for conclusion in scene.conclusions.values():
         if conclusion.subject in (circuit, model, f"*/{model}"):
             probe = max(timedelta(0), conclusion.next_probe_at - scene.now)

@@ -53,7 +53,7 @@ async def arrive(ports: Ports, headers: Mapping[str, str], body: bytes) -> Effec
         ports.signals.emit(events.BAD_MESSAGE, function="arrive", message_id=_id(headers), reason=str(error))
         return "ignored"
     if contradicts(verdict.claims, event):
-        refusal = NotGenuine("contradicted", "the token tells of another event than the body")
+        refusal = NotGenuine("contradicted", "the token names another event than the body")
         _refused(ports, refusal)
         return refusal
     noted = Noted(_id(headers), event.type, verdict.way, began_at)

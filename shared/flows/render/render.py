@@ -161,7 +161,7 @@ async def _call(
     fault."""
     released = request
     if ports.leaving.begun:
-        why = "its worker was told to end"
+        why = "its worker was shutting down"
         return await _give_back(ports, evidence, None, request, time, released, reason=why)
     if time.now() > request.record.slot_end:
         return await _give_back(ports, evidence, late, request, time, released)

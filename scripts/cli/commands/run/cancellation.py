@@ -74,7 +74,7 @@ class Fate(Struct, frozen=True):
             case "begun":
                 return f"{name}: its attempt has begun and ends as it ends; {look}"
             case "sent":
-                return f"{name}: cancellation sent, not taken up yet; {look}"
+                return f"{name}: cancellation sent, not processed yet; {look}"
 
 
 def exit_code(fates: Sequence[Fate]) -> int:

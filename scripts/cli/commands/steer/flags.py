@@ -57,7 +57,9 @@ def command(ctx: click.Context, as_json: bool) -> None:
 
 
 @command.command("list")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object per line; `kind` tells flags from conclusions.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="One JSON object per line; `kind` distinguishes flags from conclusions."
+)
 def list_command(as_json: bool) -> None:
     """List active flags and conclusions: who, why, effect so far.
 

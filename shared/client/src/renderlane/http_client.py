@@ -96,7 +96,7 @@ class HttpClient:
             if view.ended:
                 return view
             if ends_at is not None and time.monotonic() >= ends_at:
-                raise NotInTime(f"{request_id}: no end within {timeout:g} s; it goes on")
+                raise NotInTime(f"{request_id}: no end within {timeout:g} s; it continues")
 
     def events(self, request_id: str, *, tenant: str | None = None) -> Iterator[View]:
         """The request at each change, until it has ended. A stream that breaks off is opened again."""
