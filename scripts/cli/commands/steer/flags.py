@@ -37,7 +37,7 @@ def _by_and_why(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class InOrder(click.Group):
-    """Its commands in the order in which they are needed."""
+    """Its commands in the order in which they are usually needed."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)
