@@ -1,4 +1,4 @@
-"""The file of owners: who answers for what, and on which day they last saw to what no program can."""
+"""The file of owners: who is responsible for what, and when they last confirmed what no program can check."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ BY_HAND: Mapping[str, tuple[str, ...]] = {
     "fallback": ("drill",),
     "rollback": ("drill",),
 }
-"""By owner, what a person has to see to."""
+"""By owner, what a person has to confirm."""
 COUNTS_FOR = timedelta(days=90)
 
 
 class Owner(Struct, frozen=True):
     duty: str
     name: str
-    """Empty = nobody is named."""
+    """Empty = no owner is named."""
     checked: Mapping[str, date]
-    """When each item by hand was last seen to."""
+    """When each item was last confirmed by hand."""
 
 
 Owners = Mapping[str, Owner]

@@ -44,7 +44,7 @@ def _billing_project(facts: Facts) -> CheckResult:
 
 
 def _monthly_cap(facts: Facts) -> CheckResult:
-    """Against what the ledger of this worker says; other projects of the account count too."""
+    """Against the ledger of this worker; other projects of the account count too."""
     name, cap = "monthly-cap", facts.account.monthly_cap_micros
     if cap is None:
         remedy = "Set RENDERLANE_TIER (AI Studio shows it), or RENDERLANE_MONTHLY_CAP."

@@ -11,7 +11,7 @@ MOST_PIXELS = 40_000_000
 
 
 def thumbnail_of(data: bytes) -> bytes | None:
-    """JPEG; None where it is no picture that can be read."""
+    """JPEG; None if it is not a readable picture."""
     from PIL import Image, UnidentifiedImageError  # loaded when somebody looks at a gallery
 
     try:

@@ -58,7 +58,7 @@ class _Usage(msgspec.Struct):
 
 
 class _Side(Struct, frozen=True):
-    """What went in, or what came out."""
+    """Tokens of the input, or of the output."""
 
     image: int
     other: int
@@ -66,7 +66,7 @@ class _Side(Struct, frozen=True):
 
 
 def usage_of(raw: Raw, searches: int = 0) -> Usage | None:
-    """None where nothing is said, or nothing that can be read. `searches` where they stand elsewhere in the answer."""
+    """None if there are no counts, or no readable ones. `searches` if they are elsewhere in the answer."""
     usage = decoded(raw, _Usage) if first_byte(raw) == b"{" else None
     if usage is None:
         return None
