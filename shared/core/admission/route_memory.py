@@ -44,7 +44,7 @@ class Routing(Stored, frozen=True):
     @property
     def lacking(self) -> dict[str, str]:
         """Circuits that are unavailable for now, with the reason."""
-        return self.conclusions.struck
+        return self.conclusions.unavailable_circuits
 
     def granted(self, grants: Sequence[Grant]) -> Routing:
         """The memory after these got their slots."""

@@ -62,9 +62,9 @@ def prospect(
 
 
 def _step(option: RouteOption, chosen: Route | None) -> Step:
-    word = "chosen" if option.route == chosen else "possible" if option.struck is None else "rejected"
+    word = "chosen" if option.route == chosen else "possible" if option.rejected_because is None else "rejected"
     flag = f" ({option.flag_id})" if option.flag_id else ""
-    return Step(option.route, option.estimate_micros, word, f"{option.struck or ''}{flag}")
+    return Step(option.route, option.estimate_micros, word, f"{option.rejected_because or ''}{flag}")
 
 
 def _fate(
