@@ -309,7 +309,7 @@ class _Outbox:
         try:
             while batch := self._next_batch():
                 await self._send_batch(batch)
-        finally:  # at once, not in a callback: the next caller must see that nobody sends
+        finally:  # at once, not in a callback: the next caller must see that no one is sending
             self._senders.discard(cast("asyncio.Task[None]", asyncio.current_task()))
 
     async def _send_batch(self, batch: list[tuple[PubsubMessage, asyncio.Future[str]]]) -> None:
@@ -363,7 +363,7 @@ class _Acknowledgements:
             while self._waiting:
                 batch, self._waiting = self._waiting, []
                 await self._send_batch(batch)
-        finally:  # at once, not in a callback: the next caller must see that nobody sends
+        finally:  # at once, not in a callback: the next caller must see that no one is sending
             self._sender = None
 
     async def _send_batch(self, batch: list[tuple[Sequence[str], asyncio.Future[None]]]) -> None:

@@ -172,7 +172,7 @@ class _Folder:
         try:
             facts = await obstore.get_async(self.store, await _sidecar(key, data))
         except FileNotFoundError:
-            return len(data), {}  # an image someone else laid there
+            return len(data), {}  # an image that was not stored by us
         return len(data), _facts(bytes(await facts.bytes_async()))
 
     async def _exists(self, key: str) -> bool:

@@ -12,7 +12,7 @@ MOST_PIXELS = 40_000_000
 
 def thumbnail_of(data: bytes) -> bytes | None:
     """JPEG; None if it is not a readable picture."""
-    from PIL import Image, UnidentifiedImageError  # loaded when somebody looks at a gallery
+    from PIL import Image, UnidentifiedImageError  # loaded when a gallery is opened
 
     try:
         with Image.open(io.BytesIO(data), formats=("JPEG", "PNG", "WEBP")) as picture:

@@ -49,4 +49,4 @@ def _tell(
     try:
         loop.call_soon_threadsafe(settle)
     except RuntimeError:
-        pass  # the loop has ended: nobody waits any more
+        pass  # the loop has ended: nothing waits any more

@@ -35,6 +35,6 @@ class SharedSecret:
         except UnicodeDecodeError:
             return NotGenuine("malformed")
         signatures = stamped.signature.split(" ")[:MOST_SIGNATURES]
-        # All of them are compared: how long it takes tells nothing.
+        # All of them are compared, so that the time taken reveals nothing.
         matches = [hmac.compare_digest(expected.encode(), signature.encode()) for signature in signatures]
         return Genuine("static") if any(matches) else NotGenuine("signature")

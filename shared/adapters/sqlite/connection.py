@@ -199,7 +199,7 @@ class SqliteThread:
             self._undo(transaction)
             if len(jobs) == 1:
                 return [(jobs[0][1], None, self._error(error))]
-        # One of them failed and took the others' work with it: each by itself.
+        # One of them failed and rolled back the others' work: each is run on its own.
         return [result for job in jobs for result in self._run_group(connection, [job])]
 
     def _undo(self, transaction: Transaction) -> None:
@@ -275,7 +275,7 @@ def _settle(results: list[_Result]) -> None:
         try:
             loop.call_soon_threadsafe(_resolve, of_loop)
         except RuntimeError:
-            pass  # the loop has ended: nobody waits any more
+            pass  # the loop has ended: nothing waits any more
 
 
 def _resolve(results: list[_Result]) -> None:

@@ -82,7 +82,7 @@ def _type_guard(name: str, value: Value) -> str:
 
 
 def _equal(name: str, value: Value, encode: Encode) -> tuple[str, list[Any]]:
-    if isinstance(value, str) and not value.startswith(("{", "[")):  # nothing else can look like it
+    if isinstance(value, str) and not value.startswith(("{", "[")):  # no other type looks like it
         return f"{path_expression(name)} = ?", [value]
     operator = "IS" if value is None else "="
     return f"{path_expression(name)} {operator} ?{_type_guard(name, value)}", [_comparable(value, encode)]

@@ -240,7 +240,7 @@ def _merged(before: str | None, changes: dict[str, Any], amounts: Mapping[str, i
     for name, amount in (amounts or {}).items():
         now = stored.get(_key(name))
         if isinstance(now, bool) or not isinstance(now, (int, float)):
-            now = 0  # Firestore overwrites what is no number
+            now = 0  # Firestore overwrites a field that is not a number
         stored[_key(name)] = now + amount
     return _dumps(stored)
 

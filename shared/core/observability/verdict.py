@@ -146,7 +146,7 @@ def _findings(scene: Scene) -> Iterator[Finding]:
     gone = list(_worker_gone(scene))
     yield from gone
     if gone and (scene.summary is None or scene.now - scene.summary.at > STALE_AFTER):
-        return  # all else would be of another time
+        return  # all other findings would be outdated
     yield from _failing(scene)
     yield from _conclusions(scene)
     yield from _paused(scene)

@@ -49,7 +49,7 @@ async def arrive(ports: Ports, headers: Mapping[str, str], body: bytes) -> Effec
         return verdict
     try:
         event = parse_event(body)
-    except BadMessage as error:  # signed, and no release of ours can read it: sending it again helps nobody
+    except BadMessage as error:  # signed, but unreadable for this release: sending it again would not help
         ports.signals.emit(events.BAD_MESSAGE, function="arrive", message_id=_id(headers), reason=str(error))
         return "ignored"
     if contradicts(verdict.claims, event):

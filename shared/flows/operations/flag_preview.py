@@ -103,7 +103,7 @@ async def look(
     alike = [item for item in snapshot.board.in_force(snapshot.now) if item.name == wish.name]
     most = max(LEAST_LOOKED_AT, LOOKED_AT_IN_ALL // max(1, len(queues)))
     nearest = [replace(queue, heads=queue.heads[:most]) for queue in queues]
-    # Planning takes a while: in a thread of its own, others of this process go on meanwhile.
+    # Planning takes a while: in a thread of its own, it does not block this process.
     foreseen = await asyncio.to_thread(lambda: [foresee(queue, flag, context) for queue in nearest])
     return FlagPreview(flag, foreseen, alike, snapshot.lanes(lanes))
 
