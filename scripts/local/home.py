@@ -266,7 +266,7 @@ async def _watch(url: str, secret: str) -> None:
     async with httpx2.AsyncClient(base_url=url, timeout=60, trust_env=False, headers=headers) as client:
         while True:
             await asyncio.sleep(WATCH_EVERY.total_seconds())
-            with contextlib.suppress(httpx2.HTTPError):  # it comes round again
+            with contextlib.suppress(httpx2.HTTPError):  # the next round follows
                 await client.post("/functions/watch")
 
 

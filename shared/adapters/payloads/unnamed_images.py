@@ -53,7 +53,7 @@ def encoded_in(answer: Raw) -> Iterator[Raw | str]:
 
 
 def texts_in(answer: Raw) -> Iterator[tuple[str, bool]]:
-    """Texts that hold a data URL; True: the name they stand under speaks of pictures, they may be addresses of some."""
+    """Texts that hold a data URL; True: their member is named after pictures, so they may be addresses of some."""
     for name, raw in _values(answer):
         if first_byte(raw) != b'"':
             continue

@@ -74,7 +74,7 @@ def lines(snapshot: RoutingSnapshot) -> Iterator[Text]:
 
 
 def documents(snapshot: RoutingSnapshot) -> Iterator[dict[str, Any]]:
-    """The same for a program: one object each, told apart by `kind`."""
+    """The same for a program: one object each, distinguished by `kind`."""
     for flag in snapshot.tripped:
         effect = snapshot.routing.effects.get(flag.id, Effect())
         yield {
