@@ -31,28 +31,28 @@ Name = tuple[str, str]
 """Tenant and id."""
 
 
-class OnRecord(Struct, frozen=True):
+class StoredFacts(Struct, frozen=True):
     hashes: Mapping[Name, str] = {}
     """Of the content of requests that exist."""
     lanes: tuple[str, ...] = ()
     """Of the worker that ran last; empty if they are unknown."""
 
 
-async def read(settings: Settings, lines: Iterable[OutgoingMessage], *, is_new: bool) -> OnRecord:
+async def read(settings: Settings, lines: Iterable[OutgoingMessage], *, is_new: bool) -> StoredFacts:
     """`is_new`: the id was generated here and is not in use."""
     requests = [line.meaning for line in lines if isinstance(line.meaning, RenderRequest)]
     names = sorted({_name(request) for request in requests}) if not is_new else []
     needs_lanes = any(request.lane != STANDARD for request in requests)
     if not (names or needs_lanes) or not worker_home.has_store(settings):
-        return OnRecord()
+        return StoredFacts()
     try:
         async with asyncio.timeout(PATIENCE), worker_home.reading(settings) as store:
-            return OnRecord(await _hashes(store, names), await _lanes(store) if needs_lanes else ())
+            return StoredFacts(await _hashes(store, names), await _lanes(store) if needs_lanes else ())
     except (StoreUnavailable, TimeoutError):
-        return OnRecord()
+        return StoredFacts()
 
 
-def complaints(on_record: OnRecord, lines: Iterable[OutgoingMessage], file: str | None) -> list[str]:
+def complaints(on_record: StoredFacts, lines: Iterable[OutgoingMessage], file: str | None) -> list[str]:
     """Requests whose id has other content, in the file or on record."""
     hashes, numbers = dict(on_record.hashes), dict[Name, int]()
     wrong = []
