@@ -25,7 +25,8 @@ def path_expression(field: str, function: str = "json_extract") -> str:
 
 
 def where_sql(query: Query, literal_collections: frozenset[str], encode: Encode) -> tuple[str, list[Any]]:
-    """Condition and its values. Collections with indexes of their own are spelt out, or SQLite would not use them."""
+    """Condition and its values. Collections with indexes of their own are written literally, or SQLite would not use
+    them."""
     terms: list[str] = []
     values: list[Any] = []
     if query.collection in literal_collections:
