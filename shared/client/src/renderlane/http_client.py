@@ -80,7 +80,7 @@ class HttpClient:
         return View.of(self._json("GET", self._path(request_id, "", tenant)))
 
     def wait(self, request_id: str, timeout: float | None = None, *, tenant: str | None = None) -> View:
-        """When it has ended. Raises NotInTime after `timeout` seconds; the request goes on."""
+        """When it has ended. Raises NotInTime after `timeout` seconds; the request continues."""
         ends_at = None if timeout is None else time.monotonic() + timeout
         while True:
             left = LONGEST_WAIT if ends_at is None else ends_at - time.monotonic()
