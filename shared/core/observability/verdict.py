@@ -242,9 +242,9 @@ def _failing(scene: Scene) -> Iterator[Finding]:
     for model, why in scene.reasons.items():
         if _has_no_route(scene, model) and model not in named and not dead:
             yield Finding(
-                "one route failing", "red", f"{model}: every route is out",
+                "one route failing", "red", f"{model}: no route is available",
                 f"{that_wait(scene.waiting_for(model))}: {_no_route_why(why)}",
-                "Lower the floor of these requests, or mend the route.", heading="no-route",
+                "Lower the floor of these requests, or fix the route.", heading="no-route",
                 link=f"/requests?status=queued&model={model}", about=model,
             )  # fmt: skip
 

@@ -193,7 +193,7 @@ def _say_preview(looked: FlagPreview) -> None:
 
     for flag in looked.alike:
         click.echo(f"note: {flag.id} ({flag.scope}) is already active, by {flag.actor}: {flag.reason}", err=True)
-    request_view.console().print(*flag_table.preview(looked.flag, looked.foreseen, looked.lanes), sep="\n")
+    request_view.console().print(*flag_table.preview(looked.flag, looked.by_queue, looked.lanes), sep="\n")
 
 
 def _say_tripped(looked: FlagPreview, *, only_preview: bool, as_json: bool) -> None:
@@ -204,7 +204,7 @@ def _say_tripped(looked: FlagPreview, *, only_preview: bool, as_json: bool) -> N
     flag = looked.flag
     if as_json:
         tripped = None if only_preview else flag.to_json()
-        click.echo(to_json({"flag": tripped, "preview": [item.to_json() for item in looked.foreseen]}))
+        click.echo(to_json({"flag": tripped, "preview": [item.to_json() for item in looked.by_queue]}))
         return
     does = f"{flag_table.does_what(flag)} for {flag.scope}"
     if only_preview:
