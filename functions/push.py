@@ -72,7 +72,7 @@ async def settled(
         answered = await guarded(worker, delivery.of(message), flow(worker, message))
         await worker.presence.tell(delivery.function)
         return answered
-    except BadMessage as error:  # nobody can do anything with it, however often it comes
+    except BadMessage as error:  # redelivering it would not help
         worker.ports.signals.emit(
             events.BAD_MESSAGE, function=delivery.function, message_id=message.id, reason=str(error)
         )

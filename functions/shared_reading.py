@@ -50,4 +50,4 @@ class SharedReading(Generic[T]):
     def _end(self, reading: asyncio.Future[T]) -> None:
         self._reading = None
         if not reading.cancelled():
-            reading.exception()  # those who wait get it; that nobody waits is no fault
+            reading.exception()  # waiting callers get it; without any it is ignored

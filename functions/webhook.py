@@ -52,7 +52,7 @@ async def answer(request: Request) -> Response:
     except (*RETRY_LATER, SignaturesUnavailable) as error:
         deferred(ports.signals, delivery, DELIVER_AGAIN, str(error))
         return Response(status_code=DELIVER_AGAIN)
-    except Exception as error:  # noqa: BLE001 - anybody can call here: what breaks is on record and told to nobody
+    except Exception as error:  # noqa: BLE001 - anyone can call here: an error is logged, and not shown
         crashed(ports.signals, delivery, CRASHED, error)
         return Response(status_code=CRASHED)
     return Response(status_code=UNAUTHORIZED if isinstance(verdict, NotGenuine) else TAKEN)

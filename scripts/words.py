@@ -19,7 +19,8 @@ NAMES = frozenset(
 """The last five name things that have a plain name: an option, a balance or budget, a result."""
 PHRASES = (
     "whoever", "nobody says", "goes round", "all the same", "of late", "whatever", "for ever", "anew", "came of",
-    "comes of", "come of it", "hears of", "has it in hand", "went home", "stead", "of no account",
+    "comes of", "come of it", "hears of", "has it in hand", "went home", "stead", "of no account", "nobody knows",
+    "for sure", "told apart", "seen to", "sees to", "comes round", "looks round", "made good",
 )  # fmt: skip
 EXCEPT = {"of late": r"of late(?! starts?\b)"}
 """Patterns of phrases that have another, plain use: the share of late starts."""

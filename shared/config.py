@@ -513,7 +513,7 @@ def _dollars(name: str, text: str | None) -> int | None:
 
 def _hours(name: str, text: str) -> timedelta:
     number = whole_number(text)
-    if number is None or not 1 <= number <= 720:  # so long an ended request is remembered
+    if number is None or not 1 <= number <= 720:  # an ended request is kept that long
         raise _wrong(name, text, "a whole number of hours from 1 to 720")
     return timedelta(hours=number)
 

@@ -1,4 +1,4 @@
-# Once a minute: a kick for the pump, and a look round.
+# Once a minute: a kick for the pump, and a run of watch.
 
 resource "google_cloud_scheduler_job" "kick" {
   name        = "renderlane-kick"

@@ -230,7 +230,7 @@ def _cancel() -> dict[str, Any]:
         "parameters": [_ref_parameter("tenant")],
         "responses": {
             "200": _json("It has ended.", _ref("RequestView")),
-            "202": _json("Asked for: a request that has begun ends as it ends.", _ref("RequestView")),
+            "202": _json("Requested. A request that has started is not affected.", _ref("RequestView")),
             **_problems("NotFound", "Conflict"),
         },
     }

@@ -64,7 +64,7 @@ def moment(request: Request, name: str) -> datetime | None:
     text = request.query_params.get(name)
     if text is None:
         return None
-    value = read_moment(text.upper().replace(" ", "+"))  # a `+` that nobody encoded is a space
+    value = read_moment(text.upper().replace(" ", "+"))  # an unencoded `+` arrives as a space
     if value is None:
         allowed = "a date and time with offset, such as 2026-12-01T12:00:00Z"
         raise ProblemAnswer.of_field(422, Problem(name, shown(text), allowed, "Correct it."))

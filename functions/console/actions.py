@@ -151,7 +151,7 @@ async def _note_prompt(request: Request, where: str) -> None:
 
 async def _kick(request: Request) -> None:
     """An active pump polls flags anyway; if none is active, one is started."""
-    desk_of(request).panels = None  # the next overview shows the change, even where the store is slow
+    desk_of(request).panels = None  # the next overview shows the change, even if the store is slow
     with contextlib.suppress(TopicsUnavailable):
         await desk_of(request).ports.topics.publish(PUMP_KICKS, Kick().to_bytes())
 

@@ -64,7 +64,7 @@ def caller_info(request: Request) -> CallerInfo:
     return CallerInfo(
         peer=request.client.host if request.client else "",
         host=request.headers.get("host", ""),
-        # HTTP/1.0 is what nginx speaks behind it where nothing else is set; no browser of this century does.
+        # nginx speaks HTTP/1.0 to its backend by default; no current browser does.
         proxied=request.scope.get("http_version") == "1.0" or any(name in request.headers for name in PROXIES),
         assertion=request.headers.get(ASSERTION),
     )

@@ -49,7 +49,7 @@ def introduction(file: Path = FILE) -> str:
 @cache
 def html(markdown: str) -> Markup:
     """Rendered; invalid Markdown is shown as text, and a link only leads to a web page or to a heading."""
-    from markdown_it import MarkdownIt  # loaded when somebody reads the runbook
+    from markdown_it import MarkdownIt  # loaded when the runbook is read
 
     rendered = MarkdownIt("commonmark", {"html": False}).render(markdown)
     return Markup(_LINK.sub("", rendered))

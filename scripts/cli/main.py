@@ -22,7 +22,7 @@ VERBS = tuple(verb for verbs in GROUPS.values() for verb in verbs)
 
 
 NOT_YET = 3
-"""Exit code: nothing failed, and what was waited for has not happened yet. docs/cli.md lists all codes."""
+"""Exit code: nothing failed, and the awaited event has not happened yet. docs/cli.md lists all codes."""
 
 
 class _VisibleError(click.ClickException):

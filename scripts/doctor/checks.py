@@ -81,7 +81,7 @@ def _credential(facts: Facts) -> list[CheckResult]:
                 "credential", "key-kind", "no GEMINI_API_KEY is set here", "Run doctor where the key is set."
             )
         case _:
-            kind = unknown("credential", "key-kind", "a key of a form nobody knows", "See to it in AI Studio.")
+            kind = unknown("credential", "key-kind", "a key of unknown form", "See to it in AI Studio.")
     return [kind, _key_works(facts), _permissions(facts), *_webhooks(facts)]
 
 

@@ -1,4 +1,4 @@
-"""What one check came to."""
+"""The result of one check."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class CheckResult(Struct, frozen=True):
     verdict: Verdict
     found: str
     remedy: str = ""
-    """What to do; empty where it passes."""
+    """What to do; empty if it passes."""
 
 
 def passes(owner: str, check: str, detail: str) -> CheckResult:

@@ -1,4 +1,4 @@
-"""The file of owners: who answers for what, and on which day they last saw to what no program can."""
+"""The file of owners: who is responsible for what, and when they last confirmed what no program can check."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ BY_HAND: Mapping[str, tuple[str, ...]] = {
     "fallback": ("drill",),
     "rollback": ("drill",),
 }
-"""By owner, what a person has to see to."""
+"""By owner, what a person has to confirm."""
 COUNTS_FOR = timedelta(days=90)
 
 
 class Owner(Struct, frozen=True):
     duty: str
     name: str
-    """Empty = nobody is named."""
+    """Empty = no owner is named."""
     checked: Mapping[str, date]
-    """When each item by hand was last seen to."""
+    """When each item was last confirmed by hand."""
 
 
 Owners = Mapping[str, Owner]
@@ -56,25 +56,25 @@ def _owner(reader: TomlFields, name: str, table: Mapping[str, object]) -> Owner:
 
 
 def examine(owners: Owners, today: date, file: str) -> list[CheckResult]:
-    """Who is named, and what was seen to by hand, for each owner."""
+    """Who is named, and what was confirmed by hand, for each owner."""
     findings = []
     for owner, entry in owners.items():
         if entry.name:
             findings.append(passes(owner, "owner", f"{entry.name}: {entry.duty}"))
         else:
             findings.append(
-                unknown(owner, "owner", f"nobody is named: {entry.duty}", f"Name them in {file}: [{owner}].")
+                unknown(owner, "owner", f"no owner is named: {entry.duty}", f"Name them in {file}: [{owner}].")
             )
         findings += [_by_hand(owner, item, entry.checked.get(item), today, file) for item in BY_HAND[owner]]
     return findings
 
 
 def _by_hand(owner: str, item: str, day: date | None, today: date, file: str) -> CheckResult:
-    write = f"See to it, and write {item} = {today.isoformat()} under [{owner}.checked] in {file}."
+    write = f"After checking, add {item} = {today.isoformat()} under [{owner}.checked] in {file}."
     if day is None:
-        return unknown(owner, item, "nobody has written down that they saw to it", write)
+        return unknown(owner, item, "not confirmed", write)
     if day > today:
-        return unknown(owner, item, f"written down for {day}, which is to come", write)
+        return unknown(owner, item, f"confirmed for {day}, which is in the future", write)
     if today - day > COUNTS_FOR:
-        return unknown(owner, item, f"last seen to on {day}, over {COUNTS_FOR.days} days ago", write)
-    return passes(owner, item, f"seen to on {day}")
+        return unknown(owner, item, f"last confirmed on {day}, over {COUNTS_FOR.days} days ago", write)
+    return passes(owner, item, f"confirmed on {day}")

@@ -44,7 +44,7 @@ def _billing_project(facts: Facts) -> CheckResult:
 
 
 def _monthly_cap(facts: Facts) -> CheckResult:
-    """Against what the ledger of this worker says; other projects of the account count too."""
+    """Against the ledger of this worker; other projects of the account count too."""
     name, cap = "monthly-cap", facts.account.monthly_cap_micros
     if cap is None:
         remedy = "Set RENDERLANE_TIER (AI Studio shows it), or RENDERLANE_MONTHLY_CAP."
@@ -82,7 +82,7 @@ def _live_limits(facts: Facts) -> CheckResult:
     live = facts.in_store.live
     if not isinstance(facts.settings.live_quota, LiveQuotaOn) and live is None:
         remedy = "Set RENDERLANE_LIVE_QUOTA=limits, or limits,usage."
-        return unknown("quota", "live-limits", "nobody asks the provider for its limits", remedy)
+        return unknown("quota", "live-limits", "live limits are not read", remedy)
     if live is None or live.read_at is None:
         problem = live.problem if live else None
         remedy = problem.remedy if problem else "Let `watch` run: once a minute."

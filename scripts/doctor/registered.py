@@ -16,10 +16,10 @@ WANTED = (
     "interaction.completed", "interaction.failed", "interaction.requires_action", "batch.succeeded", "batch.failed",
     "batch.expired",
 )  # fmt: skip
-"""Events that end something that the worker waits for."""
+"""Events about the end of something that the worker waits for."""
 MOST_PAGES = 20
 Get: TypeAlias = Callable[[str], Awaitable[tuple[int, bytes]]]
-"""The status and the body of a path; status 0 where nobody answered."""
+"""The status and the body of a path; status 0 without an answer."""
 
 
 class RegisteredWebhook(Struct, frozen=True):
@@ -31,7 +31,7 @@ class RegisteredWebhook(Struct, frozen=True):
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """Events that the worker waits for and is not told of here."""
+        """Events that the worker waits for and that are not sent here."""
         return tuple(event for event in WANTED if event not in self.events)
 
     @property

@@ -15,13 +15,12 @@ from shared.core.messages.topics import SUBSCRIPTIONS, Subscription
 from shared.ports.messaging import Delivery, Subscriptions, TopicsUnavailable
 
 ACKNOWLEDGING = (102, 200, 201, 202, 204)
-"""The answers that Pub/Sub takes for an acknowledgement."""
+"""The answers that Pub/Sub takes as an acknowledgement."""
 PULL_WAIT = timedelta(seconds=5)
 TAKEN_IN_AT_ONCE = 32
-"""New requests. Here they share a processor with calls that are on their way, and a backlog of them must not make those
-slow."""
+"""New requests. Here they share a processor with calls in flight, and a backlog of them must not slow those down."""
 PAUSE_AFTER_TROUBLE = 1.0
-"""Seconds before pulling again where the topics could not be reached."""
+"""Seconds before pulling again if the topics could not be reached."""
 
 
 class Courier:
@@ -30,9 +29,8 @@ class Courier:
     def __init__(
         self, subscriptions: Subscriptions, functions: ASGIApp, in_flight: int, project: str, secret: str = ""
     ) -> None:
-        """`functions` has them at `/functions/NAME`; `in_flight` bounds the deliveries of one subscription. `secret`
-        opens the functions' door.
-        """
+        """`functions` has them at `/functions/NAME`; `in_flight` limits the deliveries of one subscription. `secret` is
+        accepted by the functions' door."""
         self._headers = {"content-type": "application/json", SECRET: secret}
         self._subscriptions = subscriptions
         self._project = project
@@ -46,7 +44,8 @@ class Courier:
         self._pullers = [asyncio.create_task(self._pull(subscription)) for subscription in SUBSCRIPTIONS]
 
     async def stop(self, patience: timedelta) -> int:
-        """Pull no more, wait for what is in flight. How many deliveries were abandoned (they come again)."""
+        """Pull no more, wait for what is in flight. Returns how many deliveries were abandoned (they are
+        redelivered)."""
         for puller in self._pullers:
             puller.cancel()
         await asyncio.gather(*self._pullers, return_exceptions=True)

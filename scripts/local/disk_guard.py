@@ -39,20 +39,20 @@ Judgement: TypeAlias = Literal["low", "between", "room"]
 
 
 def judge(free_bytes: int) -> Judgement:
-    """Between the two marks things stay as they are."""
+    """Between the two marks nothing changes."""
     if free_bytes < LOW_BYTES:
         return "low"
     return "room" if free_bytes >= ROOM_BYTES else "between"
 
 
 class Reserve:
-    """A file whose only use is that it can be removed. There is none where it cannot be written."""
+    """A file whose only purpose is that it can be removed. There is none if it cannot be written."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def fill(self) -> None:
-        """Written in full: a sparse file holds no room."""
+        """Written in full: a sparse file would reserve no space."""
         if self._size() >= RESERVE_BYTES:
             return
         try:
@@ -73,7 +73,7 @@ class Reserve:
 
 
 class DiskGuard:
-    """Looks at the places once a second while the home runs."""
+    """Checks the folders once a second while the home runs."""
 
     def __init__(
         self,
@@ -84,10 +84,8 @@ class DiskGuard:
         say: Callable[[str], None],
         changed: Callable[[], Awaitable[None]],
     ) -> None:
-        """`places`: folders by the setting that names them. `free` tells bytes; None where that cannot be told.
-
-        `say` tells a person at once; `changed` wakes the pump.
-        """
+        """`places`: folders by the setting that names them. `free` returns bytes; None if unknown. `say` informs a
+        person at once; `changed` wakes the pump."""
         self._ports = ports
         self._places = places
         self._reserve = reserve
@@ -96,9 +94,10 @@ class DiskGuard:
         self._changed = changed
         self._low = False
         self._was_well = False
-        """Since the start, or since it was low: before that a pause may stand that an earlier boot left."""
+        """False at the start, and whenever space was low: before that, a pause of an earlier start may still be in
+        force."""
         self._noted = True
-        """The flag in the store says what is the case."""
+        """The flag in the store matches the state."""
 
     async def keep_looking(self) -> None:
         while True:
@@ -135,7 +134,8 @@ class DiskGuard:
         self._reserve.fill()
 
     async def _pause(self, why: str) -> None:
-        """On record, and renewed before it expires. A store that takes nothing is asked again at the next look."""
+        """Recorded, and renewed before it expires. If the store does not accept it, it is tried again at the next
+        look."""
         store, now = self._ports.store, self._ports.clock.now()
         try:
             own = [flag for flag in (await flags.read_own(store)).flags.values() if flag.actor == ACTOR]
@@ -149,7 +149,7 @@ class DiskGuard:
             return
 
     async def _go_on(self) -> None:
-        """Without the flags of this guard, those of an earlier boot too."""
+        """Without this guard's flags, including those of an earlier start."""
         store = self._ports.store
         try:
             for flag in (await flags.read_own(store)).flags.values():

@@ -24,7 +24,7 @@ from shared.core.validation.shapes import Problem
 
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 SECRET = "x-renderlane-boot"
-"""Carries the secret of this boot on what the home sends to itself."""
+"""Carries the secret of this start on requests that the home sends to itself."""
 BODY_LIMIT_BYTES = 16_000_000
 """A push of the largest message (10 MB) in base64, with its envelope."""
 BODY_WITHIN = timedelta(seconds=30)
@@ -37,7 +37,7 @@ FROM_A_PROGRAM = (
 
 
 class NotLetIn(Exception):
-    """A call that is not let in: what was found, what is allowed, what to do."""
+    """A call that is refused: what was found, what is allowed, what to do."""
 
     def __init__(self, code: int, status: str, problem: Problem) -> None:
         super().__init__(str(problem))
@@ -190,7 +190,7 @@ def _is_api(path: str) -> bool:
 
 
 def _check_page(scope: Scope, host: str) -> None:
-    """A page of another site may be followed here by a link, and may do nothing else."""
+    """A link may lead from a page of another site to here, but such a page may do nothing else."""
     origins, sites = _values(scope, "origin"), _values(scope, "sec-fetch-site")
     foreign = [origin for origin in origins if urlsplit(origin).netloc != host or urlsplit(origin).scheme != "http"]
     if foreign:
@@ -214,7 +214,7 @@ def _check_type(scope: Scope) -> None:
 
 
 def name_of(host: str) -> str | None:
-    """The name in a Host header, without the port; None where it is none."""
+    """The name in a Host header, without the port; None if it is malformed."""
     try:
         parts = urlsplit(f"//{host}")
         name, _ = parts.hostname, parts.port

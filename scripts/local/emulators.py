@@ -37,7 +37,7 @@ FIRST_READS = {
     FIRESTORE: "v1/projects/renderlane-first/databases/(default)/documents/first/read",
     PUBSUB: "v1/projects/renderlane-first/topics",
 }
-"""A first read loads what every read needs: a second on a fast machine, on a slow one all the time that a call has."""
+"""A first read loads what every read needs: a second on a fast machine, on a slow one the whole time-out of a call."""
 
 
 class EmulatorMissing(Exception):

@@ -16,7 +16,7 @@ HEADERS_WITHIN = timedelta(seconds=20)
 
 
 class HeadersInTime(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
-    """What uvicorn takes by itself (httptools or h11), with a timer for the headers."""
+    """uvicorn's default protocol (httptools or h11), with a timer for the headers."""
 
     _timer: asyncio.TimerHandle | None = None
 

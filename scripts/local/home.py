@@ -56,9 +56,9 @@ from shared.wiring import Messaging, Worker
 
 WATCH_EVERY = timedelta(seconds=15)
 WEBHOOKS = "/webhooks/gemini"
-"""Where the provider's webhooks arrive: the one path that another machine could be let in to, by a tunnel."""
+"""Where the provider's webhooks arrive: the only path that another machine could be given access to, by a tunnel."""
 FINISH_WITHIN = timedelta(seconds=60)
-"""For attempts in flight when the home is to stop; those that are left are recovered at the next start."""
+"""For attempts in flight when the home is to stop; the rest is recovered at the next start."""
 
 
 class CannotListen(OSError):
@@ -66,7 +66,7 @@ class CannotListen(OSError):
 
 
 class Simulated(Struct, frozen=True):
-    """How the built-in simulator behaves, where it stands in for Gemini."""
+    """How the built-in simulator behaves, if it replaces Gemini."""
 
     limits: str = ""
     latency: str = "lognormal:1.5,0.4"
@@ -82,11 +82,11 @@ class Home(Struct, frozen=True):
     courier: Courier
     simulator_url: str | None
     recovered: int
-    """Attempts of earlier boots that were ended at the start."""
+    """Attempts of earlier starts that were ended at this start."""
     notes: tuple[str, ...] = ()
-    """What a person should know of this machine's limits."""
+    """What a person should know about this machine's limits."""
     secret: str = ""
-    """Of this boot, for the header SECRET of a push to the functions."""
+    """Of this start, for the header SECRET of a push to the functions."""
     minutes: Minutes | None = None
 
     def __repr__(self) -> str:
@@ -95,7 +95,7 @@ class Home(Struct, frozen=True):
 
 
 class WebhookEndpoint(HTTPEndpoint):
-    """Answers every method itself: the door lets this path in unasked, so nothing of it may go on to the API."""
+    """Answers every method itself: the door does not check this path, so nothing on it may be passed on to the API."""
 
     async def post(self, request: Request) -> Response:
         return await webhook.answer(request)
@@ -118,7 +118,7 @@ def app(worker: Worker, desk: ConsoleContext) -> Starlette:
 
 
 def _behind_door(application: Starlette, secret: str, pages: Sequence[str] = ()) -> Door:
-    """The console has a guard of its own, which knows Identity-Aware Proxy too; webhooks have their signature."""
+    """The console has a guard of its own, which also knows Identity-Aware Proxy; webhooks have their signature."""
     return Door(
         application,
         json_below=("/v1/",),
@@ -185,7 +185,7 @@ async def running(settings: Settings, port: int, simulated: Simulated, events: T
 
 
 def _check_images(settings: Settings) -> None:
-    """A folder that cannot be written should be noticed before an image is paid for. Raises InvalidSetting."""
+    """A folder that cannot be written to is noticed before an image is paid for. Raises InvalidSetting."""
     if not settings.images.startswith("file://"):
         return
     folder = Path(unquote(urlsplit(settings.images).path))
@@ -200,14 +200,14 @@ def _check_images(settings: Settings) -> None:
 
 
 def simulates(settings: Settings) -> bool:
-    """Whether the built-in simulator stands in for Gemini: no key, and no other server named."""
+    """Whether the built-in simulator replaces Gemini: no key, and no other server named."""
     return not settings.calls_google
 
 
 def _on_simulator(settings: Settings, url: str, simulated: Simulated) -> Settings:
-    """Images from the simulator, also those of Vertex, and its limits as live ones.
+    """Images from the simulator, including those of Vertex, and its limits as live ones.
 
-    Where RENDERLANE_QUOTA alone names limits, the simulator has none to tell, and the configured ones are to hold.
+    If only RENDERLANE_QUOTA names limits, the simulator reports none, and the configured ones hold.
     """
     live = settings.live_quota
     if live == LiveQuotaOff("default") and (simulated.limits or not settings.quota.by_model):
@@ -219,7 +219,7 @@ def _on_simulator(settings: Settings, url: str, simulated: Simulated) -> Setting
 
 
 def _told_by_stand_in(settings: Settings, port: int) -> Settings:
-    """The simulator, or what else stands in for Gemini on this machine, can call back here; Google cannot."""
+    """The simulator, or another replacement of Gemini on this machine, can call back here; Google cannot."""
     here = urlsplit(settings.base_url).hostname in LOOPBACK_NAMES if settings.base_url is not None else False
     if settings.webhook_url is not None or not here:
         return settings
@@ -229,8 +229,8 @@ def _told_by_stand_in(settings: Settings, port: int) -> Settings:
 async def until_signalled(on_stopping: Callable[[], None]) -> None:
     """Returns at the first SIGINT, SIGTERM or SIGHUP (the terminal was closed); a second one ends the process at once.
 
-    A hangup alone never ends it at once: a shell that goes may send several. Where SIGHUP is ignored, as by nohup, it
-    stays ignored.
+    A hangup alone never ends it at once: a closing shell may send several. If SIGHUP is ignored, as by nohup, it stays
+    ignored.
     """
     stop = asyncio.Event()
 
@@ -250,7 +250,7 @@ async def until_signalled(on_stopping: Callable[[], None]) -> None:
 
 
 async def _pick_up(settings: Settings, worker: Worker, messaging: Messaging) -> int:
-    """What an earlier boot of this home left: its leases are broken, its undelivered messages come again."""
+    """What an earlier start of this home left: its leases are broken, its undelivered messages are redelivered."""
     if not settings.one_machine:
         return 0  # on the emulators others may be at work: leases lapse by themselves
     assert isinstance(messaging, LocalTopics)
@@ -266,7 +266,7 @@ async def _watch(url: str, secret: str) -> None:
     async with httpx2.AsyncClient(base_url=url, timeout=60, trust_env=False, headers=headers) as client:
         while True:
             await asyncio.sleep(WATCH_EVERY.total_seconds())
-            with contextlib.suppress(httpx2.HTTPError):  # it comes round again
+            with contextlib.suppress(httpx2.HTTPError):  # the next round follows
                 await client.post("/functions/watch")
 
 
@@ -292,7 +292,7 @@ async def _simulator(simulated: Simulated) -> AsyncIterator[str]:
 
 
 def listen(port: int) -> socket.socket:
-    """Holds a port of loopback, 0 = any; nobody is answered yet. Raises CannotListen."""
+    """Reserves a port on loopback, 0 = any; nothing is answered yet. Raises CannotListen."""
     # Named in full, or asyncio leaves Nagle's delay on: 40 ms an answer.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -1,4 +1,4 @@
-"""Posts to an application of this process without a socket: what a client and a server on loopback cost is saved.
+"""Posts to an application of this process without a socket: the cost of a client and a server on loopback is saved.
 
 They cost twice what intake itself does. The application is the same, and so is what it is sent.
 """
@@ -15,7 +15,7 @@ NO_ANSWER = 500
 
 
 async def post(application: ASGIApp, path: str, body: bytes, headers: Mapping[str, str], within: timedelta) -> int:
-    """The status of the answer. TimeoutError where there is none in time; the application is cancelled then."""
+    """The status of the answer. TimeoutError if there is none in time; the application is then cancelled."""
     scope = {
         "type": "http", "asgi": {"version": "3.0", "spec_version": "2.3"}, "http_version": "1.1", "method": "POST",
         "scheme": "http", "path": path, "raw_path": path.encode(), "query_string": b"", "root_path": "",

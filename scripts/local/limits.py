@@ -25,7 +25,7 @@ PER_ATTEMPT = 7
 file. Deliveries need none."""
 LEAST_FREE = 64_000_000
 IMAGE_BYTES = 5_000_000
-"""Of a usual image, for what the disk should have free."""
+"""Size of a usual image, for the free space that the disk should have."""
 
 
 class Fit(Struct, frozen=True):
@@ -41,7 +41,7 @@ def descriptors_for(capacity: int) -> int:
 
 
 def fit(capacity: int, descriptors: int) -> Fit:
-    """The capacity that so many file descriptors carry. Raises InvalidSetting where they carry none. Pure."""
+    """The capacity that this many file descriptors allow. Raises InvalidSetting if they allow none. Pure."""
     needed = descriptors_for(capacity)
     if descriptors >= needed:
         return Fit(capacity)
@@ -61,7 +61,8 @@ def fit(capacity: int, descriptors: int) -> Fit:
 
 
 def fit_memory(capacity: int, room: int) -> Fit:
-    """The capacity that so much memory carries, of usual images: more would wait for it past their slots. Pure."""
+    """The capacity that this much memory allows, with usual images: more would wait for memory past their slots.
+    Pure."""
     carried = max(room // ANSWER_BYTES["1K"], 1)
     if carried >= capacity:
         return Fit(capacity)
@@ -89,7 +90,8 @@ def raised_descriptors(needed: int) -> int:
 
 
 def fitted(settings: Settings) -> tuple[Settings, tuple[str, ...]]:
-    """The settings with a capacity that this machine carries, and what a person should know. Raises InvalidSetting."""
+    """The settings with a capacity that this machine can carry, and what a person should know. Raises
+    InvalidSetting."""
     fitted_capacity = fit(settings.capacity, raised_descriptors(descriptors_for(settings.capacity)))
     remembered = fit_memory(fitted_capacity.capacity, room_of(memory_of_this_process()))
     notes = (*fitted_capacity.notes, *remembered.notes, *disk_notes(settings))
@@ -97,7 +99,7 @@ def fitted(settings: Settings) -> tuple[Settings, tuple[str, ...]]:
 
 
 def disk_notes(settings: Settings) -> tuple[str, ...]:
-    """Raises InvalidSetting where there is no room to begin with: what is paid for could not be put anywhere."""
+    """Raises InvalidSetting if there is no free space to begin with: paid images could not be stored anywhere."""
     notes = []
     for name, folder in disk_places(settings).items():
         free = free_bytes(folder)

@@ -1,4 +1,4 @@
-"""One process a home, and one a database file: locks that the system lets go of even when their holder is killed."""
+"""One process per home, and one per database file: locks that the system releases even when their holder is killed."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def hold(settings: Settings) -> Iterator[None]:
 
 
 def standing(settings: Settings) -> Standing:
-    """Whether some process renders for this home. Looking makes no file."""
+    """Whether a process renders for this home. Checking creates no file."""
     states = {_look(path) for path in (_of_home(settings), _of_database(settings)) if path is not None}
     return "held" if "held" in states else "unreadable" if "unreadable" in states else "free"
 
@@ -65,7 +65,7 @@ def _exclusive(path: Path, what_is: str, variable: str) -> Iterator[None]:
 
 
 def _open(path: Path) -> int:
-    """Made where it is missing. A lock that may only be read locks as well. Raises LockUnusable."""
+    """Created if it is missing. A lock that can only be read works as well. Raises LockUnusable."""
     for flags in (os.O_RDWR | os.O_CREAT, os.O_RDONLY):
         try:
             return os.open(path, flags | os.O_CLOEXEC, private_file.FILE)
@@ -114,7 +114,7 @@ def _name(account: int) -> str:
 
 
 def _locked(file: int) -> bool:
-    """Take the lock until `file` is closed; False where somebody has it."""
+    """Take the lock until `file` is closed; False if another process has it."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

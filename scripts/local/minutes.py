@@ -14,7 +14,7 @@ SUCCEEDED = "succeeded"
 
 
 class Minutes:
-    """A meter that adds up, and forgets with each line."""
+    """A meter that adds up, and is reset with each line."""
 
     def __init__(self) -> None:
         self._ended: Counter[str] = Counter()
@@ -41,10 +41,10 @@ class Minutes:
         """Nothing waits."""
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Nothing is blocked."""
 
     def line(self, now: datetime) -> str | None:
-        """None where nothing ended, failed or waits."""
+        """None if nothing ended, failed or waits."""
         parts = [f"{count} {status}" for status, count in self._ended.most_common()]
         if self._waiting:
             parts.append(f"{self._waiting:.0f} waiting")

@@ -1,4 +1,4 @@
-"""The home of one account: nobody else on the machine reads its prompts, its images or the console's key."""
+"""The home belongs to one account: no other account reads its prompts, its images or the console's key."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ OF_A_HOME = (
     "state.db", "state.db-wal", "state.db-shm", "events.jsonl", *(f"events.jsonl.{number}" for number in range(1, 4)),
     "traces.jsonl", "traces.jsonl.1", "up.json", "up.lock", "images", RESERVE,
 )  # fmt: skip
-"""What a home holds; a folder with none of it is not taken for one."""
+"""What a home contains; a folder with none of it is not treated as one."""
 
 
 def prepare(settings: Settings) -> None:
-    """The folder, and what an earlier version left open to others. Raises InvalidSetting where it cannot be made."""
+    """The folder, and what an earlier version left readable for others. Raises InvalidSetting if it cannot be
+    created."""
     home = settings.home
     is_new = not home.exists()
     try:
@@ -41,7 +42,8 @@ def _belongs_to_all(folder: Path) -> bool:
 
 
 def _elsewhere(settings: Settings) -> list[Path]:
-    """The database where it is not in the home. Images elsewhere are for others to see: their folder is left."""
+    """The database if it is not in the home. Images elsewhere are meant to be read by others: their folder is
+    unchanged."""
     if not isinstance(settings.store, SqliteSettings):
         return []
     path = settings.store.path

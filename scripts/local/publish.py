@@ -21,7 +21,7 @@ CLIENT_CLOSED_REQUEST = 499
 
 
 class BadPublish(Exception):
-    """What the body lacks, and how it should be."""
+    """What the body lacks, and what it should be."""
 
 
 async def publish(request: Request) -> Response:

@@ -1,4 +1,4 @@
-"""The requests whose course is to be foreseen, each with the route and the estimate that the worker would give it."""
+"""The requests to forecast, each with the route and the estimate that the worker would give it."""
 
 from __future__ import annotations
 

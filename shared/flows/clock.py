@@ -71,7 +71,7 @@ class Reads:
         now = self._clock.monotonic()
         began_at = read_at - timedelta(seconds=now)
         if self._reads and self._reads[0][1] - began_at > CLOCK_TOLERANCE:
-            self._reads.clear()  # nothing waits so long to be taken up: the store's clock was set back
+            self._reads.clear()  # no answer waits that long: the store's clock was set back
         while self._reads and self._reads[0][0] < now - READS_COUNT_FOR:
             self._reads.popleft()
         while self._reads and self._reads[-1][1] <= began_at:

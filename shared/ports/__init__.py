@@ -13,7 +13,7 @@ from shared.core.provider.kept_image import KeepRules
 from shared.core.values.lanes import BATCH, VERTEX
 from shared.core.values.release import Release
 
-if TYPE_CHECKING:  # names of types alone: who speaks through a port loads what it uses itself
+if TYPE_CHECKING:  # only for types: code that uses a port loads what it needs itself
     from shared.core.accounting.budget import Budget
     from shared.core.catalogue.catalogue import Catalogue
     from shared.core.limits.quota import Quota

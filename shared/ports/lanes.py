@@ -6,7 +6,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, M
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
-if TYPE_CHECKING:  # names of types alone: who speaks through a port loads what it uses itself
+if TYPE_CHECKING:  # only for types: code that uses a port loads what it needs itself
     from shared.core.lifecycle.batch import Progress, Result
     from shared.core.provider.call import Answer, Order, Written
     from shared.core.provider.failure import Failure

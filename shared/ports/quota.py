@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from msgspec import Struct
 
-if TYPE_CHECKING:  # names of types alone: who speaks through a port loads what it uses itself
+if TYPE_CHECKING:  # only for types: code that uses a port loads what it needs itself
     from shared.core.limits.live_quota import LiveLimits, UsageByModel
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
-if TYPE_CHECKING:  # names of types alone: who speaks through a port loads what it uses itself
+if TYPE_CHECKING:  # only for types: code that uses a port loads what it needs itself
     from shared.core.observability.events import Signal
     from shared.core.observability.metrics import Measure
     from shared.core.observability.spans import Span

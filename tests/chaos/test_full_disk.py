@@ -93,7 +93,7 @@ class _Story:
         report = checker.check(await read_accounts(self.client, self.acknowledged, self.provider.url, left))
         assert not report.problems
         assert report.by_status == {"succeeded": len(self.acknowledged)}
-        assert report.paid_twice <= report.unknown_attempts, "bought twice, and nobody knows"
+        assert report.paid_twice <= report.unknown_attempts, "bought twice, and not noticed"
         assert report.paid_twice == 0
 
 

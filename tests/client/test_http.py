@@ -236,7 +236,7 @@ def test_the_token_goes_to_the_api_and_never_along_a_redirect(stand_in: str) -> 
 
 def test_a_wait_has_an_end(stand_in: str) -> None:
     scripted((200, {}, VIEW))
-    with pytest.raises(NotInTime, match="it goes on"):
+    with pytest.raises(NotInTime, match="it continues"):
         HttpClient(stand_in).wait("a", 0)
 
 

@@ -126,7 +126,7 @@ async def test_a_tenants_reason_is_its_own_and_never_somebody_elses(desk: Consol
     }
     assert view.verdict.first.state == "one route failing"
     text = (await browser.look()).text
-    assert "every route is out" in text
+    assert "no route is available" in text
     assert "Paused for tenant=press by ann" in text
 
 

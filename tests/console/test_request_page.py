@@ -63,11 +63,11 @@ async def test_a_request_that_accepts_no_other_route_says_that_it_waits_for_the_
     await queued(desk, floor={"model": PRO})
     await breakers(desk)
     text = (await browser.look("/requests/r-1")).text
-    assert "It goes on when one of its routes opens:" in text
+    assert "It continues when one of its routes opens:" in text
     assert "breaker" in text
     assert "breakers are probed every 15 s" in text
     part = (await browser.look("/requests/r-1?part=facts")).text
-    assert "It goes on when one of its routes opens:" in part
+    assert "It continues when one of its routes opens:" in part
 
 
 async def test_a_paused_request_says_until_when(desk: ConsoleContext, browser: Browser) -> None:
@@ -76,7 +76,7 @@ async def test_a_paused_request_says_until_when(desk: ConsoleContext, browser: B
     await flags.trip(desk.ports.store, desk.ports.signals, flag)
     text = (await browser.look("/requests/r-1")).text
     assert "paused by ann: the lamp burns" in text
-    assert "It goes on when the pause is reset or expires." in text
+    assert "It continues when the pause is reset or expires." in text
     assert "at the latest in" in text
     assert "1 h 29 min" in text
 

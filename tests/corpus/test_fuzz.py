@@ -56,7 +56,7 @@ def _holds_picture(value: Any) -> bool:
 
 _PICTURE_TEXTS = [text for name, text in pictures.texts().items() if not name.endswith("HALF") and name != "@GIF"]
 _VITAL = ("type", "role")
-"""Members that say what the member beside them is: without one nobody knows that there is a picture."""
+"""Members that say what the member beside them is: without one a picture is not recognised."""
 
 
 def _beside_the_picture(value: Any) -> Iterator[Path]:

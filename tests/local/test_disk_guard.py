@@ -94,7 +94,7 @@ async def test_a_pause_of_an_earlier_boot_ends_where_there_is_room_and_others_st
     ours = Flag("pause-0001", "pause", "alice", "an incident", now, now + timedelta(hours=1))
     await flags.trip(disk.world.store, disk.world.signals, ours)
     disk.boot()
-    assert len(await disk.look(home=LOW_BYTES)) == 1, "nobody knows yet"
+    assert len(await disk.look(home=LOW_BYTES)) == 1, "not reported yet"
     assert await disk.look(home=ROOM_BYTES) == []
     assert list((await flags.read_own(disk.world.store)).flags) == [ours.id]
 

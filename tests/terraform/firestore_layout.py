@@ -53,7 +53,7 @@ def layout() -> dict[str, Any]:
 
 
 def collections() -> set[str]:
-    """Those that the code names and those that it is seen to write to: neither sees all by itself."""
+    """Those that the code names and those that it writes to in a test: neither list is complete alone."""
     return collections_of_the_code() | set(written_fields())
 
 

@@ -47,7 +47,7 @@ class Report(Struct, frozen=True):
     billed_micros: int
     booked_micros: int
     unknown_attempts: int
-    """Attempts whose cost nobody knows; each stands for a charge at most."""
+    """Attempts of unknown cost; each may have been charged once."""
     refused_background: int
     """Calls that the provider refused because they were to run in the background."""
     settle_ms: float | None

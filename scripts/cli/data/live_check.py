@@ -35,7 +35,7 @@ DIFFERS = 1
 
 
 async def carry_out(settings: Settings, catalogue: Catalogue, chosen: ProbePlan, *, quiet: bool) -> Examined:
-    """All probes, each told on standard error as it comes."""
+    """All probes, each reported on standard error when it is done."""
     quota = wiring.live_quota(settings, catalogue, SystemClock())
 
     async def usage() -> UsageByModel | None:
@@ -124,7 +124,7 @@ def _circumstances(settings: Settings, now: datetime) -> Circumstances:
 
 
 def _write(out: Path, now: datetime, document: dict[str, Any]) -> None:
-    """Two files with the moment in their names; an existing one is never overwritten."""
+    """Two files with the time in their names; an existing one is never overwritten."""
     stem = f"doctor-live-{now:%Y%m%dT%H%M%SZ}"
     try:
         out.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""A warning for prices that nobody has checked for long."""
+"""A warning for prices that have not been checked for a long time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ NAMED = 3
 
 
 def warning(models: Catalogue, today: date) -> str | None:
-    """One line, or None while every price is fresh."""
+    """One line, or None if every price is fresh."""
     stale = models.stale_prices(today)
     if not stale:
         return None

@@ -1,4 +1,4 @@
-"""Standard streams that may be closed, full or gone: what was done must not be lost with them."""
+"""Standard streams that may be closed, full or gone: a completed change must not be lost with them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import time
 
 THREADS_END_WITHIN_S = 2.0
 OURS = ("telemetry-flush", "telemetry-close", "flag-provider", "live-quota")
-"""Daemons that still wait for somebody: what they hold would slow the interpreter's end by seconds."""
+"""Daemon threads that still wait: what they hold would slow the interpreter's end by seconds."""
 
 
 def open_missing() -> None:
@@ -29,7 +29,7 @@ def open_missing() -> None:
 
 
 def write(lines: list[str]) -> bool:
-    """Write lines to standard output and see them out; False where it is closed, full or gone."""
+    """Write lines to standard output and flush them; False if it is closed, full or gone."""
     try:
         for line in lines:
             print(line)
@@ -41,7 +41,7 @@ def write(lines: list[str]) -> bool:
 
 
 def tell(text: str) -> None:
-    """Write a remark to standard error; one that nobody can read any more ends nothing."""
+    """Write a remark to standard error; one that cannot be written ends nothing."""
     try:
         print(text, file=sys.stderr, flush=True)
     except (OSError, ValueError):
@@ -49,9 +49,9 @@ def tell(text: str) -> None:
 
 
 def leave(ended: SystemExit) -> None:
-    """End the process now, where threads that are not ours (a flag provider's) would keep it from ending.
+    """End the process now, if threads that are not ours (a flag provider's) would keep it from ending.
 
-    The interpreter joins every thread that is no daemon, without a time limit.
+    The interpreter joins every non-daemon thread, without a time limit.
     """
     give_up_at = time.monotonic() + THREADS_END_WITHIN_S
     others = [
@@ -71,7 +71,7 @@ def leave(ended: SystemExit) -> None:
 
 
 def _silence(number: int) -> None:
-    """What is still in the buffer goes nowhere, or Python fails once more when it ends."""
+    """What is still in the buffer is discarded, or Python fails once more when it ends."""
     stream = sys.stdout if number == 1 else sys.stderr
     try:
         stream.fileno()

@@ -33,7 +33,7 @@ def read_settings() -> Settings:
 
 @contextlib.asynccontextmanager
 async def reading(settings: Settings) -> AsyncIterator[Store]:
-    """The store, for looking. Looking never makes a home."""
+    """The store, for reading. Reading never creates a home."""
     from shared import wiring
     from shared.adapters.process.system_clock import SystemClock
 
@@ -50,13 +50,13 @@ async def reading(settings: Settings) -> AsyncIterator[Store]:
 
 
 def has_store(settings: Settings) -> bool:
-    """Whether there is anything to look at: a home that was never started has no file."""
+    """Whether there is anything to read: a home that was never started has no file."""
     return not isinstance(settings.store, SqliteSettings) or _exists(settings.store.path)
 
 
 @contextlib.asynccontextmanager
 async def publishing(settings: Settings) -> AsyncIterator[Topics]:
-    """The topics. Local and emulated ones are made where they are missing: requests can wait for the first start."""
+    """The topics. Local and emulated ones are created if they are missing: requests can wait for the first start."""
     from shared import wiring
     from shared.adapters.process.system_clock import SystemClock
     from shared.core.messages.topics import SUBSCRIPTIONS
@@ -75,7 +75,7 @@ async def publishing(settings: Settings) -> AsyncIterator[Topics]:
 
 
 def warn_unless_running(settings: Settings) -> None:
-    """Local requests are rendered by a process that somebody has to start."""
+    """Local requests are rendered by a process that has to be started."""
     from scripts.local.lock import standing
 
     if not isinstance(settings.topics, LocalTopicsSettings):
@@ -94,7 +94,7 @@ def warn_unless_running(settings: Settings) -> None:
 
 
 def may_run(settings: Settings) -> bool:
-    """Whether somebody may take up what is published: False where this home's worker certainly does not run."""
+    """Whether a worker may process what is published: False if this home's worker certainly does not run."""
     from scripts.local.lock import standing
 
     return not isinstance(settings.topics, LocalTopicsSettings) or standing(settings) != "free"
@@ -116,10 +116,8 @@ def events(settings: Settings) -> TextIO:
 
 
 def note_start(settings: Settings, *, url: str, simulated: bool) -> None:
-    """Leave word for the other commands of this home. Another account's note is replaced, where the folder is ours.
-
-    Raises InvalidSetting.
-    """
+    """Leave a note for the other commands of this home. Another account's note is replaced, if the folder is ours.
+    Raises InvalidSetting."""
     path = _note_path(settings)
     new = path.with_name(f"{path.name}.{os.getpid()}")
     try:
@@ -135,7 +133,7 @@ def note_start(settings: Settings, *, url: str, simulated: bool) -> None:
 
 
 def is_simulated(settings: Settings) -> bool:
-    """Whether the images of this home come from the simulator: as its last start said, else as a start would."""
+    """Whether the images of this home come from the simulator: by its last start, else as a start would decide."""
     try:
         note: Any = json.loads(_note_path(settings).read_text("utf-8"))
         return bool(note["simulated"])
@@ -144,7 +142,7 @@ def is_simulated(settings: Settings) -> bool:
 
 
 def reads_live_quota(settings: Settings) -> bool:
-    """Whether a worker of this home would ask for live limits: the built-in simulator is asked by default."""
+    """Whether a worker of this home would read live limits: those of the built-in simulator are read by default."""
     if settings.live_quota == LiveQuotaOff("default"):
         return is_simulated(settings)
     return isinstance(settings.live_quota, LiveQuotaOn)
@@ -157,7 +155,7 @@ def say_if_simulated(settings: Settings) -> None:
 
 
 def _exists(path: Path) -> bool:
-    """Raises InvalidSetting where that cannot be seen."""
+    """Raises InvalidSetting if that cannot be determined."""
     try:
         path.stat()
     except (FileNotFoundError, NotADirectoryError):

@@ -19,10 +19,8 @@ if TYPE_CHECKING:
 
 
 async def read(store: Store, settings: Settings, models: Catalogue) -> Enforced:
-    """As the worker wrote them; this shell's, where no worker of this release has run.
-
-    Says on standard error where RENDERLANE_QUOTA is set here and differs. Raises InvalidSetting for a wrong value here.
-    """
+    """As the worker wrote them; this shell's, if no worker of this release has run. Says on standard error if
+    RENDERLANE_QUOTA is set here and differs. Raises InvalidSetting for a wrong value here."""
     own = Enforced(wiring.quota(settings, models).by_model, settings.capacity)
     pump = await store.get(PUMP)
     running = enforced(pump.data) if isinstance(pump, Document) else None

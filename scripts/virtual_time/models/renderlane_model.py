@@ -235,7 +235,7 @@ class PumpModel:
     # -- the loop -----------------------------------------------------------------------------------------------------
 
     def _kick(self, queue: str | None = None) -> None:
-        """Wakes the pump; an extra tick before its time only while there are some in store."""
+        """Wakes the pump; an extra tick before its time only while some are saved up."""
         for name, page in self._pages.items():
             if queue in (None, name):
                 page.read_at = float("-inf")

@@ -103,7 +103,7 @@ class OpenFeatureFlags:
         for name in NAMES:
             try:
                 details = self._client.get_object_details(f"renderlane-{name}", {})
-            except Exception:  # noqa: BLE001  hooks and providers raise what they like; they are read again
+            except Exception:  # noqa: BLE001  hooks and providers may raise anything; they are read again
                 continue
             if details.error_code is None or details.error_code.value == "FLAG_NOT_FOUND":
                 values[name] = details.value

@@ -7,7 +7,7 @@ details), a gateway's (`type`), and bodies that are no JSON at all. All are read
 What is not documented is decided so: 409 (already_exists, aborted) is OVERLOAD, since a later call may go through;
 499 is CONNECTION_LOST, since we did not cancel; 3xx is CONNECTION, since no API of Google's redirects, and so is a 404
 that names nothing an API could lack (a page, a path that is not served): the base URL is wrong; 502 is SERVER_ERROR
-like other 5xx. A 403 in the API's own words that speaks of a file or a URI means a reference, not the project.
+like other 5xx. A 403 in the API's own words about a file or a URI means a reference, not the project.
 
 Codes decide first: those of refusals, google.rpc.ErrorInfo's reason, those of an empty account. Then the status, and
 words only within it. What the request sent is cut out of the words before (`quotation`). What comes from a proxy in

@@ -147,5 +147,5 @@ async def in_a_thread(ask: Callable[[], T], server: str | None, api: str, role: 
     try:
         async with asyncio.timeout(READING_TIMEOUT.total_seconds()):
             return await in_daemon(ask, "live-quota")
-    except Exception as error:  # what is unforeseen must not keep the watch from its other work, and is shown
+    except Exception as error:  # an unexpected error is shown, and must not keep the watch from its other work
         raise unreadable(error, api=api, server=server or api, role=role) from error

@@ -130,7 +130,7 @@ class FirestoreStore:
             )
             return Committed(versions, moment_of(response.commit_time))
 
-        # An increment counts twice where the lost answer was a success; a precondition cannot hold twice.
+        # If the lost answer was a success, an increment would count twice; a precondition cannot hold twice.
         is_repeatable = any(not isinstance(write, documents.Increment) for write in writes)
         causes = _NOTHING_WRITTEN + (_NOTHING_KNOWN if is_repeatable else ())
         try:
@@ -143,7 +143,7 @@ class FirestoreStore:
     async def close(self) -> None:
         self._closed = True
         if self._connected is not None:
-            await self._connected._firestore_api.transport.close()  # the async client has no close of its own
+            await self._connected._firestore_api.transport.close()  # the async client cannot be closed itself
 
     def _client(self) -> AsyncClient:
         if self._connected is None:

@@ -20,12 +20,12 @@ from shared.core.times.pacific import PACIFIC, pacific_day
 CALL_TIMEOUT = timedelta(seconds=10)
 MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
 RECENT = timedelta(minutes=5)
-"""A minute's points are there three minutes after its end; older ones are not of now."""
+"""A minute's points are available three minutes after its end; older ones are outdated."""
 TIER_WITHIN = timedelta(days=7)
 
 
 class MonitoredUsage:
-    """One connection to Monitoring. Every question raises what the library raises."""
+    """One connection to Monitoring. Every method raises what the library raises."""
 
     def __init__(self, project: str, server: str | None, credentials: Credentials | None) -> None:
         self._project = project
@@ -40,7 +40,7 @@ class MonitoredUsage:
         self._client.transport.close()  # type: ignore[no-untyped-call]
 
     def used(self, counter: Counter, now: datetime) -> Iterator[tuple[str, int]]:
-        """By the model's name: the newest minute that is known, or the Pacific day so far."""
+        """By the model's name: the newest known minute, or the Pacific day so far."""
         end, period, span = now.replace(second=0, microsecond=0), MINUTE, RECENT
         if counter.dimension == "rpd":
             day = pacific_day(now)

@@ -43,7 +43,7 @@ PULL_TIMEOUT = timedelta(seconds=5)
 """The emulator holds an empty pull until a second before this, also for a process that is gone: a message that it hands
 to one is lost until its ack deadline, so it must not be long."""
 PATIENCE = timedelta(seconds=8)
-"""How long a call is tried again while Pub/Sub cannot be reached."""
+"""How long a call is retried while Pub/Sub cannot be reached."""
 EMPTY_PAUSE_SECONDS = 0.02
 BATCH_MESSAGES = 100
 BATCH_BYTES = 8_000_000
@@ -75,7 +75,7 @@ class PubsubTopics:
         self._pulls: dict[str, deque[asyncio.Task[list[Delivery]]]] = {}
         """A pull under way for the next caller, by subscription; it may have begun with another limit."""
         self._surplus: dict[str, list[Delivery]] = {}
-        """What such a pull brought beyond the limit of the caller that took it over."""
+        """What such a pull returned beyond the limit of the caller that took it over."""
         self._closed = False
 
     async def ensure(self, subscriptions: Sequence[Subscription]) -> None:
@@ -143,7 +143,7 @@ class PubsubTopics:
         await self._set_deadline(subscription, handles, by)
 
     async def close(self) -> None:
-        """What was pulled for nobody is given back."""
+        """Messages that were pulled for no caller are given back."""
         if self._closed:
             return
         for subscription, pulls in self._pulls.items():
@@ -284,7 +284,7 @@ class PubsubTopics:
 
 
 class _Outbox:
-    """The messages of one topic that wait to be sent. A single one does not wait for company."""
+    """The messages of one topic that wait to be sent. A single one is sent at once."""
 
     def __init__(self, send: Callable[[list[PubsubMessage]], Awaitable[list[str]]]) -> None:
         self._send = send
@@ -301,7 +301,7 @@ class _Outbox:
         return await future
 
     async def empty(self) -> None:
-        """Wait until all is sent."""
+        """Wait until everything is sent."""
         while self._senders:
             await asyncio.wait(self._senders)
 
@@ -309,7 +309,7 @@ class _Outbox:
         try:
             while batch := self._next_batch():
                 await self._send_batch(batch)
-        finally:  # at once, not in a callback: the next caller must see that nobody sends
+        finally:  # at once, not in a callback: the next caller must see that no one is sending
             self._senders.discard(cast("asyncio.Task[None]", asyncio.current_task()))
 
     async def _send_batch(self, batch: list[tuple[PubsubMessage, asyncio.Future[str]]]) -> None:
@@ -338,7 +338,8 @@ class _Outbox:
 
 
 class _Acknowledgements:
-    """Of one subscription. A single one leaves at once; those that come while a request is under way share the next."""
+    """Of one subscription. A single one is sent at once; those that come while a request is under way share the
+    next."""
 
     def __init__(self, send: Callable[[list[str]], Awaitable[None]]) -> None:
         self._send = send
@@ -346,7 +347,7 @@ class _Acknowledgements:
         self._sender: asyncio.Task[None] | None = None
 
     async def add(self, handles: Sequence[str]) -> None:
-        """Returns when they are acknowledged. A failure of the request is raised to all that shared it."""
+        """Returns when they are acknowledged. A failure of the request is raised to everyone who shared it."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((handles, future))
         if self._sender is None:
@@ -354,7 +355,7 @@ class _Acknowledgements:
         await future
 
     async def empty(self) -> None:
-        """Wait until all is sent."""
+        """Wait until everything is sent."""
         while self._sender is not None:
             await asyncio.wait([self._sender])
 
@@ -363,7 +364,7 @@ class _Acknowledgements:
             while self._waiting:
                 batch, self._waiting = self._waiting, []
                 await self._send_batch(batch)
-        finally:  # at once, not in a callback: the next caller must see that nobody sends
+        finally:  # at once, not in a callback: the next caller must see that no one is sending
             self._sender = None
 
     async def _send_batch(self, batch: list[tuple[Sequence[str], asyncio.Future[None]]]) -> None:

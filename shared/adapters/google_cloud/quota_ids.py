@@ -20,7 +20,7 @@ from shared.core.values.late_pattern import late_pattern
 Value: TypeAlias = int | None
 """None = unlimited."""
 FREE = 0
-"""The tier that pays nothing; 1, 2 and 3 are the paid ones."""
+"""The free tier; 1, 2 and 3 are the paid ones."""
 
 _ID = late_pattern(
     r"Generate(?:Content)?(?P<inner>(?:Free|Paid)Tier\d*)?(?P<what>Requests|Images|InputTokens)"
@@ -44,7 +44,7 @@ class Row(Struct, frozen=True):
     metric: str
     """`generativelanguage.googleapis.com/…`: what is counted."""
     dimensions: Mapping[str, str]
-    """What the value holds for; a key that is missing means: for all."""
+    """What the value applies to; a missing key means: to all."""
     value: int
 
     @property
@@ -59,7 +59,7 @@ class Counter(Struct, frozen=True):
     tier: int
     metric: str
     quota_id: str
-    """A metric is reported once for each quota upon it: one of them."""
+    """A metric is listed once for each quota on it: one of them."""
 
 
 class Quotas(Struct, frozen=True):

@@ -40,7 +40,7 @@ class LoopbackIdentities:
         try:
             return getpass.getuser()
         except (OSError, KeyError):
-            return "nobody by name"
+            return "unknown account"
 
 
 class LoopbackCallers:

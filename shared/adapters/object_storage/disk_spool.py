@@ -77,7 +77,7 @@ class DiskSpool:
             os.close(folder)
 
     def _find(self, prefix: str) -> KeptImage | None:
-        """The first whole one; what is torn is passed over."""
+        """The first complete one; incomplete ones are skipped."""
         try:
             names = sorted(name for name in os.listdir(self._folder) if name.startswith(prefix))
         except FileNotFoundError:
@@ -90,7 +90,7 @@ class DiskSpool:
         return None
 
     def _with_descriptor(self, work: Callable[[], T]) -> T:
-        """What `work` gives; with the reserved descriptor where there is no other."""
+        """The result of `work`; with the reserved descriptor if there is no other."""
         with self._lock, _explained(f"use the spool {self._folder}"):
             try:
                 return work()

@@ -1,7 +1,7 @@
 """Images in a folder (`file:///path`) or a Cloud Storage bucket (`gs://BUCKET[/PREFIX]`), through obstore.
 
 An image is written once and carries its facts: in a bucket as object metadata, in a folder, where there is no such
-thing, as a hidden sidecar. The sidecar is written first and names the digest of the bytes it speaks of, so an image
+thing, as a hidden sidecar. The sidecar is written first and names the digest of its bytes, so an image
 never lacks its facts and never carries those of another one that lost the race for its key.
 """
 
@@ -172,7 +172,7 @@ class _Folder:
         try:
             facts = await obstore.get_async(self.store, await _sidecar(key, data))
         except FileNotFoundError:
-            return len(data), {}  # an image someone else laid there
+            return len(data), {}  # an image that was not stored by us
         return len(data), _facts(bytes(await facts.bytes_async()))
 
     async def _exists(self, key: str) -> bool:

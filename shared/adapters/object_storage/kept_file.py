@@ -10,11 +10,11 @@ from shared.core.provider.call import Picture
 
 
 class BrokenFile(ValueError):
-    """Not a kept image, or not all of it."""
+    """Not a kept image, or an incomplete one."""
 
 
 def name_of(key: str) -> str:
-    """A file name for a key of the image store: `~` is in no key."""
+    """A file name for a key of the image store: no key contains `~`."""
     return key.replace("/", "~")
 
 
@@ -44,7 +44,7 @@ def head_of(data: bytes) -> dict[str, object]:
 
 
 def read(data: bytes) -> tuple[str, Picture, dict[str, str]]:
-    """Key, picture and facts. Raises BrokenFile where the bytes are not those that were written."""
+    """Key, picture and facts. Raises BrokenFile if the bytes are not those that were written."""
     head = head_of(data)
     image = data[data.index(b"\n") + 1 :]
     if hashlib.sha256(image).hexdigest() != head.get("sha256"):

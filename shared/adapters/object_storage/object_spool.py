@@ -62,7 +62,7 @@ class ObjectSpool:
 
     @property
     def _store(self) -> GCSStore:
-        """Opened at first use, which most processes never come to."""
+        """Opened at first use, which most processes never need."""
         if self._opened is None:
             options = {"retry_config": PATIENCE, **self._options}
             self._opened = GCSStore(self._bucket, prefix=self._prefix or None, **options)

@@ -1,4 +1,5 @@
-"""What a file that was named as a reference is, by its first bytes: an image type, or a word for what else it is."""
+"""The type of a file that was named as a reference, by its first bytes: an image type, or a word for what else it
+is."""
 
 from __future__ import annotations
 
@@ -23,12 +24,12 @@ _OTHERS = (
 
 
 def image_type(data: bytes) -> str | None:
-    """As `image/png`; also of types that no model takes. None for what is no image known here."""
+    """As `image/png`; also types that no model accepts. None if it is no known image."""
     return content_type(data) or next((name for start, name in _OTHER_IMAGES if start().match(data[:64])), None)
 
 
 def word_for(data: bytes) -> str:
-    """For an error: what it is that is no image."""
+    """For an error: what the file is, if not an image."""
     if not data:
         return "empty"
     return next((word for start, word in _OTHERS if start().match(data[:512])), "no image")

@@ -45,10 +45,10 @@ have in all stands in the catalogue, and is counted where its references are gat
 CACHE_BYTES = 64 * 1024 * 1024
 """Where the memory of the machine is not known; the references of one request always fit (see `wiring`)."""
 CACHE_AGE = timedelta(minutes=10)
-"""An object may be overwritten under its name; a request that waits for quota comes back well within this."""
+"""An object may be overwritten under its name; a request that waits for quota returns well within this time."""
 TIMEOUT = timedelta(seconds=20)
 TRIES = 3
-"""A reference that cannot be fetched ends its request, so a hiccup deserves a second look."""
+"""A reference that cannot be fetched ends its request, so a temporary failure deserves a retry."""
 SAME_FAMILY = frozenset({"image/heic", "image/heif"})
 """One container: cameras and browsers name either."""
 LOCAL_NAMES = ("localhost",)
@@ -100,13 +100,12 @@ class AllowedReferences:
         self._buckets: dict[str, GCSStore] = {}
 
     def check(self, uri: str, tenant: str) -> None:
-        """Raises ReferenceUnusable where the URI is none, or lies in no place that the tenant may read; fetches
-        nothing.
-        """
+        """Raises ReferenceUnusable if the URI is malformed, or in no place that the tenant may read; fetches
+        nothing."""
         self._place(uri, tenant)
 
     async def size(self, uri: str, tenant: str) -> int | None:
-        """By a look without reading. Raises ReferenceUnusable; what a look does not tell, fetching will."""
+        """By a look without reading. Raises ReferenceUnusable; what a look cannot tell, fetching will."""
         place = self._place(uri, tenant)
         data = self._cache.get(uri, self._monotonic())
         if data is not None:
@@ -126,7 +125,7 @@ class AllowedReferences:
             return _length(response.headers) if response.status_code == 200 else None
 
     async def fetch(self, uri: str, tenant: str, mime_type: str | None, most: int | None = None) -> Reference:
-        """The bytes, with the type they have. `mime_type` None: any type. Raises ReferenceUnusable."""
+        """The bytes, with their real type. `mime_type` None: any type. Raises ReferenceUnusable."""
         place = self._place(uri, tenant)
         data = self._cache.get(uri, self._monotonic())
         if data is None:
@@ -196,7 +195,7 @@ class AllowedReferences:
             raise ReferenceUnusable(str(error)) from error
 
     def _from_file(self, uri: str, path: Path, limit: int) -> bytes:
-        """`path` is resolved: a symlink put there since then is refused, and so is what is no plain file."""
+        """`path` is resolved: a symlink created since then is refused, and so is anything but a plain file."""
         try:
             opened = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
             with open(opened, "rb") as file:
@@ -262,7 +261,7 @@ class AllowedReferences:
             raise _Hiccup(type(error).__name__) from error
 
     async def _addresses(self, uri: str, place: UriParts) -> Sequence[str]:
-        """The addresses of the host, which may all be reached."""
+        """The addresses of the host, all of which are allowed."""
         try:
             addresses = await self._resolve(place.host, place.port or 443)
         except OSError as error:
@@ -292,7 +291,8 @@ def _within(limit: int, uri: str, data: bytes) -> bytes:
 
 
 def _length(headers: Mapping[str, str]) -> int | None:
-    """As the server states it; None where it does not, and the most there is for one of more digits than a size has."""
+    """The size that the server states; None if it does not, and the maximum if it has more digits than a size can
+    have."""
     text = headers.get("content-length", "")
     return whole_number(text, 15) if len(text) < 16 or not text.isdecimal() else sys.maxsize
 
@@ -302,7 +302,7 @@ def _too_large(limit: int, uri: str) -> ReferenceUnusable:
 
 
 class _Cache:
-    """Least recently used first out, bounded in bytes."""
+    """Least recently used first out, limited in bytes."""
 
     def __init__(self, limit_bytes: int) -> None:
         self._limit = limit_bytes

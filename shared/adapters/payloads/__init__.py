@@ -1,3 +1,1 @@
-"""What adapters do with foreign bytes and text: read images and members of answers, check addresses, take secrets
-out.
-"""
+"""What adapters do with foreign bytes and text: read images and members of answers, check addresses, remove secrets."""

@@ -1,7 +1,7 @@
-"""The picture of an answer: of all that stand in it the last that is whole and no thought of the model's. Pure.
+"""The picture of an answer: the last one that is complete and not one of the model's thoughts. Pure.
 
-A part that holds nothing readable costs nothing but itself: the one before it is looked at. Only what is looked at is
-decoded, from the end on.
+An unreadable part affects only itself: the one before it is tried. Only the parts that are tried are decoded, from the
+end on.
 """
 
 from __future__ import annotations
@@ -32,23 +32,22 @@ class Served(Struct, frozen=True):
 
 
 class Elsewhere(Struct, frozen=True):
-    """The picture lies at an address and is still to be fetched."""
+    """The picture is at an address and still has to be fetched."""
 
     addresses: tuple[str, ...]
     """The best first."""
     served: Served
     remark: Remark
     otherwise: Answer
-    """Where nothing is at any of them."""
+    """The failure if nothing is at any of them."""
 
 
 Read: TypeAlias = Answer | Elsewhere
 
 
 def read(parts: Sequence[Part], served: Served, without: Callable[[str], Failure]) -> Read:
-    """What the answer comes to. `without` names the failure where it holds no picture: it is given what is wrong with
-    the parts that should be one, or nothing where there is none.
-    """
+    """The result of an answer. `without` names the failure if it holds no picture: it gets what is wrong with the parts
+    that should be one, or nothing if there are none."""
     answers = [part for part in parts if not part.is_thought]
     thoughts = [part for part in parts if part.is_thought]
     picture, fault = _last_inline(answers)
@@ -85,7 +84,7 @@ def malformed(fault: str) -> Failure:
 
 
 def _last_inline(parts: Sequence[Part]) -> tuple[Picture | None, str]:
-    """The last whole picture, and what is wrong with the last part behind it that should be one."""
+    """The last complete picture, and what is wrong with the last part after it that should be one."""
     fault = ""
     for part in reversed(parts):
         if not part.encoded:
@@ -100,7 +99,7 @@ def _last_inline(parts: Sequence[Part]) -> tuple[Picture | None, str]:
 
 
 def _joined(parts: Sequence[Part]) -> Picture | None:
-    """A picture that came in pieces, as streams have them."""
+    """A picture that arrived in pieces, as in streams."""
     pieces = [decoded(part.encoded) for part in parts if part.encoded and not part.in_text]
     return image_header.picture(b"".join(pieces)) if len(pieces) > 1 else None
 

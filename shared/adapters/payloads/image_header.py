@@ -1,4 +1,4 @@
-"""What an image file says of itself: its type by magic bytes, its pixels by its own header."""
+"""What an image file says about itself: its type by magic bytes, its pixels by its own header."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def content_type(data: bytes) -> str | None:
 
 
 def picture(data: bytes) -> Picture | None:
-    """The picture these bytes hold, or None where they are no whole jpeg, png or webp with a readable size.
+    """The picture in these bytes, or None if they are not a complete jpeg, png or webp with a readable size.
 
-    The bytes are not copied: BytesIO shares them until someone writes.
+    The bytes are not copied: BytesIO shares them until they are written to.
     """
     kind = content_type(data)
     if kind not in PICTURE_TYPES or not is_whole(data):
@@ -44,7 +44,7 @@ def picture(data: bytes) -> Picture | None:
 
 
 def fault(data: bytes) -> str:
-    """Why `picture` takes these bytes for none."""
+    """Why `picture` does not accept these bytes."""
     kind = content_type(data)
     if kind in PICTURE_TYPES and not is_whole(data):
         return f"a picture that ends in the middle ({kind}, truncated after {len(data)} bytes)"

@@ -24,17 +24,17 @@ from shared.adapters.payloads.unnamed_images import THOUGHTS, begins_like_one, e
 
 DEEPEST = 12
 ADDRESS_LETTERS = 2_000
-"""Longer ones are passed over: they are kept in documents."""
+"""Longer ones are ignored: they are kept in documents."""
 
 
 class Part(Struct, frozen=True):
-    """One picture, or the address of one; neither where the place for it is empty."""
+    """One picture, or the address of one; neither if its member is empty."""
 
     encoded: Raw | str = ""
     """Base64, also as a data URL."""
     address: str = ""
     is_thought: bool = False
-    """The model made it on its way; it is not the one that was asked for."""
+    """An intermediate picture of the model; not the one that was ordered."""
     in_text: bool = False
 
 
@@ -86,22 +86,22 @@ LEADING = (
     "response", "interaction", "candidates", "choices", "predictions", "step", "steps", "outputs", "output", "message",
     "delta", "parts",
 )  # fmt: skip
-"""Members whose value is looked into, and is never a picture itself."""
+"""Members whose value is searched, and is never a picture itself."""
 ADDRESSED = ("image_url", "imageUrl", "url", "uri", "fileUri", "file_uri")
-"""Members whose text is an address, mostly; a data URL among them is a picture."""
+"""Members whose text usually is an address; a data URL among them is a picture."""
 HOLDING = (
     "images", "image", "inlineData", "inline_data", "fileData", "file_data", "source", "data", "result", "b64_json",
     "base64", "image_base64", "bytesBase64Encoded",
 )  # fmt: skip
-"""Members whose text is base64, mostly, and whose objects hold one of these in turn."""
+"""Members whose text usually is base64, and whose objects hold one of these in turn."""
 
 Texts: TypeAlias = bool
-"""Whether addresses in the model's text are pictures too: so the chat form brings them."""
+"""Whether addresses in the model's text are pictures too, as in the chat form."""
 
 
 def parts_of(answer: Raw, *, texts: Texts = False) -> list[Part]:
-    """In the order of the answer. Where no known place holds what begins like a picture or lies at an address, what was
-    found anywhere else comes first: it counts only where nothing else does."""
+    """In the order of the answer. If no known member holds something that begins like a picture or is an address,
+    pictures from anywhere else come first: they only count if nothing else does."""
     parts = list(_walk(answer, texts, thought=False, depth=0))
     if any(part.address or begins_like_one(part.encoded) for part in parts if not part.is_thought):
         return parts
@@ -160,13 +160,13 @@ def _of_thing(thing: _Thing, texts: Texts, *, thought: bool, depth: int) -> Iter
 
 
 def _is_input(kind: str, role: str) -> bool:
-    """What we sent, and what tools brought: pictures among it are nobody's answer."""
+    """What we sent, and what tools returned: pictures in it are not the answer."""
     own = kind == "image_generation_call"
     return role == "user" or kind.startswith("user") or (kind.endswith(("_call", "_result")) and not own)
 
 
 def _may_be_fetched(thing: _Thing) -> bool:
-    """Bytes say themselves what they are; of what lies at an address only this is known."""
+    """Bytes tell their own type; of something at an address only this is known."""
     text = text_of(thing.mime_type) or text_of(thing.mimeType)
     return text.lower().partition("/")[0] not in ("text", "audio", "video")
 
@@ -206,7 +206,7 @@ def _in_text(raw: Raw, texts: Texts, *, thought: bool) -> Iterator[Part]:
 
 
 def in_text(text: str, *, texts: Texts, thought: bool = False) -> Iterator[Part]:
-    """Pictures in what the model wrote: data URLs, and where `texts` says so, addresses."""
+    """Pictures in the model's text: data URLs, and with `texts` also addresses."""
     pieces = apart(text)
     for encoded in pieces.encoded:
         yield Part(encoded=encoded, is_thought=thought, in_text=True)

@@ -1,7 +1,7 @@
-"""One member of an answer, read for what it is: nothing that a server sends raises, and nothing unneeded matters. Pure.
+"""One member of an answer, read on its own: nothing that a server sends raises, and nothing unneeded matters. Pure.
 
 Members of an answer are kept as msgspec.Raw and read by these functions, so that a member of another type, or null,
-says nothing instead of making the whole answer unreadable.
+counts as missing instead of making the whole answer unreadable.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Json: TypeAlias = bytes | bytearray | memoryview | Raw
 
 
 def decoded(raw: Json, kind: type[T]) -> T | None:
-    """`raw` as `kind`, or None where it is of another type."""
+    """`raw` as `kind`, or None if it is of another type."""
     try:
         return msgspec.json.decode(raw, type=kind)
     except (ValueError, RecursionError):  # msgspec's own errors, and bytes that are no UTF-8, are ValueErrors
@@ -28,7 +28,7 @@ def decoded(raw: Json, kind: type[T]) -> T | None:
 
 
 def first_byte(raw: Raw) -> bytes:
-    """It tells which type a JSON value has; empty where there is none."""
+    """It tells which type a JSON value has; empty if there is none."""
     return bytes(memoryview(raw)[:1])
 
 
@@ -49,17 +49,17 @@ def text_of(raw: Raw) -> str:
 
 
 def name_of(raw: Raw) -> str:
-    """A text that is written down: what can be printed of its first letters."""
+    """A text for documents: the printable part of its beginning."""
     return printable(text_of(raw))
 
 
 def printable(text: str) -> str:
-    """Cut to what a document and a terminal can bear, in a success as in a failure."""
+    """Cut to what a document and a terminal can hold, in a success as in a failure."""
     return "".join(letter for letter in text[: 4 * NAME_LETTERS] if letter.isprintable())[:NAME_LETTERS].strip()
 
 
 def items_of(raw: Raw, kind: type[T]) -> list[T]:
-    """The items of a list that are of `kind`; none where it is no list."""
+    """The items of a list that are of `kind`; none if it is not a list."""
     if first_byte(raw) != b"[":
         return []
     whole = decoded(raw, list[kind])  # type: ignore[valid-type]  # one pass where all are as they should be
@@ -70,7 +70,7 @@ def items_of(raw: Raw, kind: type[T]) -> list[T]:
 
 
 def count_of(raw: Raw) -> int | None:
-    """A count of tokens, also as text or as 1120.0; None where it is none, or negative."""
+    """A count of tokens, also as text or as 1120.0; None if it is malformed or negative."""
     try:
         number = float(text_of(raw)[:24] or "nan")
     except ValueError:

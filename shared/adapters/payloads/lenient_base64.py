@@ -20,7 +20,7 @@ _SPACE = b" \t\r\n\v\f"
 
 
 def decoded(encoded: Raw | str) -> bytes:
-    """The bytes of a JSON string, or of the text of one; empty where it is none, or no base64.
+    """The bytes of a JSON string, or of the text of one; empty if it is not a string or not base64.
 
     Well-formed base64, which is nearly all, is decoded from the JSON itself, without a copy of its text.
     """

@@ -1,7 +1,7 @@
-"""JSON as some servers write it, which no strict reader takes, as values that one does. Pure.
+"""Reads JSON as some servers write it and no strict reader accepts, as ordinary values. Pure.
 
-Seen: NaN, line ends inside texts, halves of surrogate pairs (a model's text cut by letters), a guard before the value,
-another value or a comment behind it. A picture beside such a thing is still paid for.
+Observed: NaN, line ends inside texts, halves of surrogate pairs (a model's text cut by letters), a guard before the
+value, another value or a comment behind it. A picture beside such a thing is still paid for.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _BETWEEN = late_pattern(r"[\s,\x00\x1e]*")
 
 
 def mended(body: bytes | bytearray) -> list[Raw]:
-    """The values in the body, without what cannot be read behind them; empty for a page, and for what holds none."""
+    """The values in the body, without the unreadable rest; empty for a page, and for a body without JSON."""
     if bytes(body[:200]).lstrip()[:1] == b"<":
         return []
     try:

@@ -1,7 +1,7 @@
-"""What a call sent, and how to take it out of what the provider says of it. Pure, but for SENT.
+"""What a call sent, and how to remove it from what the provider says. Pure, but for SENT.
 
-Providers quote requests in their errors: as they are, in JSON's, HTML's or a URL's escapes, in part. Words of a request
-must decide nothing about its failure, so they are cut out before the failure is named.
+Providers quote requests in their errors: unchanged, in JSON's, HTML's or a URL's escapes, in part. Words of a request
+must not decide about its failure, so they are cut out before the failure is named.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from shared.core.provider.call import Order, texts_of
 from shared.core.values.late_pattern import late_pattern
 
 CUT = "\N{OBJECT REPLACEMENT CHARACTER}"
-"""Stands where something was cut out: neither a letter nor a space."""
+"""Replaces what was cut out: neither a letter nor a space."""
 READ = 4_000
-"""Characters of a message that are looked at; what follows is dropped unread."""
+"""Characters of a message that are examined; the rest is dropped unread."""
 WINDOW = 10
-"""So many characters in a row that also stand in what was sent are taken for a quotation of it."""
+"""This many consecutive characters that were also sent count as a quotation."""
 LETTERS = 16
-"""As WINDOW, of letters and digits alone, where spaces and punctuation became others."""
+"""As WINDOW, for letters and digits alone, if spaces and punctuation were changed."""
 SHORTEST = 3
-"""Letters of a text that is worth cutting, and of its beginning before an ellipsis."""
+"""The least letters of a text that is worth cutting, and of its beginning before an ellipsis."""
 ROUNDS = 3
 """Escapes inside escapes that are undone."""
 
@@ -58,7 +58,7 @@ class Sent(Struct, frozen=True):
 
 NOTHING_SENT = Sent()
 SENT: ContextVar[Sent] = ContextVar("sent", default=NOTHING_SENT)
-"""Of the call whose answer is being read."""
+"""The call whose answer is being read."""
 
 
 def unescaped(text: str) -> str:
@@ -76,8 +76,8 @@ def unescaped(text: str) -> str:
 
 
 def provider_words(message: str, sent: Sent) -> str:
-    """What of a message are the provider's own words: without what was sent, and without what stands in quotation
-    marks, single names aside (a model, a tier, a field)."""
+    """The provider's own words in a message: without what was sent, and without text in quotation marks, except single
+    names (a model, a tier, a field)."""
     text = " ".join(unescaped(message[:READ]).split())
     for name in sent.texts:
         text = _without_beginning(_without_runs(text, name), name)
@@ -107,7 +107,7 @@ def without(text: str, quoted: str, mark: str, window: int) -> str:
 
 
 def _without_runs(text: str, quoted: str) -> str:
-    """Without what stands in `quoted` as it is, in any case."""
+    """Without what `quoted` contains literally, in any case."""
     quoted_lower, lower = _lower(" ".join(quoted.split())), _lower(text)
     width = min(WINDOW, len(quoted_lower))
     if width < SHORTEST:
@@ -151,7 +151,7 @@ def _marked(text: str, cut: bytearray, mark: str) -> str:
 
 
 def _letters(text: str) -> tuple[str, list[int]]:
-    """Letters and digits in lower case, and where each of them stands."""
+    """Letters and digits in lower case, and the position of each."""
     places = [at for at, name in enumerate(text) if name.isalnum()]
     return "".join(text[at].lower()[:1] for at in places), places
 

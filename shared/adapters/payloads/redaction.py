@@ -1,4 +1,5 @@
-"""Keep prompts, keys and image data out of what is written down: providers quote them back in their errors."""
+"""Keeps prompts, keys and image data out of everything that is stored or logged: providers quote them in their
+errors."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ from shared.core.values.late_pattern import late_pattern
 LIMIT = 500
 """Characters of a message that is kept."""
 WINDOW = 16
-"""So many letters and digits in a row that also stand in the prompt are taken for a quotation of it."""
+"""This many consecutive letters and digits that are also in the prompt count as a quotation of it."""
 
 _KEYS = late_pattern(r"AIza[\w-]{10,}|\bAQ\.[\w.-]{10,}|\bbearer\s+[\w.~+/=-]{8,}", re.I)
 _ENCODED = late_pattern(r"[A-Za-z0-9+/_-]{60,}={0,2}")

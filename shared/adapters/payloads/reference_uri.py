@@ -1,6 +1,6 @@
-"""Where a reference's URI points, and whether that lies under a prefix: compared part by part, never as text.
+"""Where a reference's URI points, and whether that is below a prefix: compared part by part, never as text.
 
-Nothing is read but the symlinks of local paths.
+Only the symlinks of local paths are read.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def place_of(uri: str) -> UriParts:
 
 
 def _is_dots(name: str) -> bool:
-    """Also as a server reads it that decodes twice, or drops what stands behind a semicolon, as Tomcat does."""
+    """Also as read by a server that decodes twice, or drops what follows a semicolon, as Tomcat does."""
     return re.search(r"(^|[/\\])\.\.?([/\\;]|$)", unquote(name)) is not None
 
 

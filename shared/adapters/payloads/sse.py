@@ -1,7 +1,7 @@
-"""The JSON values of an answer: one, or those of a stream that nobody asked for. Pure.
+"""The JSON values of an answer: one, or those of an unrequested stream. Pure.
 
-Relays send text/event-stream where `stream` is false (https://github.com/su-kaka/gcli2api/issues/62), with or without
-its content type, and streamGenerateContent answers with one list of all its chunks.
+Relays send text/event-stream although `stream` is false (https://github.com/su-kaka/gcli2api/issues/62), with or
+without its content type, and streamGenerateContent answers with one list of all its chunks.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _STREAM = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:data|event|id|retry)?:")
 
 
 def values_of(body: bytes | bytearray) -> list[Raw]:
-    """Views of the body. Empty where it holds no JSON."""
+    """Views of the body. Empty if it holds no JSON."""
     whole = decoded(without_mark(body), Raw)
     if whole is not None:
         chunks = decoded(whole, list[Raw]) if bytes(memoryview(whole)[:1]) == b"[" else None
@@ -51,7 +51,7 @@ def _events(body: bytes | bytearray) -> Iterator[list[memoryview]]:
 
 
 def _of_event(lines: list[memoryview]) -> list[Raw]:
-    """One value, whose lines belong together; or one a line, where no empty line parts the events."""
+    """One value, whose lines belong together; or one per line, if no empty line separates the events."""
     whole = decoded(lines[0] if len(lines) == 1 else b"\n".join(lines), Raw)
     values = [whole] if whole is not None else [decoded(line, Raw) for line in lines]
     return [value for value in values if value is not None]

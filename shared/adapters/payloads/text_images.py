@@ -14,7 +14,7 @@ from msgspec import Struct
 from shared.core.values.late_pattern import late_pattern
 
 MOST = 50
-"""Of one message; what follows is not looked at."""
+"""Per message; the rest is not examined."""
 LETTERS = 500_000
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp")
 BEFORE = 300
@@ -25,7 +25,7 @@ _DATA_URL = late_pattern(
     r"|(?:(?:application|binary)/octet-stream)?(?:;[^;,\r\n]{1,60}){0,5};\s?base64),\s*",
     re.I,
 )
-"""Some say of no type, or of bytes alone: these have to say that they are base64."""
+"""Some name no type, or only bytes: these have to say that they are base64."""
 _SPACE = late_pattern(r"\s")
 _ENCODED = late_pattern(r"[A-Za-z0-9+/_%\s-]+")
 _ADDRESS = late_pattern(r"https?://[^\s)\]\"'<>\\`]+|(?<=\]\()/[^\s)\"'<>\\]+", re.I)
@@ -62,7 +62,8 @@ def apart(text: str) -> Texts:
 
 
 def addresses_in(text: str) -> Iterator[str]:
-    """Of pictures, as far as the text around tells: one in `![]()` or `src=`, with the name of a picture, or alone."""
+    """Of pictures, as far as the surrounding text tells: one in `![]()` or `src=`, with the name of a picture, or
+    alone."""
     text = text[:LETTERS]
     for number, match in enumerate(_ADDRESS().finditer(text)):
         if number == MOST:

@@ -11,8 +11,8 @@ MOST_PIXELS = 40_000_000
 
 
 def thumbnail_of(data: bytes) -> bytes | None:
-    """JPEG; None where it is no picture that can be read."""
-    from PIL import Image, UnidentifiedImageError  # loaded when somebody looks at a gallery
+    """JPEG; None if it is not a readable picture."""
+    from PIL import Image, UnidentifiedImageError  # loaded when a gallery is opened
 
     try:
         with Image.open(io.BytesIO(data), formats=("JPEG", "PNG", "WEBP")) as picture:

@@ -58,7 +58,7 @@ class _Usage(msgspec.Struct):
 
 
 class _Side(Struct, frozen=True):
-    """What went in, or what came out."""
+    """Tokens of the input, or of the output."""
 
     image: int
     other: int
@@ -66,7 +66,7 @@ class _Side(Struct, frozen=True):
 
 
 def usage_of(raw: Raw, searches: int = 0) -> Usage | None:
-    """None where nothing is said, or nothing that can be read. `searches` where they stand elsewhere in the answer."""
+    """None if there are no counts, or no readable ones. `searches` if they are elsewhere in the answer."""
     usage = decoded(raw, _Usage) if first_byte(raw) == b"{" else None
     if usage is None:
         return None
@@ -84,7 +84,7 @@ def usage_of(raw: Raw, searches: int = 0) -> Usage | None:
     if not (went_in.is_counted or came_out.is_counted or has_searches or thought is not None or total is not None):
         return Usage() if bytes(raw).strip(b"{} \n\t\r") == b"" else None
     text_out = came_out.other
-    if not came_out.is_counted and total is not None:  # what is left of the total has come out
+    if not came_out.is_counted and total is not None:  # the rest of the total is output
         text_out = max(0, total - went_in.image - went_in.other - (thought or 0))
     return Usage(
         text_in=went_in.other,

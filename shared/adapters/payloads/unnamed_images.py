@@ -1,8 +1,8 @@
-"""Pictures of an answer under members that nobody documented: known by their own first bytes. Pure.
+"""Pictures of an answer under undocumented members: recognised by their own first bytes. Pure.
 
 Relays move the picture without notice (content, image, images in three versions of LiteLLM:
-https://github.com/BerriAI/litellm/issues/16227), and each move costs a paid picture. So where no known place holds one,
-every text of the answer is looked at. What was sent is left out: an edit's reference is no answer.
+https://github.com/BerriAI/litellm/issues/16227), and each move would lose a paid picture. So if no known member holds
+one, every text of the answer is searched. What was sent is left out: an edit's reference is not the answer.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from shared.core.values.late_pattern import late_pattern
 DEEPEST = 12
 THOUGHTS = ("thought", "thinking", "reasoning")
 MOST = 20_000
-"""Values that are looked at."""
+"""Values that are examined."""
 _BASE64 = late_pattern(rb'"\s*(?:data:[^,"]{0,200},\s*)?(?:iVBORw0KGgo|/9j/|\\/9j\\/|_9j_|UklGR)', re.I)
 """How the base64 of a PNG, a JPEG and a WebP begins, by itself or as a data URL."""
 _FENCED = late_pattern(rb'"(?:\\[nrt]|\s)*(?:```\w*(?:\\[nrt]|\s)*)?[{\[]')
@@ -32,7 +32,7 @@ _PASSED_OVER = late_pattern(
 """What was sent, and what the model thought."""
 _PICTURES = late_pattern(r"image|img|picture|photo|artifact|attachment", re.I)
 _LETTERS = 1_000_000
-"""Of a text that is looked through for what stands inside it."""
+"""Characters of a text that are searched."""
 
 
 def begins_like_one(encoded: Raw | str) -> bool:
@@ -53,7 +53,7 @@ def encoded_in(answer: Raw) -> Iterator[Raw | str]:
 
 
 def texts_in(answer: Raw) -> Iterator[tuple[str, bool]]:
-    """Texts that hold a data URL; True: the name they stand under speaks of pictures, they may be addresses of some."""
+    """Texts that hold a data URL; True: their member is named after pictures, so they may be addresses of some."""
     for name, raw in _values(answer):
         if first_byte(raw) != b'"':
             continue
@@ -63,7 +63,7 @@ def texts_in(answer: Raw) -> Iterator[tuple[str, bool]]:
 
 
 def values_in(answer: Raw) -> Iterator[Raw]:
-    """JSON that stands in a text, alone or fenced as code."""
+    """JSON inside a text, alone or fenced as code."""
     for _, raw in _values(answer):
         if _FENCED().match(memoryview(raw)[:60]):
             inner = decoded(_FENCE().sub("", text_of(raw)).strip().encode(), Raw)

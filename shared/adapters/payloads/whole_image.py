@@ -1,4 +1,4 @@
-"""Whether an image file is there to its end: by its own lengths and end marks, without decoding it. Pure."""
+"""Whether an image file is complete: by its own lengths and end marks, without decoding it. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _STANDALONE = frozenset(range(0xD0, 0xD8)) | {0x01}
 
 
 def is_whole(data: bytes | memoryview) -> bool:
-    """False for a PNG, JPEG, WebP, GIF, HEIC, HEIF or AVIF that ends too early; True for what is none of them."""
+    """False for a PNG, JPEG, WebP, GIF, HEIC, HEIF or AVIF that ends too early; True for any other file."""
     start = bytes(data[:12])
     if start.startswith(b"\x89PNG\r\n\x1a\n"):
         return _is_whole_png(data)
@@ -36,7 +36,7 @@ def _is_whole_png(data: bytes | memoryview) -> bool:
 
 
 def _is_whole_jpeg(data: bytes | memoryview) -> bool:
-    """Segment by segment, so that the end of a thumbnail inside is not taken for its own."""
+    """Segment by segment, so that the end of an embedded thumbnail is not taken for its own."""
     at = 2
     while at + 2 <= len(data):
         if data[at] != 0xFF:
@@ -81,7 +81,7 @@ def _is_whole_gif(data: bytes | memoryview) -> bool:
 
 
 def _colours(flags: int) -> int:
-    """Bytes of the table of colours that the flags speak of."""
+    """Bytes of the colour table that the flags announce."""
     return 3 << ((flags & 7) + 1) if flags & 0x80 else 0
 
 

@@ -1,1 +1,1 @@
-"""Encoded images made into others. The only importer of Pillow, which is loaded with the first image that needs it."""
+"""Converts encoded images. The only importer of Pillow, which is loaded with the first image that needs it."""

@@ -26,7 +26,7 @@ PNG_EFFORT = 3
 WHITE = (255, 255, 255, 255)
 
 Run = Callable[..., Awaitable[Any]]
-"""Runs a function elsewhere than in the event loop: asyncio.to_thread."""
+"""Runs a function outside the event loop: asyncio.to_thread."""
 
 
 class PillowFormats:

@@ -1,1 +1,1 @@
-"""What the cloud would refuse is refused by every adapter of a port, on one machine too."""
+"""What the cloud would refuse is also refused on one machine, by every adapter of a port."""

@@ -15,7 +15,7 @@ WRITES_LIMIT = 500
 ID_LIMIT_BYTES = 1_500
 """Of a document's id, or a collection's."""
 HIDDEN_FIELD = "write_id"
-"""Of the Firestore adapter's own: changes with each write, never shown."""
+"""The Firestore adapter's own: changes with each write, never shown."""
 _INT_LIMIT = 2**63
 
 

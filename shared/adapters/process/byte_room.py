@@ -1,4 +1,4 @@
-"""A semaphore of bytes: what all calls of this process hold at once stays within its memory."""
+"""A semaphore of bytes: everything that the calls of this process hold at once fits into its memory."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from collections import deque
 from pathlib import Path
 
 OWN = 200_000_000
-"""What the process has without any call (README.md, `./scripts/bench/run memory`), and a little for what is not
-counted.
-"""
+"""What the process uses without any call (README.md, `./scripts/bench/run memory`), and a little for what is not
+counted."""
 SHARE = 0.7
-"""Of the rest, for calls; the cache of references has a quarter as much beside it."""
+"""Share of the rest, for calls; the cache of references gets a quarter as much in addition."""
 LEAST = 50_000_000
 CGROUP_FILES = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 """Version 2 and version 1."""
@@ -60,7 +59,7 @@ class ByteRoom:
 
 
 def room_of(memory: int) -> int:
-    """Bytes for calls in a process that may have so much memory. Pure."""
+    """Bytes for calls in a process with that much memory. Pure."""
     return max(int((memory - OWN) * SHARE), LEAST)
 
 

@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 def in_daemon(work: Callable[[], T], name: str) -> asyncio.Future[T]:
-    """A future of this event loop with what `work` gives or raises."""
+    """A future of this event loop with the result of `work`."""
     loop = asyncio.get_running_loop()
     future: asyncio.Future[T] = loop.create_future()
 
@@ -49,4 +49,4 @@ def _tell(
     try:
         loop.call_soon_threadsafe(settle)
     except RuntimeError:
-        pass  # the loop has ended: nobody waits any more
+        pass  # the loop has ended: nothing waits any more

@@ -12,7 +12,7 @@ FILE, FOLDER = 0o600, 0o700
 
 
 def opener(path: str, flags: int) -> int:
-    """For `open(..., opener=opener)`: a file that is made is the account's alone. One that is there keeps its mode."""
+    """For `open(..., opener=opener)`: a new file belongs to the account alone. An existing one keeps its mode."""
     return os.open(path, flags, FILE)
 
 
@@ -22,7 +22,7 @@ def append_to(path: Path) -> BinaryIO:
 
 
 def make_file(path: Path) -> None:
-    """An empty one where there is none: SQLite gives its side files the mode of the database. Raises OSError."""
+    """Create an empty one if it is missing: SQLite gives its side files the mode of the database. Raises OSError."""
     with contextlib.suppress(FileExistsError):
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, FILE))
 
@@ -34,7 +34,7 @@ def make_folder(path: Path) -> None:
 
 
 def tighten(path: Path) -> None:
-    """Take everything from group and others, where the path is there and ours. A link's target is left as it is."""
+    """Remove all permissions of group and others, if the path exists and is ours. A link's target is unchanged."""
     with contextlib.suppress(OSError):
         stat_result = path.lstat()
         is_ours = stat_result.st_uid == os.geteuid() and (

@@ -1,4 +1,4 @@
-"""Proxies of the environment: loopback is reached without one, and one that cannot be used is refused at the start."""
+"""Proxies of the environment: loopback is reached without one, and an unusable one is refused at the start."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ READ = ("http", "https", "all")
 """HTTP_PROXY, HTTPS_PROXY and ALL_PROXY, in either case: what httpx2 and requests look at."""
 USABLE = ("http", "https")
 _SPARED = "no_grpc_proxy"
-"""gRPC reads the lower-case names alone: https://github.com/grpc/grpc/blob/master/doc/environment_variables.md"""
+"""gRPC reads only the lower-case names: https://github.com/grpc/grpc/blob/master/doc/environment_variables.md"""
 
 
 def is_loopback(url: str) -> bool:
@@ -47,7 +47,7 @@ def check(urls: Iterable[str | None]) -> None:
 
 
 def spare(host: str) -> None:
-    """Have gRPC reach `host` (an emulator) directly, where it is on this machine: it has no setting but this one."""
+    """Have gRPC reach `host` (an emulator) directly, if it is on this machine: it has no setting but this one."""
     if not is_loopback(host):
         return
     name = (urlsplit(f"//{host}").hostname or "").strip()

@@ -1,4 +1,4 @@
-"""A line for a person on standard error: never a reason to fail, also where that is a file on a full disk."""
+"""A line for a person on standard error: never a reason to fail, even if that is a file on a full disk."""
 
 from __future__ import annotations
 

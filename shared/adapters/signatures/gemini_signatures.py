@@ -23,7 +23,7 @@ def keys_address(base_url: str | None) -> str:
 
 
 class GeminiSignatures:
-    """`tokens` None: no webhook address goes along with calls; `secret` None: no webhook is registered."""
+    """`tokens` None: no webhook address is sent with calls; `secret` None: no webhook is registered."""
 
     def __init__(self, tokens: Tokens | None, secret: SharedSecret | None) -> None:
         self._tokens = tokens

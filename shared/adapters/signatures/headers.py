@@ -16,7 +16,7 @@ ID, TIMESTAMP, SIGNATURE = "webhook-id", "webhook-timestamp", "webhook-signature
 TOLERANCE = timedelta(minutes=5)
 LONGEST_ID = 256
 LONGEST_SIGNATURE = 8_192
-"""Characters, of a token with its claims, or of the signatures of several secrets."""
+"""Characters of a token with its claims, or of the signatures of several secrets."""
 
 
 class Stamped(Struct, frozen=True):
@@ -28,7 +28,7 @@ class Stamped(Struct, frozen=True):
 
     @property
     def is_token(self) -> bool:
-        """Else it holds signatures of shared secrets: `v1,...`."""
+        """False: it holds signatures of shared secrets: `v1,...`."""
         return "," not in self.signature and self.signature.count(".") == 2
 
 

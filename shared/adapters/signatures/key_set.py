@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 GOOD_FOR = timedelta(hours=1)
 STALE_FOR = timedelta(hours=24)
-"""For how long keys serve where no newer ones can be fetched."""
+"""How long keys are used if no newer ones can be fetched."""
 ANEW_AFTER = timedelta(seconds=60)
 """The least time between two fetches, for any key that a sender names."""
 FETCH_WITHIN = 5.0
@@ -37,7 +37,7 @@ class KeySet:
         self._lock = asyncio.Lock()
 
     async def key(self, kid: str, now: datetime) -> PyJWK | None:
-        """The key of that id; None where the provider has none of it. Raises SignaturesUnavailable."""
+        """The key with that id; None if the provider has none. Raises SignaturesUnavailable."""
         if self._age(now) < GOOD_FOR and kid in self._keys:
             return self._keys[kid]
         async with self._lock:  # a crowd of senders fetches once
@@ -63,7 +63,7 @@ class KeySet:
 
 
 def read_keys(body: bytes) -> dict[str, PyJWK]:
-    """The RSA keys of a key set that can check RS256; what else is in it is passed over."""
+    """The RSA keys of a key set that can check RS256; others are ignored."""
     from jwt import PyJWK
     from jwt.exceptions import PyJWTError
 

@@ -14,11 +14,11 @@ from shared.adapters.signatures.headers import Stamped
 from shared.ports.signatures import Genuine, NotGenuine, Verdict
 
 MOST_SIGNATURES = 10
-"""Of one webhook: one of each secret that has not been revoked."""
+"""Per webhook: one of each secret that has not been revoked."""
 
 
 class SharedSecret:
-    """Raises ValueError for a secret that is none, without repeating it."""
+    """Raises ValueError for a malformed secret, without repeating it."""
 
     def __init__(self, secret: str) -> None:
         try:
@@ -35,6 +35,6 @@ class SharedSecret:
         except UnicodeDecodeError:
             return NotGenuine("malformed")
         signatures = stamped.signature.split(" ")[:MOST_SIGNATURES]
-        # All of them are compared: how long it takes tells nothing.
+        # All of them are compared, so that the time taken reveals nothing.
         matches = [hmac.compare_digest(expected.encode(), signature.encode()) for signature in signatures]
         return Genuine("static") if any(matches) else NotGenuine("signature")

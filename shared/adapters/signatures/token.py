@@ -18,7 +18,7 @@ ANY = "*"
 """As an allowed audience or issuer: any, or none at all."""
 SKEW = timedelta(seconds=60)
 LONGEST_LIFE = timedelta(hours=25)
-"""A token that says it holds for longer is held to this from its issue."""
+"""A token that claims to be valid for longer is only accepted for this time from its issue."""
 _LONGEST_KEY_ID = 256
 _READ_ELSEWHERE: Any = {
     "verify_signature": True,
@@ -62,7 +62,7 @@ class Tokens:
         return self._judge(claims, now)
 
     def _judge(self, claims: dict[str, Any], now: datetime) -> Verdict:
-        """Of a token whose signature holds."""
+        """From a token with a valid signature."""
         ends_at, began_at = _moment(claims.get("exp")), _moment(claims.get("iat"))
         if ends_at is None:
             return NotGenuine("malformed", "the token has no exp")

@@ -26,17 +26,17 @@ CHANGE_POLL_SECONDS, IDLE_POLL_SECONDS = 0.01, 0.04
 """How often another process' commits are looked for (`PRAGMA data_version`: a look into shared memory), while there is
 work and while there is none."""
 BUSY_SECONDS = 2.0
-"""After a job or a foreign commit, more are expected for so long."""
+"""After a job or a foreign commit, more are expected for this long."""
 GROUP_LIMIT = 256
 LARGEST_LOG_BYTES = 64 * 1024 * 1024
-"""Of the write-ahead log after a checkpoint; without this it keeps the size of its longest moment."""
+"""Size of the write-ahead log after a checkpoint; otherwise it keeps its largest size."""
 
 _write_locks: dict[str, threading.Lock] = {}
 _write_locks_guard = threading.Lock()
 
 
 class Transaction:
-    """What a job gets: `connection` to read at once, and to write after `begin`. A job may be run twice."""
+    """What a job gets: `connection` to read at once, and to write after `begin`. A job may run twice."""
 
     def __init__(self, connection: sqlite3.Connection, lock: threading.Lock) -> None:
         self.connection = connection
@@ -56,7 +56,7 @@ class Transaction:
         self._begun = True
 
     def end(self, statement: str) -> None:
-        """COMMIT or ROLLBACK, where there is something to end."""
+        """COMMIT or ROLLBACK, if a transaction is open."""
         if not self._begun:
             return
         try:
@@ -74,7 +74,7 @@ _Result = tuple["asyncio.Future[Any]", Any, BaseException | None]
 
 
 class SqliteThread:
-    """Runs jobs on its own connection, opened at the first job. Errors of SQLite come out as `unavailable`."""
+    """Runs jobs on its own connection, opened at the first job. Errors of SQLite are raised as `unavailable`."""
 
     def __init__(
         self,
@@ -119,7 +119,7 @@ class SqliteThread:
         return await future
 
     async def close(self) -> None:
-        """Let the waiting jobs finish and close the connection."""
+        """Finish the waiting jobs and close the connection."""
         if self._closed:
             return
         self._closed = True
@@ -199,7 +199,7 @@ class SqliteThread:
             self._undo(transaction)
             if len(jobs) == 1:
                 return [(jobs[0][1], None, self._error(error))]
-        # One of them failed and took the others' work with it: each by itself.
+        # One of them failed and rolled back the others' work: each is run on its own.
         return [result for job in jobs for result in self._run_group(connection, [job])]
 
     def _undo(self, transaction: Transaction) -> None:
@@ -256,7 +256,7 @@ class SqliteThread:
 
 
 def _use_wal(connection: sqlite3.Connection) -> None:
-    """The busy handler does not cover the change to WAL: two processes that start together must try again."""
+    """The busy handler does not cover the change to WAL: two processes that start together must retry."""
     give_up_at = time.monotonic() + BUSY_TIMEOUT_SECONDS
     while connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
         try:
@@ -275,7 +275,7 @@ def _settle(results: list[_Result]) -> None:
         try:
             loop.call_soon_threadsafe(_resolve, of_loop)
         except RuntimeError:
-            pass  # the loop has ended: nobody waits any more
+            pass  # the loop has ended: nothing waits any more
 
 
 def _resolve(results: list[_Result]) -> None:

@@ -12,17 +12,17 @@ from shared.adapters.sqlite.connection import Transaction
 from shared.config import InvalidSetting
 
 FORMAT = 1
-"""0 is a file from before files were numbered, or one that nothing was ever written to."""
+"""0 is a file from before files were numbered, or one to which nothing was ever written."""
 
 
 def check_format(path: Path | str, transaction: Transaction) -> None:
-    """Number a new file. Raises InvalidSetting for one that holds documents of another format."""
+    """Number a new file. Raises InvalidSetting for one with documents of another format."""
     if not is_of_this_format(path, transaction.connection):
         transaction.connection.execute(f"PRAGMA user_version = {FORMAT}")
 
 
 def is_of_this_format(path: Path | str, connection: sqlite3.Connection) -> bool:
-    """False for a new file. Raises InvalidSetting for one that holds documents of another format."""
+    """False for a new file. Raises InvalidSetting for one with documents of another format."""
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version == FORMAT:
         return True

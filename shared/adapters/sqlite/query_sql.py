@@ -25,7 +25,8 @@ def path_expression(field: str, function: str = "json_extract") -> str:
 
 
 def where_sql(query: Query, literal_collections: frozenset[str], encode: Encode) -> tuple[str, list[Any]]:
-    """Condition and its values. Collections with indexes of their own are spelt out, or SQLite would not use them."""
+    """Condition and its values. Collections with indexes of their own are written literally, or SQLite would not use
+    them."""
     terms: list[str] = []
     values: list[Any] = []
     if query.collection in literal_collections:
@@ -82,7 +83,7 @@ def _type_guard(name: str, value: Value) -> str:
 
 
 def _equal(name: str, value: Value, encode: Encode) -> tuple[str, list[Any]]:
-    if isinstance(value, str) and not value.startswith(("{", "[")):  # nothing else can look like it
+    if isinstance(value, str) and not value.startswith(("{", "[")):  # no other type looks like it
         return f"{path_expression(name)} = ?", [value]
     operator = "IS" if value is None else "="
     return f"{path_expression(name)} {operator} ?{_type_guard(name, value)}", [_comparable(value, encode)]

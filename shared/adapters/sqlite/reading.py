@@ -13,7 +13,7 @@ from typing import Literal, TypeAlias
 READ_TIMEOUT_SECONDS = 5.0
 
 Readable: TypeAlias = Literal["ready", "without all indexes", "no"]
-"""What a file is good for: slow queries are better than none."""
+"""What a file can do: slow queries are better than none."""
 
 
 def open_to_read(

@@ -44,7 +44,7 @@ from shared.ports.store import StoreUnavailable
 
 MOMENT_LENGTH = len("2026-11-22T13:00:00.000000Z")
 DOCUMENT_LIMIT_BYTES = 1_048_576
-"""Firestore's limit, as far as JSON can tell it."""
+"""Firestore's limit, as far as it can be computed from the JSON."""
 
 _TABLES = (
     """CREATE TABLE IF NOT EXISTS documents (
@@ -159,7 +159,7 @@ def _prepare(path: Path | str, indexes: Sequence[Index], transaction: Transactio
 
 
 def _may_read(path: Path | str, indexes: Sequence[Index], connection: sqlite3.Connection) -> Readable:
-    """Whether all is there that `_prepare` makes. Raises InvalidSetting for a file of another version."""
+    """Whether everything exists that `_prepare` makes. Raises InvalidSetting for a file of another version."""
     names = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
     if not {"documents", "documents_by_collection", "commits"} <= names or not is_of_this_format(path, connection):
         return "no"
@@ -231,7 +231,7 @@ def _apply(connection: sqlite3.Connection, write: Write, text: str, before: str 
 
 
 def _merged(before: str | None, changes: dict[str, Any], amounts: Mapping[str, int] | None = None) -> str:
-    """Works on the stored form: what is not changed is not decoded."""
+    """Works on the stored form: unchanged fields are not decoded."""
     try:
         stored: dict[str, Any] = json.loads(before) if before else {}
     except ValueError as error:
@@ -240,7 +240,7 @@ def _merged(before: str | None, changes: dict[str, Any], amounts: Mapping[str, i
     for name, amount in (amounts or {}).items():
         now = stored.get(_key(name))
         if isinstance(now, bool) or not isinstance(now, (int, float)):
-            now = 0  # Firestore overwrites what is no number
+            now = 0  # Firestore overwrites a field that is not a number
         stored[_key(name)] = now + amount
     return _dumps(stored)
 
@@ -264,7 +264,7 @@ def _check_size(path: str, text: str) -> None:
 
 
 def _fields(path: str, text: str, names: Sequence[str] = ()) -> Fields:
-    """The fields of a row, `names` of them where any are named. A damaged row takes no other with it."""
+    """The fields of a row, only `names` if any are named. A damaged row does not affect others."""
     try:
         data = decode(text)
     except _UNREADABLE as error:
@@ -276,7 +276,7 @@ _UNREADABLE = (ValueError, TypeError, AttributeError, RecursionError)
 
 
 def _some_fields(path: str, text: str, names: Sequence[str]) -> Fields:
-    """The named fields of a row of which others cannot be read."""
+    """The named fields of a row in which others cannot be read."""
     try:
         stored = json.loads(text)
         return {name: _decode_json(json.dumps(stored[_key(name)])) for name in names if _key(name) in stored}
@@ -289,7 +289,7 @@ def _dumps(value: Any) -> str:
 
 
 def encoded(value: Value) -> Any:
-    """The value as JSON can hold it."""
+    """The value in a form that JSON can hold."""
     match value:
         case datetime():
             return {"$at": value.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")}

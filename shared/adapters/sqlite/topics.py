@@ -85,9 +85,9 @@ class LocalTopics:
         self._waiting: dict[asyncio.Future[None], str] = {}
         """Pulls that found nothing, with their subscriptions."""
         self._clock_began = clock.now() - timedelta(seconds=clock.monotonic())
-        """When the monotonic clock began, by the wall clock as it was last seen."""
+        """When the monotonic clock began, by the wall clock as it was last read."""
         self._newest_foreign = 0
-        """Row id of the newest message that was published by another connection, as it was last seen."""
+        """Row id of the newest message published by another connection, as it was last read."""
         self._looked_at = float("-inf")
         self._thread = SqliteThread(
             path, "topics", TopicsUnavailable, partial(_prepare, path), on_foreign_change=self._look
@@ -137,7 +137,8 @@ class LocalTopics:
         return None
 
     async def redeliver_all(self) -> int:
-        """Give back what an earlier process held, at start, when no other process pulls. The number of deliveries."""
+        """Give back what an earlier process held, at start, when no other process pulls. Returns the number of
+        deliveries."""
         count = await self._thread.run(partial(_redeliver_all, self._now()))
         self._wake()
         return count
@@ -146,7 +147,8 @@ class LocalTopics:
         await self._thread.close()
 
     async def _follow_the_clock(self) -> None:
-        """What is due by a clock that was set back since is due as much sooner: nothing waits for it to come round."""
+        """After the clock was set back, everything is due that much sooner: nothing waits until the old time
+        returns."""
         began = self._clock.now() - timedelta(seconds=self._clock.monotonic())
         fell, self._clock_began = self._clock_began - began, began
         if fell > SET_BACK:
@@ -165,7 +167,7 @@ class LocalTopics:
             self._waiting.pop(future, None)
 
     def _wake(self, subscriptions: Collection[str] | None = None) -> None:
-        """Called in any thread: something may be due for those who pull from these; None = from any."""
+        """Called in any thread: something may be due for pulls from these; None = from any."""
         for future, subscription in list(self._waiting.items()):
             if subscriptions is not None and subscription not in subscriptions:
                 continue
@@ -175,7 +177,7 @@ class LocalTopics:
                 self._waiting.pop(future, None)  # its loop has ended
 
     def _look(self, connection: sqlite3.Connection) -> bool:
-        """Called in the thread after another connection's commit, which is the store's most of the time.
+        """Called in the thread after another connection's commit, which usually is the store's.
 
         Another process' message wakes every pull at once, any other change a little later.
         """
@@ -210,14 +212,15 @@ class _Message(Struct, frozen=True):
     data: bytes
 
     def due_at(self, topic: str) -> int:
-        """Urgent ones are handed out before all others: a flood of requests waits for its intake, a person does not."""
+        """Urgent ones are handed out before all others: a flood of requests can wait for its intake, a person
+        cannot."""
         return _BEFORE_ALL_OTHERS if topic == RENDER_REQUESTS and is_urgent(self.data) else self.published_at
 
 
 class _Claimed(Struct, frozen=True):
     deliveries: list[Delivery]
     next_due_at: int | None
-    """Where nothing was due: when something will be."""
+    """If nothing was due: when something will be."""
     buried: bool
 
 
@@ -342,7 +345,7 @@ def _redeliver_all(now: int, transaction: Transaction) -> int:
 
 
 def _bury(rules: _Rules, row_id: int, now: int, project: str, transaction: Transaction) -> None:
-    """Publish on the dead letters with the attributes Pub/Sub adds, and delete here."""
+    """Publish on the dead letters with the attributes that Pub/Sub adds, and delete here."""
     number, attributes, published_at, data = transaction.connection.execute(
         "SELECT number, attributes, published_at, data FROM messages WHERE id = ?", [row_id]
     ).fetchone()

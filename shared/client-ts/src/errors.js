@@ -38,11 +38,11 @@ export class UnavailableError extends ProblemError {}
 /** No answer, after all retries. The call is safe to repeat. */
 export class ConnectionError extends RenderlaneError {}
 
-/** The request has not ended in time. It goes on: wait again with the same id. */
+/** The request has not ended in time. It continues: wait again with the same id. */
 export class NotInTimeError extends RenderlaneError {
   /** @param {string} requestId @param {number} timeoutMs */
   constructor(requestId, timeoutMs) {
-    super(`${requestId}: no result within ${timeoutMs} ms; the request goes on`);
+    super(`${requestId}: no result within ${timeoutMs} ms; the request continues`);
     this.requestId = requestId;
   }
 }

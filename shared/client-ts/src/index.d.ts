@@ -145,7 +145,7 @@ export class UnavailableError extends ProblemError {}
 /** No answer, after all retries. The call is safe to repeat. */
 export class ConnectionError extends RenderlaneError {}
 
-/** The request has not ended in time. It goes on: wait again with the same id. */
+/** The request has not ended in time. It continues: wait again with the same id. */
 export class NotInTimeError extends RenderlaneError {
   constructor(requestId: string, timeoutMs: number);
   readonly requestId: string;

@@ -100,5 +100,5 @@ test("an error says each thing once, and a time limit is the caller's own", asyn
   });
   await assert.rejects(client.get("nobody"), (error) => error instanceof NotFoundError && error.errors[0]?.field === "request_id");
   const late = client.render({ prompt: "a cube", lane: "batch" }, { timeoutMs: 300 });
-  await assert.rejects(late, /no result within 300 ms; the request goes on/);
+  await assert.rejects(late, /no result within 300 ms; the request continues/);
 });

@@ -205,7 +205,7 @@ class _Queues(Struct):
         turns, calendar = self.standing.turns, self.standing.calendar
         limits = self._limits(priority)
         if candidate.planned.probe == conclusion_id(Claim.QUOTA_DAY, candidate.model):
-            limits = replace(limits, rpd=None)  # whether the day is used up is what it asks
+            limits = replace(limits, rpd=None)  # the probe finds out whether the day is used up
         earliest = self.now + max(self.shared.lead, lead_time(candidate.head.late_count))
         earliest = max(earliest, candidate.planned.not_before or earliest)
         horizon = earliest + self.shared.horizon

@@ -44,7 +44,7 @@ class Routing(Stored, frozen=True):
     @property
     def lacking(self) -> dict[str, str]:
         """Circuits that are unavailable for now, with the reason."""
-        return self.conclusions.struck
+        return self.conclusions.unavailable_circuits
 
     def granted(self, grants: Sequence[Grant]) -> Routing:
         """The memory after these got their slots."""
@@ -54,7 +54,7 @@ class Routing(Stored, frozen=True):
             planned = grant.candidate.planned
             name = planned.route.circuit
             history = grant.candidate.head.history
-            if name not in history.sick_on and not history.no_image_count:  # else it has begun here before
+            if name not in history.sick_on and not history.no_image_count:  # otherwise it has already begun here
                 circuits[name] = circuits.get(name, Circuit()).started(grant.slot_at)
             if planned.probe in circuits:
                 circuits[planned.probe] = replace(circuits[planned.probe], probed_at=grant.slot_at)

@@ -303,7 +303,7 @@ class _Reader(GatewayFields, CapabilityFields):
         if model.successor is not None and model.successor not in models:
             self.refuse(at, f"{model.successor!r}, which is no id of [models]")
         chain, successor = [model.id], model.successor
-        while successor is not None and successor in models:  # one that is not is refused at that model's own line
+        while successor is not None and successor in models:  # an unknown one is refused at that model's own line
             if successor in chain:
                 self.refuse(at, f"a circle of successors: {' -> '.join([*chain, successor])}")
             chain.append(successor)

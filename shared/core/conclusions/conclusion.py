@@ -152,7 +152,7 @@ class Conclusions(Struct, frozen=True):
         )
 
     @property
-    def struck(self) -> dict[str, str]:
+    def unavailable_circuits(self) -> dict[str, str]:
         """Circuits that are unavailable for now, with the reason."""
         return {
             conclusion.subject: conclusion.why

@@ -122,7 +122,7 @@ def after_failure(failure: Failure, tally: Tally, *, now: datetime, jitter: floa
     hint = _waited_for(failure, tally)
     wake_at = now + hint + ceiling * jitter
     if tally.deadline is not None and wake_at >= tally.deadline:
-        if tally.fallback:  # the ladder knows a route that does not wait so long
+        if tally.fallback:  # the ladder has a route with a shorter wait
             return Again(now + BASE_BACKOFF * jitter, _reason(failure))
         return End("expired", replace(EXPIRED, message=f"{ending.outcome.message} {EXPIRED.message}"))
     return Again(wake_at, _reason(failure))

@@ -102,7 +102,7 @@ def return_to_queue(record: RequestRecord, reason: str, now: datetime) -> Reques
         model=record.route.model,
         unused_slot=UnusedSlot(record.route.pool, record.slot_at, record.release, record.input_tokens),
         late_count=record.late_count + 1,
-        paid_at=None,  # the last look at it may be what took so long
+        paid_at=None,  # the last look at it may have taken that long
     )
 
 

@@ -89,7 +89,7 @@ def _limits(text: str) -> Limits:
             raise InvalidQuota(f"found {word.strip()!r}; allowed: one of {', '.join(DIMENSIONS)}, a colon and a number")
         key = "spend10m_micros" if name == "spend10m_usd" else name
         if key in limits:
-            raise InvalidQuota(f"{name} stands twice; name each dimension once")
+            raise InvalidQuota(f"{name} appears twice; name each dimension once")
         try:
             limits[key] = micros_from_usd(number) if name == "spend10m_usd" else int(number)
         except (ValueError, ArithmeticError) as error:

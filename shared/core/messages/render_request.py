@@ -76,7 +76,7 @@ class InvalidRequest(Exception):
 def _lane_hint(value: object) -> str | None:
     if value != GATEWAY:
         return None
-    return 'Nobody asks for a gateway: consent with "allow": {"gateway": true}, and the worker decides when.'
+    return 'A gateway cannot be requested: consent with "allow": {"gateway": true}, and the worker decides when.'
 
 
 def _size_hint(value: object) -> str | None:
@@ -380,7 +380,7 @@ class Cancel(Struct, frozen=True):
     """The request's tenant: a cancellation never affects another tenant's request."""
 
 
-CANCEL = Declared(Cancel, "Cancels a request that has not started; `tenant` beside it says whose (default: `default`).")
+CANCEL = Declared(Cancel, "Cancels a request that has not started; `tenant` names its tenant (default: `default`).")
 
 Message: TypeAlias = RenderRequest | Cancel
 
@@ -451,7 +451,7 @@ def decode_message(data: bytes) -> object:
         fields: dict[str, object] = {}
         for name, value in pairs:
             if name in fields:
-                raise ValueError(f"field {name[:63]!r} stands twice")
+                raise ValueError(f"field {name[:63]!r} appears twice")
             fields[name] = value
         return fields
 

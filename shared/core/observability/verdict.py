@@ -146,7 +146,7 @@ def _findings(scene: Scene) -> Iterator[Finding]:
     gone = list(_worker_gone(scene))
     yield from gone
     if gone and (scene.summary is None or scene.now - scene.summary.at > STALE_AFTER):
-        return  # all else would be of another time
+        return  # all other findings would be outdated
     yield from _failing(scene)
     yield from _conclusions(scene)
     yield from _paused(scene)
@@ -242,9 +242,9 @@ def _failing(scene: Scene) -> Iterator[Finding]:
     for model, why in scene.reasons.items():
         if _has_no_route(scene, model) and model not in named and not dead:
             yield Finding(
-                "one route failing", "red", f"{model}: every route is out",
+                "one route failing", "red", f"{model}: no route is available",
                 f"{that_wait(scene.waiting_for(model))}: {_no_route_why(why)}",
-                "Lower the floor of these requests, or mend the route.", heading="no-route",
+                "Lower the floor of these requests, or fix the route.", heading="no-route",
                 link=f"/requests?status=queued&model={model}", about=model,
             )  # fmt: skip
 
@@ -287,7 +287,7 @@ def _paused(scene: Scene) -> Iterator[Finding]:
         scope = "" if str(flag.scope) == "everybody" else f" for {flag.scope}"
         yield Finding(
             "paused", "amber", f"Paused{scope} by {flag.actor}",
-            f"Reason: {flag.reason.rstrip('.')}. {count(scene.waiting, 'request')} in all queues; it ends by itself in "
+            f"Reason: {flag.reason.rstrip('.')}. {count(scene.waiting, 'request')} in all queues; it expires in "
             f"{display.left(flag.expires_at - scene.now)}.",
             "Reset the flag when the reason is gone.", link=f"/flags#{flag.id}", about=flag.id,
         )  # fmt: skip
@@ -351,7 +351,7 @@ def _short(scene: Scene) -> Iterator[Finding]:
         if route.is_failing and route.kind in QUOTA_KINDS and model not in scene.reasons:
             yield Finding(
                 "short of quota", "amber", f"Short of quota: {route.circuit} is rejected ({route.kind})",
-                f"{route.failed:,} of {count(route.attempts, 'call')} in 5 min. The worker slows down by itself.",
+                f"{route.failed:,} of {count(route.attempts, 'call')} in 5 min. The worker slows down automatically.",
                 "Check who else uses this project's quota.", heading=route.kind, about=route.circuit,
             )  # fmt: skip
 
@@ -379,7 +379,7 @@ def doing(circuit: str, scene: Scene) -> str:
     model = circuit.partition("/")[2]
     flag = next((flag for flag in scene.flags if flag.circuit == circuit), None)
     if flag is not None:
-        return "The worker keeps requests off this route and probes it every 15 s; it comes back by itself."
+        return "The worker keeps requests off this route and probes it every 15 s; it reopens automatically."
     for conclusion in scene.conclusions.values():
         if conclusion.subject in (circuit, model, f"*/{model}"):
             probe = max(timedelta(0), conclusion.next_probe_at - scene.now)

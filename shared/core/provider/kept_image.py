@@ -38,7 +38,7 @@ def reason(place: str) -> str:
 
 def unseen_reason() -> str:
     """The same, if it cannot be checked whether the image is stored."""
-    return "the image store cannot be read, so nobody knows whether the image of its last attempt is stored"
+    return "the image store cannot be read, so it is unknown whether the image of its last attempt is stored"
 
 
 def gives_up(started_at: datetime, now: datetime, rules: KeepRules) -> bool:

@@ -230,7 +230,7 @@ COLLECTED_FIELDS = CollectedRow.__struct_fields__
 
 
 class RequestRecord(RequestRow, frozen=True, kw_only=True):
-    # what was asked for
+    # the request
     request: Fields
     """The message's content; see `content`."""
     content_hash: str

@@ -15,7 +15,7 @@ def named(uri: str) -> str:
     if not match:
         return "the reference"
     scheme, host, path = match[1].lower(), match[2].rpartition("@")[2], match[3]
-    if "@" in path:  # what stands before an @ may be a password, wherever it came to stand
+    if "@" in path:  # anything before an @ may be a password, wherever it is
         path = ""
     path = path if len(path) <= 160 else f"{path[:80]}...{path[-60:]}"
     return f"{scheme}{host[:100]}{path}" if host or path else f"the {scheme} reference"

@@ -35,7 +35,7 @@ class RouteOption(Struct, frozen=True):
     """The estimate of one attempt, on the safe side."""
     input_tokens: int
     """Estimated tokens that count against a per-minute token limit: prompt and references."""
-    struck: str | None = None
+    rejected_because: str | None = None
     """Why it is rejected; None = kept."""
     for_now: bool = False
     """The reason for the rejection may pass."""
@@ -52,8 +52,8 @@ class RouteOption(Struct, frozen=True):
         return {
             **self.route.to_json(),
             "estimate_usd": usd(self.estimate_micros),
-            "kept": self.struck is None,
-            "reason": self.struck,
+            "kept": self.rejected_because is None,
+            "reason": self.rejected_because,
             "flag": self.flag_id,
             "gateway": self.gateway,
             "thinking": self.thinking,
@@ -67,9 +67,9 @@ def check_route(
     """The option with the first thing that rejects the route, flags apart."""
     for_good = _never(option, wanted, ask, context, history)
     if for_good is not None:
-        return replace(option, struck=for_good)
+        return replace(option, rejected_because=for_good)
     reason, by = _not_now(option.route, context)
-    return replace(option, struck=reason, for_now=reason is not None, flag_id=by)
+    return replace(option, rejected_because=reason, for_now=reason is not None, flag_id=by)
 
 
 def _never(
@@ -172,7 +172,7 @@ def apply_flags(
     for flag in flags:
         if flag.name == "pause":
             return options, idle, flag.because
-        kept = [option for option in options if option.struck is None]
+        kept = [option for option in options if option.rejected_because is None]
         wanted = _wanted(flag, [option.route for option in kept], catalogue)
         if all(wanted(option.route) for option in kept[:1]):
             idle.append(f"{flag.because}: nothing to change")
@@ -181,8 +181,8 @@ def apply_flags(
         else:
             options = [
                 option
-                if option.struck is not None or wanted(option.route)
-                else replace(option, struck=flag.because, flag_id=flag.id)
+                if option.rejected_because is not None or wanted(option.route)
+                else replace(option, rejected_because=flag.because, flag_id=flag.id)
                 for option in options
             ]
     return options, idle, None
@@ -232,12 +232,12 @@ def _met(circuit_name: str, history: RequestHistory) -> str | None:
 
 def reject_if_another_remains(options: list[RouteOption], against: Callable[[Route], str | None]) -> list[RouteOption]:
     """Reject the options that have a reason, as long as another option is left."""
-    kept = [option for option in options if option.struck is None]
+    kept = [option for option in options if option.rejected_because is None]
     if all(against(option.route) for option in kept):
         return options
     return [
-        replace(option, struck=reason, for_now=True)
-        if option.struck is None and (reason := against(option.route)) is not None
+        replace(option, rejected_because=reason, for_now=True)
+        if option.rejected_because is None and (reason := against(option.route)) is not None
         else option
         for option in options
     ]

@@ -34,7 +34,7 @@ class FlagKind(Struct, frozen=True):
 
 FLAGS: Mapping[FlagName, FlagKind] = {
     "pause": FlagKind(
-        "matching requests wait", explained="Requests in scope wait until the flag ends. Calls in flight go on."
+        "matching requests wait", explained="Requests in scope wait until the flag ends. Calls in flight continue."
     ),
     "lower-resolution": FlagKind(
         "limits the size",

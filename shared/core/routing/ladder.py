@@ -101,7 +101,7 @@ class Ladder(Struct, frozen=True):
 
     @property
     def kept(self) -> list[RouteOption]:
-        return [option for option in self.options if option.struck is None]
+        return [option for option in self.options if option.rejected_because is None]
 
 
 def plan(ask: Requirements, context: RoutingContext, history: RequestHistory = NO_HISTORY) -> Plan:
@@ -114,7 +114,9 @@ def plan(ask: Requirements, context: RoutingContext, history: RequestHistory = N
     kept = routes.kept
     if not kept:
         if any(option.for_now for option in routes.options):
-            return Waits("; ".join(_unique(option.struck for option in routes.options if option.for_now)), paused=False)
+            return Waits(
+                "; ".join(_unique(option.rejected_because for option in routes.options if option.for_now)), paused=False
+            )
         return Unroutable(_problem(ask, routes, context.catalogue, history))
     return _planned(routes, kept[0])
 
@@ -130,7 +132,7 @@ def stepped_down(
     cheapest = min(routes.kept, key=lambda option: option.estimate_micros)
     if cheapest.estimate_micros > within_micros:
         return None
-    dearer = [replace(option, struck=option.struck or because) for option in routes.options]
+    dearer = [replace(option, rejected_because=option.rejected_because or because) for option in routes.options]
     planned = _planned(replace(routes, options=tuple(dearer)), dearer[routes.options.index(cheapest)])
     return replace(planned, next=None, least_estimate_micros=cheapest.estimate_micros)
 
@@ -259,7 +261,7 @@ def _reasons(taken: Route, passed: Sequence[RouteOption], asked_lane: str) -> li
     changes = ", ".join(
         f"{name} {getattr(route, name)} -> {getattr(taken, name)}" for name in taken.changes_from(route)
     )
-    return [f"{changes}: {' and '.join(_unique(option.struck for option in passed))}"]
+    return [f"{changes}: {' and '.join(_unique(option.rejected_because for option in passed))}"]
 
 
 def _unique(texts: Any) -> list[Any]:
@@ -269,7 +271,7 @@ def _unique(texts: Any) -> list[Any]:
 def _problem(ask: Requirements, routes: Ladder, catalogue: Catalogue, history: RequestHistory) -> Problem:
     """Why not even the requested route can be had."""
     first = routes.options[0]
-    if ask.max_cost_micros is not None and (first.struck or "").startswith("over the cap"):
+    if ask.max_cost_micros is not None and (first.rejected_because or "").startswith("over the cap"):
         allowed = f"at least {usd(history.spent_micros + first.estimate_micros)} for {first.route}"
         return Problem(
             "max_cost_usd",
@@ -278,7 +280,7 @@ def _problem(ask: Requirements, routes: Ladder, catalogue: Catalogue, history: R
             "Raise the cap, or request a smaller size or a cheaper model.",
         )
     lanes = ", ".join(sorted({option.route.lane for option in routes.kept})) or "none"
-    return Problem("lane", shown(ask.lane), lanes, f"{first.struck}. Correct it and submit under a new id.")
+    return Problem("lane", shown(ask.lane), lanes, f"{first.rejected_because}. Correct it and submit under a new id.")
 
 
 def below_floor(route: Route, floor: Floor, catalogue: Catalogue) -> Problem | None:

@@ -68,8 +68,8 @@ async def estimate(ports: Ports, request: RenderRequest) -> Estimate:
                 option.route.model,
                 option.route.image_size,
                 usd(option.estimate_micros) if option.estimate_micros else None,
-                "chosen" if option.route == chosen else "possible" if option.struck is None else "rejected",
-                option.struck,
+                "chosen" if option.route == chosen else "possible" if option.rejected_because is None else "rejected",
+                option.rejected_because,
             )
             for option in options.options
         ),

@@ -49,11 +49,11 @@ async def arrive(ports: Ports, headers: Mapping[str, str], body: bytes) -> Effec
         return verdict
     try:
         event = parse_event(body)
-    except BadMessage as error:  # signed, and no release of ours can read it: sending it again helps nobody
+    except BadMessage as error:  # signed, but unreadable for this release: sending it again would not help
         ports.signals.emit(events.BAD_MESSAGE, function="arrive", message_id=_id(headers), reason=str(error))
         return "ignored"
     if contradicts(verdict.claims, event):
-        refusal = NotGenuine("contradicted", "the token tells of another event than the body")
+        refusal = NotGenuine("contradicted", "the token names another event than the body")
         _refused(ports, refusal)
         return refusal
     noted = Noted(_id(headers), event.type, verdict.way, began_at)

@@ -57,7 +57,7 @@ async def wake_batch(ports: Ports, name: str) -> int:
     pages = [await ports.store.query(queries.batch_named(one)) for one in names]
     for document in itertools.chain(*pages):
         due_at, time = batch_in(document).record.due_at, ServerTime(ports.clock, document.read_at)
-        if due_at is not None and due_at <= time.now() + LOOK_LATER:  # else another process works on it
+        if due_at is not None and due_at <= time.now() + LOOK_LATER:  # otherwise another process works on it
             count += await attempt(ports, "look after a batch", document.path, _tend(ports, document, time)) or 0
     return count
 

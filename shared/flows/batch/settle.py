@@ -66,7 +66,7 @@ async def settle_results(ports: Ports, claimed: Batch, progress: Progress, time:
     for entry in entries.values():
         extra += await _end(ports, claimed, entry, progress, time)
     if strange:
-        what = f"batch {claimed.id} ({claimed.record.name}): {strange.total()} answers under keys that nobody asked for"
+        what = f"batch {claimed.id} ({claimed.record.name}): {strange.total()} answers under unknown keys"
         ports.signals.emit(events.ESCALATION, what=what, request_id=None, runbook="batch-strange-answers")
     await _close(ports, claimed, progress, list(entries.values()), extra, strange.total(), time)
 

@@ -38,7 +38,7 @@ async def _collect_one(ports: Ports, collector: Collector, arrival: Arrival, mes
     request, attempt = await _find(ports, arrival)
     if request is None:
         ports.signals.emit(events.ARRIVAL_UNKNOWN, interaction_id=arrival.interaction_id, message_id=message.id)
-        return "settled before"  # the net finds what is on record; nothing else is ours
+        return "settled before"  # the net finds what is on record; the rest is not ours
     if request.record.interaction_id == arrival.interaction_id:
         if request.record.is_awaiting:
             call = Call(request, request.record.attempt_count, arrival.interaction_id)

@@ -46,7 +46,7 @@ async def _of(ports: Ports, collector: Collector, document: Document) -> int:
         return len(gone)
     current = request_in(newest)
     after = transitions.without_leftovers(current.record, gone, current.read_at + AGAIN)
-    # A conflict: somebody else changed the request; the mark stays, and this comes round again.
+    # A conflict: another process changed the request; the mark stays, and this is tried again.
     await ports.store.commit(update(current, after))
     return len(gone)
 

@@ -115,7 +115,7 @@ class Collector:
                 case Stop(why):
                     stopping = await self._stop(call, why, time.now())
                     if stopping is None or call.is_late:
-                        return call, Wait()  # somebody else has the request in hand, or is to look again later
+                        return call, Wait()  # another process works on the request, or a later look will
                     call = stopping
 
     async def _look(self, call: Call, attempt: Attempt, order: Order) -> Looked:
@@ -155,7 +155,7 @@ class Collector:
             events.INTERACTION_STOPPED, request_id=request.id, attempt=call.attempt,
             interaction_id=call.interaction_id, why=why, trace_id=request.record.trace_id,
         )  # fmt: skip
-        await ports.interactions.cancel(call.interaction_id)  # asked for again at the next look where it failed
+        await ports.interactions.cancel(call.interaction_id)  # repeated at the next look if it failed
         return replace(call, request=request)
 
     async def _settle(

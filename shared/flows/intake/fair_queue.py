@@ -84,7 +84,7 @@ class FairTags:
         except BaseException as error:
             del self._counts[key]
             future.set_exception(error)
-            future.exception()  # those who wait hear of it; that nobody waits is no error
+            future.exception()  # waiting callers get it; without any it is ignored
             raise
         weight = DEFAULT_WEIGHT if record.weight is None else record.weight
         future.set_result(_Count(now, waiting, weight, (record.budget or self._ports.default_budget) is not None))

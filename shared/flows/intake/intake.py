@@ -121,7 +121,7 @@ async def _queue(ports: Ports, kicks: Kicks, tags: FairTags, request: RenderRequ
     existing = await find_request(ports.store, request.tenant, request.request_id)
     if isinstance(
         existing, Document
-    ):  # looked at first: a repeated request is answered even where the catalogue has changed
+    ):  # checked first: a repeated request is answered even if the catalogue has changed
         await _repeat(ports, kicks, request, existing, delivery)
         return
     above = await failed_model(ports.store, request)
@@ -148,7 +148,7 @@ async def _queue(ports: Ports, kicks: Kicks, tags: FairTags, request: RenderRequ
     path, document = existing.path, record.to_json()
     try:
         taking, created = await _create(ports, kicks, tags, existing, record, document, None if overdue else planned)
-    except ValueError as error:  # this request alone: nothing else is written here
+    except ValueError as error:  # only this request: nothing else is written here
         raise InvalidDocument(str(error)) from error
     if isinstance(created, Conflict):
         current = await ports.store.get(path)
@@ -257,7 +257,7 @@ async def _repeat(ports: Ports, kicks: Kicks, request: RenderRequest, existing: 
         trace_id=existing.record.trace_id,
     )
     root = tracing.root_of(existing.record)
-    if delivery.caller is None:  # a redelivery, as far as anybody knows
+    if delivery.caller is None:  # probably a redelivery
         _trace(ports, delivery, tracing.below(ports, root), root, existing.id, effect="repeated")
     else:
         _trace(ports, delivery, delivery.place, delivery.caller, existing.id, effect="repeated", links=(root,))
@@ -379,7 +379,7 @@ def check(
         except UnknownModel:
             allowed = ", ".join(catalogue.names)
             problems.append(Problem("floor.model", shown(request.floor.model), allowed, "Use one of them."))
-            request = replace(request, floor=Floor())  # what else is wrong is told too
+            request = replace(request, floor=Floor())  # other problems are reported too
     for index, reference in enumerate(request.references):
         try:
             references.check(reference.uri, request.tenant)

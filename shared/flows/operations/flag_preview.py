@@ -45,8 +45,8 @@ class Queue(Struct, frozen=True):
     heads: Sequence[Head]
 
 
-class Foreseen(Struct, frozen=True):
-    """Of one queue."""
+class QueueEffect(Struct, frozen=True):
+    """What the flag would change in one queue."""
 
     queue: Queue
     in_scope: int = 0
@@ -76,7 +76,7 @@ class FlagPreview(Struct, frozen=True):
     """A flag that may be tripped, and what it would affect."""
 
     flag: Flag
-    foreseen: list[Foreseen]
+    by_queue: list[QueueEffect]
     alike: list[Flag]
     """Flags of the same name that are already tripped."""
     lanes: tuple[str, ...]
@@ -103,9 +103,9 @@ async def look(
     alike = [item for item in snapshot.board.in_force(snapshot.now) if item.name == wish.name]
     most = max(LEAST_LOOKED_AT, LOOKED_AT_IN_ALL // max(1, len(queues)))
     nearest = [replace(queue, heads=queue.heads[:most]) for queue in queues]
-    # Planning takes a while: in a thread of its own, others of this process go on meanwhile.
-    foreseen = await asyncio.to_thread(lambda: [foresee(queue, flag, context) for queue in nearest])
-    return FlagPreview(flag, foreseen, alike, snapshot.lanes(lanes))
+    # Planning takes a while: in a thread of its own, it does not block this process.
+    by_queue = await asyncio.to_thread(lambda: [effect_on(queue, flag, context) for queue in nearest])
+    return FlagPreview(flag, by_queue, alike, snapshot.lanes(lanes))
 
 
 async def waiting(store: Store, catalogue: Catalogue, tenant: str | None) -> list[Queue]:
@@ -127,7 +127,7 @@ async def _queue(store: Store, model: str, priority: str, tenant: str | None) ->
     )
 
 
-def foresee(queue: Queue, new: Flag, context: RoutingContext) -> Foreseen:
+def effect_on(queue: Queue, new: Flag, context: RoutingContext) -> QueueEffect:
     """How the heads would change if `new` were in force beside the current flags; a shadow flag is treated as if it
     were in force."""
     with_it = context.with_flag(replace(new, shadow=False))
@@ -148,7 +148,7 @@ def foresee(queue: Queue, new: Flag, context: RoutingContext) -> Foreseen:
                 saved += before.estimate_micros - after.estimate_micros
             case _:
                 pass
-    return Foreseen(queue, len(heads), changes, saved)
+    return QueueEffect(queue, len(heads), changes, saved)
 
 
 def _alike(head: Head, context: RoutingContext) -> Hashable:

@@ -54,7 +54,7 @@ class Overdue:
         `blocked_before` by model: what was full at the tick before; requests behind it are ended already.
         """
         for candidate, full in result.missed:
-            if candidate.model in context.opens:  # else the next tick plans another route, where there is one
+            if candidate.model in context.opens:  # otherwise the next tick plans another route, if there is one
                 await self.end(candidate.head, "expired", _too_late(candidate.model, full))
         new = {model: full for model, full in result.blocked.items() if model not in blocked_before}
         await self._expire_behind(new, context, now)

@@ -37,7 +37,7 @@ async def clear(store: Store, account: BudgetAccount, now: datetime) -> Cleared:
     taken, untaken, rewritten = [], [], []
     for reservation, request in zip(pending, requests, strict=True):
         if not isinstance(request, Document) or request_in(request).record.release >= reservation.release:
-            taken.append(reservation.request_id)  # one that is gone had its end, and what it held is in the shards
+            taken.append(reservation.request_id)  # a missing request has ended, and its money is in the shards
         elif request_in(request).record.status != "queued":
             untaken.append(reservation.request_id)  # it ended before: no release finds the version that it was made for
         elif isinstance(await store.commit(Update(request.path, {"updated_at": now}, request.version)), Committed):

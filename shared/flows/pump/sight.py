@@ -150,7 +150,7 @@ async def _read_reports(ports: Ports, before: Reports | None, now: datetime) -> 
     since = now - (FIRST_LOOK if before is None else REMEMBERED)
     read = await ports.store.query(queries.evidence_since(since))
     by_process = {document.id: stored_in(document, WorkerReport) for document in read}
-    ahead = now + CLOCK_TOLERANCE  # what lies beyond was told by a clock set back since
+    ahead = now + CLOCK_TOLERANCE  # later times are from a clock that was set back since
     by_process = {process: report for process, report in by_process.items() if report.updated_at <= ahead}
     return _summed(by_process, before, now)
 

@@ -244,7 +244,7 @@ class Evidence:
             self._store = self._in_store - 1
             self._written_at = self._ports.clock.monotonic()
             now = time.now()
-            if self._reported_at - now > CLOCK_TOLERANCE:  # what was seen is told by a clock that was set back since
+            if self._reported_at - now > CLOCK_TOLERANCE:  # observed by a clock that was set back since
                 self._observations, self._health, self._heard = {}, {}, {}
             self._reported_at = now
             self._drift = {}

@@ -71,7 +71,7 @@ async def render(ports: Ports, kicks: Kicks, evidence: Evidence, message: Messag
         case _ if request.record.announce == "pending":
             await announce(ports, request)
         case _:
-            pass  # held by a live lease, an older release, or over: somebody else has the next step
+            pass  # leased, of an older release, or ended: another process takes the next step
 
 
 def _has_lapsed(request: Request, time: ServerTime) -> bool:
@@ -87,7 +87,7 @@ async def _attempt(ports: Ports, evidence: Evidence, request: Request, time: Ser
     if _claim_at(evidence, request) - time.now() > CLOCK_TOLERANCE:
         return await _give_back(ports, evidence, None, request, time, request)
     late = StartSignal.DELIVERED_LATE if time.now() > _claim_at(evidence, request) else StartSignal.LATE
-    is_ahead = request.record.open_slot is None  # else its slot began as it arrived: its delay says nothing
+    is_ahead = request.record.open_slot is None  # otherwise its slot began when it arrived: its delay means nothing
     """The signal if the call cannot leave in time: it came too late to be claimed ahead, or this worker is slow."""
     await ports.lanes[request.record.route.lane].prepare()
     try:  # before the slot: a slow bucket must not make the start late
@@ -161,7 +161,7 @@ async def _call(
     fault."""
     released = request
     if ports.leaving.begun:
-        why = "its worker was told to end"
+        why = "its worker was shutting down"
         return await _give_back(ports, evidence, None, request, time, released, reason=why)
     if time.now() > request.record.slot_end:
         return await _give_back(ports, evidence, late, request, time, released)
@@ -373,7 +373,7 @@ class _Hold:
             try:
                 if not await self._renew_once():
                     return
-            except Exception:  # noqa: BLE001  a store that is away for a moment must not end a paid attempt
+            except Exception:  # noqa: BLE001  a brief failure of the store must not end a paid attempt
                 continue
 
     async def _renew_once(self) -> bool:

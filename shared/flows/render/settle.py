@@ -200,5 +200,5 @@ async def _report(ports: Ports, ending: Ending, settled: Settlement, answer: Com
     if settled.effect == "final":
         await ended(ports, after, tidy=tidy)
     elif tidy is not None and (tidied := await tidy(after)) != after.record:
-        # A conflict: somebody else has the request by now. What is left is found by its mark.
+        # A conflict: another process has the request by now. Leftovers are found by their mark.
         await ports.store.commit(update(after, tidied))

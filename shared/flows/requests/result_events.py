@@ -62,6 +62,6 @@ async def announce(ports: Ports, request: Request, tidy: Tidy | None = None) -> 
         request_id=request.id, status=request.record.status,
     )  # fmt: skip
     if request.record.announce == "pending":
-        # A conflict means that somebody else changed it meanwhile: the mark stays, and one more announcement follows.
+        # A conflict means that another process changed it: the mark stays, and it is announced once more.
         tidied = request.record if tidy is None else await tidy(request)
         await ports.store.commit(update(request, replace(tidied, announce=None)))

@@ -62,9 +62,9 @@ def prospect(
 
 
 def _step(option: RouteOption, chosen: Route | None) -> Step:
-    word = "chosen" if option.route == chosen else "possible" if option.struck is None else "rejected"
+    word = "chosen" if option.route == chosen else "possible" if option.rejected_because is None else "rejected"
     flag = f" ({option.flag_id})" if option.flag_id else ""
-    return Step(option.route, option.estimate_micros, word, f"{option.struck or ''}{flag}")
+    return Step(option.route, option.estimate_micros, word, f"{option.rejected_because or ''}{flag}")
 
 
 def _fate(
@@ -102,16 +102,16 @@ def _queued(request: RequestRecord, now: Situation, plan: Plan) -> tuple[str, st
         case Waits(paused=True):
             pause = next((flag for flag in now.scene.flags if flag.name == "pause" and not flag.shadow), None)
             until = pause.expires_at if pause is not None else None
-            return stands, "It goes on when the pause is reset or expires.", "at the latest", until
+            return stands, "It continues when the pause is reset or expires.", "at the latest", until
         case Waits():
-            return stands, f"It goes on when one of its routes opens: {plan.reason}.", _probes(now), request.wake_at
+            return stands, f"It continues when one of its routes opens: {plan.reason}.", _probes(now), request.wake_at
         case Planned():
             route, opens = plan.route, now.routing.opens.get(plan.route.pool)
             following = f"It takes {route}, estimated {display.dollars(plan.estimate_micros)}."
             if opens is not None and opens > now.scene.now:
                 return stands, following, "when the model opens", opens
             if asleep:
-                wakes = "when the budget is raised, else" if request.reason == OVER_BUDGET else "it is looked at again"
+                wakes = "when the budget is raised, else" if request.reason == OVER_BUDGET else "it is checked again"
                 return stands, following, wakes, request.wake_at
             return stands, following, _turn(now), None
 
@@ -120,8 +120,8 @@ def _probes(now: Situation) -> str:
     conclusions = now.routing.routing.conclusions.reached.values()
     nearest = min((one.next_probe_at for one in conclusions), default=None)
     if nearest is None:
-        return "breakers are probed every 15 s; it is looked at again"
-    return f"next probe in {display.left(max(timedelta(0), nearest - now.scene.now))}; it is looked at again"
+        return "breakers are probed every 15 s; it is checked again"
+    return f"next probe in {display.left(max(timedelta(0), nearest - now.scene.now))}; it is checked again"
 
 
 def _turn(now: Situation) -> str:

@@ -32,7 +32,7 @@ async def made(ports: Ports, summary: Summary, before: Summary) -> tuple[Summary
     if last is not None and series.number(last, MINUTE) >= series.number(now, MINUTE):
         if last <= now:
             return summary, []
-        last = None  # told by a clock that was set back since
+        last = None  # from a clock that was set back since
     document = await ports.store.get(PATH)
     earlier = Series.from_json(document.data) if isinstance(document, Document) else Series()
     limits = _limits(summary)

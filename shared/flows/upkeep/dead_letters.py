@@ -142,7 +142,7 @@ async def _count(ports: Ports, request: Request) -> bool:
     count = request.record.dead_letters + 1
     if count >= MOST_DEAD_LETTERS:
         return True
-    # A conflict: somebody else has changed it, and it is no dead letter any more, or the next one counts.
+    # A conflict: another process changed it, so it is no dead letter any more, or the next one counts.
     await ports.store.commit(update(request, replace(request.record, dead_letters=count)))
     return False
 

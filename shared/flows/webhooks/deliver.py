@@ -58,7 +58,7 @@ async def deliver(ports: Ports, room: DeliveryRoom, message: Message) -> None:
         } if tenant and "/" not in rejected:
             await fan_out_rejection(ports.store, ports.topics, tenant, request_id, rejected)
         case {"request_id": str(), "status": "rejected"}:
-            pass  # of no tenant: nobody to tell
+            pass  # without a tenant there is no endpoint
         case _:
             raise BadMessage("neither a result nor a due delivery")
 

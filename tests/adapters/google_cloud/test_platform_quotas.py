@@ -23,7 +23,7 @@ from tests.fakes.loopback import serving
 
 REGION = "europe-west1"
 FRESH = PlatformLimits(20_000, 40 << 30)
-"""What a new project was seen to have: googlecodelabs/feedback#1856."""
+"""Observed in a new project: googlecodelabs/feedback#1856."""
 
 
 def an_info(quota_id: str, *rows: dict[str, Any]) -> dict[str, Any]:

@@ -164,7 +164,7 @@ def test_cancel_says_what_became_of_it_and_three_is_not_yet(home: Path) -> None:
     sent = renderlane("cancel", "begun", "waits", "new")
     assert sent.exit_code == 3
     assert "begun: its attempt has begun and ends as it ends; see `renderlane status begun`" in sent.stdout
-    assert "waits: cancellation sent, not taken up yet; see `renderlane status waits`" in sent.stdout
+    assert "waits: cancellation sent, not processed yet; see `renderlane status waits`" in sent.stdout
     assert "new: no such request yet; the cancellation is kept for 30 days" in sent.stderr
     ended = renderlane("cancel", "web~gone", "waits", "--json")
     assert ended.exit_code == 1

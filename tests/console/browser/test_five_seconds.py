@@ -37,7 +37,7 @@ MUST_SAY: dict[State, tuple[Level, str, tuple[str, ...]]] = {
     ),
     "paused": (
         "amber", "Paused by ann@example.com",
-        ("Reason: the colour profile is wrong", "42 requests", "ends by itself in", "Reset the flag", "Open the flag"),
+        ("Reason: the colour profile is wrong", "42 requests", "expires in", "Reset the flag", "Open the flag"),
     ),
     "budget gone": ("amber", "Budget of press is used up", ("of $3.00 a day", "46 requests wait for budget", "Raise")),
     "worker gone": (

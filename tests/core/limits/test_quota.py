@@ -50,7 +50,7 @@ def test_spaces_and_empty_parts_do_not_matter(text: str) -> None:
         ("a=rpm:60,", "''", "one of rpm, ipm, tpm"),
         ("a=rph:60", "'rph:60'", "one of rpm, ipm, tpm"),
         ("a=rpm:60;a=rpd:5", "'a' is named twice", "once"),
-        ("a=rpm:60,rpm:61", "rpm stands twice", "once"),
+        ("a=rpm:60,rpm:61", "rpm appears twice", "once"),
         ("a=rpm:", "rpm:", "a number of zero or more"),
         ("a=rpm:-1", "rpm:-1", "a number of zero or more"),
         ("a=rpm:1.5", "rpm:1.5", "a number of zero or more"),

@@ -807,8 +807,8 @@ UNREADABLE: list[tuple[bytes, str]] = [
     (b'{"request_id": "a", "prompt": "\xed\xa0\x80"}', "not valid Unicode"),
     (rb'{"request_id": "a", "prompt": "\ud800"}', "not valid Unicode"),
     (rb'{"\udfff": 1}', "not valid Unicode"),
-    (b'{"request_id": "a", "prompt": "x", "prompt": "x"}', "'prompt' stands twice"),
-    (b'{"request_id": "a", "prompt": "x", "labels": {"k": "1", "k": "2"}}', "'k' stands twice"),
+    (b'{"request_id": "a", "prompt": "x", "prompt": "x"}', "'prompt' appears twice"),
+    (b'{"request_id": "a", "prompt": "x", "labels": {"k": "1", "k": "2"}}', "'k' appears twice"),
     (b'{"request_id": NaN}', "NaN is not JSON"),
     (b'{"request_id": -Infinity}', "-Infinity is not JSON"),
     (b"[" * 100_000 + b"]" * 100_000, "nested too deeply"),
@@ -854,7 +854,7 @@ def test_a_message_of_many_thousand_fields_is_read_in_no_time() -> None:
     """Counting each name among all the others took many seconds."""
     pairs = b",".join(b'"%d":1' % number for number in range(25_000))
     began = process_time()
-    with pytest.raises(InvalidRequest, match="stands twice"):
+    with pytest.raises(InvalidRequest, match="appears twice"):
         parse_message(b"{" + pairs + b',"0":1}')
     assert process_time() - began < 1
 

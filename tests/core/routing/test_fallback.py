@@ -60,10 +60,10 @@ def planned(fields: dict[str, Any], *flags: Flag, history: RequestHistory | None
     return plan_
 
 
-def struck(fields: dict[str, Any], route: Route, *flags: Flag, **more: Any) -> str | None:
+def rejection(fields: dict[str, Any], route: Route, *flags: Flag, **more: Any) -> str | None:
     routes = ladder(Requirements.of(a_request(**fields)), a_context(*flags, **more))
     assert isinstance(routes, Ladder)
-    return next(option.struck for option in routes.options if option.route == route)
+    return next(option.rejected_because for option in routes.options if option.route == route)
 
 
 PRO_4K: dict[str, Any] = {"purpose": "final", "image_size": "4K"}
@@ -178,14 +178,14 @@ def test_when_every_route_is_out_the_request_waits_and_says_for_what() -> None:
     ],
 )
 def test_every_route_that_is_struck_out_says_why(fields: dict[str, Any], route: Route, reason: str | None) -> None:
-    text = struck(fields, route)
+    text = rejection(fields, route)
     assert text == reason if reason is None else text is not None and text.startswith(reason)
 
 
 def test_batch_and_gateway_need_the_consent_of_the_request() -> None:
     lanes = (*BUILT, "batch", "gateway")
-    assert struck(PRO_4K, Route("batch", PRO, "4K"), lanes=lanes) == "no consent: allow.batch"
-    gateway = struck(PRO_4K, Route("gateway", PRO, "4K"), lanes=lanes)
+    assert rejection(PRO_4K, Route("batch", PRO, "4K"), lanes=lanes) == "no consent: allow.batch"
+    gateway = rejection(PRO_4K, Route("gateway", PRO, "4K"), lanes=lanes)
     assert gateway is not None
     consenting = {**PRO_4K, "allow": {"batch": True}}
     assert planned(consenting, a_flag("use-batch"), lanes=lanes).route.lane == "batch"

@@ -40,10 +40,10 @@ def a_context(off: str | None = None, **changes: Any) -> RoutingContext:
     return RoutingContext(a_catalogue(), (*LANES, "gateway"), offers=offers, now=NOW)
 
 
-def struck(fields: dict[str, Any], route: Route, under: RoutingContext) -> str | None:
+def rejection(fields: dict[str, Any], route: Route, under: RoutingContext) -> str | None:
     routes = ladder(Requirements.of(a_request(**fields)), under)
     assert isinstance(routes, Ladder)
-    return next(option.struck for option in routes.options if option.route == route)
+    return next(option.rejected_because for option in routes.options if option.route == route)
 
 
 CONSENT: dict[str, Any] = {"purpose": "final", "image_size": "4K", "allow": {"gateway": True}}
@@ -65,7 +65,7 @@ def test_a_calls_time_out_stays_under_what_a_push_allows() -> None:
 def test_its_route_is_estimated_at_its_own_price_and_kept_last() -> None:
     routes = ladder(Requirements.of(a_request(**CONSENT)), a_context())
     assert isinstance(routes, Ladder)
-    kept = [option for option in routes.options if option.struck is None]
+    kept = [option for option in routes.options if option.rejected_because is None]
     assert [option.route.lane for option in kept][-1] == "gateway"
     option = next(option for option in kept if option.route == GATEWAY_4K)
     assert option.estimate_micros == 90_000
@@ -92,7 +92,7 @@ def test_its_route_is_estimated_at_its_own_price_and_kept_last() -> None:
 def test_what_speaks_against_the_route_is_said(
     fields: dict[str, Any], under: RoutingContext, reason: str | None
 ) -> None:
-    text = struck(fields, GATEWAY_4K, under)
+    text = rejection(fields, GATEWAY_4K, under)
     assert text == reason if reason is None else text is not None and text.startswith(reason)
 
 

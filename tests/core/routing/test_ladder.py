@@ -129,8 +129,8 @@ def test_a_floor_beside_the_ladder_holds_by_its_successor(floor: str) -> None:
     assert isinstance(routes, Ladder)
     kept = {option.route.model for option in routes.kept}
     assert kept == {PRO, NB21}
-    struck = {option.struck for option in routes.options if option.route == Route("standard", LITE, "1K")}
-    assert struck == {f"{LITE} cannot do it: grounding true, allowed: false (for {LITE})"}
+    reasons = {option.rejected_because for option in routes.options if option.route == Route("standard", LITE, "1K")}
+    assert reasons == {f"{LITE} cannot do it: grounding true, allowed: false (for {LITE})"}
     without = ladder(
         Requirements.of(a_request(purpose="final", floor={"model": floor})), RoutingContext(a_catalogue(), LANES)
     )
@@ -152,7 +152,11 @@ def test_a_threshold_that_batches_do_not_take_is_refused_there_and_strikes_that_
         Requirements.of(a_request(**IMAGE_HATE, model=PRO, allow={"batch": True})), RoutingContext(a_catalogue(), LANES)
     )
     assert isinstance(routes, Ladder)
-    batch = {option.struck for option in routes.options if option.route.lane == "batch" and option.route.model == PRO}
+    batch = {
+        option.rejected_because
+        for option in routes.options
+        if option.route.lane == "batch" and option.route.model == PRO
+    }
     assert all("cannot do it: safety image_hate" in (reason or "") for reason in batch)
     assert {option.route.lane for option in routes.kept} == {"standard", "flex"}
     text = a_request(safety={"harassment": "off"}, lane="batch", model=PRO, allow={"batch": True})

@@ -27,7 +27,7 @@ def test_its_name_is_version_commit_and_image() -> None:
 def test_two_settings_of_one_build_differ_where_cloud_run_names_them() -> None:
     assert Release(BUILD, "pump-00007").identity != Release(BUILD, "pump-00008").identity
     assert Release(BUILD).identity == BUILD
-    assert Release().identity == "", "two processes of one machine cannot be told apart"
+    assert Release().identity == "", "two processes of one machine cannot be distinguished"
 
 
 def test_it_comes_from_the_environment(tmp_path: Path) -> None:

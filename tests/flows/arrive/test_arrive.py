@@ -116,7 +116,7 @@ async def test_a_body_other_than_its_token_s_is_refused(door: Door) -> None:
     """A token need not cover the body; where it tells of an event, that one counts."""
     headers = TOKENS.headers(INTERACTION, door.world.clock.now(), data={"id": "v1_other"})
     assert await arrive(door.ports, headers, INTERACTION) == NotGenuine(
-        "contradicted", "the token tells of another event than the body"
+        "contradicted", "the token names another event than the body"
     )
     assert door.arrivals == []
 

@@ -223,5 +223,5 @@ async def test_an_escalation_records_that_the_lower_model_failed_and_takes_the_o
     await world.run_until_quiet()
     assert world.status("r-2")["receipt"]["delivered"]["model"] == PRO
     assert f"{NB21} failed the quality bar" in world.status("r-2")["receipt"]["reasons"][0]
-    assert world.status("r-3")["receipt"]["delivered"]["model"] == NB21, "one that nobody knows says nothing"
+    assert world.status("r-3")["receipt"]["delivered"]["model"] == NB21, "an unknown one says nothing"
     assert world.status("r-4")["receipt"]["delivered"]["model"] == NB21, "other tenants' images are theirs to judge"

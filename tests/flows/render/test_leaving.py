@@ -21,7 +21,7 @@ async def test_a_release_whose_slot_has_not_come_goes_back_to_the_front_unpaid()
     await world.run_for(timedelta(seconds=30), told_to_end())
     await world.run_until_quiet()
     reasons = [line["reason"] for line in world.signals.of(events.REQUEUED)]
-    assert "its worker was told to end" in reasons
+    assert "its worker was shutting down" in reasons
     assert world.status()["status"] == "succeeded"
     assert world.status()["attempt_count"] == 1
     assert len(world.lane.calls) == 1, "nothing was called by the worker that went"

@@ -1,1 +1,1 @@
-"""Verbs about what was spent, and what may be."""
+"""Verbs about what was spent, and what may be spent."""

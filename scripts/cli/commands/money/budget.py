@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from shared.ports.store import Store
 
 MOST_SHOWN = 3
-"""Changes; --json has them all."""
+"""Changes shown; --json has all of them."""
 
 
 @click.command("budget")
@@ -41,7 +41,7 @@ def command(name: str, limit: str | None, period: str | None, over: str | None, 
 
 
 class _New(Struct, frozen=True):
-    """What was given; None leaves it as it is."""
+    """The given options; None leaves a part unchanged."""
 
     limit: str | None
     period: PeriodName | None

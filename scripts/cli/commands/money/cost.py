@@ -33,7 +33,7 @@ class DayRange(Struct, frozen=True):
 
 
 class Into(Struct, frozen=True):
-    """Where else the figures go."""
+    """Where else the figures are written."""
 
     csv: str | None
     chart: str | None
@@ -105,7 +105,7 @@ async def _cost(by: str, span: DayRange, into: Into, models: Catalogue, *, expla
 
 
 async def _rows(since: date, until: date) -> list[LedgerRow]:
-    """The ledger's rows from day to day, both included."""
+    """The ledger's rows of these days, both included."""
     from shared.flows.operations.ledger_reading import read_rows
 
     async with worker_home.reading(worker_home.read_settings()) as store:
@@ -113,7 +113,7 @@ async def _rows(since: date, until: date) -> list[LedgerRow]:
 
 
 async def _reconcile(path: str, models: Catalogue, *, as_json: bool) -> None:
-    """Exit code 1 where the bills differ."""
+    """Exit code 1 if the bills differ."""
     from scripts.cli.data.json_output import to_json
     from scripts.cli.views.money import reconciliation_table
     from scripts.cli.views.see import request_view

@@ -45,7 +45,7 @@ def command(ctx: click.Context, name: str, seconds: float | None, as_json: bool)
 
 
 def _play(name: str, seconds: float | None, *, as_json: bool) -> tuple[DrillRecording, list[TimelineRow]]:
-    """The timeline is the progress: it is told line by line."""
+    """The timeline is the progress: it is printed line by line."""
     from scripts.cli.views.prepare import drill_report
     from scripts.drills import run_worker
     from scripts.drills.drill_catalogue import scene_of

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from shared.core.limits.effective import EffectiveLimit
 
 TOLD_EVERY = 2.0
-"""Seconds between lines of progress, where there is no terminal."""
+"""Seconds between lines of progress, if there is no terminal."""
 
 
 class PlanOptions(Struct, frozen=True):
@@ -193,7 +193,7 @@ def _read(file: str) -> bytes:
 async def _state(
     settings: Settings, models: Catalogue, called: Sequence[str]
 ) -> tuple[Mapping[str, Mapping[str, EffectiveLimit]], int]:
-    """The limits in force and the capacity, as the store has them; as configured where nothing was ever started."""
+    """The limits in force and the capacity, as stored; as configured if nothing was ever started."""
     from scripts.cli.data import worker_settings
     from scripts.cli.data.see.quota_state import read
     from scripts.planner.limits import configured
@@ -257,7 +257,7 @@ def _plan(
 
 
 def _played(way: Alternative, stage: ForecastBasis) -> Forecast | None:
-    """None where nothing is known of how it would go: in the flex lane, or all by batch."""
+    """None if nothing is known about how it would go: in the flex lane, or all by batch."""
     from scripts.planner.forecast import play
 
     queue = way.through_the_queue
@@ -280,7 +280,7 @@ def _draw(played: Mapping[str, Forecast], stage: ForecastBasis, path: str, load:
 
 @contextlib.contextmanager
 def _progress(name: str, total: int) -> Iterator[Tell]:
-    """On standard error: a bar on a terminal, elsewhere a line now and then."""
+    """On standard error: a bar on a terminal, elsewhere a line from time to time."""
     if not sys.stderr.isatty():
         yield _lines(name, total)
         return

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from shared.core.records.versioned import Row
 
 STATUSES = ("queued", "released", "batched")
-"""Not begun: what has begun ends as it ends."""
+"""Statuses of requests that have not started; others are not affected."""
 
 
 @click.command("cancel")
@@ -73,7 +73,7 @@ def command(
 
 
 async def _cancel(ids: tuple[str, ...], patience: float, *, as_json: bool) -> int:
-    """The exit code: 1 where a request has ended already, 3 where one has not ended yet."""
+    """The exit code: 1 if a request has ended already, 3 if one has not ended yet."""
     from scripts.cli.commands.run import cancellation
     from scripts.cli.data.run.outgoing import send
 
@@ -141,7 +141,7 @@ def _preview(rows: list[Row]) -> None:
 
 
 async def _targets(settings: Settings, names: Sequence[str]) -> list[Target]:
-    """A request that does not exist yet is of the tenant that its name says, else of `default`."""
+    """A request that does not exist yet belongs to the tenant that its name says, else to `default`."""
     from scripts.cli.commands.run.cancellation import Target
     from scripts.cli.data.see.requests import resolve
     from shared.core.messages.render_request import DEFAULT_TENANT

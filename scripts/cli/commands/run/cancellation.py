@@ -1,4 +1,4 @@
-"""What became of cancellations: sent by id, then looked for until each has had its effect, or time is up."""
+"""The effect of cancellations: sent by id, then polled until each has taken effect, or time is up."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Target(Struct, frozen=True):
 
 
 class Fate(Struct, frozen=True):
-    """What became of one cancellation."""
+    """The effect of one cancellation."""
 
     target: Target
     status: str | None
@@ -74,11 +74,11 @@ class Fate(Struct, frozen=True):
             case "begun":
                 return f"{name}: its attempt has begun and ends as it ends; {look}"
             case "sent":
-                return f"{name}: cancellation sent, not taken up yet; {look}"
+                return f"{name}: cancellation sent, not processed yet; {look}"
 
 
 def exit_code(fates: Sequence[Fate]) -> int:
-    """1 where a request had ended before, 3 where one has not ended yet."""
+    """1 if a request had ended before, 3 if one has not ended yet."""
     effects = {fate.effect for fate in fates}
     if "ended before" in effects:
         return 1
@@ -86,7 +86,7 @@ def exit_code(fates: Sequence[Fate]) -> int:
 
 
 async def follow(store: Store, targets: Sequence[Target], patience: float) -> list[Fate]:
-    """Until each has had its effect; after `patience` seconds as they are then."""
+    """Until each has taken effect; after `patience` seconds in their state at that time."""
     give_up_at = time.monotonic() + patience
     while True:
         fates = await look(store, targets)

@@ -1,4 +1,4 @@
-"""`./scripts/demo`: the one-machine home, two dozen sample requests from their publishing to their images."""
+"""`./scripts/demo`: the one-machine home and two dozen sample requests, from publishing to images."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ from shared.core.limits.quota import InvalidQuota
 
 SAMPLES = Path(__file__).resolve().parents[3] / "samples"
 PLACEHOLDER = b"file:///SAMPLES"
-"""Stands for the folder of the samples in their reference URIs."""
+"""Placeholder for the folder of the samples in their reference URIs."""
 QUOTA = "gemini-3-pro-image=rpm:60,concurrency:3;*=rpm:120,concurrency:4"
-"""Small enough to see requests wait for it. The simulator enforces the same."""
+"""Small enough to see requests wait for it. The simulator enforces the same limits."""
 LATENCY = "lognormal:1.5,0.3"
 PATIENCE = 120.0
 PATIENCE_WITH_KEY = 1_800.0
-"""Seconds for everything to end."""
+"""Seconds until everything must have ended."""
 
 
 class DemoPlan(Struct, frozen=True):
@@ -44,7 +44,7 @@ class DemoPlan(Struct, frozen=True):
     settings: Settings
     quota: str
     run: str
-    """Goes before every id, so that each run's requests are new ones."""
+    """Prefix of every id, so that each run's requests are new ones."""
     lines: Sequence[OutgoingMessage]
     expected: dict[str, str]
     """The status each request should end with, by its id without the run."""
@@ -138,7 +138,7 @@ def _say_end(plan: DemoPlan, home: Home, summary: str, picture: Path) -> None:
 
 
 def differences(requests: Sequence[StoredRequest | RejectedMessage], expected: dict[str, str], run: str) -> list[str]:
-    """What ended otherwise than the samples expect; a duplicate must not have been rendered twice."""
+    """What ended differently than the samples expect; a duplicate must not have been rendered twice."""
     ended = {(item.request_id or "").removeprefix(run): item for item in requests}
     different = []
     for name, status in expected.items():

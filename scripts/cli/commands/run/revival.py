@@ -1,4 +1,4 @@
-"""Reviving from the command line: what a filter would send round again and at what price, and the sending."""
+"""Reviving from the command line: what a filter would resubmit and at what price, and the resubmission."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ class Preview(Struct, frozen=True):
     requests: Sequence[Row]
     """Without those that were revived before."""
     before: int
-    """Revived before, and the new request is there."""
+    """Revived before, and the new request exists."""
     estimate_micros: int
-    """One attempt each by the route that was asked for, on the safe side."""
+    """One attempt each by the requested route, on the safe side."""
     unroutable: int
-    """No route can do these any more: they would be rejected."""
+    """No route can serve these any more: they would be rejected."""
 
     @property
     def before_words(self) -> str:
@@ -128,7 +128,7 @@ async def send(
     as_json: bool,
     report: Callable[[int], None] | None,
 ) -> int:
-    """The exit code: 1 when one could not be revived. `report` gets how many more were seen to."""
+    """The exit code: 1 if one could not be revived. `report` gets how many more were handled."""
     refused = 0
     async with worker_home.reading(settings) as store, worker_home.publishing(settings) as topics:
         with flag_actions.signals(settings) as events:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from shared.config import Settings
 
 ABOUT_ALL = ("wait", "timeout", "as_json", "raw", "with_prompt", "prefix", "no_check", "what")
-"""Parameters that hold for a file too; the others describe one request."""
+"""Parameters that apply to a file too; the others describe one request."""
 
 FILE_NAME = re.compile(
     r"\S+\.(jsonl?|ndjson|jsonlines|json5|txt|csv|tsv|ya?ml|toml|xml|md|gz|zst|zip|png|jpe?g|webp)", re.IGNORECASE
@@ -143,7 +143,7 @@ def _wrong(settings: Settings, lines: Sequence[OutgoingMessage], name: str | Non
 
 
 def _remark(settings: Settings) -> None:
-    """What is good to know. It is published: nothing that goes wrong here may say otherwise."""
+    """Advice. The request is published: no error here may suggest otherwise."""
     try:
         worker_home.say_if_simulated(settings)
         worker_home.warn_unless_running(settings)
@@ -179,7 +179,7 @@ def _lines(ctx: click.Context, what: str, given: dict[str, Any]) -> tuple[list[O
 
 
 def _refuse_a_file(what: str) -> None:
-    """A file of another ending is not read, and its name is no prompt that anybody would pay for."""
+    """A file with another extension is not read, and its name is not a prompt that anyone would pay for."""
     try:
         is_there = bool(what) and Path(what).exists()  # an empty path is the folder we are in
     except (OSError, ValueError):
@@ -246,7 +246,7 @@ def _pair(text: str, option: str, allowed: str) -> tuple[str, str]:
 
 
 async def _publish(settings: Settings, lines: Sequence[OutgoingMessage], *, is_new: bool) -> list[SentMessage]:
-    """`is_new`: its id was made up here, and is told where the publish may or may not have arrived."""
+    """`is_new`: its id was generated here, and is shown because the publish may or may not have arrived."""
     from scripts.cli.data.run.outgoing import send
     from shared.ports.messaging import TopicsUnavailable
 
@@ -262,7 +262,7 @@ async def _publish(settings: Settings, lines: Sequence[OutgoingMessage], *, is_n
 
 
 def _say_sent(sent: Sequence[SentMessage], *, as_json: bool) -> None:
-    """On standard output, and where that cannot be written, on standard error: the id is all that leads back to it."""
+    """On standard output, and if that cannot be written, on standard error: only the id leads back to the request."""
     lines = []
     for sent_request in sent:
         if as_json:
@@ -276,7 +276,7 @@ def _say_sent(sent: Sequence[SentMessage], *, as_json: bool) -> None:
 
 
 async def _wait(settings: Settings, sent: Sequence[SentMessage], timeout: float | None, form: JsonForm | None) -> int:
-    """The exit code: 0 when all succeeded in time, 1 when one ended otherwise, 3 when some have not ended yet."""
+    """The exit code: 0 if all succeeded in time, 1 if one ended otherwise, 3 if some have not ended yet."""
     from scripts.cli.data.run.completion import Submission
     from scripts.cli.data.see.requests import StoredRequest
     from scripts.cli.views.see import progress

@@ -67,7 +67,7 @@ def _refuse_idle_options(ctx: click.Context, settings: Settings) -> None:
 
 
 def _confirm_live(settings: Settings, *, yes: bool) -> None:
-    """Nothing is paid for by an environment variable that somebody forgot."""
+    """Nothing is paid for because of a forgotten environment variable."""
     if not settings.is_live:
         return
     budget = settings.default_budget_micros
@@ -157,7 +157,7 @@ async def _say_what_is_left(home: Home) -> None:
 
 
 def _left_behind(awaiting: int, *, simulated: bool) -> str:
-    """Calls in the background need no worker: a stop does not wait for them."""
+    """Background calls need no worker: a stop does not wait for them."""
     waits, they = ("request awaits", "it is") if awaiting == 1 else ("requests await", "they are")
     line = f"{awaiting} {waits} the provider; {they} collected at the next start"
     return f"{line} (the built-in simulator forgets: {they} made again)" if simulated else line

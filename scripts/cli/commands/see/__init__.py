@@ -1,1 +1,1 @@
-"""Verbs that show what is or was, and change nothing."""
+"""Verbs that show the present or the past, and change nothing."""

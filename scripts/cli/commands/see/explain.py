@@ -35,7 +35,7 @@ def command(ctx: click.Context, what: str, as_json: bool) -> None:
 
 
 async def _explain(what: str, *, as_json: bool) -> int:
-    """The exit code: 1 where a request is unknown or would be rejected."""
+    """The exit code: 1 if a request is unknown or would be rejected."""
     from scripts.cli.data.json_output import to_json
     from scripts.cli.views.see import ladder_table, request_view
     from shared import wiring
@@ -59,7 +59,7 @@ async def _explain(what: str, *, as_json: bool) -> int:
 
 
 def _lines(what: str) -> list[OutgoingMessage]:
-    """One message that fills the whole file, else one a line."""
+    """One message that fills the whole file, else one per line."""
     from scripts.cli.data.run.outgoing import OutgoingMessage, read_lines
 
     try:
@@ -80,7 +80,7 @@ def _lines(what: str) -> list[OutgoingMessage]:
 async def _of_lines(
     lines: Sequence[OutgoingMessage], settings: Settings, catalogue: Catalogue
 ) -> tuple[RoutingSnapshot | None, list[Explained]]:
-    """What is known, or None where there is no store yet."""
+    """What is known, or None if there is no store yet."""
     from datetime import UTC, datetime
 
     from scripts.cli.data.see import explanation, routing

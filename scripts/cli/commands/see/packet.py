@@ -33,7 +33,7 @@ def command(ctx: click.Context, request_id: str, number: int | None, with_prompt
 
 
 async def _packet(request_id: str, number: int | None, *, with_prompt: bool, as_json: bool) -> int:
-    """The exit code: 1 where there is no such request or attempt, 3 where it has not been attempted yet."""
+    """The exit code: 1 if there is no such request or attempt, 3 if it has not been attempted yet."""
     from scripts.cli.data.json_output import to_json
     from scripts.cli.data.see.requests import find_or_say
     from scripts.cli.main import NOT_YET
@@ -69,7 +69,7 @@ async def _packet(request_id: str, number: int | None, *, with_prompt: bool, as_
 
 
 def _sheet(made: dict[str, Any]) -> RenderableType:
-    """One line an item, in the order in which support asks."""
+    """One line per item, in the order in which support asks."""
     from rich.table import Table
 
     from scripts.cli.views.see import request_view
@@ -114,7 +114,7 @@ def _instruction(made: dict[str, Any]) -> str:
 
 
 def _parameters(made: dict[str, Any]) -> str:
-    """What else was asked for, as far as the request says anything."""
+    """The other requested parameters, if any."""
     given = {name: made[name] for name in ("grounding", "thinking", "output_format") if made[name]}
     given |= {f"safety.{category}": threshold for category, threshold in made["safety"].items()}
     return ", ".join(f"{name} {str(value).lower()}" for name, value in given.items())

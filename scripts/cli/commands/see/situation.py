@@ -20,7 +20,7 @@ STYLES = {"green": "green", "amber": "yellow", "red": "bold red"}
 
 
 async def show(*, as_json: bool) -> int:
-    """The exit code: 1 where somebody is needed at once."""
+    """The exit code: 1 if someone has to act at once."""
     from scripts.cli.data.json_output import to_json
     from scripts.cli.data.see import routing
     from scripts.cli.views.see import request_view
@@ -43,7 +43,7 @@ async def show(*, as_json: bool) -> int:
 
 
 def document(now: Situation) -> dict[str, Any]:
-    """One object: the verdict, the figures beside it, and what else holds."""
+    """One object: the verdict, its figures, and the other findings."""
     scene, summary = now.scene, now.summary
     spent = summary.spent if summary is not None else None
     wait = scene.wait_95
@@ -72,7 +72,7 @@ def _finding(finding: Finding) -> dict[str, Any]:
 
 
 def lines(now: Situation) -> Iterator[RenderableType]:
-    """The verdict and what else holds, each with its step; then the figures."""
+    """The verdict and the other findings, each with its step; then the figures."""
     from rich.padding import Padding
     from rich.text import Text
 

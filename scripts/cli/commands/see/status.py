@@ -54,7 +54,7 @@ def command(ctx: click.Context, ids: tuple[str, ...], watch: bool, as_json: bool
 
 
 async def _status(ids: tuple[str, ...], *, watch: bool, as_json: bool, raw: bool, with_prompt: bool) -> int:
-    """The exit code: 1 where an id is unknown, or its request ended without an image."""
+    """The exit code: 1 if an id is unknown, or its request ended without an image."""
     from scripts.cli.data.see.requests import StoredRequest, find, rejections_of
     from scripts.cli.views.see import follow
     from shared import wiring
@@ -118,7 +118,7 @@ async def _show(
 
 
 async def _situation(store: Store, requests: list[StoredRequest], catalogue: Catalogue) -> Situation | None:
-    """How the worker stands; None where all have ended, so that nothing is before them."""
+    """The state of the worker; None if all requests have ended, because then it does not matter."""
     from scripts.cli.data.see import routing
     from shared.flows.status import scene_reading
 
@@ -128,7 +128,7 @@ async def _situation(store: Store, requests: list[StoredRequest], catalogue: Cat
 
 
 def _next_step(request: StoredRequest, now: Situation, catalogue: Catalogue) -> Prospect | None:
-    """As the console's page of the request says it; None where it has ended, or this release cannot plan for it."""
+    """As the console's page of the request says it; None if it has ended, or this release cannot plan for it."""
     from shared.core.values.lanes import BUILT
     from shared.flows.status.prospect import prospect
 

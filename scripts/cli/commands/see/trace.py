@@ -35,7 +35,7 @@ def command(ctx: click.Context, request_id: str, as_json: bool, page: Path | Non
 
 
 async def _trace(request_id: str, *, as_json: bool, page: Path | None) -> int:
-    """The exit code: 1 where the id is unknown."""
+    """The exit code: 1 if the id is unknown."""
     from scripts.cli.data.json_output import to_json
     from scripts.cli.data.see.requests import find_or_say
     from scripts.cli.views.see import request_view, trace_view
@@ -66,7 +66,7 @@ async def _trace(request_id: str, *, as_json: bool, page: Path | None) -> int:
 
 
 def _spans(settings: Settings, request: StoredRequest) -> tuple[list[SpanView], str]:
-    """With where they were found: in the `file` of this home, else what the `store` can tell."""
+    """With their source: the `file` of this home, else what the `store` can reconstruct."""
     from shared.adapters.telemetry import span_file
     from shared.core.observability import trace_tree
 

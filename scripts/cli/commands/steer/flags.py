@@ -37,7 +37,7 @@ def _by_and_why(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class InOrder(click.Group):
-    """Its commands in the order in which they are needed."""
+    """Its commands in the order in which they are usually needed."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)
@@ -57,7 +57,9 @@ def command(ctx: click.Context, as_json: bool) -> None:
 
 
 @command.command("list")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object per line; `kind` tells flags from conclusions.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="One JSON object per line; `kind` distinguishes flags from conclusions."
+)
 def list_command(as_json: bool) -> None:
     """List active flags and conclusions: who, why, effect so far.
 
@@ -191,7 +193,7 @@ def _say_preview(looked: FlagPreview) -> None:
 
     for flag in looked.alike:
         click.echo(f"note: {flag.id} ({flag.scope}) is already active, by {flag.actor}: {flag.reason}", err=True)
-    request_view.console().print(*flag_table.preview(looked.flag, looked.foreseen, looked.lanes), sep="\n")
+    request_view.console().print(*flag_table.preview(looked.flag, looked.by_queue, looked.lanes), sep="\n")
 
 
 def _say_tripped(looked: FlagPreview, *, only_preview: bool, as_json: bool) -> None:
@@ -202,7 +204,7 @@ def _say_tripped(looked: FlagPreview, *, only_preview: bool, as_json: bool) -> N
     flag = looked.flag
     if as_json:
         tripped = None if only_preview else flag.to_json()
-        click.echo(to_json({"flag": tripped, "preview": [item.to_json() for item in looked.foreseen]}))
+        click.echo(to_json({"flag": tripped, "preview": [item.to_json() for item in looked.by_queue]}))
         return
     does = f"{flag_table.does_what(flag)} for {flag.scope}"
     if only_preview:

@@ -119,7 +119,7 @@ async def _record(name: str, item: str, text: str, by: str) -> None:
 
 
 async def _prove(name: str, model: str | None, by: str, *, yes: bool, as_json: bool) -> int:
-    """The exit code: 1 where the test did not pass."""
+    """The exit code: 1 if the test did not pass."""
     from scripts.cli.views.steer.gateway_table import plain
     from shared import wiring
     from shared.adapters.process.system_clock import SystemClock
@@ -181,7 +181,7 @@ def _model(wanted: str | None, models: Catalogue, name: str) -> str:
 
 @contextlib.asynccontextmanager
 async def _store(settings: Settings) -> AsyncIterator[Store]:
-    """The store, for reading and writing: a proof may be written down before the first start."""
+    """The store, for reading and writing: a proof may be recorded before the first start."""
     from shared import wiring
     from shared.adapters.process.system_clock import SystemClock
 
@@ -193,7 +193,7 @@ async def _store(settings: Settings) -> AsyncIterator[Store]:
 
 
 async def _say_rest(store: Store, models: Catalogue, name: str) -> None:
-    """What is still missing, or that it is on now."""
+    """What is still missing, or that it is enabled now."""
     from shared.adapters.process.system_clock import SystemClock
     from shared.core.routing import gateway
     from shared.flows.operations.gateway_proofs import read_proofs

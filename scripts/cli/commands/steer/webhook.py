@@ -1,4 +1,4 @@
-"""`renderlane tenant NAME webhook`: where a tenant's results are sent, and what became of them."""
+"""`renderlane tenant NAME webhook`: where a tenant's results are sent, and the state of their deliveries."""
 
 from __future__ import annotations
 
@@ -226,7 +226,7 @@ async def _replay(tenant: str, request_ids: tuple[str, ...], endpoint_id: str | 
 
 @asynccontextmanager
 async def _changing(tenant: str, endpoint_id: str, action: str) -> AsyncIterator[Store]:
-    """The store, for one change that is audited; an endpoint that is not the tenant's is an error of usage."""
+    """The store, for one change that is audited; an endpoint of another tenant is a usage error."""
     from shared.flows.webhooks.endpoints import NoEndpoint
 
     settings = worker_home.read_settings()

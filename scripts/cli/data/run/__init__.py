@@ -1,1 +1,1 @@
-"""What publishing needs: messages, their check before they leave, options by field, waiting for the ends."""
+"""What publishing needs: messages, their check before they are sent, options by field, waiting for the ends."""

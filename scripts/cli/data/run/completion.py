@@ -18,7 +18,7 @@ Ended = Request | RejectedMessage
 
 
 class Submission:
-    """What is known about the messages of one submission. A cancellation has no end of its own: nobody waits for it."""
+    """What is known about the messages of one submission. A cancellation has no end of its own to wait for."""
 
     def __init__(self, store: Store, sent: Sequence[SentMessage]) -> None:
         self._store = store
@@ -43,7 +43,7 @@ class Submission:
         return sum(request.record.cost_micros for request in self.requests.values())
 
     async def until_ended(self, timeout: float | None, report: Callable[[Sequence[Ended]], None]) -> bool:
-        """False when time was up first. `report` gets what has ended since its last call, also when that is nothing."""
+        """False if time was up first. `report` gets what has ended since its last call, even if that is nothing."""
 
         async def are_over() -> bool:
             report(await self.look())
@@ -52,7 +52,7 @@ class Submission:
         return await until(are_over, timeout)
 
     async def look(self) -> list[Ended]:
-        """Look up everything open; what has ended is open no more."""
+        """Look up everything open; what has ended is no longer open."""
         await self._read()
         ended: dict[str, Ended] = {}
         for message_id, sent_request in list(self._open.items()):
@@ -67,7 +67,7 @@ class Submission:
         return list(ended.values())
 
     async def answers(self) -> list[StoredRequest | RejectedMessage]:
-        """Everything that is known, in the order it was sent, requests with their attempts."""
+        """Everything that is known, in the order of sending, requests with their attempts."""
         requests = {item.key: item for item in await with_attempts(self._store, list(self.requests.values()))}
         answers: dict[str, StoredRequest | RejectedMessage] = {}
         for sent_request in self._sent:
@@ -116,7 +116,7 @@ class Submission:
                         self.requests[tenant, request_id] = request
 
     def _own(self, sent: SentMessage) -> Request | None:
-        """The request that this message asked for: another content under the same id is another request."""
+        """The request for this message: other content under the same id is another request."""
         document = self.requests.get((sent.tenant, sent.request_id or ""))
         return document if document and request_record.content_hash(document.record) == sent.content_hash else None
 

@@ -1,6 +1,6 @@
-"""What intake would reject, told before anything is published: models, caps and lanes that cannot be, missing files.
+"""What intake would reject, reported before anything is published: impossible models, caps and lanes, missing files.
 
-Rules that depend on the worker's own environment (places that it may read, its tier, its lanes where the store does not
+Rules that depend on the worker's own environment (places that it may read, its tier, its lanes if the store does not
 have them) are left to it: another shell may have other variables.
 """
 
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from shared.ports.images import References
 
 OF_THE_WORKER = ("references[", "allow")
-"""Beginnings of fields that only the worker can judge."""
+"""Prefixes of fields that only the worker can check."""
 
 
 class _AnyPlace:
-    """References as far as places are concerned: the worker knows its own."""
+    """References, as far as their places matter: the worker knows its own."""
 
     def check(self, uri: str, tenant: str) -> None:
         pass
@@ -37,7 +37,7 @@ class _AnyPlace:
 def complaints(
     settings: Settings, lines: Iterable[OutgoingMessage], file: str | None, lanes: Collection[str] = ()
 ) -> list[str]:
-    """`lanes` of the worker, empty where they are not known. Raises BrokenCatalogue."""
+    """`lanes` of the worker, empty if they are unknown. Raises BrokenCatalogue."""
     catalogue = wiring.catalogue(settings)
     return [
         f"{file}:{line.number}: {problem}" if file else str(problem)

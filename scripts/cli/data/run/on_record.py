@@ -1,6 +1,6 @@
-"""What the store knows of requests before they are published: ids with other content, and the worker's lanes.
+"""What the store knows about requests before they are published: ids with other content, and the worker's lanes.
 
-What it does not say in time is left to intake: a publisher may have no access to it.
+What it does not answer in time is left to intake: a publisher may have no access to it.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ class StoredFacts(Struct, frozen=True):
     hashes: Mapping[Name, str] = {}
     """Of the content of requests that exist."""
     lanes: tuple[str, ...] = ()
-    """Of the worker that ran last; empty where they are not known."""
+    """Of the worker that ran last; empty if they are unknown."""
 
 
 async def read(settings: Settings, lines: Iterable[OutgoingMessage], *, is_new: bool) -> StoredFacts:
-    """`is_new`: the id was made up here, and nobody has it."""
+    """`is_new`: the id was generated here and is not in use."""
     requests = [line.meaning for line in lines if isinstance(line.meaning, RenderRequest)]
     names = sorted({_name(request) for request in requests}) if not is_new else []
     needs_lanes = any(request.lane != STANDARD for request in requests)
@@ -53,7 +53,7 @@ async def read(settings: Settings, lines: Iterable[OutgoingMessage], *, is_new: 
 
 
 def complaints(on_record: StoredFacts, lines: Iterable[OutgoingMessage], file: str | None) -> list[str]:
-    """Of requests whose id has other content, in the file or on record."""
+    """Requests whose id has other content, in the file or on record."""
     hashes, numbers = dict(on_record.hashes), dict[Name, int]()
     wrong = []
     for line in lines:

@@ -1,4 +1,4 @@
-"""What is to be published: the messages of a command line or a file, checked before they leave, and their sending."""
+"""What will be published: the messages of a command line or a file, checked before they are sent, and their sending."""
 
 from __future__ import annotations
 
@@ -52,19 +52,19 @@ class SentMessage(Struct, frozen=True):
     message_id: str
     request_id: str | None
     content_hash: str | None
-    """None where it cannot become a request."""
+    """None if it cannot become a request."""
     cancels: bool
     tenant: str = DEFAULT_TENANT
 
 
 def read_lines(content: bytes, prefix: str) -> list[OutgoingMessage]:
-    """One message a line; empty lines count but are no messages."""
+    """One message per line; empty lines count but are no messages."""
     numbered = enumerate(content.splitlines(), start=1)
     return [OutgoingMessage.of(prefixed(line.strip(), prefix), number) for number, line in numbered if line.strip()]
 
 
 def prefixed(data: bytes, prefix: str) -> bytes:
-    """The message with `prefix` before every id in it; as it is where it cannot be read."""
+    """The message with `prefix` before every id in it; unchanged if it cannot be read."""
     if not prefix:
         return data
     try:
@@ -78,7 +78,7 @@ def prefixed(data: bytes, prefix: str) -> bytes:
 
 
 def complaints(lines: Iterable[OutgoingMessage], file: str | None = None) -> list[str]:
-    """What is wrong, in a file by line."""
+    """The problems, in a file by line."""
     return [
         f"{file}:{line.number}: {problem}" if file else str(problem)
         for line in lines
@@ -90,7 +90,7 @@ def complaints(lines: Iterable[OutgoingMessage], file: str | None = None) -> lis
 async def send(
     topics: Topics, lines: Sequence[OutgoingMessage], report: Callable[[int], None] = lambda _count: None
 ) -> list[SentMessage]:
-    """Publish in order; `report` gets how many more have left. Raises TopicsUnavailable with how many had."""
+    """Publish in order; `report` gets how many more were sent. Raises TopicsUnavailable with how many were sent."""
     ids = await upstream.publish(topics, [line.data for line in lines], report)
     return [_sent(message_id, line) for message_id, line in zip(ids, lines, strict=True)]
 

@@ -1,4 +1,4 @@
-"""Options for the fields of a request: what a command does not word itself follows from the field's declaration."""
+"""Options for the fields of a request: unless a command words them itself, they follow from the field's declaration."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What the store says of requests, routes, waits and quotas."""
+"""What the store says about requests, routes, waits and quotas."""

@@ -1,4 +1,4 @@
-"""What `renderlane explain` finds out: a request's ladder under what is known, and what becomes of it."""
+"""What `renderlane explain` finds out: a request's ladder by what is known, and the result."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ class Explained(Struct, frozen=True):
     name: str
     """Its id, else its line."""
     about: str
-    """Where it stands, in words."""
+    """Its state, in words."""
     ladder: Ladder | None
     plan: Plan | None
-    """None where it would be rejected before any plan."""
+    """None if it would be rejected before any plan."""
     problems: tuple[Problem, ...] = ()
     """Why intake would reject it, or why no route is left."""
     opens_at: datetime | None = None
-    """Until when the model that is taken starts nothing."""
+    """Until when the chosen model starts nothing."""
 
 
 def of_line(
@@ -51,7 +51,8 @@ def of_line(
     references: References,
     above: Mapping[str, str | None] | None = None,
 ) -> Explained:
-    """As intake and then the pump would see it now. `above` has the models that failed the bar, by request's key."""
+    """As intake and then the pump would plan it now. `above` has the models that failed the quality bar, by request's
+    key."""
     match line.meaning:
         case Cancel(request_id, _):
             return Explained(request_id, "would be rejected", None, None, (CANCELS,))
@@ -84,7 +85,7 @@ def _of_request(
 
 
 def _offers(request: RenderRequest, snapshot: RoutingSnapshot) -> Mapping[str, Offer]:
-    """As intake looks at them: only for a request that may go there."""
+    """As intake reads them: only for a request that may go there."""
     return snapshot.offers if request.allow_gateway else {}
 
 

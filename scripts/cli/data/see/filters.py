@@ -1,4 +1,5 @@
-"""Requests chosen by filter: the options that `list`, `cancel` and `revive` share, and the reading of what is meant."""
+"""Requests chosen by filter: the options that `list`, `cancel` and `revive` share, and reading the matching
+requests."""
 
 from __future__ import annotations
 
@@ -27,7 +28,7 @@ UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
 class TimeOption(click.ParamType[datetime]):
-    """A moment with offset; or 90s, 30m, 2h or 1d, taken as so long ago, or as so long from now."""
+    """A time with offset; or 90s, 30m, 2h or 1d, before or after now."""
 
     name = "TIME"
 
@@ -77,7 +78,7 @@ def options(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
 
 
 class ListFilter(Struct, frozen=True):
-    """Which requests are meant; what is None is not asked for."""
+    """Which requests match; a field that is None does not filter."""
 
     statuses: tuple[str, ...] = ()
     """Empty: any."""
@@ -127,14 +128,14 @@ class ListFilter(Struct, frozen=True):
 
 
 def _is_flag(flag_id: str, named: str) -> bool:
-    """By its id, or by its name, which every id of it begins with."""
+    """By its id, or by its name, with which all its ids begin."""
     return flag_id == named or flag_id.rpartition("-")[0] == named
 
 
 async def read(
     store: Store, choice: ListFilter, limit: int | None = None, unreadable: list[Document] | None = None
 ) -> list[Row]:
-    """All that are meant, newest first, without their prompts. What cannot be read is put into `unreadable`."""
+    """All matching requests, newest first, without their prompts. Unreadable ones are added to `unreadable`."""
     from shared.core.records.request import ROW_FIELDS
 
     return await _read(store, choice, ROW_FIELDS, limit, unreadable)
@@ -143,7 +144,7 @@ async def read(
 async def read_whole(
     store: Store, choice: ListFilter, limit: int | None = None, unreadable: list[Document] | None = None
 ) -> list[Row]:
-    """The same as whole documents, prompts too."""
+    """The same as whole documents, including prompts."""
     return await _read(store, choice, (), limit, unreadable)
 
 
@@ -170,10 +171,9 @@ async def _pages(
     limit: int | None,
     damaged: list[Document],
 ) -> AsyncIterator[list[Row]]:
-    """No index knows tenants, models and outcomes: the pages hold what is meant of all that were read.
-
-    Requests of the same instant may lie on both sides of a page's edge: a page begins with those that were seen there.
-    """
+    """There is no index for tenants, models and outcomes: of all requests that are read, the matching ones fill the
+    pages. Requests of the same instant may be on both sides of a page's edge: a page begins with those that were
+    already read there."""
     from shared.core.lifecycle import queries
     from shared.core.values.documents import Range
 

@@ -1,4 +1,4 @@
-"""What the store says of quota: the live reading, and what each model's calendar holds and has learned."""
+"""What the store says about quota: the live reading, and what each model's calendar contains and has learned."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class ModelQuotaUse(Struct, frozen=True):
     used: Mapping[str, int]
     """By this worker, by dimension: slots of the last minute, and of the Pacific day."""
     project_used: Mapping[str, int] | None
-    """By everybody, as the provider counts, for each limit that is read; None where it is not read."""
+    """By all callers, as the provider counts, for each limit that is read; None if it is not read."""
     closed_until: datetime | None
     closed_why: str
 
@@ -42,7 +42,7 @@ class QuotaReading(Struct, frozen=True):
     proofs: Proofs = Proofs()
     """Of background calls."""
     spend: MonthSpend | None = None
-    """What the ledger says of this month, where a worker reads it."""
+    """What the ledger says about this month, if a worker reads it."""
 
 
 async def read(store: Store, configured: Quota, models: Sequence[str]) -> QuotaReading:
@@ -83,7 +83,7 @@ def _of(
 
 
 def _by_everybody(live: LiveQuota | None, read: LiveLimits | None, model: str) -> Mapping[str, int] | None:
-    """The provider has no count where nothing was used."""
+    """The provider has no count if nothing was used."""
     if live is None or live.usage is None or read is None:
         return None
     counted = live.usage.get(model, {})

@@ -1,4 +1,4 @@
-"""A request as the store holds it, with its attempts: looked up, read for people, written as JSON."""
+"""A request as it is stored, with its attempts: looked up, formatted for people, written as JSON."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from shared.ports.store import Store
 
 PROMPT_FIELDS = ("prompt", "system_instruction")
 MOST_TENANTS = 20
-"""That are named where they use the same id."""
+"""How many are named if they use the same id."""
 
 
 class ListedRequest(Struct, frozen=True):
-    """One request, as a list has it."""
+    """One request, as a list shows it."""
 
     key: str
     """Its place in the store, and an unambiguous name for every verb: `TENANT~ID` of other tenants than `default`."""
@@ -67,7 +67,7 @@ class ListedRequest(Struct, frozen=True):
 
     @property
     def image(self) -> str | None:
-        """A path where the image lies in a folder, else its URI."""
+        """A path if the image is in a folder, else its URI."""
         uri = self.record.image_uri
         if uri is None:
             return None
@@ -76,7 +76,7 @@ class ListedRequest(Struct, frozen=True):
 
 
 class StoredRequest(ListedRequest, frozen=True):
-    """One request, whole."""
+    """One request, complete."""
 
     record: RequestRecord
     attempts: tuple[AttemptRecord, ...] = ()
@@ -85,9 +85,8 @@ class StoredRequest(ListedRequest, frozen=True):
     stored_attempts: tuple[Fields, ...] = ()
 
     def document(self, *, with_prompt: bool = False) -> dict[str, Any]:
-        """The status document with its attempts; the prompt only for those who ask for it, the signature in a
-        reference's address never.
-        """
+        """The status document with its attempts; the prompt only on request, the signature in a reference's address
+        never."""
         request = dict(self.record.request)
         if not with_prompt:
             for name in PROMPT_FIELDS:
@@ -103,10 +102,10 @@ class StoredRequest(ListedRequest, frozen=True):
 
 
 class RejectedMessage(Struct, frozen=True):
-    """One message that could not be taken."""
+    """One message that was rejected."""
 
     request_id: str | None
-    """The id it named, where it named a valid one."""
+    """The id it named, if it was valid."""
     record: RejectedRecord
     stored: Fields
     """As the store has it, for the raw document."""
@@ -144,7 +143,7 @@ def check_name(name: str) -> None:
 
 
 async def resolve(store: Store, name: str) -> Document | Absent:
-    """The request that a person means by its id, or by TENANT~ID. Raises click.UsageError where several have the id."""
+    """The request that a person means by its id, or by TENANT~ID. Raises click.UsageError if several have the id."""
     tenant, request_id = tenant_of(name), id_of(name)
     if tenant is not None:
         return await find_request(store, tenant, request_id)
@@ -169,7 +168,7 @@ async def find(store: Store, names: Sequence[str]) -> list[StoredRequest | Absen
 
 
 async def find_again(store: Store, requests: Sequence[StoredRequest | Absent]) -> list[StoredRequest | Absent]:
-    """As they are now, in the same order; what was absent is not looked for."""
+    """In their current state, in the same order; missing ones are not looked up again."""
     keys = [request.key for request in requests if isinstance(request, StoredRequest)]
     documents = iter(await store.get_all([request_record.path(key) for key in keys]))
     now = [next(documents) if isinstance(request, StoredRequest) else request for request in requests]
@@ -177,7 +176,7 @@ async def find_again(store: Store, requests: Sequence[StoredRequest | Absent]) -
 
 
 async def find_or_say(store: Store, name: str) -> StoredRequest | None:
-    """None where there is no such request, and that is said."""
+    """None if there is no such request, which is reported."""
     (request,) = await find(store, [name])
     if isinstance(request, StoredRequest):
         return request

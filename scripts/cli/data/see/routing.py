@@ -1,4 +1,4 @@
-"""What is known of flags, breakers and closed models where the command is called."""
+"""What is known about flags, breakers and closed models where the command is called."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Why queued requests wait: by a flag `pause`, else in the pump's words for each model whose queue it holds."""
+"""Why queued requests wait: because of a flag `pause`, else the pump's reason for each model whose queue it blocks."""
 
 from __future__ import annotations
 
@@ -36,7 +36,8 @@ class WaitReasons(Struct, frozen=True):
 
 
 async def read(store: Store, listeds: Iterable[ListedRequest], catalogue: Catalogue) -> WaitReasons:
-    """One look at the pump and the flags, and none where nothing waits for the pump. What is over is left out."""
+    """One look at the pump and the flags, and none if nothing waits for the pump. Reasons that are over are left
+    out."""
     if not any(waits(listed) for listed in listeds):
         return WaitReasons()
     pump, own = await store.get_all([PUMP, flag_board.PATH])
@@ -47,12 +48,12 @@ async def read(store: Store, listeds: Iterable[ListedRequest], catalogue: Catalo
 
 
 def waits(listed: ListedRequest) -> bool:
-    """For a slot; a sleeper knows itself when it wakes."""
+    """For a slot; a sleeping request has its own reason."""
     return listed.status == "queued" and listed.record.wake_at is None
 
 
 def of(listed: ListedRequest, wait_reasons: WaitReasons) -> Fields | None:
-    """What keeps this request: a pause that concerns it, else what its model's queue waits for."""
+    """What blocks this request: a pause that concerns it, else what its model's queue waits for."""
     if not waits(listed):
         return None
     pause = _pause_of(listed, wait_reasons)
@@ -77,9 +78,8 @@ def _pause_of(listed: ListedRequest, wait_reasons: WaitReasons) -> Flag | None:
 
 
 def in_document(request: StoredRequest, wait_reasons: WaitReasons, form: JsonForm) -> dict[str, Any]:
-    """The public view with the image's place in the image store, or the whole status document; with `held` where the
-    pump has said why.
-    """
+    """The public view with the image's place in the image store, or the whole status document; with `held` if the pump
+    has given a reason."""
     why = of(request, wait_reasons)
     reason = {} if why is None else {"held": {name: why[name] for name in ("reason", "until", "why")}}
     if form.raw:
@@ -94,7 +94,7 @@ def in_document(request: StoredRequest, wait_reasons: WaitReasons, form: JsonFor
 
 
 def lines(listeds: Iterable[ListedRequest], wait_reasons: WaitReasons) -> list[str]:
-    """For a list: one line for each thing that a model's requests wait for."""
+    """For a list: one line for each reason that a model's requests wait for."""
     kept = [(listed.record.model, of(listed, wait_reasons)) for listed in listeds]
     reasons = sorted({(model, text(model, why)) for model, why in kept if why is not None})
     return [f"waits: {words if words.startswith(model) else f'{model}: {words}'}" for model, words in reasons]

@@ -1,1 +1,1 @@
-"""Changing flags by hand, and noting who did."""
+"""Changing flags by hand, and recording who did."""

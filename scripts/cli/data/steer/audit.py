@@ -1,4 +1,4 @@
-"""Who did what by hand, as an event of the home: what changes money or requests, and whose prompt was looked at."""
+"""Who did what by hand, as an event of the home: changes of money or requests, and prompts that were read."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ if TYPE_CHECKING:
 def note(
     settings: Settings, action: str, *, request_id: str | None = None, trace_id: str | None = None, detail: str = ""
 ) -> None:
-    """An `operated` event. It comes after the deed: trouble with the file is told and undoes nothing.
+    """An `operated` event. It comes after the change: a problem with the file is reported and undoes nothing.
 
-    Only a one-machine home has a file of events; in the cloud, the audit logs of Firestore and Pub/Sub say it.
+    Only a one-machine home has a file of events; in the cloud, the audit logs of Firestore and Pub/Sub serve this
+    purpose.
     """
     if not settings.one_machine:
         return
@@ -37,7 +38,7 @@ def note(
 
 
 def account() -> str:
-    """The account of this process, which nobody types in."""
+    """The account of this process, which is not typed in."""
     try:
         return getpass.getuser()
     except (OSError, KeyError):

@@ -52,7 +52,7 @@ async def trip(settings: Settings, flag: Flag) -> None:
 
 
 async def reset(settings: Settings, named: str, actor: str, reason: str) -> tuple[Flag | Conclusion, RoutingSnapshot]:
-    """The flag or the conclusion that was reset, and what was known before. Raises FlagRefused."""
+    """The flag or the conclusion that was reset, with its state before. Raises FlagRefused."""
     catalogue = wiring.catalogue(settings)
     async with worker_home.reading(settings) as store:
         snapshot = await routing.read(store, settings, catalogue)
@@ -68,7 +68,7 @@ async def reset(settings: Settings, named: str, actor: str, reason: str) -> tupl
 
 
 async def prove_again(settings: Settings, circuit: str, actor: str, reason: str) -> BackgroundProof:
-    """What was believed of the circuit's background calls: the next call is a canary. Raises click.UsageError."""
+    """What was known about the circuit's background calls: the next call is a canary. Raises click.UsageError."""
     catalogue = wiring.catalogue(settings)
     circuits = [f"{lane}/{model.id}" for model in catalogue.models.values() for lane in AT_ONCE if lane in model.lanes]
     if circuit not in circuits:
@@ -93,7 +93,7 @@ async def extend(settings: Settings, named: str, lasts: timedelta, actor: str, r
 
 
 async def _kick(settings: Settings) -> None:
-    """An active pump reads flags by itself; where none is active, one is started."""
+    """An active pump polls flags anyway; if none is active, one is started."""
     try:
         async with worker_home.publishing(settings) as topics:
             await topics.publish(PUMP_KICKS, Kick().to_bytes())
@@ -106,7 +106,7 @@ async def _kick(settings: Settings) -> None:
 
 @contextlib.contextmanager
 def signals(settings: Settings) -> Iterator[Events]:
-    """Events of a one-machine home stand in its file; elsewhere the history in the store says it."""
+    """Events of a one-machine home are in its file; elsewhere the history is in the store."""
     with _events(settings) as events:
         yield JsonSignals(events, SystemClock(), settings.project)
 

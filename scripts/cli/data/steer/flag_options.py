@@ -66,7 +66,7 @@ def live_model(name: str | None, catalogue: Catalogue) -> str | None:
 
 
 def tenant(name: str | None) -> str | None:
-    """Raises click.BadParameter for what can be no tenant."""
+    """Raises click.BadParameter for an impossible tenant."""
     if name is None:
         return None
     problem = flag_form.tenant(name)

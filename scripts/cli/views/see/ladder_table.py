@@ -58,7 +58,7 @@ def _table(ladder: Ladder, taken: Route | None) -> RenderableType:
         Column("verdict"),
         Column("why", least=20),
     )
-    above = [None, *(option.struck for option in ladder.options)]
+    above = [None, *(option.rejected_because for option in ladder.options)]
     numbered = zip(itertools.count(1), ladder.options, above)
     return Narrowing(columns, [_row(number, option, taken, text) for number, option, text in numbered])
 
@@ -66,8 +66,8 @@ def _table(ladder: Ladder, taken: Route | None) -> RenderableType:
 def _row(number: int, option: RouteOption, taken: Route | None, text: str | None) -> tuple[Cell, ...]:
     """`text` is why the route above is rejected: the same reason is not shown twice."""
     verdict = {"chosen": "bold green", "possible": "green", "rejected": "dim"}
-    word = "chosen" if option.route == taken else "possible" if option.struck is None else "rejected"
-    why = f"{option.struck or ''}{f' ({option.flag_id})' if option.flag_id else ''}"
+    word = "chosen" if option.route == taken else "possible" if option.rejected_because is None else "rejected"
+    why = f"{option.rejected_because or ''}{f' ({option.flag_id})' if option.flag_id else ''}"
     return (
         str(number),
         option.route.lane,
@@ -75,7 +75,7 @@ def _row(number: int, option: RouteOption, taken: Route | None, text: str | None
         option.route.image_size,
         dollars(option.estimate_micros) if option.estimate_micros else "-",
         Text(word, verdict[word]),
-        "as above" if option.struck is not None and option.struck == text else why,
+        "as above" if option.rejected_because is not None and option.rejected_because == text else why,
     )
 
 

@@ -18,7 +18,7 @@ from shared.core.routing.flag_kinds import lane_of
 from shared.core.values.documents import Document
 from shared.core.values.lanes import BUILT
 from shared.core.values.money import usd
-from shared.flows.operations.flag_preview import Foreseen
+from shared.flows.operations.flag_preview import QueueEffect
 from shared.flows.operations.routing_snapshot import RoutingSnapshot
 
 
@@ -74,7 +74,7 @@ def lines(snapshot: RoutingSnapshot) -> Iterator[Text]:
 
 
 def documents(snapshot: RoutingSnapshot) -> Iterator[dict[str, Any]]:
-    """The same for a program: one object each, told apart by `kind`."""
+    """The same for a program: one object each, distinguished by `kind`."""
     for flag in snapshot.tripped:
         effect = snapshot.routing.effects.get(flag.id, Effect())
         yield {
@@ -112,12 +112,12 @@ def documents(snapshot: RoutingSnapshot) -> Iterator[dict[str, Any]]:
         yield {"kind": "elsewhere", "id": flag_id}
 
 
-def preview(flag: Flag, foreseens: Sequence[Foreseen], lanes: Sequence[str] = BUILT) -> Iterator[RenderableType]:
+def preview(flag: Flag, by_queue: Sequence[QueueEffect], lanes: Sequence[str] = BUILT) -> Iterator[RenderableType]:
     """What it meets: the queues, and how the next heads would change. `lanes`: that a route may take here."""
     lane = lane_of(flag.name)
     if lane is not None and lane not in lanes:
         yield Text(f"no effect: the {lane} lane is not configured here", "yellow")
-    if not foreseens:
+    if not by_queue:
         yield Text("no requests are queued; it applies to new ones")
         return
     columns = (
@@ -133,16 +133,16 @@ def preview(flag: Flag, foreseens: Sequence[Foreseen], lanes: Sequence[str] = BU
             f"{item.queue.waiting:,}",
             *(f"{count:,}" for count in (len(item.queue.heads), item.in_scope, item.changed)),
         )
-        for item in foreseens
+        for item in by_queue
     ]
     yield Narrowing(columns, rows)
-    heads, changed = sum(len(item.queue.heads) for item in foreseens), sum(item.changed for item in foreseens)
-    micros = sum(item.saved_micros for item in foreseens)
+    heads, changed = sum(len(item.queue.heads) for item in by_queue), sum(item.changed for item in by_queue)
+    micros = sum(item.saved_micros for item in by_queue)
     yield Text(
         f"{changed:,} of the next {heads:,} requests change" + (f" (estimates: {saved(micros)})" if micros else "")
     )
     totals: Counter[str] = Counter()
-    for item in foreseens:
+    for item in by_queue:
         totals.update(item.changes)
     for words, count in totals.most_common():
         yield Text(f"  {count:>6,}  {words}")

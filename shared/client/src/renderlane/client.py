@@ -185,7 +185,7 @@ class Client:
         except FutureTimeout as error:
             if not self._inbox.give_up(key, future):
                 return future.result()
-            raise NotInTime(f"{key}: no result within {timeout:g} s; it goes on") from error
+            raise NotInTime(f"{key}: no result within {timeout:g} s; it continues") from error
         except BaseException:
             self._inbox.give_up(key, future)
             raise

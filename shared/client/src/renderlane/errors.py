@@ -41,7 +41,7 @@ class NoConnection(ConnectionError):
 
 
 class NotInTime(TimeoutError):
-    """No result came in time. The request goes on: wait again, or publish the same again, which is free."""
+    """No result came in time. The request continues: wait again, or publish the same again, which is free."""
 
 
 class NoSubscription(RuntimeError):

@@ -80,7 +80,7 @@ class HttpClient:
         return View.of(self._json("GET", self._path(request_id, "", tenant)))
 
     def wait(self, request_id: str, timeout: float | None = None, *, tenant: str | None = None) -> View:
-        """When it has ended. Raises NotInTime after `timeout` seconds; the request goes on."""
+        """When it has ended. Raises NotInTime after `timeout` seconds; the request continues."""
         ends_at = None if timeout is None else time.monotonic() + timeout
         while True:
             left = LONGEST_WAIT if ends_at is None else ends_at - time.monotonic()
@@ -96,7 +96,7 @@ class HttpClient:
             if view.ended:
                 return view
             if ends_at is not None and time.monotonic() >= ends_at:
-                raise NotInTime(f"{request_id}: no end within {timeout:g} s; it goes on")
+                raise NotInTime(f"{request_id}: no end within {timeout:g} s; it continues")
 
     def events(self, request_id: str, *, tenant: str | None = None) -> Iterator[View]:
         """The request at each change, until it has ended. A stream that breaks off is opened again."""

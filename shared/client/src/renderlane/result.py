@@ -55,7 +55,7 @@ class Result:
     group: str | None = None
     round: int | None = None
     revives: str | None = None
-    """The request that an operator sent round again as this one."""
+    """The request that an operator revived as this one."""
     requested: Requested | None = None
     delivered: Delivered | None = None
     reasons: tuple[str, ...] = ()

@@ -68,7 +68,7 @@ def tell_stuck(signals: Events, planning: Planning, reported: frozenset[str]) ->
     """
     stuck = {head.model: waits.reason for head, waits in planning.waiting if not waits.paused}
     for model in stuck.keys() - reported:
-        what = f"{model}: every route is out, requests wait: {stuck[model]}"
+        what = f"{model}: no route is available, requests wait: {stuck[model]}"
         signals.emit(events.ESCALATION, what=what, request_id=None, runbook="no-route")
     routed = {candidate.head.model for candidate in planning.candidates if candidate.planned.probe is None}
     return frozenset(stuck) | (reported - routed)

@@ -105,7 +105,7 @@ def test_a_request_that_has_not_ended_says_what_comes_next_as_its_page_does(home
     for words in re.findall(r"<strong>Next:</strong> (.*?)</p>", page):
         assert unescape(words) in shown
     assert "waits every route is unavailable" in shown
-    assert "next It goes on" in shown or "next It takes" in shown
+    assert "next It continues" in shown or "next It takes" in shown
 
 
 async def page_of(state: State, request_id: str) -> str:
