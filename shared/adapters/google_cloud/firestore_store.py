@@ -10,11 +10,10 @@ and queues in production. Two of Firestore's habits shape this file:
 from __future__ import annotations
 
 import uuid
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeAlias, TypeVar
 
-from google.api_core.datetime_helpers import DatetimeWithNanoseconds
 from google.api_core.exceptions import (
     Aborted,
     AlreadyExists,
@@ -47,7 +46,6 @@ from shared.core.values.documents import (
     InvalidDocument,
     Query,
     Update,
-    Value,
     Write,
 )
 from shared.ports.store import StoreUnavailable
@@ -93,18 +91,11 @@ class FirestoreStore:
     async def query(self, query: Query) -> list[Document]:
         check_query(query)
 
-        async def find() -> list[Snapshot]:
-            return [
-                document_snapshot
-                async for document_snapshot in self._query(query).stream(
-                    retry=None, timeout=CALL_TIMEOUT.total_seconds()
-                )
-            ]
+        async def find() -> dict[str, Any]:
+            return await self._wire().query(self._query(query), CALL_TIMEOUT)
 
-        return [
-            _document(document_snapshot)
-            for document_snapshot in await self._call("query", find, self._retry(*_NOTHING_KNOWN))
-        ]
+        answers = await self._call("query", find, self._retry(*_NOTHING_KNOWN))
+        return [_document(path, answer.document, answer.read_time) for path, answer in answers.items()]
 
     async def count(self, query: Query) -> int:
         check_query(query)
@@ -208,36 +199,11 @@ class FirestoreStore:
         return answer
 
 
-def _version(update_time: DatetimeWithNanoseconds) -> str:
-    version: str = update_time.rfc3339()  # type: ignore[no-untyped-call]
-    return version
-
-
-def _moment(time: datetime) -> datetime:
-    """Without nanoseconds, which other stores do not keep."""
-    return datetime(time.year, time.month, time.day, time.hour, time.minute, time.second, time.microsecond, tzinfo=UTC)
-
-
-def _document(snapshot: Snapshot) -> Document:
-    data = {name: _plain(value) for name, value in (snapshot.to_dict() or {}).items() if name != HIDDEN_FIELD}
-    return Document(snapshot.reference.path, data, _version(snapshot.update_time), _moment(snapshot.read_time))
+def _document(path: str, document: Any, read_time: Any) -> Document:
+    return Document(path, fields_of(document.fields), version_of(document.update_time), moment_of(read_time))
 
 
 def _read_document(path: str, answer: Any) -> Document | Absent:
-    read_at = moment_of(answer.read_time)
     if answer.missing:
-        return Absent(path, read_at)
-    document = answer.found
-    return Document(path, fields_of(document.fields), version_of(document.update_time), read_at)
-
-
-def _plain(value: Value) -> Value:
-    match value:
-        case datetime():
-            return _moment(value)
-        case list():
-            return [_plain(item) for item in value]
-        case Mapping():
-            return {key: _plain(item) for key, item in value.items()}
-        case _:
-            return value
+        return Absent(path, moment_of(answer.read_time))
+    return _document(path, answer.found, answer.read_time)

@@ -1,8 +1,8 @@
-"""Firestore's commit and batch read in its own protocol buffers, on the channel of the google-cloud-firestore client.
+"""Firestore's commit, batch read and query in its own protocol buffers, on google-cloud-firestore's channel.
 
 The client wraps each value, each field and each answer in proto-plus objects, twice for a commit: half of the processor
-time of a call. What a render does with the store is these two calls, so they are written with the generated messages
-below those objects. Client, channel, credentials and retries stay the library's; queries and counts go by its methods.
+time of a call, and most of a query's. So these calls are written with the generated messages below those objects.
+Client, channel, credentials and retries stay the library's; it also builds queries, and counts.
 Source: https://cloud.google.com/firestore/docs/reference/rpc/google.firestore.v1
 """
 
@@ -14,7 +14,8 @@ from functools import lru_cache
 from typing import Any, assert_never
 
 from google.api_core.exceptions import from_grpc_error
-from google.cloud.firestore import AsyncClient
+from google.api_core.gapic_v1.routing_header import to_grpc_metadata
+from google.cloud.firestore import AsyncClient, AsyncQuery
 from google.cloud.firestore_v1 import types
 from google.cloud.firestore_v1.field_path import FieldPath
 from google.protobuf.struct_pb2 import NULL_VALUE  # type: ignore[import-untyped]
@@ -33,16 +34,19 @@ _CommitRequest: Any = types.CommitRequest.pb()
 _CommitResponse: Any = types.CommitResponse.pb()
 _BatchRequest: Any = types.BatchGetDocumentsRequest.pb()
 _BatchResponse: Any = types.BatchGetDocumentsResponse.pb()
+_QueryRequest: Any = types.RunQueryRequest.pb()
+_QueryResponse: Any = types.RunQueryResponse.pb()
 
 
 class Wire:
-    """The two calls of one client. They raise google.api_core's exceptions, as the client's own methods do."""
+    """The three calls of one client. They raise google.api_core's exceptions, as the client's own methods do."""
 
     def __init__(self, client: AsyncClient) -> None:
         self._database = client._database_string
         self._documents = f"{self._database}/documents/"
         routed = ("x-goog-request-params", f"database={self._database.replace('/', '%2F')}")
-        self._metadata = (*client._rpc_metadata, routed)
+        self._client_metadata = tuple(client._rpc_metadata)
+        self._metadata = (*self._client_metadata, routed)
         channel = client._firestore_api.transport.grpc_channel
         service = "/google.firestore.v1.Firestore"
         self._commit = channel.unary_unary(
@@ -54,6 +58,11 @@ class Wire:
             f"{service}/BatchGetDocuments",
             request_serializer=_BatchRequest.SerializeToString,
             response_deserializer=_BatchResponse.FromString,
+        )
+        self._run_query = channel.unary_stream(
+            f"{service}/RunQuery",
+            request_serializer=_QueryRequest.SerializeToString,
+            response_deserializer=_QueryResponse.FromString,
         )
 
     async def commit(self, writes: Sequence[Write], write_id: str, timeout: timedelta) -> Any:
@@ -75,6 +84,21 @@ class Wire:
             async for answer in self._batch_get(request, timeout=timeout.total_seconds(), metadata=self._metadata):
                 name = answer.missing or answer.found.name
                 answers[name[start:]] = answer
+        except RpcError as error:
+            raise from_grpc_error(error) from error  # type: ignore[no-untyped-call]
+        return answers
+
+    async def query(self, query: AsyncQuery, timeout: timedelta) -> dict[str, Any]:
+        """A RunQueryResponse by path, in the query's order."""
+        parent, _ = query._parent._parent_info()
+        request = _QueryRequest(parent=parent, structured_query=types.StructuredQuery.pb(query._to_protobuf()))
+        metadata = (*self._client_metadata, to_grpc_metadata((("parent", parent),)))  # type: ignore[no-untyped-call]
+        start = len(self._documents)
+        answers: dict[str, Any] = {}
+        try:
+            async for answer in self._run_query(request, timeout=timeout.total_seconds(), metadata=metadata):
+                if answer.HasField("document"):  # the last one may bring nothing but its time
+                    answers[answer.document.name[start:]] = answer
         except RpcError as error:
             raise from_grpc_error(error) from error  # type: ignore[no-untyped-call]
         return answers

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from google.cloud.firestore_v1._helpers import decode_value
 from google.cloud.firestore_v1.field_path import FieldPath
 from google.protobuf.timestamp_pb2 import Timestamp  # type: ignore[import-untyped]
 
-from shared.adapters.google_cloud.firestore_wire import plain, value_of, version_of, write_of
+from shared.adapters.google_cloud.firestore_wire import Wire, plain, value_of, version_of, write_of
 from shared.core.values.documents import Create, Delete, Increment, Update, Write
 
 AT = datetime(2026, 11, 22, 12, 30, 1, 123456, tzinfo=UTC)
@@ -98,3 +99,27 @@ def test_a_version_has_the_form_that_queries_give_it(nanos: int) -> None:
     back = Timestamp()
     back.FromJsonString(version_of(time))
     assert back == time
+
+
+@pytest.mark.parametrize("collection", ["things", "things/a/parts"])
+async def test_a_query_is_the_one_that_the_library_would_send_and_its_answers_come_by_path(collection: str) -> None:
+    client = firestore.AsyncClient(project="p", credentials=AnonymousCredentials())  # type: ignore[no-untyped-call]
+    wire, sent = Wire(client), list[tuple[Any, Any]]()
+    query = client.collection(collection).order_by("at", direction="DESCENDING").select(["at"]).limit(2)
+    name = f"projects/p/databases/(default)/documents/{collection}/x"
+    document = types.Document.pb()(name=name, fields={"at": value_of(AT)})
+    answers = [types.RunQueryResponse.pb()(document=document), types.RunQueryResponse.pb()()]
+
+    async def run(request: Any, *, timeout: float, metadata: Any) -> AsyncIterator[Any]:
+        sent.append((request, metadata))
+        for answer in answers:
+            yield answer
+
+    wire._run_query = run
+    found = await wire.query(query, timedelta(seconds=1))
+    assert list(found) == [f"{collection}/x"]
+    assert plain(found[f"{collection}/x"].document.fields["at"]) == AT
+    by_library, _, _ = query._prep_stream()
+    ((request, metadata),) = sent
+    assert request == types.RunQueryRequest.pb(types.RunQueryRequest(by_library))
+    assert dict(metadata)["x-goog-request-params"] == f"parent={request.parent}".replace("(", "%28").replace(")", "%29")
