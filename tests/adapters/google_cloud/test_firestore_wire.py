@@ -116,9 +116,9 @@ async def test_a_query_is_the_one_that_the_library_would_send_and_its_answers_co
             yield answer
 
     wire._run_query = run
-    found = await wire.query(query, timedelta(seconds=1))
-    assert list(found) == [f"{collection}/x"]
-    assert plain(found[f"{collection}/x"].document.fields["at"]) == AT
+    by_path = await wire.query(query, timedelta(seconds=1))
+    assert list(by_path) == [f"{collection}/x"]
+    assert plain(by_path[f"{collection}/x"].document.fields["at"]) == AT
     by_library, _, _ = query._prep_stream()
     ((request, metadata),) = sent
     assert request == types.RunQueryRequest.pb(types.RunQueryRequest(by_library))
