@@ -133,7 +133,8 @@ def test_two_instances_on_one_subscription_swallow_nothing_of_each_other(make: M
     for client, name in published:
         client.publish(Request(name, "a lighthouse")).result(WITHIN)
     futures = [(name, client.follow(name)) for client, name in published]
-    waits = [(name, future.result(WITHIN)) for name, future in futures]
+    # What one instance gives back, the emulator hands out again after seconds, often to the same one.
+    waits = [(name, future.result(4 * WITHIN)) for name, future in futures]
     assert all(name == result.request_id for name, result in waits)
 
 
