@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from functions.api.problems import ProblemAnswer
 from shared.core.times.moments import read_moment
+from shared.core.validation.numbers import whole_number
 from shared.core.validation.shapes import Problem, shown
 from shared.core.validation.spelling import meant
 
@@ -54,8 +55,8 @@ def whole(request: Request, name: str, default: int, least: int, most: int) -> i
     text = request.query_params.get(name)
     if text is None:
         return default
-    value = int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else least - 1
-    if not least <= value <= most:
+    value = whole_number(text) if text.isascii() else None
+    if value is None or not least <= value <= most:
         raise _wrong(name, text, f"a whole number from {least} to {most}")
     return value
 

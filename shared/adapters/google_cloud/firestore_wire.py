@@ -78,30 +78,28 @@ class Wire:
     async def read(self, paths: Sequence[str], timeout: timedelta) -> dict[str, Any]:
         """A BatchGetDocumentsResponse for each path, with either `found` or `missing`."""
         request = _BatchRequest(database=self._database, documents=[self._documents + path for path in paths])
-        start = len(self._documents)
-        answers: dict[str, Any] = {}
-        try:
-            async for answer in self._batch_get(request, timeout=timeout.total_seconds(), metadata=self._metadata):
-                name = answer.missing or answer.found.name
-                answers[name[start:]] = answer
-        except RpcError as error:
-            raise from_grpc_error(error) from error  # type: ignore[no-untyped-call]
-        return answers
+        answers = await self._all(self._batch_get, request, timeout, self._metadata)
+        return {self._path(answer.missing or answer.found.name): answer for answer in answers}
 
     async def query(self, query: AsyncQuery, timeout: timedelta) -> dict[str, Any]:
         """A RunQueryResponse by path, in the query's order."""
         parent, _ = query._parent._parent_info()
         request = _QueryRequest(parent=parent, structured_query=types.StructuredQuery.pb(query._to_protobuf()))
         metadata = (*self._client_metadata, to_grpc_metadata((("parent", parent),)))  # type: ignore[no-untyped-call]
-        start = len(self._documents)
-        answers: dict[str, Any] = {}
+        answers = await self._all(self._run_query, request, timeout, metadata)
+        # The last one may bring nothing but its time.
+        return {self._path(answer.document.name): answer for answer in answers if answer.HasField("document")}
+
+    async def _all(self, call: Any, request: Any, timeout: timedelta, metadata: Any) -> list[Any]:
+        """What a stream of answers brings."""
         try:
-            async for answer in self._run_query(request, timeout=timeout.total_seconds(), metadata=metadata):
-                if answer.HasField("document"):  # the last one may bring nothing but its time
-                    answers[answer.document.name[start:]] = answer
+            return [answer async for answer in call(request, timeout=timeout.total_seconds(), metadata=metadata)]
         except RpcError as error:
             raise from_grpc_error(error) from error  # type: ignore[no-untyped-call]
-        return answers
+
+    def _path(self, name: str) -> str:
+        """Of a document, below the database."""
+        return name[len(self._documents) :]
 
 
 def write_of(write: Write, write_id: str, documents: str) -> Any:

@@ -31,7 +31,7 @@ HEARTBEAT = 15.0
 """Seconds: proxies close a stream that is silent for longer."""
 LONGEST_PAGE = 200
 MOST_PAGES = 5
-"""Documents read for one answer if a filter matches few of them."""
+"""Pages of documents read for one answer if a filter matches few of them."""
 MOST_SKIPPED = 1_000
 """Documents of one instant that a cursor names; each has the next page read one document more."""
 

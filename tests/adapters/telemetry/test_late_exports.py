@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
+from functools import partial
 
 import pytest
 
@@ -45,14 +46,15 @@ class Kept:
         self.items.append("close")
 
 
+def when(may_open: threading.Event, kept: Kept) -> Kept:
+    """An export that takes its time to open."""
+    assert may_open.wait(10)
+    return kept
+
+
 def test_what_came_before_it_was_open_arrives_first_and_in_order() -> None:
     kept, may_open = Kept(), threading.Event()
-
-    def make() -> Kept:
-        assert may_open.wait(10)
-        return kept
-
-    export = LateSpans(make)
+    export = LateSpans(partial(when, may_open, kept))
     export.write(a_span(1))
     export.write(a_span(2))
     assert kept.items == [], "a delivery waits for no export"
@@ -113,12 +115,7 @@ def test_one_that_cannot_be_opened_says_so_once_without_its_words(capsys: pytest
 
 def test_what_waits_is_bounded() -> None:
     kept, may_open = Kept(), threading.Event()
-
-    def make() -> Kept:
-        assert may_open.wait(10)
-        return kept
-
-    export = LateSpans(make)
+    export = LateSpans(partial(when, may_open, kept))
     for number in range(QUEUE_SIZE + 5):
         export.write(a_span(number))
     may_open.set()
